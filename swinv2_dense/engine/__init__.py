@@ -1,0 +1,14 @@
+"""Training and testing: what mmengine lacks, shared by all tasks."""
+
+from .amp import Bf16OptimWrapper
+from .hooks import CheckFilesHook, ResultsHook
+from .layer_decay import SwinV2OptimWrapperConstructor
+from .preflight import ConfigError
+
+__all__ = [
+    'Bf16OptimWrapper',
+    'CheckFilesHook',
+    'ConfigError',
+    'ResultsHook',
+    'SwinV2OptimWrapperConstructor',
+]

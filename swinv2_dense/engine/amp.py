@@ -1,0 +1,48 @@
+"""Mixed precision where mmengine has none: bf16 on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from torch import nn
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bf16OptimWrapper(OptimWrapper):
+    """`OptimWrapper` under bf16 autocast, on any device.
+
+    mmengine's `AmpOptimWrapper` refuses the CPU. bf16 has the range of fp32, so the loss needs no
+    scaling. Takes the arguments of `OptimWrapper`.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+            yield
+
+
+def use_amp(cfg: dict, has_cuda: bool) -> None:
+    """Turn on mixed precision in a config: fp16 with a dynamic loss scale, or bf16 on the CPU.
+
+    A wrapper that asks for bf16 keeps it.
+    """
+    wrapper = cfg['optim_wrapper']
+    if not has_cuda:
+        run_amp_on_cpu(cfg, force=True)
+    elif wrapper.get('type') != 'Bf16OptimWrapper':
+        wrapper['type'] = 'AmpOptimWrapper'
+        wrapper['loss_scale'] = 'dynamic'
+
+
+def run_amp_on_cpu(cfg: dict, force: bool = False) -> None:
+    """Replace `AmpOptimWrapper`, which needs an accelerator; with `force` any plain wrapper."""
+    wrapper = cfg['optim_wrapper']
+    if force or wrapper.get('type') == 'AmpOptimWrapper':
+        wrapper['type'] = 'Bf16OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            wrapper.pop(key, None)

@@ -1,0 +1,225 @@
+"""Behind tools/train.py and tools/test.py: the flags of mmdet, mmseg and mmaction2 in one place.
+
+The task is read from the config's `default_scope`. Flags that the three spell differently are all
+accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from .amp import run_amp_on_cpu, use_amp
+from .preflight import ConfigError, check_config
+
+TASKS = ('mmdet', 'mmseg', 'mmaction')
+
+
+def train(argv: Sequence[str] | None = None) -> None:
+    """Train a model: `train.py CONFIG [flags]`."""
+    args = _train_parser().parse_args(argv)
+    cfg = load_config(args)
+    if args.resume == 'auto':
+        cfg.resume, cfg.load_from = True, None
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
+    if args.amp:
+        use_amp(cfg, torch.cuda.is_available())
+    elif not torch.cuda.is_available():
+        run_amp_on_cpu(cfg)
+    if args.auto_scale_lr:
+        _enable_auto_scale_lr(cfg)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    randomness = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed)
+    randomness = {k: v for k, v in randomness.items() if v not in (None, False)}
+    if args.deterministic:
+        randomness['deterministic'] = True
+    if randomness:
+        cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
+    check_config(cfg, ('train',) if args.no_validate else ('train', 'val'))
+    build_runner(cfg).train()
+
+
+def test(argv: Sequence[str] | None = None) -> None:
+    """Test a model: `test.py CONFIG CHECKPOINT [flags]`."""
+    args = _test_parser().parse_args(argv)
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.amp:
+        cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16, on the CPU bf16
+    if args.show or args.show_dir:
+        _draw(cfg, args)
+    if args.tta:
+        _use_tta(cfg)
+    pickled = args.dump
+    if args.out and args.out.endswith(('.pkl', '.pickle')):
+        pickled = args.out
+    elif args.out and cfg.default_scope == 'mmseg':
+        cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
+    elif args.out:
+        raise ConfigError(f'--out={args.out!r} must end in .pkl (a folder is for mmseg configs)')
+    check_config(cfg, ('test',))
+    runner = build_runner(cfg)
+    if pickled:
+        runner.test_evaluator.metrics.append(_dump_metric(cfg.default_scope, pickled))
+    runner.test()
+
+
+def run(command: Callable[[], None]) -> None:
+    """Run a command line; mistakes of the user end it with one line and status 2."""
+    try:
+        command()
+    except (ConfigError, FileNotFoundError) as error:
+        sys.exit(_fail(error))
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config, merge the flags that all commands share and decide on the work directory.
+
+    Raises:
+        ConfigError: There is no such config, or its scope is none of `TASKS`.
+    """
+    if not os.path.isfile(args.config):
+        raise ConfigError(f'config {args.config!r} does not exist')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('./work_dirs', Path(args.config).stem)
+    if cfg.get('default_scope') not in TASKS:
+        raise ConfigError(
+            f'default_scope={cfg.get("default_scope")!r} of {args.config}: set the library of its '
+            f'model, one of {", ".join(TASKS)}'
+        )
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The config's runner, with the hooks that this package adds to every run."""
+    import swinv2_dense  # noqa: F401  registers the models for configs without custom_imports
+
+    hooks = [dict(type='CheckFilesHook'), dict(type='ResultsHook')]
+    if cfg.default_scope == 'mmdet':
+        import swinv2_dense.det  # noqa: F401
+
+        hooks.append(dict(type='Fp32BordersHook'))
+    present = {hook.get('type') for hook in cfg.get('custom_hooks') or []}
+    new = [ConfigDict(hook) for hook in hooks if hook['type'] not in present]
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *new]
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def _fail(error: Exception) -> int:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+
+
+def _shared_parser(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. model.backbone.arch=s "a.b=[1,2]"',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # torchrun sets LOCAL_RANK; older launchers pass the flag.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser
+
+
+def _train_parser() -> argparse.ArgumentParser:
+    parser = _shared_parser('Train a model')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from CHECKPOINT, or without one from the last in the work directory',
+    )
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the lr to the actual batch size'
+    )
+    parser.add_argument('--no-validate', action='store_true', help='do not evaluate on the way')
+    parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument('--diff-rank-seed', action='store_true', help='a seed for each rank')
+    parser.add_argument('--deterministic', action='store_true', help='deterministic algorithms')
+    return parser
+
+
+def _test_parser() -> argparse.ArgumentParser:
+    parser = _shared_parser('Test a model')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', help='FILE.pkl for predictions; a folder for mmseg')
+    parser.add_argument('--dump', help='FILE.pkl for predictions')
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--show-dir', help='folder for pictures of predictions')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds per shown picture')
+    parser.add_argument('--interval', type=int, default=1, help='draw every n-th sample')
+    parser.add_argument('--tta', action='store_true', help="test-time augmentation of the config's")
+    return parser
+
+
+def _enable_auto_scale_lr(cfg: Config) -> None:
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise ConfigError(
+            '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N) in the config: the batch '
+            'size over all GPUs that its lr is meant for'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def _draw(cfg: Config, args: argparse.Namespace) -> None:
+    """Turn on the library's visualisation hook; each keeps the output folder elsewhere."""
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if hook is None:
+        raise ConfigError('--show and --show-dir need default_hooks.visualization in the config')
+    folder = os.path.abspath(args.show_dir) if args.show_dir else None
+    hook.interval = args.interval
+    if args.show:
+        hook.show, hook.wait_time = True, args.wait_time
+    if cfg.default_scope == 'mmaction':
+        hook.enable = True
+        if folder:
+            hook.out_dir = folder
+    else:
+        hook.draw = True
+        if folder and cfg.default_scope == 'mmdet':
+            hook.test_out_dir = folder
+        elif folder:
+            cfg.visualizer.save_dir = folder
+
+
+def _use_tta(cfg: Config) -> None:
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        raise ConfigError('--tta needs tta_model and tta_pipeline in the config')
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def _dump_metric(scope: str, path: str) -> object:
+    if scope == 'mmdet':
+        from mmdet.evaluation import DumpDetResults
+
+        return DumpDetResults(out_file_path=path)
+    from mmengine.evaluator import DumpResults
+
+    return DumpResults(out_file_path=path)

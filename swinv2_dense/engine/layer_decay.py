@@ -1,0 +1,87 @@
+"""Learning rate and weight decay per parameter for models with a SwinV2 backbone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
+
+from ..models import SwinTransformerV2
+
+# The official code's keywords; beside these, no vector (norm, bias, q_bias, v_bias) is decayed.
+NO_DECAY = ('cpb_mlp', 'logit_scale', 'relative_position_bias_table', 'absolute_pos_embed')
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Optimizer wrapper with SwinV2's weight decay, layer decay and backbone multiplier.
+
+    Norms, biases, q and v biases, logit scales and the log-CPB MLP are never decayed, whatever
+    their learning rate (with mmengine's `custom_keys` the longest key wins and drops the others).
+    `paramwise_cfg` takes `backbone_lr_mult` (default 1) and `layer_decay` (default 1): a backbone
+    parameter of layer i out of L learns with lr * backbone_lr_mult * layer_decay**(L - 1 - i),
+    layers counted as in the official fine-tuning code. Other parameters learn with lr.
+
+    Raises:
+        ValueError: `paramwise_cfg` has other keys.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        settings = dict(backbone_lr_mult=1.0, layer_decay=1.0)
+        unknown = set(paramwise_cfg or {}) - set(settings)
+        if unknown:
+            raise ValueError(
+                f'optim_wrapper.paramwise_cfg has {sorted(unknown)}; this constructor takes '
+                f'{" and ".join(settings)}'
+            )
+        super().__init__(optim_wrapper_cfg, settings | dict(paramwise_cfg or {}))
+
+    def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:
+        """Append one group per learning rate and decay that occurs in the model `module`."""
+        groups: dict[tuple[float, bool], dict] = {}
+        scales = self._lr_scales(module)
+        for name, param in module.named_parameters():
+            if not param.requires_grad:
+                continue
+            scale = scales.get(name, 1.0)
+            decays = param.dim() > 1 and not any(key in name for key in NO_DECAY)
+            if (scale, decays) not in groups:
+                group = dict(params=[], lr=self.base_lr * scale)
+                if not decays:
+                    group['weight_decay'] = 0.0
+                groups[scale, decays] = group
+                params.append(group)
+            groups[scale, decays]['params'].append(param)
+
+    def _lr_scales(self, model: nn.Module) -> dict[str, float]:
+        """Multiplier of the learning rate by parameter name, for the backbones in `model`."""
+        scales = {}
+        decay, mult = self.paramwise_cfg['layer_decay'], self.paramwise_cfg['backbone_lr_mult']
+        for prefix, module in model.named_modules():
+            if isinstance(module, SwinTransformerV2):
+                depths = [len(stage.blocks) for stage in module.layers]
+                for name, _ in module.named_parameters():
+                    layer = layer_id(name, depths)
+                    scale = mult * decay ** (sum(depths) + 1 - layer)
+                    scales[f'{prefix}.{name}'.lstrip('.')] = scale
+        return scales
+
+
+def layer_id(name: str, depths: list[int]) -> int:
+    """Layer of a backbone parameter: 0 patch embedding, one per block, last the output norms.
+
+    Patch merging belongs to the block after it, as in the official `get_swin_layer`.
+    """
+    if name.startswith('patch_embed.'):
+        return 0
+    block = re.match(r'layers\.(\d+)\.blocks\.(\d+)\.', name)
+    if block:
+        stage, index = map(int, block.groups())
+        return sum(depths[:stage]) + index + 1
+    merging = re.match(r'layers\.(\d+)\.downsample\.', name)
+    if merging:
+        return sum(depths[: int(merging[1]) + 1])
+    return sum(depths) + 1

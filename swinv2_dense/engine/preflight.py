@@ -1,0 +1,129 @@
+"""Find what is wrong with a config before anything slow starts, and say it in one sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from mmengine.registry import MODELS
+
+BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
+
+
+class ConfigError(ValueError):
+    """Something a user can mend; the message names the key, the value and the remedy."""
+
+
+def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
+    """Check the model, the checkpoints and the data that `loaders` (names in `cfg`) read.
+
+    Raises:
+        ConfigError: The first thing found wrong.
+    """
+    if not cfg.get('default_scope'):
+        raise ConfigError(
+            "the config has no default_scope; set 'mmdet', 'mmseg' or 'mmaction', the library "
+            'its model belongs to'
+        )
+    model = cfg.get('model', {})
+    backbone = model.get('backbone') or {}
+    if str(backbone.get('type', '')).split('.')[-1] in BACKBONES:
+        _check_channels(model, _build_on_meta(backbone))
+    _check_file('load_from', cfg.get('load_from'))
+    _check_file('model.backbone.init_cfg.checkpoint', _pretrained(backbone))
+    for name in loaders:
+        for key, dataset in _datasets(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
+            _check_dataset(key, dataset)
+        evaluator = cfg.get(f'{name}_evaluator')
+        if isinstance(evaluator, Mapping):
+            _check_file(f'{name}_evaluator.ann_file', evaluator.get('ann_file'))
+
+
+def _pretrained(backbone: Mapping) -> str | None:
+    init_cfg = backbone.get('init_cfg')
+    return init_cfg.get('checkpoint') if isinstance(init_cfg, Mapping) else None
+
+
+def _build_on_meta(backbone: Mapping) -> Any:
+    """The backbone without memory, which checks its arguments."""
+    settings = {key: value for key, value in backbone.items() if key not in ('init_cfg', '_scope_')}
+    try:
+        with torch.device('meta'):
+            return MODELS.build(dict(settings))
+    except (TypeError, ValueError) as error:
+        # mmengine puts the class and its file before the message.
+        raise ConfigError(f'model.backbone: {str(error).partition(".py: ")[2] or error}') from error
+
+
+def _check_channels(model: Mapping, backbone: Any) -> None:
+    """Hold what the neck, or without one each head, takes against what the backbone returns."""
+    channels = backbone.out_channels
+    given = f'model.backbone returns maps of {channels} channels'
+    if model.get('neck'):
+        neck = _listed(model['neck'])[0]
+        taken = neck.get('in_channels')
+        if isinstance(taken, (list, tuple)) and list(taken) != channels:
+            raise ConfigError(f'model.neck.in_channels={list(taken)}, but {given}; make them equal')
+        return
+    for name in ('decode_head', 'auxiliary_head', 'cls_head'):
+        for head in _listed(model.get(name) or []):
+            index, taken = _listed(head.get('in_index', -1)), _listed(head.get('in_channels', []))
+            if any(not -len(channels) <= i < len(channels) for i in index):
+                raise ConfigError(f'model.{name}.in_index={index}, but {given}')
+            fits = [channels[i] for i in index]
+            if taken and taken != fits:
+                raise ConfigError(
+                    f'model.{name}.in_channels={taken} with in_index={index}, but {given}; '
+                    f'it must be {fits}'
+                )
+
+
+def _listed(value: Any) -> list:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _datasets(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
+    """The data sets below wrappers (RepeatDataset, ConcatDataset, ...), with their keys."""
+    pending = [(f'{name}_dataloader.dataset', dataset)]
+    while pending:
+        key, dataset = pending.pop()
+        if not isinstance(dataset, Mapping):
+            continue
+        inner = dataset.get('datasets') or []
+        pending += [(f'{key}.datasets[{i}]', part) for i, part in enumerate(inner)]
+        if 'dataset' in dataset:
+            pending.append((f'{key}.dataset', dataset['dataset']))
+        elif not inner:
+            yield key, dataset
+
+
+def _check_dataset(key: str, dataset: Mapping) -> None:
+    root = dataset.get('data_root') or ''
+    _check_file(f'{key}.data_root', root, 'folder')
+    ann_file = dataset.get('ann_file')
+    if ann_file:
+        _check_file(f'{key}.ann_file', os.path.join(root, ann_file))
+    prefix = dataset.get('data_prefix') or {}
+    for name, folder in prefix.items():
+        if isinstance(folder, str) and folder:
+            _check_file(f'{key}.data_prefix.{name}', os.path.join(root, folder), 'folder')
+
+
+def _check_file(key: str, path: str | None, kind: str = 'file') -> None:
+    """Local paths must exist; others are left to their file backend."""
+    if not path or '://' in path or ':s3' in path or path.startswith('s3:'):
+        return
+    path = os.path.expanduser(path)
+    if os.path.isdir(path) if kind == 'folder' else os.path.exists(path):
+        return
+    remedy = (
+        'data/README.md shows how the data sets are laid out'
+        if 'dataset' in key or 'evaluator' in key
+        else 'download it, or correct the path'
+    )
+    raise ConfigError(
+        f'{key}={path!r}: there is no such {kind}. Set it in the config or with '
+        f'--cfg-options {key}=PATH; {remedy}.'
+    )

@@ -1,0 +1,108 @@
+"""Check the arguments of the backbones and bring them into one form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Arch(NamedTuple):
+    """Channels after patch embedding, blocks and heads per stage, blocks between extra norms."""
+
+    embed_dims: int
+    depths: tuple[int, ...]
+    num_heads: tuple[int, ...]
+    extra_norm_every: int = 0
+
+
+# Section 3.6. The paper gives no heads for H and G; 32 channels per head as in all other rows is
+# an assumption. It says "every 6 layers" for their extra norms, counted here within each stage.
+ARCHS = {
+    't': Arch(96, (2, 2, 6, 2), (3, 6, 12, 24)),
+    's': Arch(96, (2, 2, 18, 2), (3, 6, 12, 24)),
+    'b': Arch(128, (2, 2, 18, 2), (4, 8, 16, 32)),
+    'l': Arch(192, (2, 2, 18, 2), (6, 12, 24, 48)),
+    'h': Arch(352, (2, 2, 18, 2), (11, 22, 44, 88), 6),
+    'g': Arch(512, (2, 2, 42, 4), (16, 32, 64, 128), 6),
+}
+
+
+def arch_settings(arch: str | dict) -> Arch:
+    """Row of `ARCHS`, or the same from a dict with its field names.
+
+    Raises:
+        ValueError: An unknown name, a missing or unknown field, or heads that do not divide.
+    """
+    if isinstance(arch, str):
+        if arch not in ARCHS:
+            raise ValueError(f'arch={arch!r} is unknown; choose one of {", ".join(ARCHS)}')
+        return ARCHS[arch]
+    fields = set(arch)
+    required = {'embed_dims', 'depths', 'num_heads'}
+    if not required <= fields <= set(Arch._fields):
+        raise ValueError(
+            f'arch has the keys {sorted(fields)}; it needs embed_dims, depths and num_heads '
+            'and may have extra_norm_every'
+        )
+    row = Arch(**{**arch, 'depths': tuple(arch['depths']), 'num_heads': tuple(arch['num_heads'])})
+    if len(row.depths) != len(row.num_heads):
+        raise ValueError(
+            f'arch has {len(row.depths)} depths {row.depths} but '
+            f'{len(row.num_heads)} num_heads {row.num_heads}; give one of each per stage'
+        )
+    if not _is_size(row.embed_dims) or not all(map(_is_size, row.depths + row.num_heads)):
+        raise ValueError(f'embed_dims, depths and num_heads of {row} must be integers >= 1')
+    for stage, heads in enumerate(row.num_heads):
+        if row.embed_dims * 2**stage % heads:
+            raise ValueError(
+                f'arch has {row.embed_dims * 2**stage} channels in stage {stage}, which '
+                f'num_heads[{stage}]={heads} does not divide'
+            )
+    return row
+
+
+def stage_windows(
+    name: str, value: int | Sequence, num_stages: int | None, rank: int
+) -> tuple[tuple[int, ...], ...]:
+    """One window of `rank` ints per stage from an int, a tuple over axes or a list over stages.
+
+    `num_stages=None` takes a list of any length.
+
+    Raises:
+        ValueError: Names the argument, its value and what it may be.
+    """
+    per_stage = value if isinstance(value, list) else [value] * (num_stages or 1)
+    windows = tuple((w,) * rank if _is_size(w) else w for w in per_stage)
+    if num_stages is not None and len(windows) != num_stages:
+        raise ValueError(
+            f'{name}={value} has {len(windows)} entries for {num_stages} stages. A list has one '
+            f'entry per stage; for one window in all stages write an int or a tuple of {rank}.'
+        )
+    for window in windows:
+        is_window = isinstance(window, Sequence) and not isinstance(window, str)
+        if not is_window or len(window) != rank or not all(map(_is_size, window)):
+            raise ValueError(
+                f'{name}={value}: {window!r} is no window. Write an int >= 1, a tuple with one '
+                f'int for each of the {rank} axes, or a list of these with one entry per stage.'
+            )
+    return tuple(tuple(window) for window in windows)
+
+
+def out_stages(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
+    """`out_indices` as a tuple.
+
+    Raises:
+        ValueError: It is empty, not ascending, or names a stage that does not exist.
+    """
+    stages = (out_indices,) if isinstance(out_indices, int) else tuple(out_indices)
+    ascending = all(a < b for a, b in zip(stages, stages[1:]))
+    if not stages or not ascending or stages[0] < 0 or stages[-1] >= num_stages:
+        raise ValueError(
+            f'out_indices={out_indices} must name stages in ascending order, '
+            f'each in 0..{num_stages - 1}'
+        )
+    return stages
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,0 +1,151 @@
+"""Swin Transformer V2 by plain loops over tokens, written from the paper's equations.
+
+Imports nothing from the package. Takes parameters by their official names and works for maps with
+any number of axes; slow, for maps of some dozen tokens. Differentiable by autograd.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+
+
+def log_cpb(params: dict, offset: tuple, divisor: tuple) -> torch.Tensor:
+    """Bias (nH,) of one offset (query minus key), eq. 3 and 4 with the official scaling."""
+    coords = []
+    for delta, window in zip(offset, divisor):
+        delta = delta / max(window - 1, 1) * 8
+        coords.append(math.copysign(math.log2(abs(delta) + 1) / math.log2(8), delta))
+    weight = params['cpb_mlp.0.weight']
+    hidden = weight @ weight.new_tensor(coords) + params['cpb_mlp.0.bias']
+    out = params['cpb_mlp.2.weight'] @ (hidden * (hidden > 0))
+    return 16 / (1 + torch.exp(-out))
+
+
+def unit(vector: torch.Tensor) -> torch.Tensor:
+    length = vector.square().sum(-1, keepdim=True).sqrt()
+    return vector / length if length.min() > 0 else torch.zeros_like(vector)
+
+
+def window_attention(
+    x: torch.Tensor, params: dict, num_heads: int, window: tuple, divisor: tuple, shifted: bool
+) -> torch.Tensor:
+    """(S..., C) -> (S..., C): scaled cosine attention, one pair of tokens at a time (eq. 2).
+
+    An axis that fits into its window is one window, unshifted. Other axes are continued by zero
+    tokens to whole windows; two tokens meet if they lie in the same cell of the shifted grid.
+    """
+    sizes, channels = x.shape[:-1], x.shape[-1]
+    window = tuple(min(w, s) for w, s in zip(window, sizes))
+    shift = tuple(w // 2 if shifted and w < s else 0 for w, s in zip(window, sizes))
+    padded = tuple(math.ceil(s / w) * w for w, s in zip(window, sizes))
+    heads = (num_heads, channels // num_heads)
+    scale = torch.exp(params['logit_scale'].flatten().clamp(max=math.log(100)))
+    q_weight, k_weight, v_weight = params['qkv.weight'].split(channels)
+    tokens = {}
+    for position in itertools.product(*map(range, padded)):
+        inside = all(p < s for p, s in zip(position, sizes))
+        token = x[position] if inside else x.new_zeros(channels)
+        q = (q_weight @ token + params['q_bias']).view(heads)
+        k = (k_weight @ token).view(heads)
+        v = (v_weight @ token + params['v_bias']).view(heads)
+        q, k = (torch.stack([unit(head) for head in t]) for t in (q, k))
+        cell = tuple((p - s) // w for p, s, w in zip(position, shift, window))
+        tokens[position] = q, k, v, cell, inside
+    biases = {}
+    out = []
+    for query, (q, _, _, cell, inside) in tokens.items():
+        if not inside:
+            continue
+        logits, values = [], []
+        for key, (_, k, v, key_cell, _) in tokens.items():
+            if key_cell != cell:
+                continue
+            offset = tuple(a - b for a, b in zip(query, key))
+            if offset not in biases:
+                biases[offset] = log_cpb(params, offset, divisor)
+            logits.append((q * k).sum(-1) * scale + biases[offset])
+            values.append(v)
+        weights = torch.stack(logits).exp()
+        weights = weights / weights.sum(0)
+        mixed = (weights[..., None] * torch.stack(values)).sum(0).flatten()
+        out.append(params['proj.weight'] @ mixed + params['proj.bias'])
+    return torch.stack(out).view(*sizes, channels)
+
+
+def layer_norm(x: torch.Tensor, params: dict) -> torch.Tensor:
+    centred = x - x.mean(-1, keepdim=True)
+    variance = centred.square().mean(-1, keepdim=True)
+    return centred / (variance + 1e-5).sqrt() * params['weight'] + params['bias']
+
+
+def mlp(x: torch.Tensor, params: dict) -> torch.Tensor:
+    x = x @ params['fc1.weight'].T + params['fc1.bias']
+    x = x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+    return x @ params['fc2.weight'].T + params['fc2.bias']
+
+
+def block(x: torch.Tensor, params: dict, **attention) -> torch.Tensor:
+    """Res-post-norm (section 3.2), with the extra norm of H and G where there is one."""
+    attn = window_attention(x, below(params, 'attn.'), **attention)
+    x = x + layer_norm(attn, below(params, 'norm1.'))
+    x = x + layer_norm(mlp(x, below(params, 'mlp.')), below(params, 'norm2.'))
+    extra = below(params, 'norm3.')
+    return layer_norm(x, extra) if extra else x
+
+
+def patch_embed(image: torch.Tensor, params: dict, patch: tuple) -> torch.Tensor:
+    """(C', S'...) -> (S..., C), zeros beyond the image."""
+    weight = params['proj.weight']
+    counts = [math.ceil(s / p) for s, p in zip(image.shape[1:], patch)]
+    tokens = []
+    for cell in itertools.product(*map(range, counts)):
+        pixels = image.new_zeros(image.shape[0], *patch)
+        part = image[(slice(None), *(slice(c * p, (c + 1) * p) for c, p in zip(cell, patch)))]
+        pixels[tuple(slice(n) for n in part.shape)] = part
+        tokens.append(weight.flatten(1) @ pixels.flatten() + params['proj.bias'])
+    return layer_norm(torch.stack(tokens).view(*counts, -1), below(params, 'norm.'))
+
+
+def patch_merging(x: torch.Tensor, params: dict) -> torch.Tensor:
+    """Join 2 x 2 tokens of the last two axes, zeros beyond the map, rows counted first."""
+    *lead, height, width, channels = x.shape
+    out = x.new_zeros(*lead, math.ceil(height / 2), math.ceil(width / 2), 4 * channels)
+    for i, j in itertools.product(range(height), range(width)):
+        slot = (i % 2 + 2 * (j % 2)) * channels
+        out[..., i // 2, j // 2, slot : slot + channels] = x[..., i, j, :]
+    return layer_norm(out @ params['reduction.weight'].T, below(params, 'norm.'))
+
+
+def backbone(
+    image: torch.Tensor,
+    params: dict,
+    depths: tuple,
+    num_heads: tuple,
+    patch: tuple,
+    windows: tuple,
+    divisors: tuple,
+) -> list[torch.Tensor]:
+    """(C', S'...) -> maps (C_i, S_i...) of all stages, through their output norms."""
+    x = patch_embed(image, below(params, 'patch_embed.'), patch)
+    outs = []
+    for stage, depth in enumerate(depths):
+        for i in range(depth):
+            x = block(
+                x,
+                below(params, f'layers.{stage}.blocks.{i}.'),
+                num_heads=num_heads[stage],
+                window=windows[stage],
+                divisor=divisors[stage],
+                shifted=i % 2 == 1,
+            )
+        outs.append(layer_norm(x, below(params, f'norm{stage}.')).movedim(-1, 0))
+        if stage + 1 < len(depths):
+            x = patch_merging(x, below(params, f'layers.{stage}.downsample.'))
+    return outs
+
+
+def below(params: dict, prefix: str) -> dict:
+    return {k[len(prefix) :]: v for k, v in params.items() if k.startswith(prefix)}

@@ -1,0 +1,255 @@
+"""Optimizer groups, mixed precision, and the checks before a run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from torch import nn
+
+from swinv2_dense import SwinTransformerV2
+from swinv2_dense.engine.amp import Bf16OptimWrapper, run_amp_on_cpu, use_amp
+from swinv2_dense.engine.hooks import check_files, metrics_table
+from swinv2_dense.engine.preflight import ConfigError, check_config
+
+
+class Detector(nn.Module):
+    """A backbone with some parts of a detector around it."""
+
+    def __init__(self, arch: str) -> None:
+        super().__init__()
+        self.backbone = SwinTransformerV2(arch)
+        self.neck = nn.Conv2d(8, 8, 1)
+        self.bn = nn.BatchNorm2d(8)
+
+
+def groups_of(arch: str, **paramwise_cfg) -> dict:
+    """(lr, weight decay) by parameter name."""
+    with torch.device('meta'):
+        model = Detector(arch)
+    cfg = dict(
+        constructor='SwinV2OptimWrapperConstructor',
+        optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.05),
+        paramwise_cfg=paramwise_cfg,
+    )
+    optimizer = build_optim_wrapper(model, cfg).optimizer
+    by_id = {
+        id(p): (g['lr'], g['weight_decay']) for g in optimizer.param_groups for p in g['params']
+    }
+    assert len(by_id) == len(list(model.parameters()))
+    return {name: by_id[id(p)] for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize('paramwise', [{}, dict(backbone_lr_mult=0.1, layer_decay=0.9)])
+def test_no_decay_for_norms_biases_and_position_bias(paramwise):
+    for name, (_, decay) in groups_of('b', **paramwise).items():
+        free = ('norm', 'bn.', 'bias', 'logit_scale', 'cpb_mlp')
+        assert decay == (0.0 if any(part in name for part in free) else 0.05), name
+
+
+def test_layer_decay_and_backbone_multiplier_of_b():
+    """B has 24 blocks, so ids run from 0 (patch embedding) to 25 (output norms)."""
+    lrs = {
+        name: lr for name, (lr, _) in groups_of('b', backbone_lr_mult=0.1, layer_decay=0.9).items()
+    }
+    expected = {
+        'backbone.patch_embed.proj.weight': 0.1 * 0.9**25,
+        'backbone.layers.0.blocks.0.attn.qkv.weight': 0.1 * 0.9**24,
+        'backbone.layers.0.downsample.reduction.weight': 0.1 * 0.9**23,
+        'backbone.layers.1.blocks.0.attn.cpb_mlp.0.weight': 0.1 * 0.9**22,
+        'backbone.layers.2.blocks.17.norm1.bias': 0.1 * 0.9**3,
+        'backbone.layers.2.downsample.norm.weight': 0.1 * 0.9**3,
+        'backbone.layers.3.blocks.1.mlp.fc2.weight': 0.1 * 0.9,
+        'backbone.norm0.weight': 0.1,
+        'backbone.norm3.bias': 0.1,
+        'neck.weight': 1.0,
+        'bn.bias': 1.0,
+    }
+    for name, lr in expected.items():
+        assert lrs[name] == pytest.approx(lr), name
+
+
+def test_frozen_parameters_are_not_optimized():
+    model = nn.Module()
+    model.backbone = SwinTransformerV2(
+        dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2)), out_indices=(0, 1), frozen_stages=1
+    )
+    cfg = dict(
+        constructor='SwinV2OptimWrapperConstructor',
+        optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.05),
+    )
+    optimizer = build_optim_wrapper(model, cfg).optimizer
+    optimized = {id(p) for g in optimizer.param_groups for p in g['params']}
+    assert optimized == {id(p) for p in model.parameters() if p.requires_grad}
+    assert id(model.backbone.patch_embed.proj.weight) not in optimized
+
+
+def test_unknown_paramwise_key_is_named():
+    with pytest.raises(ValueError, match=r"\['custom_keys'\]; .* backbone_lr_mult and layer_decay"):
+        groups_of('t', custom_keys={})
+
+
+def test_bf16_wrapper_trains_on_the_cpu_in_bf16():
+    model = nn.Linear(4, 3)
+    cfg = dict(type='Bf16OptimWrapper', optimizer=torch.optim.SGD(model.parameters(), lr=1.0))
+    wrapper = OPTIM_WRAPPERS.build(cfg)
+    before = model.weight.detach().clone()
+    with wrapper.optim_context(model):
+        out = model(torch.ones(2, 4))
+    assert out.dtype == torch.bfloat16
+    wrapper.update_params(out.float().sum())
+    assert model.weight.dtype == torch.float32
+    # d(sum)/dW = 2 for two rows of ones, so W - 2 after a step of lr 1
+    torch.testing.assert_close(model.weight, before - 2.0)
+
+
+@pytest.mark.parametrize(
+    'wrapper, has_cuda, expected',
+    [
+        (dict(type='OptimWrapper'), False, dict(type='Bf16OptimWrapper')),
+        (dict(type='AmpOptimWrapper', loss_scale=512.0), False, dict(type='Bf16OptimWrapper')),
+        (dict(type='OptimWrapper'), True, dict(type='AmpOptimWrapper', loss_scale='dynamic')),
+        (dict(type='Bf16OptimWrapper'), True, dict(type='Bf16OptimWrapper')),
+    ],
+)
+def test_amp_flag(wrapper, has_cuda, expected):
+    cfg = ConfigDict(optim_wrapper=wrapper)
+    use_amp(cfg, has_cuda)
+    assert cfg.optim_wrapper == expected
+
+
+def test_amp_configs_run_on_the_cpu():
+    for given, expected in (('AmpOptimWrapper', 'Bf16OptimWrapper'), ('OptimWrapper',) * 2):
+        cfg = ConfigDict(optim_wrapper=dict(type=given))
+        run_amp_on_cpu(cfg)
+        assert cfg.optim_wrapper.type == expected
+
+
+def test_bf16_wrapper_names_match_the_registry():
+    assert OPTIM_WRAPPERS.get('Bf16OptimWrapper') is Bf16OptimWrapper
+
+
+def config(tmp_path, **changes) -> ConfigDict:
+    """A sound config; `changes` by dotted key."""
+    for folder in ('annotations', 'train', 'val'):
+        (tmp_path / folder).mkdir(exist_ok=True)
+    for part in ('train', 'val'):
+        (tmp_path / 'annotations' / f'{part}.json').write_text('{}')
+
+    def dataset(part: str) -> dict:
+        return dict(
+            data_root=str(tmp_path),
+            ann_file=f'annotations/{part}.json',
+            data_prefix=dict(img=f'{part}/'),
+        )
+
+    cfg = ConfigDict(
+        default_scope='mmdet',
+        load_from=None,
+        model=dict(
+            backbone=dict(type='SwinTransformerV2', arch='t', window_size=8),
+            neck=dict(type='FPN', in_channels=[96, 192, 384, 768]),
+        ),
+        train_dataloader=dict(dataset=dict(type='RepeatDataset', dataset=dataset('train'))),
+        val_dataloader=dict(dataset=dataset('val')),
+        val_evaluator=dict(ann_file=str(tmp_path / 'annotations' / 'val.json')),
+    )
+    for key, value in changes.items():
+        *path, last = key.split('.')
+        node = cfg
+        for name in path:
+            node = node[name]
+        node[last] = value
+    return cfg
+
+
+def test_a_sound_config_passes(tmp_path):
+    check_config(config(tmp_path), ('train', 'val'))
+
+
+BACKBONE = 'model.backbone.'
+TRAIN = 'train_dataloader.dataset.dataset.'
+MISTAKES = {
+    'scope': ({'default_scope': None}, "no default_scope; set 'mmdet'"),
+    'arch': ({BACKBONE + 'arch': 'xl'}, r"model\.backbone: arch='xl' is unknown; choose one of t"),
+    'window list': ({BACKBONE + 'window_size': [8] * 3}, r'=\[8, 8, 8\] has 3 entries for 4'),
+    'argument': ({BACKBONE + 'window': 8}, r"model\.backbone: .*'window'"),
+    'neck': (
+        {'model.neck.in_channels': [256, 512, 1024, 2048]},
+        r'neck\.in_channels=\[256, .* returns maps of \[96, 192, 384, 768\]',
+    ),
+    'checkpoint': (
+        {BACKBONE + 'init_cfg': dict(type='Pretrained', checkpoint='no/such.pth')},
+        r"model\.backbone\.init_cfg\.checkpoint='no/such\.pth': there is no such file",
+    ),
+    'load_from': ({'load_from': 'gone.pth'}, "load_from='gone.pth': there is no such file"),
+    'data root': (
+        {TRAIN + 'data_root': 'data/coco'},
+        r"dataloader\.dataset\.dataset\.data_root='data/coco': there is no such folder.*README",
+    ),
+    'annotations': ({TRAIN + 'ann_file': 'x.json'}, r"dataset\.ann_file='.*x\.json'.*--cfg-"),
+    'images': ({TRAIN + 'data_prefix': dict(img='t/')}, r"data_prefix\.img='.*t/': .*no such"),
+    'evaluator': ({'val_evaluator.ann_file': 'v.json'}, r"val_evaluator\.ann_file='v\.json'"),
+}
+
+
+@pytest.mark.parametrize('changes, message', MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_are_named_before_anything_starts(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        check_config(config(tmp_path, **changes), ('train', 'val'))
+
+
+@pytest.mark.parametrize(
+    'head, message',
+    [
+        (dict(in_index=[0, 1, 2, 3], in_channels=[96, 192, 384, 768]), None),
+        (dict(in_index=2, in_channels=384), None),
+        (dict(in_index=[0, 1, 2, 3], in_channels=[64, 128, 256, 512]), r'it must be \[96, 192'),
+        (dict(in_index=2, in_channels=1024), r'in_channels=\[1024\] with in_index=\[2\]'),
+        (dict(in_index=4, in_channels=768), r'in_index=\[4\], but model\.backbone returns'),
+    ],
+)
+def test_heads_without_a_neck(tmp_path, head, message):
+    cfg = config(tmp_path)
+    del cfg.model['neck']
+    cfg.model.decode_head = head
+    if message is None:
+        check_config(cfg, ())
+    else:
+        with pytest.raises(ConfigError, match=r'model\.decode_head\.' + '.*' + message):
+            check_config(cfg, ())
+
+
+class Listed:
+    """A data set as mmengine's BaseDataset shows itself."""
+
+    def __init__(self, *infos: dict) -> None:
+        self.infos = infos
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def get_data_info(self, index: int) -> dict:
+        return self.infos[index]
+
+
+class Wrapped:
+    def __init__(self, **parts) -> None:
+        self.__dict__.update(parts)
+
+
+def test_missing_images_and_maps_are_counted_through_wrappers(tmp_path):
+    there = tmp_path / 'a.jpg'
+    there.touch()
+    sound = Listed(dict(img_path=str(there)), dict(filename='s3://bucket/clip.mp4'))
+    check_files('train_dataloader', Wrapped(dataset=sound))
+    broken = Listed(dict(img_path=str(there), seg_map_path='b.png'), dict(img_path='c.jpg'))
+    with pytest.raises(ConfigError, match=r'val_dataloader: 2 files .* first b\.png'):
+        check_files('val_dataloader', Wrapped(datasets=[sound, Wrapped(dataset=broken)]))
+
+
+def test_metrics_table():
+    table = metrics_table({'coco/bbox_mAP': 0.51234, 'epoch': 3})
+    assert '  coco/bbox_mAP  0.5123\n  epoch          3\n' in table
