@@ -5,13 +5,9 @@ Importing the package registers its models in mmengine's root registry; it needs
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
-with warnings.catch_warnings():
-    # mmengine imports pkg_resources, which is why the set-up pins setuptools.
-    warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
-    from . import compat
+from . import compat
 
 compat.apply()
 

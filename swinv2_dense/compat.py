@@ -80,7 +80,7 @@ def read_checkpoint_file(path: str | os.PathLike, map_location: Any = None) -> A
         # torch adds advice to load unsafely; the error that it wraps names the culprit.
         cause = str(error.__context__ or error).partition('. Please use')[0].strip()
         raise ValueError(
-            f'checkpoint {path} holds more than weights and the training state of '
+            f'checkpoint {path} holds something else than weights and the training state of '
             'mmengine, and reading that could run code of whoever made the file. If you trust '
             'them, load it once with torch.load(..., weights_only=False) and save its state_dict '
             f'alone. What torch refused: {cause}'

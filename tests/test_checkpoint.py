@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
 from test_swin_transformer_v2 import TINY, tiny
 from torch.testing import assert_close
 
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.models.checkpoint import load_pretrained
+
+HERE = Path(__file__).resolve().parent
 
 
 def official_layout(model: SwinTransformerV2, windows: list, divisors: list) -> dict:
@@ -161,3 +170,62 @@ def test_the_report_is_logged(tmp_path, capsys):
     pretrained(saved(tmp_path, official_layout(tiny(), [4] * 4, [0] * 4)))
     out = capsys.readouterr()
     assert 'matched: ' in out.out + out.err
+
+
+class Recognizer(BaseModel):
+    """A model around a backbone whose windows come from a checkpoint, for mmengine's Runner."""
+
+    def __init__(self, checkpoint: str | None = None) -> None:
+        super().__init__()
+        init_cfg = dict(type='Pretrained', checkpoint=checkpoint) if checkpoint else None
+        self.backbone = SwinTransformerV2(TINY, window_size=4, init_cfg=init_cfg)
+
+    def forward(self, inputs: torch.Tensor, mode: str = 'tensor') -> object:
+        maps = self.backbone(inputs)
+        return dict(loss=maps[3].square().mean()) if mode == 'loss' else maps
+
+
+NEW_PROCESS = """
+import sys
+import torch
+from mmengine.runner import load_checkpoint
+from test_checkpoint import Recognizer
+model = Recognizer().eval()
+load_checkpoint(model, sys.argv[1], strict=True)
+image = torch.linspace(-1, 1, 3 * 40 * 52).view(1, 3, 40, 52)
+torch.save([model.backbone.pretrained_window_sizes, model(image)[3]], sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize('hooks', [[], [dict(type='EMAHook', momentum=0.5)]], ids=['plain', 'EMA'])
+def test_divisors_survive_training_and_a_new_process(tmp_path, hooks):
+    """Trained from a file of window 8 at window 4, with the divisor left out of every config."""
+    source = saved(tmp_path, official_layout(tiny(), [8, 8, 8, 4], [0] * 4))
+    runner = Runner(
+        Recognizer(source),
+        work_dir=str(tmp_path / 'work'),
+        train_dataloader=dict(
+            batch_size=1,
+            dataset=[dict(inputs=torch.randn(3, 33, 40))] * 2,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='default_collate'),
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=2),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-2)),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=2, by_epoch=False)),
+        custom_hooks=hooks,
+        experiment_name=f'divisors{len(hooks)}',
+    )
+    model = runner.train().eval()
+    checkpoint, out = tmp_path / 'work' / 'iter_2.pth', tmp_path / 'out.pth'
+    command = [sys.executable, '-c', NEW_PROCESS, str(checkpoint), str(out)]
+    environment = os.environ | dict(PYTHONPATH=os.pathsep.join([*sys.path, str(HERE)]))
+    subprocess.run(command, check=True, env=environment)
+    divisors, restored = torch.load(out, weights_only=True)
+    assert divisors == model.backbone.pretrained_window_sizes == [(8, 8)] * 3 + [(4, 4)]
+    if hooks:  # what a checkpoint calls state_dict is the average
+        average = next(h for h in runner.hooks if isinstance(h, EMAHook)).ema_model.module
+        model.load_state_dict(dict(average.state_dict()))
+    image = torch.linspace(-1, 1, 3 * 40 * 52).view(1, 3, 40, 52)
+    with torch.no_grad():
+        assert_close(restored, model(image)[3])

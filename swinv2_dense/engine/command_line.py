@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -76,6 +77,8 @@ def test(argv: Sequence[str] | None = None) -> None:
 
 def run(command: Callable[[], None]) -> None:
     """Run a command line; mistakes of the user end it with one line and status 2."""
+    # mmengine uses pkg_resources, for which the set-up pins setuptools.
+    warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
     try:
         command()
     except (ConfigError, FileNotFoundError) as error:

@@ -1,0 +1,146 @@
+# A Hybrid Task Cascade (arXiv 1901.07518) without the semantic branch, sized for images of about
+# 128 pixels on a CPU: every part of the method, at a tenth of its usual width.
+custom_imports = dict(imports=['swinv2_dense'], allow_failed_imports=False)
+num_classes = 6
+channels = 48
+strides = [4, 8, 16, 32]
+norm = dict(type='GN', num_groups=8)
+
+
+def roi_extractor(size):
+    return dict(
+        type='SingleRoIExtractor',
+        out_channels=channels,
+        featmap_strides=strides[:3],
+        finest_scale=24,  # pixels; larger boxes are pooled from coarser maps
+        roi_layer=dict(type='RoIAlign', output_size=size, sampling_ratio=1),
+    )
+
+
+def coder(x):
+    return dict(type='DeltaXYWHBBoxCoder', target_stds=[x, x, 2 * x, 2 * x])
+
+
+def assigner(positive, negative, low_quality=False):
+    return dict(
+        type='MaxIoUAssigner',
+        pos_iou_thr=positive,
+        neg_iou_thr=negative,
+        min_pos_iou=negative,
+        match_low_quality=low_quality,
+    )
+
+
+def sampler(num, fraction, add_gt):
+    return dict(
+        type='RandomSampler',
+        num=num,
+        pos_fraction=fraction,
+        neg_pos_ub=-1,
+        add_gt_as_proposals=add_gt,
+    )
+
+
+proposals = dict(
+    nms_pre=200, max_per_img=64, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0
+)
+model = dict(
+    type='HybridTaskCascade',
+    data_preprocessor=dict(
+        type='DetDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_mask=True,
+        pad_size_divisor=32,
+    ),
+    backbone=dict(
+        type='SwinTransformerV2',
+        arch=dict(embed_dims=32, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8)),
+        window_size=8,
+        drop_path_rate=0.0,
+        # The usual weights (standard deviation 0.02) are far too small for so few channels, and
+        # norms that start at zero, right for deep models, leave the blocks idle at first.
+        init_cfg=[
+            dict(type='Xavier', layer='Linear'),
+            dict(type='Constant', layer='LayerNorm', val=1.0),
+        ],
+    ),
+    neck=dict(
+        type='FPN', in_channels=[32, 64, 128, 256], out_channels=channels, num_outs=4, norm_cfg=norm
+    ),
+    rpn_head=dict(
+        type='RPNHead',
+        in_channels=channels,
+        feat_channels=channels,
+        anchor_generator=dict(
+            type='AnchorGenerator', scales=[4], ratios=[0.5, 1.0, 2.0], strides=strides
+        ),
+        bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True),
+        loss_bbox=dict(type='SmoothL1Loss', beta=1 / 9),
+    ),
+    roi_head=dict(
+        type='HybridTaskCascadeRoIHead',
+        interleaved=True,
+        mask_info_flow=True,
+        num_stages=3,
+        stage_loss_weights=[1, 0.5, 0.25],
+        bbox_roi_extractor=roi_extractor(7),
+        bbox_head=[
+            dict(
+                type='Shared2FCBBoxHead',
+                in_channels=channels,
+                fc_out_channels=256,
+                roi_feat_size=7,
+                num_classes=num_classes,
+                reg_class_agnostic=True,
+                bbox_coder=coder(x),
+                loss_cls=dict(type='CrossEntropyLoss'),
+                loss_bbox=dict(type='SmoothL1Loss'),
+            )
+            for x in (0.1, 0.05, 0.033)
+        ],
+        mask_roi_extractor=roi_extractor(10),
+        mask_head=[
+            dict(
+                type='HTCMaskHead',
+                with_conv_res=stage > 0,
+                num_convs=2,
+                in_channels=channels,
+                conv_out_channels=channels,
+                num_classes=num_classes,
+                norm_cfg=norm,
+                loss_mask=dict(type='CrossEntropyLoss', use_mask=True),
+            )
+            for stage in range(3)
+        ],
+    ),
+    train_cfg=dict(
+        rpn=dict(
+            assigner=assigner(0.7, 0.3, low_quality=True),
+            sampler=sampler(128, 0.5, False),
+            allowed_border=-1,
+            pos_weight=-1,
+        ),
+        rpn_proposal=proposals,
+        rcnn=[
+            dict(
+                assigner=assigner(iou, iou),
+                sampler=sampler(32, 0.25, True),
+                mask_size=20,
+                pos_weight=-1,
+            )
+            for iou in (0.5, 0.6, 0.7)
+        ],
+    ),
+    test_cfg=dict(
+        rpn=proposals,
+        rcnn=dict(
+            score_thr=0.05,
+            nms=dict(type='nms', iou_threshold=0.5),
+            max_per_img=30,
+            mask_thr_binary=0.5,
+        ),
+    ),
+)

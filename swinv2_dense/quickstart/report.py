@@ -1,0 +1,125 @@
+"""Pictures of a training on a COCO data set: predictions beside the truth, and the curves."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.patches import Rectangle
+from pycocotools import mask as mask_api
+
+CURVES = {'coco/bbox_mAP_50': 'box AP50', 'coco/segm_mAP_50': 'mask AP50'}
+
+
+class Drawn(NamedTuple):
+    """One object to draw: class name, (H, W) bool mask, and a score unless it is the truth."""
+
+    name: str
+    mask: np.ndarray
+    box: tuple[float, float, float, float]  # x, y, width, height in pixels
+    score: float | None = None
+
+
+def _drawn(record: dict[str, Any], names: dict[int, str]) -> Drawn:
+    """A COCO annotation or result with run-length mask."""
+    mask = mask_api.decode(record['segmentation']).astype(bool)
+    return Drawn(names[record['category_id']], mask, tuple(record['bbox']), record.get('score'))
+
+
+def _draw(axes: Axes, image: np.ndarray, objects: Iterable[Drawn], colors: dict[str, Any]) -> None:
+    height, width = image.shape[:2]
+    axes.imshow(image, interpolation='nearest')
+    for item in objects:
+        color = colors[item.name]
+        layer = np.zeros((height, width, 4))
+        layer[item.mask] = (*color, 0.3)
+        axes.imshow(layer, interpolation='nearest')
+        axes.contour(item.mask, levels=[0.5], colors=[color], linewidths=1.2)
+        x, y, w, h = item.box
+        # Corners of a box are pixel edges, imshow's whole numbers are pixel centres.
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, ec=color, lw=1.6))
+        near_right = x > 0.65 * width  # where a label that starts at the box would be cut
+        score = '' if item.score is None else f' {item.score:.2f}'
+        axes.text(
+            x + w if near_right else max(x, 0),
+            max(y - 1.5, 6),
+            item.name + score,
+            ha='right' if near_right else 'left',
+            fontsize=7.5,
+            color='white',
+            va='bottom',
+            clip_on=True,
+            bbox=dict(facecolor=color, edgecolor='none', pad=1.2, alpha=0.9),
+        )
+    axes.set(xticks=[], yticks=[], xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+
+def draw_panel(
+    annotations: Path,
+    images: Path,
+    results: Path,
+    out: Path,
+    count: int = 8,
+    min_score: float = 0.5,
+) -> None:
+    """Write a PNG with the first `count` images of a COCO file: the truth left, predictions right.
+
+    `results` is a list in COCO's result format with masks. The first images, whatever they are:
+    a picked panel would show what the model can do at best.
+    """
+    coco = json.loads(annotations.read_text())
+    names = {c['id']: c['name'] for c in coco['categories']}
+    colors = dict(zip(names.values(), colormaps['Dark2'].colors))
+    shown = [r for r in json.loads(results.read_text()) if r['score'] >= min_score]
+    chosen = coco['images'][:count]
+    pairs = 2  # per row
+    rows = -(-len(chosen) // pairs)
+    figure = Figure(figsize=(11.2, 2.9 * rows + 0.5), layout='constrained')
+    grid = figure.subplots(rows, 2 * pairs, squeeze=False).flat
+    for axes in grid:
+        axes.set_axis_off()
+    for k, record in enumerate(chosen):
+        image = imread(images / record['file_name'])
+        for axes, source, title in [
+            (grid[2 * k], coco['annotations'], 'ground truth'),
+            (grid[2 * k + 1], shown, 'prediction'),
+        ]:
+            found = [_drawn(r, names) for r in source if r['image_id'] == record['id']]
+            axes.set_axis_on()
+            axes.set_title(f'{record["file_name"]}: {title}', fontsize=9)
+            _draw(axes, image, found, colors)
+    figure.suptitle(f'Unseen images; predictions with a score of {min_score} or more', fontsize=11)
+    FigureCanvasAgg(figure).print_png(out)
+
+
+def read_log(log: Path) -> list[dict[str, float]]:
+    """The records of mmengine's `vis_data/scalars.json`: one JSON object a line."""
+    return [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
+
+
+def draw_curves(log: Path, out: Path, target: float | None = None) -> None:
+    """Write a PNG with the training loss and the AP50 of boxes and masks over the iterations."""
+    records = read_log(log)
+    figure = Figure(figsize=(9.5, 3.6), layout='constrained')
+    left, right = figure.subplots(1, 2)
+    loss = [(r['step'], r['loss']) for r in records if 'loss' in r]
+    left.plot(*zip(*loss), color='C3', lw=1.5)
+    left.set(title='training loss', xlabel='iteration', ylim=(0, None))
+    for key, label in CURVES.items():
+        points = [(r['step'], r[key]) for r in records if key in r]
+        right.plot(*zip(*points), marker='o', ms=4, lw=1.5, label=label)
+    if target is not None:
+        right.axhline(target, color='0.5', ls='--', lw=1, label=f'target {target:.2f}')
+    right.set(title='AP50 on unseen images', xlabel='iteration', ylim=(0, 1))
+    right.legend(loc='upper left', frameon=False)
+    for axes in (left, right):
+        axes.set_xlim(0, None)
+        axes.grid(alpha=0.3)
+        axes.spines[['top', 'right']].set_visible(False)
+    FigureCanvasAgg(figure).print_png(out)

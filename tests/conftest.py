@@ -1,0 +1,39 @@
+"""Options, skips and fixtures of the whole suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption('--slow', action='store_true', help='run the tests marked slow too')
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    skips = {}
+    if not config.getoption('--slow'):
+        skips['slow'] = 'a longer proof; runs with --slow'
+    if not torch.cuda.is_available():
+        skips['cuda'] = 'no CUDA device'
+    for item in items:
+        for marker, reason in skips.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope='session')
+def samples() -> Path:
+    """Folder of real samples (coco_mini, ade20k_mini, kinetics_mini), which are not distributed."""
+    given = os.environ.get('SWINV2_DENSE_SAMPLES')
+    folder = Path(given) if given else ROOT.parent / 'shared' / 'data'
+    if not (folder / 'coco_mini').is_dir():
+        pytest.skip(
+            f'no samples of real data at {folder}; set SWINV2_DENSE_SAMPLES to their folder'
+        )
+    return folder

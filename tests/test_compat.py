@@ -1,0 +1,311 @@
+"""Every mended defect: fails without the mend, works with it, and stays as it is where absent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import checkpoint as mmengine_checkpoint
+from mmengine.utils import digit_version
+from torch import nn
+
+from swinv2_dense import compat
+
+ONEDL = compat._is_distribution('onedl-mmengine')
+NUMPY2 = digit_version(np.__version__) >= digit_version('2.0.0')
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_python(code: str) -> subprocess.CompletedProcess:
+    """Run code in a fresh interpreter: imports that failed or succeeded here do not count."""
+    return subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+
+
+# ---------------------------------------------------------------------------- reading checkpoints
+
+
+class TinyModel(BaseModel):
+    """One linear layer that learns ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, inputs: torch.Tensor, mode: str = 'loss') -> dict[str, torch.Tensor]:
+        return dict(loss=(self.layer(inputs) - 1).square().mean())
+
+
+def train(work_dir: Path, max_iters: int, resume: bool) -> Runner:
+    runner = Runner(
+        model=TinyModel(),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=2,
+            dataset=[dict(inputs=torch.ones(4))] * 8,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            collate_fn=dict(type='default_collate'),
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=max_iters),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
+        param_scheduler=dict(type='LinearLR', by_epoch=False, start_factor=0.1, end=8),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2)),
+        custom_hooks=[dict(type='EMAHook')],
+        resume=resume,
+        default_scope='mmengine',
+        experiment_name=f'{work_dir.name}_{max_iters}',
+    )
+    runner.train()
+    return runner
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work_dir = tmp_path_factory.mktemp('trained')
+    train(work_dir, max_iters=2, resume=False)
+    return work_dir
+
+
+def test_training_resumes(trained: Path) -> None:
+    runner = train(trained, max_iters=4, resume=True)
+    assert runner.iter == 4
+    steps = {int(s['step']) for s in runner.optim_wrapper.optimizer.state.values()}
+    assert steps == {4}
+    losses = runner.message_hub.get_scalar('train/loss')
+    assert len(losses.data[0]) == 4
+    assert losses.mean(4) == pytest.approx(losses.data[0].mean())
+
+
+def test_mmengine_alone_cannot_read_its_checkpoint(trained: Path) -> None:
+    if ONEDL:
+        pytest.skip('onedl-mmengine reads its own checkpoints')
+    if digit_version(torch.__version__) < digit_version('2.6.0'):
+        pytest.skip('torch < 2.6 does not restrict what it loads')
+    with pytest.raises(Exception, match='HistoryBuffer|Weights only'):
+        mmengine_checkpoint.load_from_local(str(trained / 'iter_2.pth'), 'cpu')
+
+
+def test_process_wide_allow_list_stays(trained: Path) -> None:
+    before = torch.serialization.get_safe_globals()
+    compat.read_checkpoint_file(trained / 'iter_2.pth')
+    assert set(torch.serialization.get_safe_globals()) == set(before)
+    with pytest.raises(Exception, match='Weights only'):
+        torch.load(trained / 'iter_2.pth', weights_only=True)
+
+
+def test_arrays_of_the_other_numpy(tmp_path: Path) -> None:
+    """A checkpoint written beside numpy 1 is read beside numpy 2, and the other way round."""
+    history = HistoryBuffer([1.0, 2.0, 6.0], [1, 1, 1])
+    torch.save(dict(loss=history, best=np.float64(0.5)), tmp_path / 'own.pth')
+    own, other = (b'numpy._core', b'numpy.core') if NUMPY2 else (b'numpy.core', b'numpy._core')
+    with (
+        zipfile.ZipFile(tmp_path / 'own.pth') as source,
+        zipfile.ZipFile(tmp_path / 'other.pth', 'w') as target,
+    ):
+        for item in source.infolist():
+            content = source.read(item)
+            if item.filename.endswith('data.pkl'):
+                assert own in content
+                content = content.replace(own, other)
+            target.writestr(item, content)
+    for name in ('own.pth', 'other.pth'):
+        checkpoint = compat.read_checkpoint_file(tmp_path / name)
+        assert checkpoint['loss'].statistics('mean') == 3.0
+        assert checkpoint['best'] == 0.5
+
+
+class Payload:
+    """Pickles as a call."""
+
+    def __init__(self, function: object, *args: object) -> None:
+        self.call = (function, args)
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+@pytest.mark.parametrize('read', [compat.read_checkpoint_file, CheckpointLoader.load_checkpoint])
+def test_payload_does_not_run(tmp_path: Path, read: object) -> None:
+    trace, path = tmp_path / 'trace', tmp_path / 'payload.pth'
+    torch.save(dict(state_dict={}, meta=Payload(open, str(trace), 'w')), path)
+    with pytest.raises(ValueError, match=f'(?s){path}.*run code.*weights_only=False.*open'):
+        read(str(path))
+    assert not trace.exists()
+    torch.load(path, weights_only=False)
+    assert trace.exists()  # so the payload is a real one
+
+
+@pytest.mark.parametrize(
+    'attribute, owner', [('__globals__', HistoryBuffer.update), ('__init__', HistoryBuffer)]
+)
+def test_getattr_reaches_nothing_else(tmp_path: Path, attribute: str, owner: object) -> None:
+    path = tmp_path / 'payload.pth'
+    torch.save(dict(meta=Payload(getattr, owner, attribute)), path)
+    with pytest.raises(ValueError, match='(?s)run code.*not part of a training state'):
+        compat.read_checkpoint_file(path)
+
+
+def test_onedl_mmengine_alone_runs_the_payload(tmp_path: Path) -> None:
+    if not ONEDL:
+        pytest.skip('classic mmengine has no fallback')
+    trace, path = tmp_path / 'trace', tmp_path / 'payload.pth'
+    torch.save(dict(meta=Payload(open, str(trace), 'w')), path)
+    mmengine_checkpoint.load_from_local(str(path), 'cpu')
+    assert trace.exists()
+
+
+def test_files_from_the_web_are_read_safely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    trace, path = tmp_path / 'trace', tmp_path / 'payload.pth'
+
+    def download(url: str, to: str, progress: bool) -> None:
+        assert url == 'https://example.org/models/payload.pth?download=1'
+        Path(to).write_bytes(path.read_bytes())
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    torch.save(dict(meta=Payload(open, str(trace), 'w')), path)
+    with pytest.raises(ValueError, match='run code'):
+        CheckpointLoader.load_checkpoint('https://example.org/models/payload.pth?download=1')
+    assert not trace.exists()
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='nothing.pth does not exist'):
+        compat.read_checkpoint_file(tmp_path / 'nothing.pth')
+    torch.save(dict(weight=torch.zeros(100)), tmp_path / 'whole.pth')
+    half = (tmp_path / 'whole.pth').read_bytes()[:700]
+    for content in (half, b''):
+        (tmp_path / 'half.pth').write_bytes(content)
+        with pytest.raises(ValueError, match='half.pth cannot be read'):
+            compat.read_checkpoint_file(tmp_path / 'half.pth')
+
+
+# --------------------------------------------------------------------------------------- mmaction
+
+
+def test_mmaction_models_import() -> None:
+    mmcv = pytest.importorskip('mmcv')
+    version = mmcv.__version__
+    pytest.importorskip('mmaction')
+    import mmaction.models as models
+
+    assert mmcv.__version__ == version
+    with pytest.raises(ImportError, match='mmaction2#2714'):
+        models.localizers.DRN()
+
+
+@pytest.mark.parametrize(
+    'mend, error',
+    [
+        ('_stub_missing_drn', "No module named 'mmaction.models.localizers.drn'"),
+        ('_leave_out_multimodal_models', 'vindlu'),
+    ],
+)
+def test_mmaction_models_fail_without(mend: str, error: str) -> None:
+    pytest.importorskip('mmaction')
+    if mend == '_leave_out_multimodal_models':
+        pytest.importorskip('transformers')
+    off = f'from swinv2_dense import compat; compat.{mend} = lambda *args: None;'
+    result = run_python(off + 'import mmaction.models')
+    assert result.returncode and error in result.stderr
+
+
+def test_mmaction_refuses_newer_mmcv_without() -> None:
+    mmcv = pytest.importorskip('mmcv')
+    pytest.importorskip('mmaction')
+    if digit_version(mmcv.__version__) < digit_version('2.2.0'):
+        pytest.skip(f'mmaction accepts mmcv {mmcv.__version__}')
+    off = "from swinv2_dense import compat; del compat.MENDED_IMPORTS['mmaction'];"
+    result = run_python(off + 'import mmaction')
+    assert result.returncode and 'is used but incompatible' in result.stderr
+
+
+def test_hue_jitter() -> None:
+    pytest.importorskip('mmaction')
+    from mmaction.datasets.transforms.processing import ColorJitter
+
+    red = np.zeros((2, 3, 3), np.float32)
+    red[..., 0] = 200
+    magenta = ColorJitter.adjust_hue(red, -30.5 / 255)  # 30 steps of 2 degrees back from red
+    np.testing.assert_array_equal(magenta, red + red[..., ::-1])
+    if not NUMPY2:
+        assert ColorJitter.adjust_hue.__module__ == 'mmaction.datasets.transforms.processing'
+        pytest.skip('numpy 1 adds a negative number to uint8')
+    name = 'mmaction.datasets.transforms.processing'
+    code = f"""
+import numpy as np
+from swinv2_dense import compat
+del compat.MENDED_IMPORTS['{name}']
+from {name} import ColorJitter
+ColorJitter.adjust_hue(np.zeros((2, 2, 3), np.float32), -0.1)
+"""
+    result = run_python(code)
+    assert result.returncode and 'out of bounds for uint8' in result.stderr
+
+
+# --------------------------------------------------------------------------- InstaBoost, configs
+
+
+def test_instaboost_keeps_ragged_contours(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip('instaboostfast')
+    from instaboostfast import affine_transform, pycococreater
+
+    mask = np.zeros((12, 16), np.uint8)
+    mask[2:4, 3:5] = 1
+    mask[7:10, 6:13] = 1
+    small, large = affine_transform.binary_mask_to_polygon(mask)
+    assert (min(small[::2]), max(small[::2])) == (2.5, 4.5)
+    assert (min(large[::2]), max(large[::2])) == (5.5, 12.5)
+    assert (min(large[1::2]), max(large[1::2])) == (6.5, 9.5)
+    monkeypatch.setattr(pycococreater, 'measure', pycococreater.measure.measure)
+    with pytest.raises(ValueError, match='inhomogeneous'):
+        pycococreater.binary_mask_to_polygon(mask)
+    others = [f for f in sys.meta_path if not isinstance(f, compat._MendingFinder)]
+    monkeypatch.setattr(sys, 'meta_path', others)
+    compat.apply()  # after the import, as when the package is imported late
+    assert len(affine_transform.binary_mask_to_polygon(mask)) == 2
+
+
+def test_mmseg_config_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip('mmseg')
+    path = tmp_path / 'config.py'
+    path.write_text("_base_ = 'mmseg::_base_/models/upernet_swin.py'\n")
+    assert Config.fromfile(path).model.decode_head.type == 'UPerHead'
+    if not ONEDL:
+        assert MODULE2PACKAGE['mmseg'] == 'mmsegmentation'
+        pytest.skip('the distribution of mmseg has its classic name')
+    monkeypatch.setitem(MODULE2PACKAGE, 'mmseg', 'mmsegmentation')
+    with pytest.raises(ModuleNotFoundError, match='mmsegmentation is not installed'):
+        Config.fromfile(path)
+
+
+# ------------------------------------------------------------------------------------ the package
+
+
+def test_import_needs_no_library_of_a_task() -> None:
+    code = """
+import sys
+import swinv2_dense
+names = 'mmcv mmdet mmseg mmaction instaboostfast torchvision'.split()
+print([name for name in names if name in sys.modules])
+"""
+    result = run_python(code)
+    assert result.stdout.strip() == '[]', result.stdout + result.stderr
+
+
+def test_applying_twice_changes_nothing() -> None:
+    finders, schemes = list(sys.meta_path), dict(CheckpointLoader._schemes)
+    compat.apply()
+    assert sys.meta_path == finders
+    assert CheckpointLoader._schemes == schemes

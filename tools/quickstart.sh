@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Set everything up, then run the quickstart: generate data, train, evaluate, draw.
+
+set -euo pipefail
+here="$(dirname "${BASH_SOURCE[0]}")"
+source "$here/setup.sh"
+
+case " $* " in
+  *" -h "* | *" --help "*)
+    cat <<TEXT
+Usage: bash tools/quickstart.sh [options] [arguments of tools/quickstart.py]
+
+Sets up the environment (once), then trains a small Swin Transformer V2 detector on generated data,
+evaluates it and draws its predictions. Needs no download but the packages.
+
+Options:
+$setup_help
+TEXT
+    exit ;;
+esac
+
+parse_setup_arguments "$@"
+set_up
+exec "$env_python" "$root/tools/quickstart.py" ${rest[@]+"${rest[@]}"}

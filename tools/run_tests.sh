@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Set everything up, then run the tests.
+
+set -euo pipefail
+here="$(dirname "${BASH_SOURCE[0]}")"
+source "$here/setup.sh"
+
+case " $* " in
+  *" -h "* | *" --help "*)
+    cat <<TEXT
+Usage: bash tools/run_tests.sh [options] [arguments of pytest]
+
+Sets up the environment (once), then runs the test suite.
+
+Options:
+  --slow                 run the long proofs too: trainings to a target, big inputs
+$setup_help
+TEXT
+    exit ;;
+esac
+
+parse_setup_arguments "$@"
+set_up
+report="$root/work_dirs/tests/$stack.xml"
+cd "$root"
+status=0
+"$env_python" -m pytest --junitxml="$report" ${rest[@]+"${rest[@]}"} || status=$?
+if [ "$status" -eq 0 ]; then
+  say "Tests passed on the $stack stack. Report: $report"
+else
+  say "Tests failed on the $stack stack (pytest ended with $status). Report: $report" >&2
+fi
+exit "$status"

@@ -1,0 +1,288 @@
+#!/usr/bin/env bash
+# Set up the environment of swinv2_dense once; later runs find it ready and end in seconds.
+# tools/quickstart.sh and tools/run_tests.sh source this file and use $env_python; it runs alone too.
+
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+stack=classic
+use_active=no
+rest=()
+
+setup_help='  --stack classic|onedl  the OpenMMLab packages (default: classic) or their maintained forks (onedl)
+  --active               install into the active environment instead of .venv / .venv-onedl
+Environment:
+  PYTHON                 the Python 3.10 or 3.11 to make the environment with
+  MAX_JOBS               how many files of mmcv are compiled at once'
+
+die() {
+  printf '\nSet-up failed at: %s\n' "$1" >&2
+  printf 'What to do: %s\n' "$2" >&2
+  exit 1
+}
+
+# Arguments that are not set-up's own are left in `rest` for the command that sourced this file.
+parse_setup_arguments() {
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --stack) stack="${2:-}"; shift ;;
+      --stack=*) stack="${1#*=}" ;;
+      --active) use_active=yes ;;
+      *) rest+=("$1") ;;
+    esac
+    shift || break
+  done
+  case "$stack" in
+    classic | onedl) ;;
+    *) die "reading --stack '$stack'" "use --stack classic or --stack onedl." ;;
+  esac
+  requirements="$root/requirements/$stack.txt"
+  log="$root/work_dirs/setup/$stack.log"
+}
+
+is_supported_python() {
+  "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null
+}
+
+refuse_python() {
+  die "choosing a Python" "$1 is $("$1" --version 2>&1), but the pinned stacks need Python 3.10 or \
+3.11: the OpenMMLab packages predate 3.12. $2"
+}
+
+find_python() {
+  if [ -n "${PYTHON:-}" ]; then
+    command -v "$PYTHON" >/dev/null \
+      || die "choosing a Python" "PYTHON=$PYTHON is not a program; set it to a Python 3.10 or 3.11."
+    is_supported_python "$PYTHON" || refuse_python "$PYTHON" "Set PYTHON to one of those."
+    python="$PYTHON"
+    return
+  fi
+  for python in python3.11 python3.10 python3 python; do
+    is_supported_python "$python" && return
+  done
+  command -v python3 >/dev/null && refuse_python python3 \
+    "Install one of those (for example with conda, pyenv or uv) and set PYTHON to its path."
+  die "choosing a Python" "no Python found. Install Python 3.10 or 3.11, or set PYTHON to its path."
+}
+
+# Sets env_python, the interpreter of the environment that all packages go into.
+open_environment() {
+  if [ "$use_active" = yes ]; then
+    [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] || die "finding the active environment" \
+      "--active needs an activated virtual or conda environment; activate one or drop --active."
+    env_python="$(command -v python)" || die "finding the active environment" "it has no python."
+    is_supported_python "$env_python" || refuse_python "$env_python" \
+      "Activate an environment with one of those."
+    environment="$("$env_python" -c 'import sys; print(sys.prefix)')"
+    return
+  fi
+  environment="$root/.venv"
+  [ "$stack" = classic ] || environment="$root/.venv-$stack"
+  env_python="$environment/bin/python"
+  if ! "$env_python" -m pip --version >/dev/null 2>&1; then
+    find_python
+    say "Creating $environment with $("$python" --version 2>&1)"
+    "$python" -m venv --clear "$environment" >>"$log" 2>&1 || die "creating $environment" \
+      "Python's venv module is needed (Debian, Ubuntu: apt install python3-venv). Log: $log"
+  fi
+  is_supported_python "$env_python" || refuse_python "$env_python" \
+    "Remove $environment and set PYTHON to one of those."
+}
+
+say() { printf '%s\n' "$*"; }
+
+# The part of the requirements file below `# [NAME]`.
+section() { awk -v name="# [$1]" '/^# \[/ { on = index($0, name) == 1; next } on' "$requirements"; }
+
+# step NAME REMEDY COMMAND...: run with output in the log; on failure show its end and the remedy.
+step() {
+  local name="$1" remedy="$2" started=$SECONDS
+  shift 2
+  say "- $name"
+  printf '\n===== %s: %s\n' "$name" "$*" >>"$log"
+  set -m # a process group of its own, so that an interrupt ends its compilers too
+  "$@" >>"$log" 2>&1 </dev/null &
+  set +m
+  local job=$!
+  trap "kill -- -$job 2>/dev/null; exit 130" INT TERM
+  show_progress "$job" "$started"
+  trap - INT TERM
+  if ! wait "$job"; then
+    printf '\nThe end of %s:\n' "$log" >&2
+    tail -n 15 "$log" | cut -c 1-300 >&2
+    die "$name" "$remedy Then run the same command again; it continues here. Log: $log"
+  fi
+}
+
+# While a job runs, show its time and how many files it compiled: a line a minute, or in a terminal
+# one line that is rewritten.
+show_progress() {
+  local job="$1" started="$2" shown=0 passed objects
+  while kill -0 "$job" 2>/dev/null; do
+    sleep 1
+    passed=$((SECONDS - started))
+    if [ -t 1 ] && [ "$passed" -ge 5 ]; then
+      objects="$(compiled_objects)"
+      printf '\r  %d:%02d %-40s' $((passed / 60)) $((passed % 60)) "$objects"
+    elif [ "$passed" -ge $((shown + 60)) ]; then
+      shown=$passed
+      say "  $((passed / 60)) min $(compiled_objects)"
+    fi
+  done
+  if [ -t 1 ]; then printf '\r%-60s\r' ''; fi
+}
+
+# ninja prints `[done/all] command` per object; only the running step's part of the log counts.
+compiled_objects() {
+  tail -c 300000 "$log" \
+    | awk '/^=====/ { last = "" } match($0, /^ *\[[0-9]+\/[0-9]+\]/) { last = substr($0, 1, RLENGTH) }
+        END { gsub(/[] []/, "", last); if (last) print "compiled " last " files" }'
+}
+
+pip_install() {
+  "$env_python" -m pip install -v --no-build-isolation --disable-pip-version-check \
+    -c "$constraints" "$@"
+}
+
+# Neither installing nor compiling asks mmcv itself: importing it takes seconds and torch.
+has_mmcv_ops() {
+  "$env_python" - <<'PY'
+import importlib.util, pathlib, sys
+mmcv = importlib.util.find_spec('mmcv')
+sys.exit(mmcv is None or not list(pathlib.Path(mmcv.origin).parent.glob('_ext*')))
+PY
+}
+
+check_compiler() {
+  "${CXX:-c++}" --version >>"$log" 2>&1 || die "compiling mmcv" \
+    "no C++ compiler (${CXX:-c++}) found. Install one (Debian, Ubuntu: apt install g++) or set CXX."
+  "$env_python" - <<'PY' || die "compiling mmcv" \
+    "Python.h is missing. Install Python's headers (Debian, Ubuntu: apt install python3-dev)."
+import pathlib, sys, sysconfig
+sys.exit(not (pathlib.Path(sysconfig.get_path('include')) / 'Python.h').is_file())
+PY
+}
+
+# The forks share their import names with the classic packages: one would overwrite the other.
+refuse_other_stack() {
+  local other=onedl-mmengine
+  [ "$stack" = classic ] || other=mmengine
+  if "$env_python" -m pip show -q "$other" >/dev/null 2>&1; then
+    die "checking $environment" "it holds $other, which is not of the $stack stack and shares its \
+import names. Use another environment, or --stack with the name of the other stack."
+  fi
+}
+
+# A user's own torch stays, whatever is pinned; mmcv is compiled against it.
+write_constraints() {
+  constraints="$environment/swinv2_dense-constraints.txt"
+  local own_torch=''
+  if [ "$use_active" = yes ]; then
+    own_torch="$("$env_python" -c \
+      'from importlib.metadata import version; print(version("torch"))' 2>/dev/null || true)"
+  fi
+  sed "s/^torch==.*/torch==${own_torch:-$(section build | sed -n 's/^torch==//p')}/" \
+    "$requirements" >"$constraints"
+}
+
+install_section() {
+  local list="$environment/swinv2_dense-$1.txt" saved="$requirements"
+  requirements="$constraints" section "$1" >"$list"
+  requirements="$saved"
+  shift
+  pip_install -r "$list" "$@"
+}
+
+install_mmcv() {
+  local name
+  name="$(section ops | sed -n 's/^\(.*mmcv\)==.*/\1/p')"
+  export MMCV_WITH_OPS=1
+  if "$env_python" -m pip show -q "$name" 2>/dev/null && ! has_mmcv_ops; then
+    [ "$use_active" = no ] || die "checking mmcv" "the installed $name lacks its compiled ops \
+(mmcv._ext), without which mmdet cannot be imported. Remove it (python -m pip uninstall $name)."
+    say "The installed $name lacks its compiled ops (mmcv._ext) and is removed."
+    "$env_python" -m pip uninstall -y "$name" >>"$log" 2>&1
+  fi
+  has_mmcv_ops || check_compiler
+  has_mmcv_ops || say "mmcv's operators are compiled next, unless pip kept them from an earlier \
+set-up. This takes about ten minutes on 2 cores, once."
+  local remedy="The first line with 'error:' in the log says why. Out of memory: MAX_JOBS=1. A CUDA \
+toolkit that does not fit torch: see README, supported versions."
+  step "mmcv with its operators" "$remedy" install_section ops
+  if ! has_mmcv_ops; then
+    say "pip's cache held a $name without ops (mmcv._ext); it is compiled again."
+    step "mmcv with its operators, without the cache" "$remedy" \
+      install_section ops --no-cache-dir --force-reinstall --no-deps --no-binary "$name"
+    has_mmcv_ops || die "compiling mmcv" "the build ended without ops (mmcv._ext). Log: $log"
+  fi
+}
+
+fingerprint() {
+  "$env_python" - "$root" "$requirements" "$root/setup.py" "$root/pyproject.toml" <<'PY'
+import hashlib, pathlib, sys
+files = b''.join(pathlib.Path(path).read_bytes() for path in sys.argv[2:])
+print(hashlib.sha256(sys.argv[1].encode() + files).hexdigest())
+PY
+}
+
+describe_environment() {
+  "$env_python" - <<'PY'
+import importlib.metadata as metadata
+import platform
+import torch
+import mmcv.ops
+names = ('mmengine', 'mmcv', 'mmdet', 'mmdetection', 'mmsegmentation', 'mmaction2')
+versions = [f'Python {platform.python_version()}', f'torch {torch.__version__}']
+for name in [*names, *('onedl-' + name for name in names)]:
+    try:
+        versions.append(f'{name} {metadata.version(name)}')
+    except metadata.PackageNotFoundError:
+        pass
+print(', '.join(versions))
+cuda = mmcv.ops.get_compiling_cuda_version()
+print('mmcv operators: CPU' + ('' if cuda == 'not available' else f' and CUDA {cuda}'))
+if torch.cuda.is_available() and cuda == 'not available':
+    print('Warning: torch sees a GPU, but mmcv was compiled without CUDA, so detectors cannot train '
+          f'on it. Install the CUDA toolkit {torch.version.cuda} (nvcc), then uninstall mmcv from '
+          'this environment, empty its wheels with `pip cache remove "*mmcv*"`, and run again.')
+PY
+}
+
+set_up() {
+  mkdir -p "$(dirname "$log")"
+  open_environment
+  local stamp="$environment/swinv2_dense-setup" wanted started=$SECONDS
+  wanted="$(fingerprint)"
+  if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && has_mmcv_ops; then
+    say "The $stack stack is set up in $environment."
+    return
+  fi
+  rm -f "$stamp"
+  : >"$log"
+  say "Setting up the $stack stack in $environment. Log: $log"
+  local network="Check the network and the package index pip uses (python -m pip config list)."
+  refuse_other_stack
+  write_constraints
+  step "torch and what mmcv is compiled with" "$network" install_section build
+  install_mmcv
+  step "the OpenMMLab packages" "$network" install_section stack
+  step "mmaction2" "$network" install_section no-deps --no-deps
+  step "the packages that the tests need" "$network" install_section test
+  step "swinv2_dense itself" "The log says why." pip_install --no-deps -e "$root"
+  step "importing the stack" "Two packages may not fit each other: start with a fresh environment." \
+    describe_environment
+  tail -n 3 "$log" | grep -E '^(Python|mmcv|Warning)' || true
+  printf '%s\n' "$wanted" >"$stamp"
+  say "Set-up of the $stack stack done in $(((SECONDS - started) / 60)) min \
+$(((SECONDS - started) % 60)) s: $environment"
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  case " $* " in
+    *" -h "* | *" --help "*)
+      printf 'Usage: bash tools/setup.sh [--stack classic|onedl] [--active]\n%s\n' "$setup_help"
+      exit ;;
+  esac
+  parse_setup_arguments "$@"
+  [ ${#rest[@]} -eq 0 ] || die "reading the arguments" "unknown: ${rest[*]}. See --help."
+  set_up
+fi
