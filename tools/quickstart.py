@@ -19,8 +19,8 @@ from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_ROOT = ROOT / 'data/shapes'  # the one that the config names
-CONFIG = 'configs/quickstart/htc_swinv2-c32-w8_1xb8-1k_shapes-128.py'
-NEXT = 'python tools/train.py configs/detection/mask-rcnn_swinv2-t-w8_1xb2-1x_coco.py'
+CONFIG = 'configs/quickstart/htc_swinv2-c32-w8_1xb8-600it_shapes-128.py'
+NEXT = 'python tools/train.py configs/detection/htc_swinv2-t-w8_fpn_8xb2-1x_coco.py'
 COLUMNS = {
     'AP': 'mAP',
     'AP50': 'mAP_50',
@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
   predictions beside the truth  {short(panel)}
   loss and AP curves            {short(curves)}
   checkpoint                    {short(checkpoint)}
-Next, on your own data (data/README.md says how it must lie):
+Next: COCO, or your own data in its format, laid out as data/README.md says:
   {NEXT}""")
     return 0 if reached else 1
 

@@ -176,7 +176,9 @@ def _test_parser() -> argparse.ArgumentParser:
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', help='folder for pictures of predictions')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds per shown picture')
-    parser.add_argument('--interval', type=int, default=1, help='draw every n-th sample')
+    parser.add_argument(
+        '--interval', type=int, default=1, help='draw every n-th sample (mmdet: all)'
+    )
     parser.add_argument('--tta', action='store_true', help="test-time augmentation of the config's")
     return parser
 
@@ -192,6 +194,12 @@ def _enable_auto_scale_lr(cfg: Config) -> None:
 
 def _draw(cfg: Config, args: argparse.Namespace) -> None:
     """Turn on the library's visualisation hook; each keeps the output folder elsewhere."""
+    if cfg.default_scope == 'mmaction':
+        import swinv2_dense.video  # noqa: F401
+
+        cfg.default_hooks.visualization = ConfigDict(
+            dict(cfg.default_hooks.get('visualization', {})) | dict(type='ViewVisualizationHook')
+        )
     hook = cfg.get('default_hooks', {}).get('visualization')
     if hook is None:
         raise ConfigError('--show and --show-dir need default_hooks.visualization in the config')

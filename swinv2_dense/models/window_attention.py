@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -100,6 +101,13 @@ def at_least_fp32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Context in which operations on tensors like `x` keep their dtype."""
+    if x.is_meta:  # where shapes alone are computed; autocast does not know this device
+        return nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
+
+
 def unit_vectors(x: Tensor) -> Tensor:
     """Normalise the last axis in at least fp32; zero vectors (keys of padded tokens) stay zero.
 
@@ -162,7 +170,7 @@ class LogCPB(nn.Sequential):
             for size, divisor in zip(window_size, self.pretrained_window_size)
         ]
         coords = torch.stack(torch.meshgrid(*axes, indexing='ij'), dim=-1)
-        with torch.autocast(weight.device.type, enabled=False):
+        with without_autocast(weight):
             hidden = F.relu(F.linear(coords, weight, bias), inplace=True)
             return 16 * F.linear(hidden, out).sigmoid().movedim(-1, 0)
 
@@ -238,7 +246,7 @@ class WindowAttention(nn.Module):
         qkv = window_partition(qkv, window_size)
         qkv = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)
-        with torch.autocast(q.device.type, enabled=False):
+        with without_autocast(q):
             scale = at_least_fp32(self.logit_scale).clamp(max=MAX_LOGIT_SCALE).exp()
             bias = gather_bias(table, window_size)
             x = attention(unit_vectors(q) * scale, unit_vectors(k), v, bias)

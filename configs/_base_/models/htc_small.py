@@ -127,7 +127,7 @@ model = dict(
         rcnn=[
             dict(
                 assigner=assigner(iou, iou),
-                sampler=sampler(32, 0.25, True),
+                sampler=sampler(32, 0.5, True),
                 mask_size=20,
                 pos_weight=-1,
             )

@@ -1,0 +1,31 @@
+"""Run the tools as a user does, in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def tool(name: str, *args: object) -> subprocess.CompletedProcess:
+    """Run tools/{name}.py; its output is in `printed` of the result."""
+    command = [sys.executable, f'tools/{name}.py', *map(str, args)]
+    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=900)
+    result.printed = result.stdout + result.stderr
+    return result
+
+
+def succeed(name: str, *args: object) -> str:
+    """Run a tool that must succeed and return what it printed."""
+    result = tool(name, *args)
+    assert result.returncode == 0, result.printed[-3000:]
+    return result.printed
+
+
+def scalars(work_dir: Path) -> list[dict]:
+    """mmengine's log of the only run in a work directory."""
+    (path,) = work_dir.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in path.read_text().splitlines()]
