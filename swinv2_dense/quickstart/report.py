@@ -66,7 +66,7 @@ def draw_panel(
     results: Path,
     out: Path,
     count: int = 8,
-    min_score: float = 0.5,
+    min_score: float = 0.3,
 ) -> None:
     """Write a PNG with the first `count` images of a COCO file: the truth left, predictions right.
 

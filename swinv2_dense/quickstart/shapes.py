@@ -25,7 +25,7 @@ TEXTURES = ('stripes', 'checks', 'dots', 'clouds')
 SPLITS = ('train', 'val')
 VERSION = 1  # of the pictures: part of a data set's parameters, so raise it when they change
 
-MIN_VISIBLE = 0.4  # of a shape's own area; one hidden more than this is left out of the scene
+MIN_VISIBLE = 0.5  # of a shape's own area; one hidden more than this is left out of the scene
 MIN_PIXELS = 50
 MIN_CONTRAST = 90.0  # distance of base colours in BGR, so that every outline can be seen
 
@@ -119,7 +119,7 @@ def sample_scene(rng: np.random.Generator, size: int) -> Scene:
     background = sample_texture(rng, avoid=[])
     colors, shapes = [background.colors[0]], []
     for _ in range(rng.integers(2, 7)):
-        radius = size * math.exp(rng.uniform(math.log(0.085), math.log(0.25)))
+        radius = size * math.exp(rng.uniform(math.log(0.1), math.log(0.26)))
         x, y = rng.uniform(0.6 * radius, size - 0.6 * radius, 2)
         texture = sample_texture(rng, colors)
         colors.append(texture.colors[0])

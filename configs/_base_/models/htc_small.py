@@ -42,7 +42,7 @@ def sampler(num, fraction, add_gt):
 
 
 proposals = dict(
-    nms_pre=200, max_per_img=64, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0
+    nms_pre=100, max_per_img=48, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0
 )
 model = dict(
     type='HybridTaskCascade',
@@ -73,6 +73,7 @@ model = dict(
         type='RPNHead',
         in_channels=channels,
         feat_channels=channels,
+        init_cfg=dict(type='Normal', layer='Conv2d', std=0.03),  # scaled up for few channels
         anchor_generator=dict(
             type='AnchorGenerator', scales=[4], ratios=[0.5, 1.0, 2.0], strides=strides
         ),
@@ -106,7 +107,7 @@ model = dict(
             dict(
                 type='HTCMaskHead',
                 with_conv_res=stage > 0,
-                num_convs=2,
+                num_convs=1,
                 in_channels=channels,
                 conv_out_channels=channels,
                 num_classes=num_classes,
