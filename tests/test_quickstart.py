@@ -183,7 +183,11 @@ def test_quickstart_in_small(tmp_path: Path) -> None:
         *('--work-dir', work_dir, '--data-root', tmp_path / 'shapes', '--target', 0.0),
         *('--train-images', 8, '--val-images', 4, '--cfg-options', 'train_cfg.val_interval=2'),
         *('train_cfg.max_iters=4', 'train_dataloader.batch_size=2'),
-        'default_hooks.logger.interval=1',
+        *(
+            'default_hooks.logger.interval=1',
+            'param_scheduler.0.end=1',
+            'param_scheduler.1.begin=1',
+        ),
         *(f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test')),
         *(f'{split}_dataloader.persistent_workers=False' for split in ('train', 'val', 'test')),
     )
