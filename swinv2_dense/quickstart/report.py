@@ -32,6 +32,21 @@ def _drawn(record: dict[str, Any], names: dict[int, str]) -> Drawn:
     return Drawn(names[record['category_id']], mask, tuple(record['bbox']), record.get('score'))
 
 
+def _surest(records: list[dict[str, Any]], image_id: int) -> list[dict[str, Any]]:
+    """Records of an image; of results that cover the same pixels (IoU over 0.6) the surest one.
+
+    A detector suppresses duplicates within a class only, and the picture would show both.
+    """
+    kept: list[dict[str, Any]] = []
+    for record in sorted(records, key=lambda r: -r.get('score', 1.0)):
+        if record['image_id'] != image_id:
+            continue
+        masks = [r['segmentation'] for r in kept if 'score' in r]
+        if not masks or mask_api.iou([record['segmentation']], masks, [0] * len(masks)).max() < 0.6:
+            kept.append(record)
+    return kept
+
+
 def _draw(axes: Axes, image: np.ndarray, objects: Iterable[Drawn], colors: dict[str, Any]) -> None:
     height, width = image.shape[:2]
     axes.imshow(image, interpolation='nearest')
@@ -90,11 +105,14 @@ def draw_panel(
             (grid[2 * k], coco['annotations'], 'ground truth'),
             (grid[2 * k + 1], shown, 'prediction'),
         ]:
-            found = [_drawn(r, names) for r in source if r['image_id'] == record['id']]
+            found = [_drawn(r, names) for r in _surest(source, record['id'])]
             axes.set_axis_on()
             axes.set_title(f'{record["file_name"]}: {title}', fontsize=9)
             _draw(axes, image, found, colors)
-    figure.suptitle(f'Unseen images; predictions with a score of {min_score} or more', fontsize=11)
+    figure.suptitle(
+        f'Unseen images; the surest prediction per object, if its score is {min_score} or more',
+        fontsize=11,
+    )
     FigureCanvasAgg(figure).print_png(out)
 
 
