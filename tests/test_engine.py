@@ -169,6 +169,24 @@ def test_a_sound_config_passes(tmp_path):
     check_config(config(tmp_path), ('train', 'val'))
 
 
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(data_root='s3://bucket/coco'),
+        dict(data_root='data/coco', backend_args=dict(backend='petrel')),
+        dict(ann_file=['a.json', 'b.json']),
+        dict(ann_file='', data_prefix=None),
+        dict(data_prefix=dict(img='', seg=None)),
+    ],
+    ids=str,
+)
+def test_paths_that_cannot_be_checked_pass(tmp_path, changes):
+    cfg = config(
+        tmp_path, **{f'train_dataloader.dataset.dataset.{k}': v for k, v in changes.items()}
+    )
+    check_config(cfg, ('train', 'val'))
+
+
 BACKBONE = 'model.backbone.'
 TRAIN = 'train_dataloader.dataset.dataset.'
 MISTAKES = {

@@ -170,6 +170,19 @@ def test_detection_in_bf16_on_the_cpu(tmp_path):
     assert 0 <= metrics['coco/bbox_mAP'] <= 1
 
 
+def test_a_config_that_names_classes_needs_no_scope(tmp_path):
+    pytest.importorskip('mmdet')
+    (tmp_path / 'classes.py').write_text(
+        'from mmdet.datasets import CocoDataset\n'
+        'from mmdet.models import RetinaNet\n'
+        'model = dict(type=RetinaNet)\n'
+        'train_dataloader = dict(dataset=dict(type=CocoDataset, data_root="data/coco/"))\n'
+    )
+    result = tool('train', tmp_path / 'classes.py', '--work-dir', tmp_path / 'work')
+    assert result.returncode == 2
+    assert "data_root='data/coco/': there is no such folder" in result.stderr
+
+
 @pytest.mark.parametrize(
     'command, message',
     [

@@ -41,8 +41,9 @@ def use_amp(cfg: dict, has_cuda: bool) -> None:
 
 def run_amp_on_cpu(cfg: dict, force: bool = False) -> None:
     """Replace `AmpOptimWrapper`, which needs an accelerator; with `force` any plain wrapper."""
-    wrapper = cfg['optim_wrapper']
-    if force or wrapper.get('type') == 'AmpOptimWrapper':
+    wrapper = cfg.get('optim_wrapper') or {}
+    kind = wrapper.get('type')  # a name, or in newer configs a class
+    if force or getattr(kind, '__name__', kind) == 'AmpOptimWrapper':
         wrapper['type'] = 'Bf16OptimWrapper'
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             wrapper.pop(key, None)

@@ -101,9 +101,12 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('./work_dirs', Path(args.config).stem)
+    if cfg.get('default_scope') is None:  # as in configs that name classes instead of strings
+        model = cfg.get('model', {}).get('type')
+        cfg.default_scope = getattr(model, '__module__', str(model)).split('.')[0]
     if cfg.get('default_scope') not in TASKS:
         raise ConfigError(
-            f'default_scope={cfg.get("default_scope")!r} of {args.config}: set the library of its '
+            f'default_scope={cfg.default_scope!r} of {args.config}: set the library of its '
             f'model, one of {", ".join(TASKS)}'
         )
     return cfg

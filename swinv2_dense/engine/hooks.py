@@ -10,7 +10,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from .preflight import ConfigError
+from .preflight import ConfigError, is_local
 
 FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # of mmdet and mmseg; of mmaction2
 
@@ -77,6 +77,8 @@ def _files(dataset: Any) -> Iterator[str]:
         if part is not None:
             yield from _files(part)
     if not hasattr(dataset, 'get_data_info') or hasattr(dataset, 'dataset'):
+        return
+    if not is_local(getattr(dataset, 'backend_args', None)):
         return
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)

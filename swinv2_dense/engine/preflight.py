@@ -100,15 +100,22 @@ def _datasets(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
 
 
 def _check_dataset(key: str, dataset: Mapping) -> None:
+    if not is_local(dataset.get('backend_args')):
+        return
     root = dataset.get('data_root') or ''
     _check_file(f'{key}.data_root', root, 'folder')
     ann_file = dataset.get('ann_file')
-    if ann_file:
+    if isinstance(ann_file, str) and ann_file:
         _check_file(f'{key}.ann_file', os.path.join(root, ann_file))
     prefix = dataset.get('data_prefix') or {}
-    for name, folder in prefix.items():
+    for name, folder in prefix.items() if isinstance(prefix, Mapping) else ():
         if isinstance(folder, str) and folder:
             _check_file(f'{key}.data_prefix.{name}', os.path.join(root, folder), 'folder')
+
+
+def is_local(backend_args: Mapping | None) -> bool:
+    """Whether paths are read from this machine's disks; other backends may map them anywhere."""
+    return (backend_args or {}).get('backend', 'local') in ('local', 'disk')
 
 
 def _check_file(key: str, path: str | None, kind: str = 'file') -> None:
