@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, PretrainedInit
 from mmengine.runner import Runner
 from test_swin_transformer_v2 import TINY, tiny
 from torch.testing import assert_close
@@ -131,6 +131,26 @@ def test_another_arch_raises(tmp_path):
         pretrained(path, arch=dict(TINY, embed_dims=16))
     with pytest.raises(ValueError, match='lacks .* Does arch match'):
         pretrained(path, arch=dict(TINY, depths=(2, 2, 3, 2)))
+
+
+def test_other_spellings_of_pretrained_load_too(tmp_path):
+    source = tiny()
+    path = saved(tmp_path, official_layout(source, [8, 8, 8, 4], [0] * 4))
+    entry = dict(type='Pretrained', checkpoint=path)
+    for init_cfg in ([entry], dict(entry, type=PretrainedInit)):
+        model = SwinTransformerV2(TINY, window_size=4, init_cfg=init_cfg)
+        model.init_weights()
+        assert model.pretrained_window_sizes[0] == (8, 8)
+        assert torch.equal(model.norm3.weight, source.norm3.weight)
+    model = SwinTransformerV2(TINY, init_cfg=[entry, dict(type='Constant', layer='Linear', val=0)])
+    with pytest.raises(ValueError, match='Pretrained stands alone'):
+        model.init_weights()
+
+
+def test_weights_without_metadata_warn():
+    state = dict(tiny(window_size=8).state_dict())
+    with pytest.warns(UserWarning, match=r'pretrained_window_sizes stays \[\(4, 4\)'):
+        tiny(window_size=4).load_state_dict(state)
 
 
 def test_not_swinv2_raises(tmp_path):

@@ -12,7 +12,6 @@ from test_drop_in import detection_data
 from torch import nn
 
 import swinv2_dense
-from swinv2_dense.models.window_attention import at_least_fp32
 
 pytest.importorskip('mmdet')
 from swinv2_dense.det import keep_borders_in_fp32  # noqa: E402
@@ -90,19 +89,30 @@ def test_predictions_in_bf16_are_fp32(detector, data):
     assert sum(len(m._forward_hooks) for m in model.modules()) == hooks
 
 
-def test_boxes_are_decoded_in_fp32(detector):
-    """A box at 1001.3 pixels: bf16 has steps of 4 there and gives 1000."""
-    head = copy.deepcopy(detector.roi_head.bbox_head[0])
-    nn.init.zeros_(head.fc_reg.weight)
-    nn.init.zeros_(head.fc_reg.bias)
-    keep_borders_in_fp32(head)
-    rois = torch.tensor([[0, 1001.3, 10.0, 1100.7, 90.0]])
-    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
-        features = torch.randn(1, head.in_channels, 7, 7, dtype=torch.bfloat16)
-        _, deltas = head(features)
-        boxes = head.bbox_coder.decode(rois[:, 1:], deltas)
-    torch.testing.assert_close(boxes, rois[:, 1:])
-    assert at_least_fp32(boxes.bfloat16())[0, 0].item() == 1000
+def test_detr_boxes_are_not_rounded():
+    """DINO's head adds reference points to its output: bf16 would move a box by a pixel."""
+    from mmdet.models.dense_heads import DINOHead
+
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        head = DINOHead(
+            num_classes=3,
+            embed_dims=8,
+            num_pred_layer=1,
+            loss_cls=dict(type='FocalLoss', use_sigmoid=True),
+        )
+    head.init_weights()
+    hidden = torch.randn(1, 2, 5, 8)
+    references = [torch.full((2, 5, 4), 0.7507) + torch.rand(2, 5, 4) * 0.1]
+    with torch.no_grad():
+        _, exact = head(hidden, references)
+        with torch.autocast('cpu', torch.bfloat16):
+            _, rounded = head(hidden, references)
+            keep_borders_in_fp32(head)
+            _, kept = head(hidden.bfloat16(), references)
+    assert rounded.dtype == torch.bfloat16
+    assert ((rounded.float() - exact) * 1333).abs().max() > 1  # pixels
+    assert kept.dtype == torch.float32
+    assert ((kept - exact) * 1333).abs().max() < 0.2
 
 
 def test_an_error_inside_an_operator_leaves_autocast_as_it_was(detector):

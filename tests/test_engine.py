@@ -10,7 +10,7 @@ from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
 from swinv2_dense import SwinTransformerV2
-from swinv2_dense.engine.amp import Bf16OptimWrapper, run_amp_on_cpu, use_amp
+from swinv2_dense.engine.amp import run_amp_on_cpu, use_amp
 from swinv2_dense.engine.hooks import check_files, metrics_table
 from swinv2_dense.engine.preflight import ConfigError, check_config
 
@@ -127,10 +127,6 @@ def test_amp_configs_run_on_the_cpu():
         assert cfg.optim_wrapper.type == expected
 
 
-def test_bf16_wrapper_names_match_the_registry():
-    assert OPTIM_WRAPPERS.get('Bf16OptimWrapper') is Bf16OptimWrapper
-
-
 def config(tmp_path, **changes) -> ConfigDict:
     """A sound config; `changes` by dotted key."""
     for folder in ('annotations', 'train', 'val'):
@@ -224,6 +220,8 @@ def test_mistakes_are_named_before_anything_starts(tmp_path, changes, message):
     [
         (dict(in_index=[0, 1, 2, 3], in_channels=[96, 192, 384, 768]), None),
         (dict(in_index=2, in_channels=384), None),
+        (dict(in_channels=[96, 192, 384, 768]), None),  # mmseg's Mask2Former
+        (dict(in_channels=768), None),
         (dict(in_index=[0, 1, 2, 3], in_channels=[64, 128, 256, 512]), r'it must be \[96, 192'),
         (dict(in_index=2, in_channels=1024), r'in_channels=\[1024\] with in_index=\[2\]'),
         (dict(in_index=4, in_channels=768), r'in_index=\[4\], but model\.backbone returns'),
@@ -240,6 +238,22 @@ def test_heads_without_a_neck(tmp_path, head, message):
             check_config(cfg, ())
 
 
+def test_what_mm_accepts_passes(tmp_path):
+    cfg = config(tmp_path, **{'model.neck.in_channels': [768, 384, 192, 96]})  # YOLOV3Neck's order
+    dataset = cfg.train_dataloader.dataset.dataset
+    dataset.ann_file = str(tmp_path / 'annotations' / 'train.json')
+    dataset.update(data_root='unused', data_prefix=dict(img=str(tmp_path / 'train')))
+    check_config(cfg, ('train', 'val'))
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='gone.pth')
+    check_config(cfg, ('val',))  # testing initialises nothing
+
+
+def test_each_evaluator_of_a_list_is_checked(tmp_path):
+    cfg = config(tmp_path, val_evaluator=[dict(type='A'), dict(type='B', ann_file='gone.json')])
+    with pytest.raises(ConfigError, match=r"val_evaluator\.ann_file='gone\.json'"):
+        check_config(cfg, ('val',))
+
+
 class Listed:
     """A data set as mmengine's BaseDataset shows itself."""
 
@@ -251,6 +265,16 @@ class Listed:
 
     def get_data_info(self, index: int) -> dict:
         return self.infos[index]
+
+
+class ConcatDataset:
+    """As mmengine's: it lists its parts and gives their infos, too."""
+
+    def __init__(self, datasets: list) -> None:
+        self.datasets = datasets
+
+    def get_data_info(self, index: int) -> dict:
+        raise AssertionError('infos are read from the parts')
 
 
 class Wrapped:
@@ -265,7 +289,7 @@ def test_missing_images_and_maps_are_counted_through_wrappers(tmp_path):
     check_files('train_dataloader', Wrapped(dataset=sound))
     broken = Listed(dict(img_path=str(there), seg_map_path='b.png'), dict(img_path='c.jpg'))
     with pytest.raises(ConfigError, match=r'val_dataloader: 2 files .* first b\.png'):
-        check_files('val_dataloader', Wrapped(datasets=[sound, Wrapped(dataset=broken)]))
+        check_files('val_dataloader', ConcatDataset([sound, Wrapped(dataset=broken)]))
 
 
 def test_metrics_table():

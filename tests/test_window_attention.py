@@ -227,8 +227,22 @@ def test_depth_one_window_is_the_image_attention_per_frame():
     assert_close(video(x), per_frame, atol=1e-12, rtol=1e-12)
 
 
+def test_logits_and_softmax_are_fp32_under_autocast(monkeypatch):
+    seen = []
+
+    def spy(q, k, v, bias):
+        seen.append((q.dtype, k.dtype, bias.dtype, torch.is_autocast_enabled('cpu')))
+        return attention(q, k, v, bias)
+
+    monkeypatch.setattr('swinv2_dense.models.window_attention.attention', spy)
+    module = build((4, 4), (4, 4), True, torch.float32)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert module(torch.randn(1, 6, 7, 6)).dtype == torch.bfloat16
+    assert set(seen) == {(torch.float32, torch.float32, torch.float32, False)}
+
+
 def test_islands_are_never_cast_down():
-    """bf16 autocast: bias, logits and softmax in fp32; fp64 stays fp64."""
+    """The bias is fp32 under bf16 autocast and with bf16 weights, fp64 in fp64."""
     module = build((4, 4), (4, 4), True, torch.float32)
     assert module.cpb_mlp((4, 4)).dtype == torch.float32
     with torch.autocast('cpu', torch.bfloat16):

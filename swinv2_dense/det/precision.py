@@ -17,6 +17,7 @@ from mmcv.ops import (
     ModulatedDeformConv2d,
     MultiScaleDeformableAttention,
 )
+from mmdet.models.dense_heads import DETRHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead, FusedSemanticHead
@@ -31,6 +32,7 @@ FP32_OPERATORS = (
     DeformConv2d,
     ModulatedDeformConv2d,
     MultiScaleDeformableAttention,
+    DETRHead,  # adds reference points to its predictions before it returns them
 )
 HEADS = (BaseDenseHead, BBoxHead, FCNMaskHead, FusedSemanticHead)
 

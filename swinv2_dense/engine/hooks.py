@@ -73,10 +73,11 @@ def check_files(name: str, dataset: Any) -> None:
 
 
 def _files(dataset: Any) -> Iterator[str]:
-    for part in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]:
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    for part in inner:
         if part is not None:
             yield from _files(part)
-    if not hasattr(dataset, 'get_data_info') or hasattr(dataset, 'dataset'):
+    if inner != [None] or not hasattr(dataset, 'get_data_info'):
         return
     if not is_local(getattr(dataset, 'backend_args', None)):
         return

@@ -49,7 +49,9 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
             scale = scales.get(name, 1.0)
             decays = param.dim() > 1 and not any(key in name for key in NO_DECAY)
             if (scale, decays) not in groups:
-                group = dict(params=[], lr=self.base_lr * scale)
+                group = dict(params=[])
+                if self.base_lr is not None:  # else the optimizer's default
+                    group['lr'] = self.base_lr * scale
                 if not decays:
                     group['weight_decay'] = 0.0
                 groups[scale, decays] = group

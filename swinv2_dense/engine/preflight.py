@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from mmengine.registry import MODELS
 
+from ..models.arguments import pretrained_checkpoint
+
 BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
 
 
@@ -32,18 +34,16 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     if str(backbone.get('type', '')).split('.')[-1] in BACKBONES:
         _check_channels(model, _build_on_meta(backbone))
     _check_file('load_from', cfg.get('load_from'))
-    _check_file('model.backbone.init_cfg.checkpoint', _pretrained(backbone))
+    if 'train' in loaders:  # testing initialises nothing
+        _check_file(
+            'model.backbone.init_cfg.checkpoint', pretrained_checkpoint(backbone.get('init_cfg'))
+        )
     for name in loaders:
         for key, dataset in _datasets(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
             _check_dataset(key, dataset)
-        evaluator = cfg.get(f'{name}_evaluator')
-        if isinstance(evaluator, Mapping):
-            _check_file(f'{name}_evaluator.ann_file', evaluator.get('ann_file'))
-
-
-def _pretrained(backbone: Mapping) -> str | None:
-    init_cfg = backbone.get('init_cfg')
-    return init_cfg.get('checkpoint') if isinstance(init_cfg, Mapping) else None
+        for evaluator in _listed(cfg.get(f'{name}_evaluator')):
+            if isinstance(evaluator, Mapping) and is_local(evaluator.get('backend_args')):
+                _check_file(f'{name}_evaluator.ann_file', evaluator.get('ann_file'))
 
 
 def _build_on_meta(backbone: Mapping) -> Any:
@@ -64,12 +64,14 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
     if model.get('neck'):
         neck = _listed(model['neck'])[0]
         taken = neck.get('in_channels')
-        if isinstance(taken, (list, tuple)) and list(taken) != channels:
+        if isinstance(taken, (list, tuple)) and sorted(taken) != sorted(channels):
             raise ConfigError(f'model.neck.in_channels={list(taken)}, but {given}; make them equal')
         return
     for name in ('decode_head', 'auxiliary_head', 'cls_head'):
         for head in _listed(model.get(name) or []):
-            index, taken = _listed(head.get('in_index', -1)), _listed(head.get('in_channels', []))
+            taken = _listed(head.get('in_channels', []))
+            everything = list(range(len(channels)))  # as mmseg's Mask2Former, without in_index
+            index = _listed(head.get('in_index', everything if len(taken) > 1 else -1))
             if any(not -len(channels) <= i < len(channels) for i in index):
                 raise ConfigError(f'model.{name}.in_index={index}, but {given}')
             fits = [channels[i] for i in index]
@@ -103,11 +105,13 @@ def _check_dataset(key: str, dataset: Mapping) -> None:
     if not is_local(dataset.get('backend_args')):
         return
     root = dataset.get('data_root') or ''
-    _check_file(f'{key}.data_root', root, 'folder')
     ann_file = dataset.get('ann_file')
+    prefix = dataset.get('data_prefix') or {}
+    parts = [ann_file, *(prefix.values() if isinstance(prefix, Mapping) else [prefix])]
+    if any(isinstance(part, str) and not os.path.isabs(part) for part in parts):
+        _check_file(f'{key}.data_root', root, 'folder')
     if isinstance(ann_file, str) and ann_file:
         _check_file(f'{key}.ann_file', os.path.join(root, ann_file))
-    prefix = dataset.get('data_prefix') or {}
     for name, folder in prefix.items() if isinstance(prefix, Mapping) else ():
         if isinstance(folder, str) and folder:
             _check_file(f'{key}.data_prefix.{name}', os.path.join(root, folder), 'folder')

@@ -104,5 +104,21 @@ def out_stages(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
     return stages
 
 
+def pretrained_checkpoint(init_cfg: object) -> str | None:
+    """Path or URL in an `init_cfg` of type Pretrained (a name or mmengine's class), else None.
+
+    Raises:
+        ValueError: It is one of several initialisers in a list, which would overwrite each other.
+    """
+    entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    kinds = [entry.get('type') if isinstance(entry, dict) else None for entry in entries]
+    found = [getattr(k, '__name__', k) in ('Pretrained', 'PretrainedInit') for k in kinds]
+    if any(found) and len(entries) > 1:
+        raise ValueError(
+            f'init_cfg={init_cfg}: Pretrained stands alone, without other initialisers'
+        )
+    return entries[0]['checkpoint'] if any(found) else None
+
+
 def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -7,6 +7,7 @@ axes, C channels; maps are channels-last inside and (B, C, S...) at the borders.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .arguments import arch_settings, out_stages, stage_windows
+from .arguments import arch_settings, out_stages, pretrained_checkpoint, stage_windows
 from .checkpoint import load_pretrained
 from .window_attention import WindowAttention
 
@@ -136,6 +137,10 @@ class Stage(nn.Module):
         return x, x if self.downsample is None else self.downsample(x)
 
 
+# torch < 2.3 has it in _dynamo only.
+_is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.is_compiling
+
+
 @MODELS.register_module()
 class SwinTransformerV2(BaseModule):
     """Swin Transformer V2 backbone for images: (B, 3, H, W) -> tuple of (B, C_i, H_i, W_i).
@@ -153,13 +158,13 @@ class SwinTransformerV2(BaseModule):
         pretrained_window_sizes: Windows the weights were trained with, written as `window_size`;
             they scale the log-CPB offsets. Left out, a checkpoint brings them (also the
             checkpoints of later trainings), and without one they are `window_size`.
-        in_channels: Channels of the image.
         drop_path_rate: Stochastic depth rate of the last block; rises linearly from 0.
         out_indices: Stages whose maps are returned. Later stages are not built.
         frozen_stages: k >= 0 freezes the patch embedding and the stages 0 to k-1.
         norm_eval: Keep norms in eval mode (LayerNorm computes the same in both).
         with_cp: Recompute each block's activations in the backward pass to save memory.
         init_cfg: `dict(type='Pretrained', checkpoint=PATH_OR_URL)` loads a checkpoint.
+        in_channels: Channels of the image.
 
     Raises:
         ValueError: An argument, an input or a checkpoint does not fit.
@@ -173,13 +178,13 @@ class SwinTransformerV2(BaseModule):
         patch_size: int | Sequence[int] = 4,
         window_size: int | Sequence = 8,
         pretrained_window_sizes: int | Sequence | None = None,
-        in_channels: int = 3,
         drop_path_rate: float = 0.1,
         out_indices: Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: dict | None = None,
+        init_cfg: dict | list | None = None,
+        in_channels: int = 3,
     ) -> None:
         super().__init__(init_cfg)
         embed_dims, depths, num_heads, extra_norm_every = arch_settings(arch)
@@ -253,8 +258,9 @@ class SwinTransformerV2(BaseModule):
 
     def init_weights(self) -> None:
         """Load `init_cfg=dict(type='Pretrained', ...)`; other initialisers are mmengine's."""
-        if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
-            load_pretrained(self, self.init_cfg['checkpoint'])
+        checkpoint = pretrained_checkpoint(self.init_cfg)
+        if checkpoint is not None:
+            load_pretrained(self, checkpoint)
             self._is_init = True
         else:
             super().init_weights()
@@ -276,7 +282,7 @@ class SwinTransformerV2(BaseModule):
                 f'{type(self).__name__} takes {self.rank + 2} axes (batch, channels and '
                 f'{self.rank} spatial), got an input of shape {tuple(x.shape)}'
             )
-        if torch.compiler.is_compiling():
+        if _is_compiling():
             # One graph per input size: with symbolic sizes, window layouts take ten times as long
             # to trace and inductor fails (torch 2.13). range() is what makes a size an integer.
             for size in x.shape[2:]:
@@ -331,11 +337,20 @@ class VideoSwinTransformerV2(SwinTransformerV2):
         arch: str | dict = 't',
         patch_size: int | Sequence[int] = (2, 4, 4),
         window_size: int | Sequence = (8, 8, 8),
-        *args: Any,
+        pretrained_window_sizes: int | Sequence | None = None,
+        drop_path_rate: float = 0.1,
         out_indices: Sequence[int] = (3,),
         **kwargs: Any,
     ) -> None:
-        super().__init__(arch, patch_size, window_size, *args, out_indices=out_indices, **kwargs)
+        super().__init__(
+            arch,
+            patch_size,
+            window_size,
+            pretrained_window_sizes,
+            drop_path_rate,
+            out_indices,
+            **kwargs,
+        )
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Clips (B, 3, T, H, W) -> one (B, C_i, T', H_i, W_i) per entry of `out_indices`."""
@@ -361,4 +376,10 @@ def _read_divisors(
     if 'pretrained_window_sizes' in metadata:
         module.set_pretrained_window_sizes(
             metadata['pretrained_window_sizes'], 'the checkpoint that is loaded'
+        )
+    elif not module.divisors_given and f'{prefix}layers.0.blocks.0.attn.logit_scale' in state:
+        warnings.warn(
+            'weights without the metadata that tells the windows they were trained with; '
+            f'pretrained_window_sizes stays {module.pretrained_window_sizes}',
+            stacklevel=2,
         )
