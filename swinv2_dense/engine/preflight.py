@@ -108,7 +108,8 @@ def _check_dataset(key: str, dataset: Mapping) -> None:
     ann_file = dataset.get('ann_file')
     prefix = dataset.get('data_prefix') or {}
     parts = [ann_file, *(prefix.values() if isinstance(prefix, Mapping) else [prefix])]
-    if any(isinstance(part, str) and not os.path.isabs(part) for part in parts):
+    parts = [part for part in parts if part]
+    if not parts or not all(isinstance(part, str) and os.path.isabs(part) for part in parts):
         _check_file(f'{key}.data_root', root, 'folder')
     if isinstance(ann_file, str) and ann_file:
         _check_file(f'{key}.ann_file', os.path.join(root, ann_file))
