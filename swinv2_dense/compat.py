@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import importlib.abc
 import importlib.util
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlparse
 
 import numpy as np
-import torch
 from mmengine.config import utils as config_utils
-from mmengine.dist import barrier, is_main_process
-from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.utils import digit_version
 
-TORCH_CHECKS_GLOBALS = hasattr(torch.serialization, 'add_safe_globals')  # torch >= 2.4
+from .checkpoints.fetching import load_from_backend, load_from_http, load_from_path
+from .checkpoints.reading import TORCH_CHECKS_GLOBALS, read_checkpoint_file
 
 
 def apply() -> None:
@@ -56,105 +51,21 @@ def read_checkpoints_safely() -> None:
     unpickling, and files from the web are always read so.
     Condition: a torch that can be told what a checkpoint may hold.
     """
-    loader = mmengine_checkpoint.CheckpointLoader
-    loader.register_scheme(prefixes='', loader=load_from_local, force=True)
-    loader.register_scheme(prefixes=['http://', 'https://'], loader=load_from_http, force=True)
-    # The loaders of model zoo names call this one.
+    schemes = {
+        '': load_from_path,
+        'hf://': load_from_path,
+        'http://': load_from_http,
+        'https://': load_from_http,
+        r'(\S+\:)?s3://': load_from_backend,
+        r'(\S+\:)?petrel://': load_from_backend,
+        'pavi://': load_from_backend,
+    }
+    for prefix, loader in schemes.items():
+        mmengine_checkpoint.CheckpointLoader.register_scheme(prefix, loader, force=True)
+    # The loaders of model zoo names call these two; the second is onedl-mmengine's.
     mmengine_checkpoint.load_from_http = load_from_http
-
-
-def read_checkpoint_file(path: str | os.PathLike, map_location: Any = None) -> Any:
-    """Read a file of `torch.save` that holds weights or a training state of mmengine.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It holds anything else, which could run code, or is damaged.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
-    try:
-        with _training_state_allowed():
-            return torch.load(path, map_location=map_location, weights_only=True)
-    except UnpicklingError as error:
-        # torch adds advice to load unsafely; the error that it wraps names the culprit.
-        cause = str(error.__context__ or error).partition('. Please use')[0].strip()
-        raise ValueError(
-            f'checkpoint {path} holds something else than weights and the training state of '
-            'mmengine, and reading that could run code of whoever made the file. If you trust '
-            'them, load it once with torch.load(..., weights_only=False) and save its state_dict '
-            f'alone. What torch refused: {cause}'
-        ) from error
-    except (RuntimeError, EOFError) as error:
-        raise ValueError(
-            f'checkpoint {path} cannot be read; if it is incomplete, fetch it again. '
-            f'torch says: {error}'
-        ) from error
-
-
-def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """mmengine's loader of local files."""
-    return read_checkpoint_file(filename, map_location)
-
-
-def load_from_http(
-    filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = True
-) -> Any:
-    """mmengine's loader of URLs, with torch hub's cache; the first rank downloads for all."""
-    folder = Path(model_dir or Path(torch.hub.get_dir()) / 'checkpoints')
-    cached = folder / Path(urlparse(filename).path).name
-    for turn in (True, False):
-        if is_main_process() == turn and not cached.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(filename, str(cached), progress=progress)
-        barrier()
-    return read_checkpoint_file(cached, map_location)
-
-
-@contextmanager
-def _training_state_allowed() -> Iterator[None]:
-    """Allow the training state of mmengine beside weights, only while the context is open."""
-    if not TORCH_CHECKS_GLOBALS:
-        yield
-        return
-    before = torch.serialization.get_safe_globals()
-    torch.serialization.add_safe_globals(_allowed_globals())
-    try:
-        yield
-    finally:
-        torch.serialization.clear_safe_globals()
-        torch.serialization.add_safe_globals(before)
-
-
-def _allowed_globals() -> list[Any]:
-    """What an mmengine checkpoint holds beside weights; arrays under numpy 1 and 2 names."""
-    reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
-    allowed = [HistoryBuffer, np.ndarray, np.dtype, _named(_history_method, 'builtins', 'getattr')]
-    allowed += [type(np.dtype(kind)) for kind in (np.float64, np.int64)]
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        allowed.append(_named(reconstruct, module, '_reconstruct'))
-        allowed.append(_named(scalar, module, 'scalar'))
-    return allowed
-
-
-def _named(function: Callable, module: str, name: str) -> Callable:
-    """A function that a pickle finds as `module.name`. torch goes by these two attributes."""
-
-    def alias(*args: Any) -> Any:
-        return function(*args)
-
-    alias.__module__, alias.__name__, alias.__qualname__ = module, name, name
-    return alias
-
-
-def _history_method(owner: object, name: str) -> Callable:
-    """The `getattr` of a checkpoint: a HistoryBuffer pickles its statistics methods.
-
-    Any other attribute is refused: the plain getattr reaches `__globals__`, and from there all.
-    """
-    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
-        return getattr(HistoryBuffer, name)
-    raise UnpicklingError(f'attribute {name!r} of {owner!r} is not part of a training state')
+    if hasattr(mmengine_checkpoint, '_safe_torch_load'):
+        mmengine_checkpoint._safe_torch_load = read_checkpoint_file
 
 
 # ---------------------------------------------------------------------------------- config bases

@@ -1,8 +1,7 @@
-"""Loading the official checkpoint format, with files made here in its layout."""
+"""Loading into the backbone: report, errors, divisors, inflation, and what survives a training."""
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from layouts import LAYOUTS, TABLES, depths_of, official, with_tables
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel, PretrainedInit
@@ -17,35 +17,19 @@ from mmengine.runner import Runner
 from test_swin_transformer_v2 import TINY, tiny
 from torch.testing import assert_close
 
-from swinv2_dense import SwinTransformerV2
-from swinv2_dense.models.checkpoint import load_pretrained
+from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
+from swinv2_dense.checkpoints.loading import load_pretrained
+from swinv2_dense.checkpoints.reading import CheckpointError
 
 HERE = Path(__file__).resolve().parent
 
 
 def official_layout(model: SwinTransformerV2, windows: list, divisors: list) -> dict:
-    """State dict as the official classifier saves it: tables, masks, final norm and head."""
-    state = {}
-    for name, param in model.state_dict().items():
-        if not name.startswith('norm'):
-            state[name] = param.clone()
-        elif name.startswith('norm3.'):
-            state[name.replace('norm3', 'norm')] = param.clone()
-    for stage, (window, divisor) in enumerate(zip(windows, divisors)):
-        side = torch.arange(1 - window, window, dtype=torch.float32)
-        if divisor > 0:
-            side /= divisor - 1
-        else:  # the official default: the window itself
-            side /= window - 1
-        side *= 8
-        side = torch.sign(side) * torch.log2(side.abs() + 1.0) / math.log2(8)
-        table = torch.stack(torch.meshgrid(side, side, indexing='ij'), dim=-1)[None]
-        for block in range(len(model.layers[stage].blocks)):
-            attn = f'layers.{stage}.blocks.{block}.attn'
-            state[f'{attn}.relative_coords_table'] = table
-            state[f'{attn}.relative_position_index'] = torch.zeros(window**2, window**2).long()
+    """Checkpoint as the official classifier saves it: tables, masks, final norm and head."""
+    ours = dict(model.state_dict())
+    state = official(ours)
+    state = with_tables(state, TABLES['official'], depths_of(ours), windows, divisors)
     state['layers.0.blocks.1.attn_mask'] = torch.zeros(4, windows[0] ** 2, windows[0] ** 2)
-    state['head.weight'], state['head.bias'] = torch.zeros(10, 64), torch.zeros(10)
     return {'model': state}
 
 
@@ -86,15 +70,20 @@ def test_divisors_are_read_from_the_coordinate_tables(tmp_path, windows, divisor
 def test_report_counts_every_parameter(tmp_path):
     source = tiny()
     model = SwinTransformerV2(TINY, window_size=4)
+    torch.nn.init.constant_(model.norm0.weight, 7.0)
     report = load_pretrained(model, saved(tmp_path, official_layout(source, [4] * 4, [0] * 4)))
     own = dict(model.named_parameters())
-    assert sorted(report.missing) == [f'norm{i}.{p}' for i in range(3) for p in ('bias', 'weight')]
-    assert sorted(report.matched + report.missing) == sorted(own)
-    assert report.unexpected == []
+    norms = [f'norm{i}.{p}' for i in range(3) for p in ('bias', 'weight')]
+    assert report.reinitialised == norms
+    assert sorted(report.matched + norms) == sorted(own)
+    assert report.unexpected == report.missing == []
     assert len(report.ignored) == 2 * sum(TINY['depths']) + 3
     text = str(report)
     assert f'matched: {len(own) - 6} parameters' in text
-    assert 'missing: 6 (keep their initial values) norm0.weight' in text
+    assert "format: official (in 'model')" in text
+    assert 're-initialised: 6 (output norms that it lacks, 1 and 0) norm0.bias' in text
+    assert f'ignored: {len(report.ignored)} (no part of the backbone) ' in text
+    assert 'pretrained_window_sizes: [(4, 4), (4, 4), (4, 4), (4, 4)] (from its stored' in text
     assert torch.equal(model.norm0.weight, torch.ones(8))
 
 
@@ -125,12 +114,45 @@ def test_a_missing_parameter_raises(tmp_path):
         pretrained(saved(tmp_path, checkpoint))
 
 
-def test_another_arch_raises(tmp_path):
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(embed_dims=16),
+        dict(depths=(2, 1, 1, 2)),
+        dict(num_heads=(2, 4, 8, 16)),
+    ],
+    ids=['channels', 'shallower', 'heads'],
+)
+def test_another_arch_is_named(tmp_path, change):
+    """Also where every parameter of the model is found, as those of T are in S."""
     path = saved(tmp_path, official_layout(tiny(), [4] * 4, [0] * 4))
-    with pytest.raises(ValueError, match=r'shapes differ.*\(8, 3, 4, 4\) in the file.*arch'):
-        pretrained(path, arch=dict(TINY, embed_dims=16))
-    with pytest.raises(ValueError, match='lacks .* Does arch match'):
-        pretrained(path, arch=dict(TINY, depths=(2, 2, 3, 2)))
+    with pytest.raises(CheckpointError, match=r'this is arch=dict\(embed_dims=8.*builds arch=dict'):
+        pretrained(path, arch=TINY | change)
+
+
+def test_the_arch_of_a_release_is_named(tmp_path):
+    """S has all that T has."""
+    with torch.device('meta'):
+        state = SwinTransformerV2('s').state_dict()
+    state = {k: torch.zeros(1).expand(v.shape) for k, v in state.items()}  # a small file
+    path = saved(tmp_path, {'model': state})
+    with pytest.raises(CheckpointError, match='this is SwinV2-S, the config builds SwinV2-T'):
+        pretrained(path, arch='t')
+
+
+def test_a_deeper_model_may_be_filled_in_part(tmp_path):
+    source = tiny()
+    path = saved(tmp_path, official_layout(source, [4] * 4, [0] * 4))
+    arch = dict(TINY, depths=(2, 2, 2, 2))
+    with pytest.raises(CheckpointError, match=r'lacks 17 of .*layers\.2\.blocks\.1.*allow_missing'):
+        pretrained(path, arch=arch)
+    init_cfg = dict(type='Pretrained', checkpoint=path, allow_missing=True)
+    model = SwinTransformerV2(arch, window_size=4, init_cfg=init_cfg)
+    model.init_weights()
+    assert torch.equal(model.norm3.weight, source.norm3.weight)
+    assert torch.equal(model.layers[2].blocks[1].norm1.weight, torch.zeros(32))
+    with pytest.raises(ValueError, match='may have prefix and allow_missing'):
+        SwinTransformerV2(init_cfg=dict(init_cfg, strict=True)).init_weights()
 
 
 def test_other_spellings_of_pretrained_load_too(tmp_path):
@@ -153,9 +175,20 @@ def test_weights_without_metadata_warn():
         tiny(window_size=4).load_state_dict(state)
 
 
+def test_load_state_dict_reads_and_drops_stored_tables():
+    """A detector of another package, with official names: strict loading does not trip."""
+    source = torch.nn.Sequential(tiny())
+    state = official_layout(source[0], [12, 12, 12, 6], [12, 12, 12, 6])['model']
+    state = {f'0.{k}': v for k, v in state.items() if not k.startswith(('norm.', 'head'))}
+    state |= {k: v for k, v in source.state_dict().items() if '.norm' in k}
+    model = torch.nn.Sequential(tiny(window_size=4))
+    model.load_state_dict(state, strict=True)
+    assert model[0].pretrained_window_sizes == [(12, 12)] * 3 + [(6, 6)]
+
+
 def test_not_swinv2_raises(tmp_path):
     for checkpoint in ({'model': {'conv1.weight': torch.zeros(1)}}, [1], {'state_dict': {}}):
-        with pytest.raises(ValueError, match=r'holds no Swin Transformer V2 .*logit_scale'):
+        with pytest.raises(CheckpointError, match=r'no.* Swin Transformer V2'):
             pretrained(saved(tmp_path, checkpoint))
 
 
@@ -183,6 +216,67 @@ def test_fewer_stages_take_what_they_need(tmp_path):
     assert torch.equal(
         model.layers[1].blocks[1].mlp.fc2.weight, source.layers[1].blocks[1].mlp.fc2.weight
     )
+
+
+# --------------------------------------------------------------------------------- images to video
+
+
+def still(image: torch.Tensor, frames: int) -> torch.Tensor:
+    return image.unsqueeze(2).repeat(1, 1, frames, 1, 1)
+
+
+@pytest.mark.parametrize('layout', ['official', 'timm'])
+@pytest.mark.parametrize('frames, patch, window', [(8, 2, 4), (6, 1, 3), (4, 4, 8), (16, 2, 2)])
+def test_a_still_clip_gives_what_its_image_gives(tmp_path, layout, frames, patch, window):
+    """Through windows shifted and cut in space and time, whole windows of frames."""
+    source = tiny(pretrained_window_sizes=[6, 6, 6, 3]).eval().double()
+    with torch.no_grad():
+        for i in range(3):  # no format but ours has output norms of the first stages
+            getattr(source, f'norm{i}').weight.fill_(1)
+            getattr(source, f'norm{i}').bias.fill_(0)
+    path = saved(tmp_path, LAYOUTS[layout](dict(source.state_dict())))
+    model = VideoSwinTransformerV2(
+        TINY,
+        patch_size=(patch, 4, 4),
+        window_size=(window, 4, 4),
+        pretrained_window_sizes=[(window, 6, 6)] * 3 + [(window, 3, 3)],
+        out_indices=(0, 1, 2, 3),
+        init_cfg=dict(type='Pretrained', checkpoint=path),
+    ).double()
+    model.init_weights()
+    image = torch.randn(2, 3, 37, 53).double()
+    with torch.no_grad():
+        clips, images = model.eval()(still(image, frames)), source(image)
+    for clip, expected in zip(clips, images):
+        assert clip.shape[2] == frames // patch
+        assert_close(clip, still(expected, frames // patch), atol=1e-10, rtol=1e-10)
+
+
+def test_inflation_takes_spatial_divisors_and_the_own_temporal_window(tmp_path):
+    path = saved(tmp_path, official_layout(tiny(), [12, 12, 12, 6], [12, 12, 12, 6]))
+    model = VideoSwinTransformerV2(TINY, window_size=[(8, 4, 4), (4, 4, 4), (2, 4, 4), (1, 4, 4)])
+    report = load_pretrained(model, path)
+    expected = [(8, 12, 12), (4, 12, 12), (2, 12, 12), (1, 6, 6)]
+    assert model.pretrained_window_sizes == report.pretrained_window_sizes == expected
+    assert report.inflated and 'inflated from images to video' in str(report)
+    for block in model.layers[0].blocks:
+        assert torch.equal(block.attn.cpb_mlp[0].weight[:, 0], torch.zeros(512))
+    given = dict(pretrained_window_sizes=[(8, 16, 16)] * 4)
+    with pytest.raises(CheckpointError, match=r'\(8, 16, 16\).*contradicts.*\(8, 12, 12\)'):
+        load_pretrained(VideoSwinTransformerV2(TINY, window_size=(8, 4, 4), **given), path)
+
+
+def test_video_weights_go_into_video_models_of_another_clip_only(tmp_path):
+    source = tiny(VideoSwinTransformerV2, window_size=(4, 4, 4))
+    path = saved(tmp_path, {'state_dict': source.state_dict()})
+    model = VideoSwinTransformerV2(TINY, window_size=(8, 6, 6))
+    report = load_pretrained(model, path)
+    assert model.pretrained_window_sizes == [(4, 4, 4)] * 4 and not report.inflated
+    with pytest.raises(CheckpointError, match='holds video weights; SwinTransformerV2 takes image'):
+        load_pretrained(tiny(), path)
+
+
+# ------------------------------------------------------------------------------------------- report
 
 
 def test_the_report_is_logged(tmp_path, capsys):
@@ -217,7 +311,10 @@ torch.save([model.backbone.pretrained_window_sizes, model(image)[3]], sys.argv[2
 """
 
 
-@pytest.mark.parametrize('hooks', [[], [dict(type='EMAHook', momentum=0.5)]], ids=['plain', 'EMA'])
+EMA = [dict(type='EMAHook', momentum=0.5), dict(type='BackboneWeightsHook')]
+
+
+@pytest.mark.parametrize('hooks', [[], EMA], ids=['plain', 'EMA'])
 def test_divisors_survive_training_and_a_new_process(tmp_path, hooks):
     """Trained from a file of window 8 at window 4, with the divisor left out of every config."""
     source = saved(tmp_path, official_layout(tiny(), [8, 8, 8, 4], [0] * 4))
@@ -243,9 +340,59 @@ def test_divisors_survive_training_and_a_new_process(tmp_path, hooks):
     subprocess.run(command, check=True, env=environment)
     divisors, restored = torch.load(out, weights_only=True)
     assert divisors == model.backbone.pretrained_window_sizes == [(8, 8)] * 3 + [(4, 4)]
-    if hooks:  # what a checkpoint calls state_dict is the average
+    saved_states = torch.load(checkpoint, weights_only=False)
+    for key, prefix in (('state_dict', ''), ('ema_state_dict', 'module.')):
+        if key == 'state_dict' or len(hooks) > 1:
+            metadata = saved_states[key]._metadata[f'{prefix}backbone']
+            assert metadata['pretrained_window_sizes'] == [(8, 8)] * 3 + [(4, 4)]
+    if len(hooks) > 1:  # what a checkpoint calls state_dict is the average
         average = next(h for h in runner.hooks if isinstance(h, EMAHook)).ema_model.module
         model.load_state_dict(dict(average.state_dict()))
     image = torch.linspace(-1, 1, 3 * 40 * 52).view(1, 3, 40, 52)
     with torch.no_grad():
         assert_close(restored, model(image)[3])
+
+
+CONSOLIDATE = """
+import sys, torch, torch.distributed as dist
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from swinv2_dense.checkpoints.divisors import attach_divisors
+from test_checkpoint import Recognizer
+
+dist.init_process_group('gloo')
+model = Recognizer(sys.argv[1])
+model.init_weights()
+mesh = init_device_mesh('cpu', (dist.get_world_size(),))
+for stage in model.backbone.layers:
+    for block in stage.blocks:
+        fully_shard(block, mesh=mesh)
+fully_shard(model, mesh=mesh)
+options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+state = get_model_state_dict(model, options=options)
+if dist.get_rank() == 0:
+    torch.save(dict(state_dict=attach_divisors(state, model)), sys.argv[2])
+dist.destroy_process_group()
+"""
+
+
+def test_a_consolidated_sharded_state_keeps_the_divisors(tmp_path):
+    """torch gathers the shards into a plain dict, which has no metadata."""
+    source = tiny()
+    path = saved(tmp_path, official_layout(source, [8, 8, 8, 4], [0] * 4))
+    (tmp_path / 'consolidate.py').write_text(CONSOLIDATE)
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
+    arguments = [str(tmp_path / 'consolidate.py'), path, str(tmp_path / 'whole.pth')]
+    environment = os.environ | dict(
+        PYTHONPATH=os.pathsep.join([*sys.path, str(HERE)]), OMP_NUM_THREADS='1'
+    )
+    subprocess.run([*torchrun, *arguments], check=True, env=environment, timeout=300)
+    model = pretrained(str(tmp_path / 'whole.pth'))
+    assert model.pretrained_window_sizes == [(8, 8)] * 3 + [(4, 4)]
+    assert torch.equal(model.norm3.weight, source.norm3.weight)
+    strict = Recognizer()
+    strict.load_state_dict(
+        torch.load(tmp_path / 'whole.pth', weights_only=True)['state_dict'], strict=True
+    )
+    assert strict.backbone.pretrained_window_sizes == [(8, 8)] * 3 + [(4, 4)]

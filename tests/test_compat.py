@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,15 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
-from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.utils import digit_version
+from test_checkpoint_files import Payload
 from torch import nn
 
 from swinv2_dense import compat
+from swinv2_dense.checkpoints.reading import read_checkpoint_file
 
 ONEDL = compat._is_distribution('onedl-mmengine')
 NUMPY2 = digit_version(np.__version__) >= digit_version('2.0.0')
@@ -96,62 +96,10 @@ def test_mmengine_alone_cannot_read_its_checkpoint(trained: Path) -> None:
 
 def test_process_wide_allow_list_stays(trained: Path) -> None:
     before = torch.serialization.get_safe_globals()
-    compat.read_checkpoint_file(trained / 'iter_2.pth')
+    read_checkpoint_file(trained / 'iter_2.pth')
     assert set(torch.serialization.get_safe_globals()) == set(before)
     with pytest.raises(Exception, match='Weights only'):
         torch.load(trained / 'iter_2.pth', weights_only=True)
-
-
-def test_arrays_of_the_other_numpy(tmp_path: Path) -> None:
-    """A checkpoint written beside numpy 1 is read beside numpy 2, and the other way round."""
-    history = HistoryBuffer([1.0, 2.0, 6.0], [1, 1, 1])
-    torch.save(dict(loss=history, best=np.float64(0.5)), tmp_path / 'own.pth')
-    own, other = (b'numpy._core', b'numpy.core') if NUMPY2 else (b'numpy.core', b'numpy._core')
-    with (
-        zipfile.ZipFile(tmp_path / 'own.pth') as source,
-        zipfile.ZipFile(tmp_path / 'other.pth', 'w') as target,
-    ):
-        for item in source.infolist():
-            content = source.read(item)
-            if item.filename.endswith('data.pkl'):
-                assert own in content
-                content = content.replace(own, other)
-            target.writestr(item, content)
-    for name in ('own.pth', 'other.pth'):
-        checkpoint = compat.read_checkpoint_file(tmp_path / name)
-        assert checkpoint['loss'].statistics('mean') == 3.0
-        assert checkpoint['best'] == 0.5
-
-
-class Payload:
-    """Pickles as a call."""
-
-    def __init__(self, function: object, *args: object) -> None:
-        self.call = (function, args)
-
-    def __reduce__(self) -> tuple:
-        return self.call
-
-
-@pytest.mark.parametrize('read', [compat.read_checkpoint_file, CheckpointLoader.load_checkpoint])
-def test_payload_does_not_run(tmp_path: Path, read: object) -> None:
-    trace, path = tmp_path / 'trace', tmp_path / 'payload.pth'
-    torch.save(dict(state_dict={}, meta=Payload(open, str(trace), 'w')), path)
-    with pytest.raises(ValueError, match=f'(?s){path}.*run code.*weights_only=False.*open'):
-        read(str(path))
-    assert not trace.exists()
-    torch.load(path, weights_only=False)
-    assert trace.exists()  # so the payload is a real one
-
-
-@pytest.mark.parametrize(
-    'attribute, owner', [('__globals__', HistoryBuffer.update), ('__init__', HistoryBuffer)]
-)
-def test_getattr_reaches_nothing_else(tmp_path: Path, attribute: str, owner: object) -> None:
-    path = tmp_path / 'payload.pth'
-    torch.save(dict(meta=Payload(getattr, owner, attribute)), path)
-    with pytest.raises(ValueError, match='(?s)run code.*not part of a training state'):
-        compat.read_checkpoint_file(path)
 
 
 def test_onedl_mmengine_alone_runs_the_payload(tmp_path: Path) -> None:
@@ -159,36 +107,11 @@ def test_onedl_mmengine_alone_runs_the_payload(tmp_path: Path) -> None:
         pytest.skip('classic mmengine has no fallback')
     trace, path = tmp_path / 'trace', tmp_path / 'payload.pth'
     torch.save(dict(meta=Payload(open, str(trace), 'w')), path)
-    mmengine_checkpoint.load_from_local(str(path), 'cpu')
+    run_python(f"""
+from mmengine.runner.checkpoint import load_from_local
+load_from_local({str(path)!r}, 'cpu')
+""")
     assert trace.exists()
-
-
-def test_files_from_the_web_are_read_safely(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
-    trace, path = tmp_path / 'trace', tmp_path / 'payload.pth'
-
-    def download(url: str, to: str, progress: bool) -> None:
-        assert url == 'https://example.org/models/payload.pth?download=1'
-        Path(to).write_bytes(path.read_bytes())
-
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
-    torch.save(dict(meta=Payload(open, str(trace), 'w')), path)
-    with pytest.raises(ValueError, match='run code'):
-        CheckpointLoader.load_checkpoint('https://example.org/models/payload.pth?download=1')
-    assert not trace.exists()
-
-
-def test_unreadable_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='nothing.pth does not exist'):
-        compat.read_checkpoint_file(tmp_path / 'nothing.pth')
-    torch.save(dict(weight=torch.zeros(100)), tmp_path / 'whole.pth')
-    half = (tmp_path / 'whole.pth').read_bytes()[:700]
-    for content in (half, b''):
-        (tmp_path / 'half.pth').write_bytes(content)
-        with pytest.raises(ValueError, match='half.pth cannot be read'):
-            compat.read_checkpoint_file(tmp_path / 'half.pth')
 
 
 # --------------------------------------------------------------------------------------- mmaction

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from torch.testing import assert_close
 
 from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
-from swinv2_dense.models.arguments import ARCHS
+from swinv2_dense.arguments import ARCHS
 
 TINY = dict(embed_dims=8, depths=(2, 2, 1, 2), num_heads=(1, 2, 2, 4))
 

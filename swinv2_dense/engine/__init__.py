@@ -1,11 +1,12 @@
 """Training and testing: what mmengine lacks, shared by all tasks."""
 
 from .amp import Bf16OptimWrapper
-from .hooks import CheckFilesHook, ResultsHook
+from .hooks import BackboneWeightsHook, CheckFilesHook, ResultsHook
 from .layer_decay import SwinV2OptimWrapperConstructor
 from .preflight import ConfigError
 
 __all__ = [
+    'BackboneWeightsHook',
     'Bf16OptimWrapper',
     'CheckFilesHook',
     'ConfigError',

@@ -18,6 +18,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..checkpoints.reading import CheckpointError
 from .amp import run_amp_on_cpu, use_amp
 from .preflight import ConfigError, check_config
 
@@ -81,7 +82,7 @@ def run(command: Callable[[], None]) -> None:
     warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
     try:
         command()
-    except (ConfigError, FileNotFoundError) as error:
+    except (ConfigError, CheckpointError) as error:
         sys.exit(_fail(error))
 
 
@@ -93,7 +94,10 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     if not os.path.isfile(args.config):
         raise ConfigError(f'config {args.config!r} does not exist')
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except FileNotFoundError as error:  # one of its bases
+        raise ConfigError(f'config {args.config}: {error}') from error
     cfg.launcher = args.launcher
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
@@ -116,13 +120,13 @@ def build_runner(cfg: Config) -> Runner:
     """The config's runner, with the hooks that this package adds to every run."""
     import swinv2_dense  # noqa: F401  registers the models for configs without custom_imports
 
-    hooks = [dict(type='CheckFilesHook'), dict(type='ResultsHook')]
+    hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'ResultsHook']
     if cfg.default_scope == 'mmdet':
         import swinv2_dense.det  # noqa: F401
 
-        hooks.append(dict(type='Fp32BordersHook'))
+        hooks.append('Fp32BordersHook')
     present = {hook.get('type') for hook in cfg.get('custom_hooks') or []}
-    new = [ConfigDict(hook) for hook in hooks if hook['type'] not in present]
+    new = [ConfigDict(type=hook) for hook in hooks if hook not in present]
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *new]
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 

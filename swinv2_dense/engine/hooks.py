@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 
+from ..checkpoints.divisors import attach_divisors
+from ..checkpoints.formats import shortened
+from ..checkpoints.reading import CheckpointError
 from .preflight import ConfigError, is_local
 
 FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # of mmdet and mmseg; of mmaction2
@@ -30,6 +35,68 @@ class CheckFilesHook(Hook):
 
     def before_test(self, runner: Any) -> None:
         check_files('test_dataloader', runner.test_loop.dataloader.dataset)
+
+
+@HOOKS.register_module()
+class BackboneWeightsHook(Hook):
+    """Guard the backbone's weights where mmengine would lose something without a word.
+
+    Saving: the windows that weights were trained with (`pretrained_window_sizes`) are written to
+    all state dicts of a checkpoint, also averaged ones (mmengine's EMAHook copies the model before
+    its weights are loaded) and consolidated ones. Loading: mmengine logs missing parameters and
+    goes on; a block whose norms are missing is the identity.
+
+    Raises:
+        CheckpointError: A checkpoint lacks parameters of the backbone, or to resume from, has no
+            training state.
+    """
+
+    priority = 'VERY_LOW'  # after EMAHook
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        model = _unwrapped(runner.model)
+        for key, prefix in (('state_dict', ''), ('ema_state_dict', 'module.')):
+            if key in checkpoint:
+                checkpoint[key] = attach_divisors(checkpoint[key], model, prefix)
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        source = runner._load_from or f'in {runner.work_dir}'
+        if not isinstance(checkpoint, Mapping):
+            raise CheckpointError(f'checkpoint {source} holds a {type(checkpoint).__name__}')
+        if runner._resume and 'message_hub' not in checkpoint:
+            raise CheckpointError(
+                f'checkpoint {source} holds weights without a training state; start from them with '
+                f'--cfg-options load_from={source} instead of resuming'
+            )
+        state = {re.sub(r'^module\.', '', key) for key in checkpoint.get('state_dict', checkpoint)}
+        for name, module in _unwrapped(runner.model).named_modules():
+            if hasattr(module, 'set_pretrained_window_sizes'):
+                norms = tuple(f'norm{i}.' for i in module.out_indices)
+                own = [key for key, _ in module.named_parameters() if not key.startswith(norms)]
+                missing = [key for key in own if f'{name}.{key}' not in state]
+                if missing:
+                    raise CheckpointError(_incomplete(source, name, missing, len(own), state))
+
+
+def _incomplete(source: str, name: str, missing: list, total: int, state: set) -> str:
+    message = (
+        f'checkpoint {source} lacks {len(missing)} of {total} parameters of model.{name}: '
+        f'{shortened(missing)}'
+    )
+    if len(missing) < total:
+        return f'{message}. Does model.{name} match what was trained?'
+    return (
+        f'{message}. Its keys are {shortened(sorted(state), 3)}. If it is a backbone alone, or of '
+        f"another library, load it with model.{name}.init_cfg=dict(type='Pretrained', "
+        f'checkpoint={source!r})'
+    )
+
+
+def _unwrapped(model: Any) -> Any:
+    """The model within a wrapper for distributed training or test-time augmentation."""
+    if is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        return model.module
+    return model
 
 
 @HOOKS.register_module()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from mmengine.registry import MODELS
 
-from ..models.arguments import pretrained_checkpoint
+from ..arguments import pretrained
 
 BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
 
@@ -35,9 +35,8 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
         _check_channels(model, _build_on_meta(backbone))
     _check_file('load_from', cfg.get('load_from'))
     if 'train' in loaders:  # testing initialises nothing
-        _check_file(
-            'model.backbone.init_cfg.checkpoint', pretrained_checkpoint(backbone.get('init_cfg'))
-        )
+        settings = pretrained(backbone.get('init_cfg'))
+        _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
     for name in loaders:
         for key, dataset in _datasets(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
             _check_dataset(key, dataset)

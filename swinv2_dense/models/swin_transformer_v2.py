@@ -18,8 +18,11 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .arguments import arch_settings, out_stages, pretrained_checkpoint, stage_windows
-from .checkpoint import load_pretrained
+from ..arguments import arch_settings, out_stages, pretrained, stage_windows
+from ..checkpoints.divisors import METADATA_KEY, from_tables
+from ..checkpoints.formats import DERIVED
+from ..checkpoints.loading import load_pretrained
+from ..checkpoints.reading import CheckpointError
 from .window_attention import WindowAttention
 
 
@@ -163,7 +166,9 @@ class SwinTransformerV2(BaseModule):
         frozen_stages: k >= 0 freezes the patch embedding and the stages 0 to k-1.
         norm_eval: Keep norms in eval mode (LayerNorm computes the same in both).
         with_cp: Recompute each block's activations in the backward pass to save memory.
-        init_cfg: `dict(type='Pretrained', checkpoint=PATH_OR_URL)` loads a checkpoint.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads a checkpoint of any known format
+            from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix` and
+            `allow_missing`.
         in_channels: Channels of the image.
 
     Raises:
@@ -207,6 +212,7 @@ class SwinTransformerV2(BaseModule):
         self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
         rates = iter(_linear_rates(drop_path_rate, sum(depths)))
         self.num_stages = len(depths)
+        self.extra_norm_every = extra_norm_every
         num_built = self.out_indices[-1] + 1
         self.layers = nn.ModuleList()
         self.num_features = [embed_dims * 2**i for i in range(num_built)]
@@ -242,12 +248,12 @@ class SwinTransformerV2(BaseModule):
         """Adopt the divisors that belong to weights from `source`, unless the config says others.
 
         Raises:
-            ValueError: The config gives other divisors; both are named.
+            CheckpointError: The config gives other divisors; both are named.
         """
         divisors = stage_windows('pretrained_window_sizes', list(divisors), None, self.rank)
         divisors = list(divisors[: len(self.layers)])
         if self.divisors_given and divisors != self.pretrained_window_sizes:
-            raise ValueError(
+            raise CheckpointError(
                 f'pretrained_window_sizes={self.pretrained_window_sizes} of the config '
                 f'contradicts {source}, whose weights were trained with {divisors}. '
                 'Leave the argument out: the checkpoint brings its own.'
@@ -258,9 +264,9 @@ class SwinTransformerV2(BaseModule):
 
     def init_weights(self) -> None:
         """Load `init_cfg=dict(type='Pretrained', ...)`; other initialisers are mmengine's."""
-        checkpoint = pretrained_checkpoint(self.init_cfg)
-        if checkpoint is not None:
-            load_pretrained(self, checkpoint)
+        settings = pretrained(self.init_cfg)
+        if settings is not None:
+            load_pretrained(self, *settings)
             self._is_init = True
         else:
             super().init_weights()
@@ -367,16 +373,18 @@ def _linear_rates(last: float, count: int) -> list[float]:
 
 def _write_divisors(module: SwinTransformerV2, state: dict, prefix: str, metadata: dict) -> None:
     """Let the divisors travel as metadata of a state dict: no key that strict loading minds."""
-    metadata['pretrained_window_sizes'] = module.pretrained_window_sizes
+    metadata[METADATA_KEY] = module.pretrained_window_sizes
 
 
 def _read_divisors(
     module: SwinTransformerV2, state: dict, prefix: str, metadata: dict, *_: Any
 ) -> None:
-    if 'pretrained_window_sizes' in metadata:
-        module.set_pretrained_window_sizes(
-            metadata['pretrained_window_sizes'], 'the checkpoint that is loaded'
-        )
+    """Adopt the divisors of weights; drop stored tables and masks, which are computed here."""
+    divisors = metadata.get(METADATA_KEY) or from_tables(state, len(module.layers), prefix)
+    for key in [k for k in state if k.startswith(prefix) and k.endswith(DERIVED)]:
+        del state[key]
+    if divisors is not None:
+        module.set_pretrained_window_sizes(divisors, 'the checkpoint that is loaded')
     elif not module.divisors_given and f'{prefix}layers.0.blocks.0.attn.logit_scale' in state:
         warnings.warn(
             'weights without the metadata that tells the windows they were trained with; '

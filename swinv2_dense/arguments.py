@@ -104,11 +104,20 @@ def out_stages(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
     return stages
 
 
-def pretrained_checkpoint(init_cfg: object) -> str | None:
-    """Path or URL in an `init_cfg` of type Pretrained (a name or mmengine's class), else None.
+class Pretrained(NamedTuple):
+    """What `init_cfg=dict(type='Pretrained', ...)` says; see `load_pretrained`."""
+
+    checkpoint: str
+    prefix: str | None = None
+    allow_missing: bool = False
+
+
+def pretrained(init_cfg: object) -> Pretrained | None:
+    """The `init_cfg` of type Pretrained (a name or mmengine's class), else None.
 
     Raises:
-        ValueError: It is one of several initialisers in a list, which would overwrite each other.
+        ValueError: It is one of several initialisers in a list, which would overwrite each other,
+            or has a key that is none of its settings.
     """
     entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     kinds = [entry.get('type') if isinstance(entry, dict) else None for entry in entries]
@@ -117,7 +126,15 @@ def pretrained_checkpoint(init_cfg: object) -> str | None:
         raise ValueError(
             f'init_cfg={init_cfg}: Pretrained stands alone, without other initialisers'
         )
-    return entries[0]['checkpoint'] if any(found) else None
+    if not any(found):
+        return None
+    settings = {k: v for k, v in entries[0].items() if k not in ('type', 'map_location', '_scope_')}
+    if not {'checkpoint'} <= set(settings) <= set(Pretrained._fields):
+        raise ValueError(
+            f'init_cfg={dict(entries[0])}: Pretrained needs checkpoint and may have prefix and '
+            'allow_missing'
+        )
+    return Pretrained(**settings)
 
 
 def _is_size(value: object) -> bool:

@@ -1,0 +1,1 @@
+"""Checkpoint files: read safely, fetched, recognised, converted, loaded and written."""

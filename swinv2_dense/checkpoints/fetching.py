@@ -1,0 +1,197 @@
+"""Find a checkpoint by path, URL or `hf://owner/name` and bring it onto this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlparse
+
+import torch
+from mmengine import fileio
+from mmengine.dist import barrier, is_main_process
+
+from .reading import (
+    HUB_FILES,
+    CheckpointError,
+    CheckpointNotFoundError,
+    read_checkpoint,
+    read_checkpoint_file,
+)
+
+HF = 'hf://'
+CHECKSUM = re.compile(r'-([0-9a-f]{8,64})\.')  # start of a sha256 at the end of a file's name
+
+
+@dataclass
+class LocalCheckpoint:
+    """A checkpoint on this machine: what the user called it, its file, the config.json beside."""
+
+    name: str
+    path: Path
+    config: dict = field(default_factory=dict)
+
+
+def fetch(name: str, cache: Path | None = None, progress: bool = True) -> LocalCheckpoint:
+    """Local copy of a checkpoint.
+
+    Args:
+        name: A path of a file, or of a folder of `save_pretrained`; an http(s) URL; or
+            `hf://owner/name`, optionally with `@revision` and the path of a file in it.
+        cache: Folder for downloads by URL; torch hub's by default.
+
+    Raises:
+        CheckpointNotFoundError: No such file, here or at the address.
+        CheckpointError: It cannot be downloaded, or what came is no checkpoint.
+    """
+    if name.startswith(HF):
+        path = _from_hub(name)
+    elif name.startswith(('http://', 'https://')):
+        path = _from_url(name, cache or Path(torch.hub.get_dir()) / 'checkpoints', progress)
+    else:
+        path = Path(name).expanduser()
+    return LocalCheckpoint(name, path, _config_beside(path))
+
+
+def load_from_path(filename: str, map_location: Any = None) -> Any:
+    """mmengine's loader of local files and of `hf://`."""
+    return read_checkpoint_file(fetch(filename).path, map_location)
+
+
+def load_from_http(
+    filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = True
+) -> Any:
+    """mmengine's loader of URLs."""
+    path = fetch(filename, Path(model_dir) if model_dir else None, progress).path
+    return read_checkpoint_file(path, map_location)
+
+
+def load_from_backend(filename: str, map_location: Any = None) -> Any:
+    """mmengine's loader of object storage (s3, petrel, pavi), through its file backends."""
+    return read_checkpoint(io.BytesIO(fileio.get(filename)), filename, map_location)
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _config_beside(path: Path) -> dict:
+    """The config.json that transformers and timm keep beside weights."""
+    folder = path if path.is_dir() else path.parent
+    if not path.is_dir() and path.name not in HUB_FILES:
+        return {}
+    try:
+        config = json.loads((folder / 'config.json').read_text())
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+# ----------------------------------------------------------------------------------------- by URL
+
+
+def _from_url(url: str, cache: Path, progress: bool) -> Path:
+    path = cache / _cache_name(url)
+    try:
+        if is_main_process() and not path.is_file():
+            _download(url, path, progress)
+    finally:
+        barrier()  # also where it failed, so that no rank waits for ever
+    if not path.is_file():  # a machine with a disk of its own
+        _download(url, path, progress)
+    return path
+
+
+def _cache_name(url: str) -> str:
+    """File name of the URL, as torch hub has it, unless it says nothing (model.safetensors)."""
+    name = Path(unquote(urlparse(url).path)).name
+    if 'swin' in name.lower() or CHECKSUM.search(name):
+        return name
+    return f'{hashlib.sha256(url.encode()).hexdigest()[:8]}_{name or "checkpoint"}'
+
+
+def _download(url: str, path: Path, progress: bool) -> None:
+    """Download to `path`, which appears only once it is complete and readable."""
+    checksum = CHECKSUM.search(path.name)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    by_hand = f'Fetch it by hand and put it at {path}, or give the path of the file instead.'
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(part), checksum and checksum[1], progress)
+        read_checkpoint_file(part, map_location='cpu')
+        part.replace(path)
+    except CheckpointError as error:
+        raise CheckpointError(str(error).replace(str(part), url)) from error
+    except RuntimeError as error:  # torch's word for a wrong checksum
+        raise CheckpointError(
+            f'{url} came with another sha256 than its name says, nothing was kept: {error}. '
+            f'{by_hand}'
+        ) from error
+    except (URLError, OSError, ValueError) as error:
+        reason = error if isinstance(error, HTTPError) else getattr(error, 'reason', error)
+        raise CheckpointError(f'{url} could not be downloaded: {reason}. {by_hand}') from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# ----------------------------------------------------------------------- from the Hugging Face hub
+
+
+def _from_hub(name: str) -> Path:
+    """hf://owner/name[@revision][/file]; huggingface_hub caches and verifies."""
+    match = re.fullmatch(r'hf://([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?', name)
+    if match is None:
+        raise CheckpointError(
+            f'checkpoint {name!r}: write hf://owner/name, hf://owner/name@revision or '
+            'hf://owner/name/file.pth'
+        )
+    repo, revision, file = match.groups()
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    except ImportError:
+        raise CheckpointError(
+            f'checkpoint {name}: hf:// needs huggingface_hub: pip install huggingface_hub'
+        ) from None
+    files = (file,) if file else HUB_FILES
+    reason = None
+    for candidate in files:
+        try:
+            path = Path(hf_hub_download(repo, candidate, revision=revision))
+        except LocalEntryNotFoundError as error:  # offline; another candidate may be cached
+            reason = error
+        except EntryNotFoundError:
+            continue
+        except Exception as error:  # of HTTP, of authentication, of a wrong name
+            reason = error
+            break
+        else:
+            if not file:
+                _download_config(hf_hub_download, repo, revision)
+            return path
+    if reason is None:
+        raise CheckpointNotFoundError(f'checkpoint {name}: no {" or ".join(files)} in {repo}')
+    raise CheckpointError(
+        f'checkpoint {name} could not be downloaded: {" ".join(str(reason).split())[:200]} Fetch '
+        f'https://huggingface.co/{repo}/resolve/{revision or "main"}/{files[0]} by hand, with '
+        'config.json into the same folder, and give the path of the file instead.'
+    ) from reason
+
+
+def _download_config(download: Any, repo: str, revision: str | None) -> None:
+    """config.json tells the windows; without it the name or the user does."""
+    try:
+        download(repo, 'config.json', revision=revision)
+    except Exception:  # absent or unreachable; whoever needs it asks for it
+        return

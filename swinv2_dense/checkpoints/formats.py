@@ -1,0 +1,292 @@
+"""Recognise the format of a checkpoint by its keys, and rename its parameters to ours.
+
+Our names are those of the official checkpoints. Every other format is a `Format`: a key that gives
+it away, regular expressions applied to each key in turn, and where tensors differ too, a function.
+Legend: s stage, b block, D channels of a stage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..arguments import ARCHS, Arch
+from .reading import CheckpointError, unwrap
+
+TABLE = 'attn.relative_coords_table'
+DERIVED = (TABLE, 'attn.relative_position_index', 'attn_mask')
+# What a classifier or masked image modelling has around the backbone.
+NOT_BACKBONE = ('head.', 'classifier.', 'decoder.', 'mask_token', 'embeddings.mask_token')
+WRAPPERS = re.compile(r'_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.')
+
+State = dict[str, Tensor]
+Replacement = str | Callable[[re.Match], str]
+
+
+class Format(NamedTuple):
+    """A layout of parameters.
+
+    `signature` is a key of the backbone that no other format has; `rules` are pairs of a regular
+    expression and what replaces it; `finish` works on the renamed tensors.
+    """
+
+    name: str
+    signature: str
+    rules: tuple[tuple[str, Replacement], ...] = ()
+    finish: Callable[[State], None] = lambda state: None
+
+
+@dataclass
+class Weights:
+    """Parameters of a backbone under our names, and what else its checkpoint held.
+
+    `tables` are the stored tables of log-spaced coordinates, `ignored` the names of what is not
+    part of a backbone, as the checkpoint has them; `metadata` that of the backbone's state dict.
+    """
+
+    format: str
+    prefix: str
+    container: str
+    state: State
+    tables: State
+    ignored: list[str]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rank(self) -> int:
+        """Axes of the maps: 2 for images, 3 for video."""
+        proj = self.state.get('patch_embed.proj.weight')
+        return 2 if proj is None else proj.dim() - 2
+
+    def __str__(self) -> str:
+        place = [f'in {self.container!r}'] if self.container else []
+        place += [f'under {self.prefix!r}'] if self.prefix else []
+        return f'{self.format}{" (" + ", ".join(place) + ")" if place else ""}'
+
+
+def _join_qkv(state: State) -> None:
+    """HF keeps the three row blocks of qkv.weight apart."""
+    parts = ('query', 'key', 'value')
+    for key in [k for k in state if k.endswith('attn.query.weight')]:
+        names = [key.replace('query', part) for part in parts]
+        if all(name in state for name in names):
+            rows = [state.pop(name) for name in names]
+            state[key.replace('query', 'qkv')] = torch.cat(rows)
+
+
+def _split_qkv_bias(state: State) -> None:
+    """torchvision has one bias whose key third it sets to zero in every forward."""
+    for key in [k for k in state if k.endswith('attn.qkv.bias')]:
+        bias = state.pop(key)
+        state[key.replace('qkv.bias', 'q_bias')], _, v_bias = bias.chunk(3)
+        state[key.replace('qkv.bias', 'v_bias')] = v_bias
+
+
+def _reorder_reduction(state: State) -> None:
+    """mmpretrain merges patches with nn.Unfold: columns (D, 4), and neighbours row by row."""
+    for key in [k for k in state if k.endswith('downsample.reduction.weight')]:
+        weight = state[key]
+        neighbours = weight.unflatten(1, (-1, 4)).transpose(1, 2)[:, [0, 2, 1, 3]]
+        state[key] = neighbours.flatten(1)
+
+
+def _down(pattern: str) -> tuple[str, Replacement]:
+    """Patch merging at the start of stage s+1 is ours at the end of stage s."""
+    return pattern, lambda match: f'layers.{int(match[1]) - 1}.downsample.'
+
+
+def _torchvision_stage(match: re.Match) -> str:
+    """features: 0 patch embedding, then blocks and patch merging in turn."""
+    index = int(match[1])
+    return f'layers.{index // 2}.blocks.' if index % 2 else f'layers.{index // 2 - 1}.downsample.'
+
+
+OFFICIAL = Format('official', 'layers.0.blocks.0.attn.logit_scale')
+TIMM = Format('timm', OFFICIAL.signature, (_down(r'^layers\.(\d+)\.downsample\.'),))
+SIMMIM = Format(
+    'SimMIM', 'layers.0.blocks.0.attn.rpe_mlp.0.weight', ((r'attn\.rpe_mlp\.', 'attn.cpb_mlp.'),)
+)
+HUGGING_FACE = Format(
+    'Hugging Face',
+    'encoder.layers.0.blocks.0.attention.self.logit_scale',
+    (
+        (r'^embeddings\.patch_embeddings\.projection\.', 'patch_embed.proj.'),
+        (r'^embeddings\.norm\.', 'patch_embed.norm.'),
+        (r'^encoder\.', ''),
+        (r'attention\.self\.continuous_position_bias_mlp\.', 'attn.cpb_mlp.'),
+        (r'attention\.self\.(query|value)\.bias', lambda m: f'attn.{m[1][0]}_bias'),
+        (r'attention\.self\.', 'attn.'),
+        (r'attention\.output\.dense\.', 'attn.proj.'),
+        (r'layernorm_before\.', 'norm1.'),
+        (r'layernorm_after\.', 'norm2.'),
+        (r'intermediate\.dense\.', 'mlp.fc1.'),
+        (r'output\.dense\.', 'mlp.fc2.'),
+        (r'^layernorm\.', 'norm.'),
+        (r'^embeddings\.position_embeddings$', 'absolute_pos_embed'),
+    ),
+    _join_qkv,
+)
+TORCHVISION = Format(
+    'torchvision',
+    'features.1.0.attn.logit_scale',
+    (
+        (r'^features\.0\.0\.', 'patch_embed.proj.'),
+        (r'^features\.0\.2\.', 'patch_embed.norm.'),
+        (r'^features\.(\d+)\.', _torchvision_stage),
+        (r'\.mlp\.0\.', '.mlp.fc1.'),
+        (r'\.mlp\.3\.', '.mlp.fc2.'),
+    ),
+    _split_qkv_bias,
+)
+MMPRETRAIN = Format(
+    'mmpretrain',
+    'stages.0.blocks.0.attn.w_msa.logit_scale',
+    (
+        (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
+        _down(r'^stages\.(\d+)\.downsample\.'),
+        (r'^stages\.', 'layers.'),
+        (r'attn\.w_msa\.', 'attn.'),
+        (r'ffn\.layers\.0\.0\.', 'mlp.fc1.'),
+        (r'ffn\.layers\.1\.', 'mlp.fc2.'),
+    ),
+    _reorder_reduction,
+)
+FORMATS = (SIMMIM, HUGGING_FACE, TORCHVISION, MMPRETRAIN, OFFICIAL)  # TIMM: see _format_and_prefix
+
+# Marks of models that are no SwinV2, and what has them.
+STRANGERS = (
+    ('relative_position_bias_table', 'Swin Transformer V1, which has a table of position biases'),
+    ('meta_mlp', "timm's swinv2_cr, whose position bias and merging are other functions"),
+    ('cls_token', 'a plain Vision Transformer'),
+    ('class_token', 'a plain Vision Transformer'),
+    ('class_embedding', 'a plain Vision Transformer'),
+    ('dwconv', 'ConvNeXt or another convolutional network'),
+    ('layer1.0.conv1', 'a ResNet'),
+)
+
+
+def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights:
+    """Find the SwinV2 backbone in a checkpoint and rename its parameters to ours.
+
+    Args:
+        checkpoint: What `read_checkpoint_file` returned.
+        name: Name of the checkpoint, for messages.
+        prefix: What the keys of the backbone begin with; found if there is only one backbone.
+
+    Raises:
+        CheckpointError: There is no SwinV2 backbone in it, or several; says what there seems to be.
+    """
+    state, container = unwrap(checkpoint)
+    metadata = getattr(state, '_metadata', None) or {}
+    original = {_clean(key): key for key in state}
+    form, prefix = _format_and_prefix(list(original), name, prefix)
+    renamed, ignored = {}, []
+    for key, old in original.items():
+        if key.startswith(prefix) and isinstance(state[old], Tensor):
+            renamed[_rename(key[len(prefix) :], form.rules)] = state[old]
+        else:
+            ignored.append(old)
+    form.finish(renamed)
+    tables = {k: v for k, v in renamed.items() if k.endswith(TABLE)}
+    dropped = [k for k in renamed if k.endswith(DERIVED) or k.startswith(NOT_BACKBONE)]
+    state = {k: v for k, v in renamed.items() if k not in set(dropped)}
+    metadata = metadata.get(prefix.rstrip('.'), {})
+    ours = form is OFFICIAL and 'pretrained_window_sizes' in metadata
+    form_name = 'swinv2_dense' if ours else form.name
+    return Weights(form_name, prefix, container, state, tables, dropped + ignored, metadata)
+
+
+def _clean(key: str) -> str:
+    """Without the marks of wrappers, and with timm's `features_only` names made plain."""
+    return re.sub(r'(^|\.)layers_(\d+)\.', r'\1layers.\2.', WRAPPERS.sub('', str(key)))
+
+
+def _rename(key: str, rules: tuple[tuple[str, Replacement], ...]) -> str:
+    for pattern, replacement in rules:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def _format_and_prefix(keys: list[str], name: str, prefix: str | None) -> tuple[Format, str]:
+    for form in FORMATS:
+        ends = [k[: -len(form.signature)] for k in keys if k.endswith(form.signature)]
+        found = [p for p in ends if not p or p.endswith('.')]
+        if prefix is not None:
+            found = [p for p in found if p.rstrip('.') == prefix.rstrip('.')]
+        if len(found) > 1:
+            raise CheckpointError(
+                f'checkpoint {name} holds {len(found)} SwinV2 backbones, under {found}; choose one '
+                'with prefix=... in init_cfg'
+            )
+        if found:
+            is_timm = form is OFFICIAL and _merges_first(keys, found[0])
+            return (TIMM if is_timm else form), found[0]
+    raise CheckpointError(_refusal(keys, name, prefix))
+
+
+def _merges_first(keys: list[str], prefix: str) -> bool:
+    """Whether patch merging comes at the start of stages, as only timm has it."""
+    pattern = re.compile(rf'{re.escape(prefix)}layers\.(\d+)\.downsample\.')
+    stages = {int(match[1]) for match in map(pattern.match, keys) if match}
+    return bool(stages) and 0 not in stages
+
+
+def _refusal(keys: list[str], name: str, prefix: str | None) -> str:
+    for mark, kind in STRANGERS:
+        if any(mark in key for key in keys):
+            return f'checkpoint {name} is not Swin Transformer V2: it seems to be {kind}'
+    where = '' if prefix is None else f' under the prefix {prefix!r}'
+    return (
+        f'checkpoint {name} holds no Swin Transformer V2{where}: no key ends in '
+        f'{OFFICIAL.signature} or its like in another format; its keys are '
+        f'{shortened(keys) or "none"}'
+    )
+
+
+# ------------------------------------------------------------------------------------- architecture
+
+
+def arch_of(state: Mapping[str, Tensor]) -> Arch:
+    """Channels, depths, heads and extra norms, from names and shapes of the parameters.
+
+    Heads count the entries of `logit_scale`, as the paper names none for H and G. Extra norms are
+    `norm3` in every n-th block of a stage.
+    """
+    heads: dict[int, dict[int, int]] = {}
+    extra = set()
+    for key, value in state.items():
+        if match := re.fullmatch(r'layers\.(\d+)\.blocks\.(\d+)\.(.+)', key):
+            stage, block = int(match[1]), int(match[2])
+            blocks = heads.setdefault(stage, {})
+            if match[3] == 'attn.logit_scale':
+                blocks[block] = value.numel()
+            elif match[3] == 'norm3.weight':
+                extra.add(block + 1)
+    stages = sorted(heads)
+    scale = state.get('layers.0.blocks.0.attn.proj.weight')
+    return Arch(
+        0 if scale is None else scale.shape[0],
+        tuple(max(heads[s], default=-1) + 1 for s in stages),
+        tuple(max(heads[s].values(), default=0) for s in stages),
+        min(extra, default=0),
+    )
+
+
+def arch_name(arch: Arch) -> str:
+    """'SwinV2-B' for a row of `ARCHS`, else the dict to write as `arch`."""
+    for name, row in ARCHS.items():
+        if row == arch:
+            return f'SwinV2-{name.upper()}'
+    settings = {k: v for k, v in arch._asdict().items() if v or k != 'extra_norm_every'}
+    return f'arch=dict({", ".join(f"{k}={v}" for k, v in settings.items())})'
+
+
+def shortened(names: list[str], most: int = 6) -> str:
+    """The first few names, and how many more there are."""
+    rest = f', ... ({len(names) - most} more)' if len(names) > most else ''
+    return ', '.join(names[:most]) + rest

@@ -1,0 +1,254 @@
+"""Load pretrained weights into a backbone and say what became of every parameter."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from ..arguments import Arch
+from .divisors import Divisors, find_divisors
+from .fetching import LocalCheckpoint, fetch
+from .formats import Weights, arch_name, arch_of, convert, shortened
+from .reading import CheckpointError, read_checkpoint_file
+
+if TYPE_CHECKING:
+    from ..models.swin_transformer_v2 import SwinTransformerV2
+
+
+@dataclass
+class LoadReport:
+    """What loading did, by name: `matched`, `missing` and `reinitialised` are the model's
+    parameters, `matched`, `unexpected` and `ignored` the checkpoint's.
+    """
+
+    source: str
+    format: str
+    arch: str
+    matched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    reinitialised: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    inflated: bool = False
+    pretrained_window_sizes: list[tuple[int, ...]] = field(default_factory=list)
+    divisors_from: str = 'the config'
+
+    def __str__(self) -> str:
+        meanings = dict(
+            matched=' parameters',
+            missing=' (left as they were)',
+            reinitialised=' (output norms that it lacks, 1 and 0)',
+            unexpected=' (not used)',
+            ignored=' (no part of the backbone)',
+        )
+        lines = [
+            f'Loaded pretrained weights from {self.source}',
+            f'  format: {self.format}',
+            f'  arch: {self.arch}{", inflated from images to video" if self.inflated else ""}',
+        ]
+        for name, meaning in meanings.items():
+            keys = getattr(self, name)
+            names = f' {shortened(keys)}' if name != 'matched' else ''
+            shown = f'{meaning}{names}' if keys else ''
+            lines.append(f'  {name.replace("rei", "re-i")}: {len(keys)}{shown}')
+        lines.append(
+            f'  pretrained_window_sizes: {self.pretrained_window_sizes} (from {self.divisors_from})'
+        )
+        return '\n'.join(lines)
+
+
+def read_weights(source: str, prefix: str | None = None) -> tuple[Weights, LocalCheckpoint]:
+    """Fetch, read and convert a checkpoint of any known format.
+
+    Raises:
+        CheckpointError: See `fetch`, `read_checkpoint_file` and `convert`.
+    """
+    file = fetch(source)
+    return convert(read_checkpoint_file(file.path, map_location='cpu'), source, prefix), file
+
+
+def load_pretrained(
+    model: SwinTransformerV2,
+    source: str,
+    prefix: str | None = None,
+    allow_missing: bool = False,
+) -> LoadReport:
+    """Load a checkpoint of any known format into `model`, or change nothing and raise.
+
+    Image weights are inflated for a video model: the patch embedding is repeated over the
+    frames of a patch and divided by their number, and the log-CPB ignores temporal offsets, so
+    that a still clip gives what its image gives.
+
+    Args:
+        model: The backbone.
+        source: Path, URL or `hf://owner/name`.
+        prefix: What the keys of the backbone begin with, where a checkpoint holds several.
+        allow_missing: Accept that parameters other than output norms are missing; they stay as
+            they are.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read, is not SwinV2, lacks a parameter other than
+            an output norm, has another architecture, or was trained with windows that are
+            unknown or contradict the config.
+    """
+    weights, file = read_weights(source, prefix)
+    return load_weights(model, weights, file, allow_missing)
+
+
+def load_weights(
+    model: SwinTransformerV2,
+    weights: Weights,
+    file: LocalCheckpoint,
+    allow_missing: bool = False,
+) -> LoadReport:
+    """As `load_pretrained`, from what `read_weights` returned."""
+    source = file.name
+    arch = arch_of(weights.state)
+    report = LoadReport(source, str(weights), arch_name(arch))
+    divisors = find_divisors(weights, file)
+    if weights.rank != model.rank:
+        report.inflated = True
+        divisors = _inflate(weights.state, divisors, model, source)
+    _check_arch(model, arch, source)
+    own = dict(model.named_parameters())
+    found = _for_model(weights.state, model, report, len(arch.depths))
+    report.ignored += weights.ignored
+    report.matched = [key for key in own if key in found]
+    output_norms = tuple(f'norm{i}.' for i in model.out_indices)
+    for key in own.keys() - found.keys():
+        is_norm = key.startswith(output_norms)
+        (report.reinitialised if is_norm else report.missing).append(key)
+    report.missing.sort()
+    report.reinitialised.sort()
+    _check_missing(report, allow_missing)
+    _check_shapes(own, found, source)
+    _adopt_divisors(model, divisors, report)
+    with torch.no_grad():
+        for key, value in found.items():
+            own[key].copy_(value)
+        for key in report.reinitialised:
+            own[key].fill_(1.0 if key.endswith('weight') else 0.0)
+    print_log(str(report), 'current', logging.WARNING if report.unexpected else logging.INFO)
+    return report
+
+
+def _for_model(
+    state: Mapping[str, Tensor], model: SwinTransformerV2, report: LoadReport, num_stages: int
+) -> dict[str, Tensor]:
+    """The parameters that `model` has; the final norm is the output norm of the last stage."""
+    own = dict(model.named_parameters())
+    built = len(model.layers)
+    not_built = tuple(f'layers.{i}.' for i in range(built, num_stages))
+    not_built += (f'layers.{built - 1}.downsample.',) if built < num_stages else ()
+    not_built += tuple(f'norm{i}.' for i in range(num_stages))
+    found = {}
+    for key, value in state.items():
+        if key.startswith('norm.'):
+            key = key.replace('norm', f'norm{num_stages - 1}', 1)
+        if key in own:
+            found[key] = value
+        elif key.startswith(not_built):
+            report.ignored.append(key)
+        elif key == 'absolute_pos_embed':
+            raise CheckpointError(
+                f'checkpoint {report.source} has an absolute position embedding, which '
+                'SwinTransformerV2 does not; without it the features would differ'
+            )
+        else:
+            report.unexpected.append(key)
+    return found
+
+
+def _inflate(
+    state: dict[str, Tensor], divisors: Divisors | None, model: SwinTransformerV2, source: str
+) -> Divisors | None:
+    """Image weights for video, in `state`; the temporal divisor is the model's own."""
+    if model.rank != 3:
+        raise CheckpointError(
+            f'checkpoint {source} holds video weights; {type(model).__name__} takes image weights'
+        )
+    frames = model.patch_embed.patch_size[0]
+    for key, value in state.items():
+        if key == 'patch_embed.proj.weight':
+            state[key] = value.unsqueeze(2).repeat(1, 1, frames, 1, 1) / frames
+        elif key.endswith('attn.cpb_mlp.0.weight'):
+            state[key] = torch.cat([torch.zeros_like(value[:, :1]), value], dim=1)
+    if divisors is None:
+        return None
+    own = model.pretrained_window_sizes
+    windows = [(t[0], *w) for t, w in zip(own, divisors.windows)]
+    return Divisors(windows, f'{divisors.origin}; the temporal one is the window')
+
+
+def _adopt_divisors(
+    model: SwinTransformerV2, divisors: Divisors | None, report: LoadReport
+) -> None:
+    if divisors is not None:
+        model.set_pretrained_window_sizes(divisors.windows, report.source)
+        report.divisors_from = divisors.origin
+    elif not model.divisors_given:
+        raise CheckpointError(
+            f'checkpoint {report.source} does not say which windows its weights were trained with, '
+            'which scale the log-CPB offsets. Set pretrained_window_sizes of the backbone: '
+            '[w, w, w, min(w, image size / 32)] for weights trained with window w, such as '
+            '[12, 12, 12, 6] at 192 pixels, and of the first training where they were '
+            'fine-tuned at a larger window.'
+        )
+    report.pretrained_window_sizes = model.pretrained_window_sizes
+
+
+# ------------------------------------------------------------------------------------------- checks
+
+
+def _check_arch(model: SwinTransformerV2, arch: Arch, source: str) -> None:
+    """Raise if the checkpoint is of another size, also where all of `model` would be found in it.
+
+    A shallower checkpoint is not caught here: it lacks parameters, which may be allowed.
+    """
+    blocks = [stage.blocks for stage in model.layers]
+    own = Arch(
+        model.num_features[0],
+        tuple(map(len, blocks)),
+        tuple(stage[0].attn.num_heads for stage in blocks),
+        model.extra_norm_every,
+    )
+    built = len(blocks)
+    deeper = any(a > b for a, b in zip(arch.depths, own.depths))
+    heads = arch.num_heads[:built] != own.num_heads[: len(arch.num_heads)]
+    norms = arch.extra_norm_every not in (0, own.extra_norm_every)
+    if arch.embed_dims and (arch.embed_dims != own.embed_dims or deeper or heads or norms):
+        raise CheckpointError(
+            f'checkpoint {source} does not fit the backbone: this is {arch_name(arch)}, '
+            f'the config builds {arch_name(own)}. Set arch of the backbone to that of the '
+            'checkpoint.'
+        )
+
+
+def _check_missing(report: LoadReport, allow_missing: bool) -> None:
+    if report.missing and not allow_missing:
+        total = len(report.missing) + len(report.matched)
+        raise CheckpointError(
+            f'checkpoint {report.source} lacks {len(report.missing)} of {total} parameters of the '
+            f'backbone: {shortened(report.missing)}. It holds {report.arch}; does arch match? '
+            'A block whose norms are not loaded is the identity, so nothing was loaded; '
+            'allow_missing=True in init_cfg loads what there is.'
+        )
+
+
+def _check_shapes(own: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str) -> None:
+    wrong = [
+        f'{key} is {tuple(value.shape)} in the file and {tuple(own[key].shape)} in the model'
+        for key, value in found.items()
+        if value.shape != own[key].shape
+    ]
+    if wrong:
+        raise CheckpointError(
+            f'checkpoint {source} does not fit the backbone, nothing was loaded: {len(wrong)} '
+            f'shapes differ, first {wrong[0]}'
+        )

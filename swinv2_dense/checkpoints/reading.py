@@ -1,0 +1,238 @@
+"""Read checkpoint files: weights and training states, and nothing that could run code.
+
+A file is known by its content, not by its name: safetensors, or what `torch.save` writes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+TORCH_CHECKS_GLOBALS = hasattr(torch.serialization, 'add_safe_globals')  # torch >= 2.4
+HEADER = 'swinv2_dense'  # entry of a safetensors header with what tensors cannot hold, as JSON
+HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # as transformers and timm name them
+NUMBERS = [
+    '?',
+    'b',
+    'B',
+    'h',
+    'H',
+    'i',
+    'I',
+    'l',
+    'L',
+    'q',
+    'Q',
+    'e',
+    'f',
+    'd',
+    'F',
+    'D',
+]  # numpy's codes of plain numbers
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message names it and says why, in one line."""
+
+
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
+    """There is no file where a checkpoint should be."""
+
+
+def read_checkpoint_file(path: str | os.PathLike, map_location: Any = None) -> Any:
+    """Read a checkpoint file, or the weights in a folder of `save_pretrained`.
+
+    Returns:
+        What `torch.save` was given. From safetensors: the tensors by name, or where this package
+        wrote the file, `dict(state_dict=..., meta=...)` as in a checkpoint of mmengine.
+
+    Raises:
+        CheckpointNotFoundError: There is no such file.
+        CheckpointError: It is damaged, may not be read, is no checkpoint, or holds anything that
+            could run code, which is not executed.
+    """
+    path = Path(path).expanduser()
+    try:
+        if path.is_dir():
+            return _read_folder(path, map_location)
+        with path.open('rb') as file:
+            return read_checkpoint(file, str(path), map_location)
+    except FileNotFoundError as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointNotFoundError(f'checkpoint {path} does not exist') from None
+    except OSError as error:
+        raise CheckpointError(
+            f'checkpoint {path} cannot be opened: {error.strerror or error}'
+        ) from error
+
+
+def read_checkpoint(file: BinaryIO, name: str, map_location: Any = None) -> Any:
+    """Read an open file as `read_checkpoint_file` does; `name` is for messages."""
+    head = file.read(64)
+    file.seek(0)
+    _refuse_what_is_no_checkpoint(head, name)
+    if head[8:9] == b'{':
+        return _read_safetensors(file, name, map_location)
+    try:
+        with training_state_allowed():
+            return torch.load(file, map_location=map_location, weights_only=True)
+    except UnpicklingError as error:
+        # torch adds advice to load unsafely; the error that it wraps names the culprit.
+        cause = str(error.__context__ or error).partition('. Please use')[0]
+        cause = ' '.join(cause.partition('\n')[0].split())
+        if 'global' not in cause.lower() and 'attribute' not in cause:
+            raise _damaged(name, cause) from error
+        raise CheckpointError(
+            f'checkpoint {name} holds something else than weights and the training state of '
+            'mmengine, and reading that could run code of whoever made the file. If you trust '
+            'them, load it once with torch.load(..., weights_only=False) and save its state_dict '
+            f'alone. What torch refused: {cause}'
+        ) from error
+    except Exception as error:  # a damaged pickle can raise almost anything
+        raise _damaged(name, error) from error
+
+
+def _refuse_what_is_no_checkpoint(head: bytes, name: str) -> None:
+    if not head:
+        raise CheckpointError(f'checkpoint {name} is empty (0 bytes); fetch it again')
+    if head.lstrip()[:1] == b'<':
+        raise CheckpointError(
+            f'checkpoint {name} is a web page, not weights: the download was answered with a page '
+            '(a login, an error, or the page around the file). Fetch the file itself.'
+        )
+    if head.startswith(b'version https://git-lfs'):
+        raise CheckpointError(
+            f'checkpoint {name} is the pointer that Git LFS keeps in place of the file; fetch the '
+            'file with: git lfs pull'
+        )
+
+
+def _damaged(name: str, cause: object) -> CheckpointError:
+    cause = ' '.join(str(cause).split())
+    return CheckpointError(
+        f'checkpoint {name} cannot be read: it is no checkpoint, or incomplete or damaged. If it '
+        f'was downloaded, delete it and fetch it again. What failed: {cause[:200]}'
+    )
+
+
+def _read_safetensors(file: BinaryIO, name: str, map_location: Any) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load, load_file
+    except ImportError:
+        raise CheckpointError(
+            f'checkpoint {name} is in safetensors format: pip install safetensors'
+        ) from None
+    try:
+        header = json.loads(file.read(int.from_bytes(file.read(8), 'little')))
+        file.seek(0)
+        on_disk = isinstance(file, io.BufferedReader)
+        state = OrderedDict(load_file(file.name) if on_disk else load(file.read()))
+        ours = header.get('__metadata__', {}).get(HEADER)
+        ours = json.loads(ours) if ours else None
+    except (SafetensorError, ValueError, KeyError, MemoryError, OverflowError) as error:
+        raise _damaged(name, error) from error
+    if isinstance(map_location, (str, torch.device)):
+        state = OrderedDict((key, value.to(map_location)) for key, value in state.items())
+    if ours is None:
+        return state
+    state._metadata = OrderedDict(ours['state_dict'])
+    return dict(state_dict=state, meta=ours['meta'])
+
+
+def _read_folder(folder: Path, map_location: Any) -> Any:
+    """Weights in a folder of `save_pretrained`, which may be split over several files."""
+    for name in HUB_FILES:
+        if (folder / name).is_file():
+            return read_checkpoint_file(folder / name, map_location)
+        index = folder / f'{name}.index.json'
+        if index.is_file():
+            parts = sorted(set(json.loads(index.read_text())['weight_map'].values()))
+            state = OrderedDict()
+            for part in parts:
+                state.update(read_checkpoint_file(folder / Path(part).name, map_location))
+            return state
+    raise CheckpointNotFoundError(
+        f'checkpoint {folder} is a folder without {" or ".join(HUB_FILES)}; name the file in it'
+    )
+
+
+# ------------------------------------------------------------ what a training state may consist of
+
+
+@contextmanager
+def training_state_allowed() -> Iterator[None]:
+    """Allow the training state of mmengine beside weights, only while the context is open."""
+    if not TORCH_CHECKS_GLOBALS:
+        yield
+        return
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(_allowed_globals())
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+def _allowed_globals() -> list[Any]:
+    """What an mmengine checkpoint holds beside weights; arrays under numpy 1 and 2 names."""
+    reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
+    allowed = [HistoryBuffer, np.ndarray, np.dtype, _named(_history_method, 'builtins', 'getattr')]
+    allowed += {type(np.dtype(code)) for code in NUMBERS}
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        allowed.append(_named(reconstruct, module, '_reconstruct'))
+        allowed.append(_named(scalar, module, 'scalar'))
+    return allowed
+
+
+def _named(function: Callable, module: str, name: str) -> Callable:
+    """A function that a pickle finds as `module.name`. torch goes by these two attributes."""
+
+    def alias(*args: Any) -> Any:
+        return function(*args)
+
+    alias.__module__, alias.__name__, alias.__qualname__ = module, name, name
+    return alias
+
+
+def _history_method(owner: object, name: str) -> Callable:
+    """The `getattr` of a checkpoint: a HistoryBuffer pickles its statistics methods.
+
+    Any other attribute is refused: the plain getattr reaches `__globals__`, and from there all.
+    """
+    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
+        return getattr(HistoryBuffer, name)
+    raise UnpicklingError(f'attribute {name!r} of {owner!r} is not part of a training state')
+
+
+def unwrap(checkpoint: object) -> tuple[Mapping[str, Any], str]:
+    """State dict within the containers of a checkpoint, and their keys joined by dots.
+
+    Averaged weights (timm's `state_dict_ema`, `model_ema`) are preferred to those they average.
+    mmengine's EMAHook has them in `state_dict`.
+    """
+    path = []
+    while isinstance(checkpoint, Mapping):
+        inner = (k for k in CONTAINERS if isinstance(checkpoint.get(k), Mapping))
+        key = next(inner, None)
+        if key is None:
+            break
+        checkpoint = checkpoint[key]
+        path.append(key)
+    return (checkpoint if isinstance(checkpoint, Mapping) else {}), '.'.join(path)
+
+
+CONTAINERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'module')

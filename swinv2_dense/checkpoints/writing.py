@@ -1,0 +1,205 @@
+"""Write checkpoints in this package's format, whole or not at all.
+
+A backbone: `state_dict` with our parameter names, the final norm as the output norm of the last
+stage, and `meta['swinv2_dense']` with `source`, `format`, `arch`, `pretrained_window_sizes` and
+`sha256` of the file it came from. In safetensors the header holds what is not a tensor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..arguments import Arch
+from ..models.swin_transformer_v2 import SwinTransformerV2, VideoSwinTransformerV2
+from .divisors import METADATA_KEY, Divisors, checkpoint_name, find_divisors, trained_window
+from .fetching import LocalCheckpoint, fetch, sha256_of
+from .formats import Weights, arch_name, arch_of, shortened
+from .loading import load_weights, read_weights
+from .reading import HEADER, CheckpointError, read_checkpoint_file
+
+SUFFIXES = ('.safetensors', '.pth')
+# What a training checkpoint is made of beside the weights, and what a release keeps of its meta.
+PUBLISHED_META = ('dataset_meta', 'epoch', 'iter', 'cfg', 'mmengine_version', HEADER)
+
+
+@dataclass
+class Inspection:
+    """What is known of a checkpoint, as `--inspect` prints it."""
+
+    file: LocalCheckpoint
+    weights: Weights
+    arch: Arch
+    divisors: Divisors | None
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the backbone."""
+        return sum(value.numel() for value in self.weights.state.values())
+
+    @property
+    def windows(self) -> list[tuple[int, ...]] | None:
+        """Windows of the last training, per stage, where the coordinate tables are stored."""
+        tables = self.weights.tables
+        keys = [f'layers.{s}.blocks.0.attn.relative_coords_table' for s in range(99)]
+        return [trained_window(tables[key]) for key in keys if key in tables] or None
+
+    def __str__(self) -> str:
+        divisors, windows = self.divisors, self.windows
+        dtypes = sorted({str(v.dtype).removeprefix('torch.') for v in self.weights.state.values()})
+        rows = dict(
+            format=self.weights,
+            arch=arch_name(self.arch),
+            settings=', '.join(f'{k}={v}' for k, v in self.arch._asdict().items()),
+            axes={2: '2 (images)', 3: '3 (video)'}.get(self.weights.rank, self.weights.rank),
+            parameters=f'{self.num_parameters:,} of the backbone',
+            dtype=', '.join(dtypes),
+            windows=f'{windows} (of the stored tables)' if windows else 'not stored',
+            divisor=f'{divisors.windows} (from {divisors.origin})'
+            if divisors
+            else 'unknown: set pretrained_window_sizes when loading',
+            ignored=f'{len(self.weights.ignored)} {shortened(self.weights.ignored)}',
+        )
+        path = self.file.path
+        if path.is_file():
+            rows['file'] = f'{path.stat().st_size / 2**20:.1f} MiB'
+            rows['sha256'] = sha256_of(path)
+        return '\n'.join([self.file.name, *(f'  {name:<11} {row}' for name, row in rows.items())])
+
+
+def inspect(source: str, prefix: str | None = None) -> Inspection:
+    """Read a checkpoint of any known format and tell what it is.
+
+    Raises:
+        CheckpointError: As `load_pretrained`, as far as no model is needed.
+    """
+    weights, file = read_weights(source, prefix)
+    return Inspection(file, weights, arch_of(weights.state), find_divisors(weights, file))
+
+
+def convert_checkpoint(
+    source: str, target: Path, prefix: str | None = None, divisors: list | None = None
+) -> dict[str, Any]:
+    """Write the backbone of a checkpoint of any known format to `target`, in ours.
+
+    Args:
+        source: Path, URL or `hf://owner/name`.
+        target: A file that does not exist, .safetensors or .pth.
+        prefix: As in `load_pretrained`.
+        divisors: `pretrained_window_sizes`, where the checkpoint does not tell them.
+
+    Returns:
+        The metadata that was written.
+
+    Raises:
+        CheckpointError: The source is no complete SwinV2 backbone, or the target cannot be written.
+    """
+    _check_target(target)
+    found = inspect(source, prefix)
+    kind = VideoSwinTransformerV2 if found.weights.rank == 3 else SwinTransformerV2
+    arch = {key: value for key, value in found.arch._asdict().items() if value}
+    proj = found.weights.state.get('patch_embed.proj.weight')
+    if proj is None:
+        raise CheckpointError(f'checkpoint {source} lacks patch_embed.proj.weight')
+    model = kind(
+        arch,
+        patch_size=tuple(proj.shape[2:]),
+        pretrained_window_sizes=divisors,
+        out_indices=tuple(range(len(found.arch.depths))),
+        in_channels=proj.shape[1],
+    )
+    report = load_weights(model, found.weights, found.file)
+    state = model.state_dict()
+    for key in report.reinitialised:
+        del state[key]
+    for key, value in state.items():
+        state[key] = value.to(proj.dtype)
+    name = arch_name(found.arch)
+    meta = dict(
+        source=source if '://' in source else checkpoint_name(source),
+        format=found.weights.format,
+        arch=name if name.startswith('SwinV2') else json.dumps(arch),
+        pretrained_window_sizes=[list(window) for window in report.pretrained_window_sizes],
+        sha256=sha256_of(found.file.path) if found.file.path.is_file() else None,
+    )
+    write(dict(state_dict=state, meta={HEADER: meta}), target)
+    return meta
+
+
+def publish_checkpoint(source: str, target: Path) -> Path:
+    """Strip a training checkpoint to its weights and what inference reads, for release.
+
+    Optimizer, schedules, logs and raw weights beside averaged ones are left out. The start of the
+    file's sha256 is added to its name, which loading verifies.
+
+    Returns:
+        The file written: `target` with a checksum, such as swinv2-1a2b3c4d.pth.
+
+    Raises:
+        CheckpointError: The source is no training checkpoint, or the target cannot be written.
+    """
+    _check_target(target, exists=False)
+    checkpoint = read_checkpoint_file(fetch(source).path, map_location='cpu')
+    state = checkpoint.get('state_dict') if isinstance(checkpoint, Mapping) else None
+    if not isinstance(state, Mapping) or not state:
+        raise CheckpointError(
+            f'checkpoint {source} has no state_dict, so it is no training checkpoint; '
+            'tools/convert_checkpoint.py writes weights of other formats'
+        )
+    meta = checkpoint.get('meta') or {}
+    meta = {key: meta[key] for key in PUBLISHED_META if key in meta}
+    unnamed = target.with_name(f'.{target.stem}.{os.getpid()}{target.suffix}')
+    try:
+        write(dict(state_dict=state, meta=meta), unnamed)
+        named = target.with_name(f'{target.stem}-{sha256_of(unnamed)[:8]}{target.suffix}')
+        _check_target(named)
+        unnamed.replace(named)
+    finally:
+        unnamed.unlink(missing_ok=True)
+    return named
+
+
+def write(checkpoint: dict[str, Any], target: Path) -> None:
+    """Write `dict(state_dict=..., meta=...)` to a .safetensors or .pth file, atomically."""
+    part = target.with_name(f'.{target.name}.{os.getpid()}.part')
+    state = checkpoint['state_dict']
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == '.safetensors':
+            from safetensors.torch import save_file
+
+            tensors = {key: value.detach().clone().contiguous() for key, value in state.items()}
+            save_file(tensors, part, metadata=_header(state, checkpoint['meta']))
+        else:
+            with part.open('wb') as file:  # torch writes the name of a path into the file
+                torch.save(checkpoint, file)
+        part.replace(target)
+    except OSError as error:
+        raise CheckpointError(f'{target} cannot be written: {error.strerror or error}') from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _header(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> dict[str, str]:
+    """Header of a safetensors file: strings only, so ours is one of JSON."""
+    modules = getattr(state, '_metadata', {})
+    divisors = {
+        name: {METADATA_KEY: module[METADATA_KEY]}
+        for name, module in modules.items()
+        if METADATA_KEY in module
+    }
+    return {'format': 'pt', HEADER: json.dumps(dict(state_dict=divisors, meta=meta), default=str)}
+
+
+def _check_target(target: Path, exists: bool = True) -> None:
+    if target.suffix not in SUFFIXES:
+        raise CheckpointError(f'{target}: the file to write ends in {" or ".join(SUFFIXES)}')
+    if exists and target.exists():
+        raise CheckpointError(f'{target} exists; remove it or choose another name')
