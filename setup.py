@@ -21,7 +21,8 @@ EXTRAS = {
     'onedl-det': [*ONEDL, 'onedl-mmdetection>=3.5.1', 'pycocotools'],
     'onedl-seg': [*ONEDL, 'onedl-mmsegmentation>=1.4.2', 'ftfy', 'regex'],
     'onedl-video': [*ONEDL, *VIDEO, 'importlib_metadata'],  # and mmaction2 with --no-deps
-    'test': ['pytest>=8', 'ruff', 'transformers>=5', 'safetensors'],
+    'hub': ['huggingface_hub>=0.25'],
+    'test': ['pytest>=8', 'ruff', 'transformers>=5'],
 }
 
 setup(
@@ -36,7 +37,7 @@ setup(
     packages=[*find_packages(include=['swinv2_dense', 'swinv2_dense.*']), 'swinv2_dense.configs'],
     package_dir={'swinv2_dense.configs': 'configs'},
     package_data={'swinv2_dense.configs': ['**/*.py', '**/*.md', '**/*.yml']},
-    install_requires=['torch>=2.1'],
+    install_requires=['torch>=2.1', 'safetensors>=0.4'],
     extras_require=EXTRAS,
     zip_safe=False,
 )

@@ -202,8 +202,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = generator.integers(0, 3 if name == 'maps' else 256, shape, dtype=np.uint8)
             cv2.imwrite(str(folder / name / f'{i}.png'), pixels)
     source = tiny()
-    for block in source.layers[0].blocks:  # at its initial values the position bias is constant
-        torch.nn.init.normal_(block.attn.cpb_mlp[2].weight, std=0.5)
+    for name, parameter in source.named_parameters():  # at first the position bias is constant
+        if 'logit_scale' not in name:
+            torch.nn.init.normal_(parameter)
     window12(folder / 'source.pth', source)
     succeed(
         'train',
@@ -249,12 +250,12 @@ def test_the_divisor_survives_training_and_testing(trained: Path, tested: torch.
     inputs = (inputs - 127) / 60  # BGR, as the config leaves it
     with torch.no_grad():
         expected = model.eval().encode_decode(inputs, [dict(img_shape=(64, 64))] * 2)
-    assert_close(tested, expected, atol=1e-5, rtol=1e-5)
+    assert_close(tested, expected, atol=1e-6, rtol=1e-5)
     model.backbone.divisors_given = False
     model.backbone.set_pretrained_window_sizes([4, 4, 4, 4], 'a wrong guess')
     with torch.no_grad():
         wrong = model.encode_decode(inputs, [dict(img_shape=(64, 64))] * 2)
-    assert (wrong - expected).abs().max() > 1e-3  # so the divisors matter here
+    assert (wrong - expected).abs().max() > 1e-4  # so the divisors matter here
 
 
 @pytest.mark.parametrize('suffix', SUFFIXES)

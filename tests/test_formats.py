@@ -193,7 +193,7 @@ def test_models_saved_by_transformers(tmp_path: Path, kind: str, suffix: str) ->
     assert model.pretrained_window_sizes == [(3, 3)] * 3 + [(2, 2)]
     image = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        maps = unnormalised(model.eval())(image)
+        maps = Unnormalised(model.eval())(image)
         if kind == 'Swinv2Backbone':
             expected = theirs(image).feature_maps
             for ours, reference in zip(maps, expected):
@@ -217,9 +217,6 @@ class Unnormalised(torch.nn.Module):
             out, x = stage(x, False)
             maps.append(out.movedim(-1, 1))
         return maps
-
-
-unnormalised = Unnormalised
 
 
 def test_divisor_zero_of_config_json_is_the_clamped_window(tmp_path: Path) -> None:

@@ -267,6 +267,8 @@ set_up() {
   step "the OpenMMLab packages" "$network" install_section stack
   step "mmaction2" "$network" install_section no-deps --no-deps
   step "the packages that the tests need" "$network" install_section test
+  step "other SwinV2 packages, apart, to compare with" "$network" \
+    install_section peers --no-deps --upgrade --target "$environment/peers"
   step "swinv2_dense itself" "The log says why." pip_install --no-deps -e "$root"
   step "importing the stack" "Two packages may not fit each other: start with a fresh environment." \
     describe_environment
