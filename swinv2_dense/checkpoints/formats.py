@@ -286,6 +286,11 @@ def arch_name(arch: Arch) -> str:
     return f'arch=dict({", ".join(f"{k}={v}" for k, v in settings.items())})'
 
 
+def kinds(names: list[str]) -> str:
+    """Names with their numbers left out, each once."""
+    return ', '.join(dict.fromkeys(re.sub(r'\.\d+\.', '.*.', name) for name in names))
+
+
 def shortened(names: list[str], most: int = 6) -> str:
     """The first few names, and how many more there are."""
     rest = f', ... ({len(names) - most} more)' if len(names) > most else ''

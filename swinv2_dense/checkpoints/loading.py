@@ -14,7 +14,7 @@ from torch import Tensor
 from ..arguments import Arch
 from .divisors import Divisors, find_divisors
 from .fetching import LocalCheckpoint, fetch
-from .formats import Weights, arch_name, arch_of, convert, shortened
+from .formats import Weights, arch_name, arch_of, convert, kinds, shortened
 from .reading import CheckpointError, read_checkpoint_file
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class LoadReport:
         ]
         for name, meaning in meanings.items():
             keys = getattr(self, name)
-            names = f' {shortened(keys)}' if name != 'matched' else ''
+            names = {'matched': '', 'ignored': f' {kinds(keys)}'}.get(name, f' {shortened(keys)}')
             shown = f'{meaning}{names}' if keys else ''
             lines.append(f'  {name.replace("rei", "re-i")}: {len(keys)}{shown}')
         lines.append(

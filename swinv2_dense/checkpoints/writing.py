@@ -21,7 +21,7 @@ from ..arguments import Arch
 from ..models.swin_transformer_v2 import SwinTransformerV2, VideoSwinTransformerV2
 from .divisors import METADATA_KEY, Divisors, checkpoint_name, find_divisors, trained_window
 from .fetching import LocalCheckpoint, fetch, sha256_of
-from .formats import Weights, arch_name, arch_of, shortened
+from .formats import Weights, arch_name, arch_of, kinds
 from .loading import load_weights, read_weights
 from .reading import HEADER, CheckpointError, read_checkpoint_file
 
@@ -65,7 +65,7 @@ class Inspection:
             divisor=f'{divisors.windows} (from {divisors.origin})'
             if divisors
             else 'unknown: set pretrained_window_sizes when loading',
-            ignored=f'{len(self.weights.ignored)} {shortened(self.weights.ignored)}',
+            ignored=f'{len(self.weights.ignored)} {kinds(self.weights.ignored)}',
         )
         path = self.file.path
         if path.is_file():
