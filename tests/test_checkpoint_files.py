@@ -21,8 +21,10 @@ import numpy as np
 import pytest
 import torch
 from commands import ROOT
+from mmengine import fileio
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.utils import digit_version
 
 from swinv2_dense import SwinTransformerV2
@@ -66,6 +68,39 @@ def test_a_payload_does_not_run(tmp_path: Path, read: object, legacy: bool) -> N
     assert not trace.exists()
     torch.load(path, weights_only=False)
     assert trace.exists()  # so the payload is a real one
+
+
+@pytest.mark.parametrize(
+    'address', ['s3://bucket/x.pth', 'cluster:s3://b/x.pth', 'petrel://b/x.pth', 'pavi://x.pth']
+)
+def test_object_storage_is_read_safely(tmp_path: Path, monkeypatch, address: str) -> None:
+    """The backends are not at hand; what they would fetch is."""
+    trace, path = tmp_path / 'trace', tmp_path / 'payload.pth'
+    monkeypatch.setattr(fileio, 'get', lambda name: path.read_bytes())
+    torch.save(dict(meta=Payload(open, str(trace), 'w')), path)
+    with pytest.raises(CheckpointError, match=f'checkpoint {address} .*run code'):
+        CheckpointLoader.load_checkpoint(address)
+    assert not trace.exists()
+    for kind in KINDS:
+        path.write_bytes(whole(kind))
+        state = CheckpointLoader.load_checkpoint(address, map_location='cpu')
+        assert torch.equal(state['weight'], torch.arange(100.0))
+
+
+def test_names_of_model_zoos_are_read_safely(tmp_path: Path, monkeypatch, server) -> None:
+    folder, address, _ = server
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    trace, name = tmp_path / 'trace', 'swin_zoo.pth'
+    zoo = {'model': f'{address}/{name}', 'here': 'local.pth'}
+    for function in ('get_mmcls_models', 'get_external_models'):
+        monkeypatch.setattr(mmengine_checkpoint, function, lambda: zoo)
+    monkeypatch.setattr(mmengine_checkpoint, '_get_mmengine_home', lambda: str(folder))
+    for file in (name, 'local.pth'):
+        torch.save(dict(meta=Payload(open, str(trace), 'w')), folder / file)
+    for door in ('mmcls://model', 'open-mmlab://model', 'openmmlab://here'):
+        with pytest.raises(Exception, match='run code|Weights only'):  # classic: torch's words
+            CheckpointLoader.load_checkpoint(door)
+    assert not trace.exists()
 
 
 @pytest.mark.parametrize(

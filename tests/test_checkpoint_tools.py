@@ -19,6 +19,7 @@ from commands import ROOT, succeed
 from layouts import TABLES, depths_of, hugging_face, official, timm, with_tables
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from test_checkpoint_files import Payload
 from test_swin_transformer_v2 import TINY, tiny
 from torch.testing import assert_close
 
@@ -140,8 +141,10 @@ def test_mistakes_end_in_one_line(tmp_path: Path, name: str) -> None:
     page.write_bytes(b'<html>')
     v1 = {'layers.0.blocks.0.attn.relative_position_bias_table': torch.zeros(1)}
     v1 = saved(tmp_path / 'v1.pth', v1 if name == 'publish_checkpoint' else {'model': v1})
+    code = saved(tmp_path / 'code.pth', dict(state_dict={}, meta=Payload(open, 'trace', 'w')))
     for source, target, message in [
         (page, 'x.pth', 'is a web page'),
+        (code, 'x.pth', 'could run code'),
         (tmp_path / 'none.pth', 'x.pth', 'does not exist'),
         (page, 'x.bin', 'the file to write ends in .safetensors or .pth'),
         (v1, 'x.pth', 'is not Swin Transformer V2|has no state_dict'),
@@ -150,7 +153,8 @@ def test_mistakes_end_in_one_line(tmp_path: Path, name: str) -> None:
         assert result.returncode == 2
         assert result.stderr.startswith('error: ') and result.stderr.count('\n') == 1
         assert any(words in result.stderr for words in message.split('|'))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ['page.pth', 'v1.pth']
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['code.pth', 'page.pth', 'v1.pth']
+    assert not Path('trace').exists()
 
 
 # -------------------------------------------------------------- training, testing, publishing
@@ -277,12 +281,8 @@ def test_publish(trained: Path, tested: torch.Tensor, tmp_path: Path, suffix: st
 
 @pytest.mark.filterwarnings('ignore')  # of the libraries, in a process that sees them first
 def test_tools_say_what_is_wrong_with_a_checkpoint(trained: Path, tmp_path: Path) -> None:
-    class Code:
-        def __reduce__(self) -> tuple:
-            return open, (str(tmp_path / 'trace'), 'w')
-
     bad = {
-        'code': saved(tmp_path / 'code.pth', dict(state_dict={}, meta=Code())),
+        'code': saved(tmp_path / 'code.pth', dict(state_dict={}, meta=Payload(open, 'trace', 'w'))),
         'bare': trained / 'source.pth',
         'part': saved(tmp_path / 'part.pth', dict(state_dict={'backbone.norm0.bias': 0})),
         'page': tmp_path / 'page.pth',
@@ -313,4 +313,4 @@ def test_tools_say_what_is_wrong_with_a_checkpoint(trained: Path, tmp_path: Path
         (line,) = [line for line in result.stderr.splitlines() if line.startswith('error: ')]
         assert message in line
         assert 'Traceback' not in result.stderr + result.stdout
-    assert not (tmp_path / 'trace').exists()
+    assert not Path('trace').exists()

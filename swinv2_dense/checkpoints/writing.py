@@ -188,14 +188,14 @@ def write(checkpoint: dict[str, Any], target: Path) -> None:
 
 
 def _header(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> dict[str, str]:
-    """Header of a safetensors file: strings only, so ours is one of JSON."""
+    """Header of a safetensors file: one string of JSON, as several are written in any order."""
     modules = getattr(state, '_metadata', {})
     divisors = {
         name: {METADATA_KEY: module[METADATA_KEY]}
         for name, module in modules.items()
         if METADATA_KEY in module
     }
-    return {'format': 'pt', HEADER: json.dumps(dict(state_dict=divisors, meta=meta), default=str)}
+    return {HEADER: json.dumps(dict(state_dict=divisors, meta=meta), default=str)}
 
 
 def _check_target(target: Path, exists: bool = True) -> None:
