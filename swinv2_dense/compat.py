@@ -25,14 +25,13 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.utils import digit_version
 
 from .checkpoints.fetching import load_from_backend, load_from_http, load_from_path
-from .checkpoints.reading import TORCH_CHECKS_GLOBALS, read_checkpoint_file
+from .checkpoints.reading import read_checkpoint_file
 
 
 def apply() -> None:
     """Mend every defect that is there; doing it twice is the same as once."""
     resolve_mmseg_configs()
-    if TORCH_CHECKS_GLOBALS:
-        read_checkpoints_safely()
+    read_checkpoints_safely()
     if not any(isinstance(finder, _MendingFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _MendingFinder())
         for name in MENDED_IMPORTS.keys() & sys.modules.keys():
@@ -49,7 +48,7 @@ def read_checkpoints_safely() -> None:
     Defect: torch >= 2.6 unpickles weights only, by default, which rejects the HistoryBuffer of
     every mmengine checkpoint (open-mmlab/mmengine#1655). onedl-mmengine falls back to unrestricted
     unpickling, and files from the web are always read so.
-    Condition: a torch that can be told what a checkpoint may hold.
+    Condition: always; older versions of torch run the code in a file.
     """
     schemes = {
         '': load_from_path,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from layouts import LAYOUTS, TABLES, depths_of, official, with_tables
+from layouts import TABLES, coords_table, depths_of, official, with_tables
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel, PretrainedInit
@@ -17,9 +17,10 @@ from mmengine.runner import Runner
 from test_swin_transformer_v2 import TINY, tiny
 from torch.testing import assert_close
 
-from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
+from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.loading import load_pretrained
 from swinv2_dense.checkpoints.reading import CheckpointError
+from swinv2_dense.models import swin_transformer_v2
 
 HERE = Path(__file__).resolve().parent
 
@@ -114,18 +115,66 @@ def test_a_missing_parameter_raises(tmp_path):
         pretrained(saved(tmp_path, checkpoint))
 
 
+def test_values_that_do_not_fit_are_named(tmp_path):
+    """Of one architecture, but other images, patches or numbers."""
+    checkpoint = official_layout(tiny(), [4] * 4, [0] * 4)
+    path = saved(tmp_path, checkpoint)
+    for change, shape in [(dict(in_channels=4), '(8, 4, 4, 4)'), (dict(patch_size=2), '2, 2')]:
+        with pytest.raises(CheckpointError, match='1 parameters differ, first: patch_emb') as error:
+            pretrained(path, **change)
+        assert shape in str(error.value)
+    with torch.device('meta'):
+        model = SwinTransformerV2(TINY, window_size=4)
+    with pytest.raises(CheckpointError, match='meta device'):
+        load_pretrained(model, path)
+    state = checkpoint['model']
+    state['layers.0.blocks.0.mlp.fc1.weight'] = torch.ones(32, 8, dtype=torch.int8)
+    with pytest.raises(CheckpointError, match='is of torch.int8, which needs dequantising'):
+        pretrained(saved(tmp_path, checkpoint))
+
+
+def test_a_final_norm_beside_output_norms_is_reported(tmp_path):
+    source = tiny(pretrained_window_sizes=4)
+    state = {**source.state_dict(), 'norm.weight': torch.full((64,), 9.0)}
+    model = SwinTransformerV2(TINY, pretrained_window_sizes=4)
+    report = load_pretrained(model, saved(tmp_path, state))
+    assert report.unexpected == ['norm.weight']
+    assert torch.equal(model.norm3.weight, source.norm3.weight)
+
+
+def test_windows_of_unlike_sides_are_read_per_axis(tmp_path):
+    ours = dict(tiny().state_dict())
+    state = with_tables(official(ours), TABLES['official'], depths_of(ours), [8] * 4, [6] * 4)
+    for key in [k for k in state if k.endswith('relative_coords_table')]:
+        state[key] = state[key][
+            :, 4:-4
+        ]  # 4 x 8 tokens; offsets of rows divided by 3, of columns by 5
+        state[key][..., 0] *= coords_table(4, 4)[0, -1, 0, 0] / state[key][0, -1, 0, 0]
+    assert pretrained(saved(tmp_path, state)).pretrained_window_sizes == [(4, 6)] * 4
+
+
+def test_weights_of_a_compiled_model_keep_their_divisors(tmp_path):
+    source = torch.nn.Module()
+    source.backbone = torch.compile(tiny(window_size=8))
+    path = saved(tmp_path, dict(state_dict=source.state_dict()))
+    assert any('_orig_mod' in key for key in source.state_dict())
+    assert pretrained(path).pretrained_window_sizes == [(8, 8)] * 4
+
+
 @pytest.mark.parametrize(
     'change',
     [
         dict(embed_dims=16),
         dict(depths=(2, 1, 1, 2)),
         dict(num_heads=(2, 4, 8, 16)),
+        dict(extra_norm_every=1),
     ],
-    ids=['channels', 'shallower', 'heads'],
+    ids=['channels', 'shallower', 'heads', 'norms'],
 )
 def test_another_arch_is_named(tmp_path, change):
     """Also where every parameter of the model is found, as those of T are in S."""
-    path = saved(tmp_path, official_layout(tiny(), [4] * 4, [0] * 4))
+    source = tiny(arch=TINY | dict(extra_norm_every=2))
+    path = saved(tmp_path, official_layout(source, [4] * 4, [0] * 4))
     with pytest.raises(CheckpointError, match=r'this is arch=dict\(embed_dims=8.*builds arch=dict'):
         pretrained(path, arch=TINY | change)
 
@@ -169,10 +218,13 @@ def test_other_spellings_of_pretrained_load_too(tmp_path):
         model.init_weights()
 
 
-def test_weights_without_metadata_warn():
+def test_weights_without_metadata_warn(monkeypatch):
     state = dict(tiny(window_size=8).state_dict())
-    with pytest.warns(UserWarning, match=r'pretrained_window_sizes stays \[\(4, 4\)'):
-        tiny(window_size=4).load_state_dict(state)
+    messages = []
+    monkeypatch.setattr(swin_transformer_v2, 'print_log', lambda text, *_: messages.append(text))
+    tiny(window_size=4).load_state_dict(state)
+    (message,) = messages
+    assert 'pretrained_window_sizes of the backbone stays [(4, 4)' in message
 
 
 def test_load_state_dict_reads_and_drops_stored_tables():
@@ -216,64 +268,6 @@ def test_fewer_stages_take_what_they_need(tmp_path):
     assert torch.equal(
         model.layers[1].blocks[1].mlp.fc2.weight, source.layers[1].blocks[1].mlp.fc2.weight
     )
-
-
-# --------------------------------------------------------------------------------- images to video
-
-
-def still(image: torch.Tensor, frames: int) -> torch.Tensor:
-    return image.unsqueeze(2).repeat(1, 1, frames, 1, 1)
-
-
-@pytest.mark.parametrize('layout', ['official', 'timm'])
-@pytest.mark.parametrize('frames, patch, window', [(8, 2, 4), (6, 1, 3), (4, 4, 8), (16, 2, 2)])
-def test_a_still_clip_gives_what_its_image_gives(tmp_path, layout, frames, patch, window):
-    """Through windows shifted and cut in space and time, whole windows of frames."""
-    source = tiny(pretrained_window_sizes=[6, 6, 6, 3]).eval().double()
-    with torch.no_grad():
-        for i in range(3):  # no format but ours has output norms of the first stages
-            getattr(source, f'norm{i}').weight.fill_(1)
-            getattr(source, f'norm{i}').bias.fill_(0)
-    path = saved(tmp_path, LAYOUTS[layout](dict(source.state_dict())))
-    model = VideoSwinTransformerV2(
-        TINY,
-        patch_size=(patch, 4, 4),
-        window_size=(window, 4, 4),
-        pretrained_window_sizes=[(window, 6, 6)] * 3 + [(window, 3, 3)],
-        out_indices=(0, 1, 2, 3),
-        init_cfg=dict(type='Pretrained', checkpoint=path),
-    ).double()
-    model.init_weights()
-    image = torch.randn(2, 3, 37, 53).double()
-    with torch.no_grad():
-        clips, images = model.eval()(still(image, frames)), source(image)
-    for clip, expected in zip(clips, images):
-        assert clip.shape[2] == frames // patch
-        assert_close(clip, still(expected, frames // patch), atol=1e-10, rtol=1e-10)
-
-
-def test_inflation_takes_spatial_divisors_and_the_own_temporal_window(tmp_path):
-    path = saved(tmp_path, official_layout(tiny(), [12, 12, 12, 6], [12, 12, 12, 6]))
-    model = VideoSwinTransformerV2(TINY, window_size=[(8, 4, 4), (4, 4, 4), (2, 4, 4), (1, 4, 4)])
-    report = load_pretrained(model, path)
-    expected = [(8, 12, 12), (4, 12, 12), (2, 12, 12), (1, 6, 6)]
-    assert model.pretrained_window_sizes == report.pretrained_window_sizes == expected
-    assert report.inflated and 'inflated from images to video' in str(report)
-    for block in model.layers[0].blocks:
-        assert torch.equal(block.attn.cpb_mlp[0].weight[:, 0], torch.zeros(512))
-    given = dict(pretrained_window_sizes=[(8, 16, 16)] * 4)
-    with pytest.raises(CheckpointError, match=r'\(8, 16, 16\).*contradicts.*\(8, 12, 12\)'):
-        load_pretrained(VideoSwinTransformerV2(TINY, window_size=(8, 4, 4), **given), path)
-
-
-def test_video_weights_go_into_video_models_of_another_clip_only(tmp_path):
-    source = tiny(VideoSwinTransformerV2, window_size=(4, 4, 4))
-    path = saved(tmp_path, {'state_dict': source.state_dict()})
-    model = VideoSwinTransformerV2(TINY, window_size=(8, 6, 6))
-    report = load_pretrained(model, path)
-    assert model.pretrained_window_sizes == [(4, 4, 4)] * 4 and not report.inflated
-    with pytest.raises(CheckpointError, match='holds video weights; SwinTransformerV2 takes image'):
-        load_pretrained(tiny(), path)
 
 
 # ------------------------------------------------------------------------------------------- report

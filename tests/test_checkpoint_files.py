@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import http.server
 import io
 import json
 import os
-import re
-import subprocess
 import sys
-import threading
 import zipfile
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import quote
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
-from commands import ROOT
 from mmengine import fileio
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
-from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.utils import digit_version
 
 from swinv2_dense import SwinTransformerV2
-from swinv2_dense.checkpoints.fetching import fetch
+from swinv2_dense.checkpoints import training_state
 from swinv2_dense.checkpoints.reading import (
     CheckpointError,
     CheckpointNotFoundError,
@@ -87,22 +80,6 @@ def test_object_storage_is_read_safely(tmp_path: Path, monkeypatch, address: str
         assert torch.equal(state['weight'], torch.arange(100.0))
 
 
-def test_names_of_model_zoos_are_read_safely(tmp_path: Path, monkeypatch, server) -> None:
-    folder, address, _ = server
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
-    trace, name = tmp_path / 'trace', 'swin_zoo.pth'
-    zoo = {'model': f'{address}/{name}', 'here': 'local.pth'}
-    for function in ('get_mmcls_models', 'get_external_models'):
-        monkeypatch.setattr(mmengine_checkpoint, function, lambda: zoo)
-    monkeypatch.setattr(mmengine_checkpoint, '_get_mmengine_home', lambda: str(folder))
-    for file in (name, 'local.pth'):
-        torch.save(dict(meta=Payload(open, str(trace), 'w')), folder / file)
-    for door in ('mmcls://model', 'open-mmlab://model', 'openmmlab://here'):
-        with pytest.raises(Exception, match='run code|Weights only'):  # classic: torch's words
-            CheckpointLoader.load_checkpoint(door)
-    assert not trace.exists()
-
-
 @pytest.mark.parametrize(
     'attribute, owner', [('__globals__', HistoryBuffer.update), ('__init__', HistoryBuffer)]
 )
@@ -113,10 +90,30 @@ def test_getattr_reaches_nothing_else(tmp_path: Path, attribute: str, owner: obj
         read_checkpoint_file(path)
 
 
+@pytest.mark.parametrize(
+    'payload',
+    [
+        Payload(np.ndarray, (1,), Payload(np.dtype, 'O8', False, True), b'A' * 8),
+        Payload(np.ndarray, (4,), Payload(np.dtype, 'f8', False, True), b'A' * 32, 0, (1 << 30,)),
+        Payload(np.float64(0).__reduce__()[0], Payload(np.dtype, 'O8', False, True), b'A' * 8),
+        np.array([None, {}]),
+        np.zeros(2, dtype=[('x', 'f8')]),
+    ],
+    ids=['pointers', 'strides', 'scalar', 'objects', 'fields'],
+)
+def test_arrays_take_no_pointers_from_a_file(tmp_path: Path, payload: object) -> None:
+    """numpy makes an array of objects of any bytes, and Python follows what they point to."""
+    path = tmp_path / 'payload.pth'
+    torch.save(dict(history=payload), path)
+    with pytest.raises(CheckpointError, match='something else than weights'):
+        read_checkpoint_file(path)
+
+
 def test_arrays_of_the_other_numpy(tmp_path: Path) -> None:
     """A checkpoint written beside numpy 1 is read beside numpy 2, and the other way round."""
     history = HistoryBuffer([1.0, 2.0, 6.0], [1, 1, 1])
-    counts = {code: np.array([1, 0], dtype=code) for code in '?bBhHiIqQefdF'}
+    counts = {code: np.array([[1, 0, 1], [0, 0, 1]], dtype=code) for code in '?bBhHiIqQefdF'}
+    counts |= {'fortran': np.asfortranarray(counts['d']), 'big': counts['i'].astype('>i4')}
     torch.save(dict(loss=history, best=np.float64(0.5), counts=counts), tmp_path / 'own.pth')
     own, other = (b'numpy._core', b'numpy.core') if NUMPY2 else (b'numpy.core', b'numpy._core')
     with (
@@ -134,7 +131,7 @@ def test_arrays_of_the_other_numpy(tmp_path: Path) -> None:
         assert checkpoint['loss'].statistics('mean') == 3.0
         assert checkpoint['best'] == 0.5
         for code, count in counts.items():
-            assert checkpoint['counts'][code].dtype == count.dtype
+            assert checkpoint['counts'][code].dtype == count.dtype.newbyteorder('=')
             assert (checkpoint['counts'][code] == count).all()
 
 
@@ -259,143 +256,68 @@ def test_nested_containers() -> None:
         (dict(state_dict=dict(model=inner)), 'state_dict.model'),
         (dict(state_dict={}, model_ema=inner), 'model_ema'),
         (dict(module=dict(state_dict=inner)), 'module.state_dict'),
-        (dict(state_dict={}, state_dict_ema=inner), 'state_dict_ema'),
+        (dict(model=inner, state_dict_ema=inner), 'state_dict_ema'),
+        (dict(model=dict(a=1), ema=dict(module=inner)), 'ema.module'),
+        (dict(model_ema={}, model=inner), 'model'),
     ]:
         assert unwrap(checkpoint) == (inner, path)
     assert unwrap([1]) == ({}, '')
 
 
-# -------------------------------------------------------------------------------------- addresses
+def test_settings_beside_weights_are_dropped(tmp_path: Path) -> None:
+    """As the official code (yacs) and timm (argparse) save them in a training."""
+    import argparse
+
+    args = argparse.Namespace(lr=1.0, data='/data')
+    torch.save(dict(model=weights(), args=args), tmp_path / 'timm.pth')
+    checkpoint = read_checkpoint_file(tmp_path / 'timm.pth')
+    assert not isinstance(checkpoint['args'], argparse.Namespace)
+    assert torch.equal(checkpoint['model']['weight'], torch.arange(100.0))
+    sys.modules['yacs'], module = ModuleType('yacs'), ModuleType('yacs.config')
+    sys.modules['yacs.config'] = module
+    try:
+        module.CfgNode = type('CfgNode', (dict,), dict(__module__='yacs.config'))
+        config = module.CfgNode(MODEL=module.CfgNode(NAME='x'))
+        config.__dict__['__immutable__'] = True
+        torch.save(dict(model=weights(), config=config), tmp_path / 'official.pth')
+    finally:
+        del sys.modules['yacs.config'], sys.modules['yacs']
+    checkpoint = read_checkpoint_file(tmp_path / 'official.pth')
+    assert torch.equal(checkpoint['model']['weight'], torch.arange(100.0))
 
 
-@pytest.fixture
-def server(tmp_path: Path):
-    """A web server on this machine; its folder, its address, and what was asked of it."""
-    folder, asked = tmp_path / 'served', []
-    folder.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, form: str, *args: object) -> None:
-            asked.append(args[0])
-
-    handler = functools.partial(Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield folder, f'http://127.0.0.1:{httpd.server_port}', asked
-        httpd.shutdown()
+def test_a_torchscript_program_is_named(tmp_path: Path) -> None:
+    path = tmp_path / 'script.pt'
+    torch.jit.script(torch.nn.Linear(1, 1)).save(path)
+    with pytest.raises(CheckpointError, match=r'script\.pt is a TorchScript program'):
+        read_checkpoint_file(path)
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
-    return tmp_path / 'torch' / 'hub' / 'checkpoints'
+def test_reading_in_threads_leaves_no_trace(tmp_path: Path) -> None:
+    torch.save(dict(history=HistoryBuffer([1.0], [1])), tmp_path / 'a.pth')
+    before = torch.serialization.get_safe_globals()
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(read_checkpoint_file, [tmp_path / 'a.pth'] * 100))
+    assert len(read) == 100
+    assert torch.serialization.get_safe_globals() == before
 
 
-def test_a_url_is_downloaded_once_and_verified(server, cache: Path) -> None:
-    folder, address, asked = server
-    content = whole('zip')
-    digest = hashlib.sha256(content).hexdigest()
-    name = f'swin_v2_t-{digest[:8]}.pth'
-    (folder / name).write_bytes(content)
-    for _ in range(2):
-        state = CheckpointLoader.load_checkpoint(f'{address}/{name}?download=1')
-        assert torch.equal(state['weight'], torch.arange(100.0))
-    assert len(asked) == 1
-    assert [p.name for p in cache.iterdir()] == [name]
-
-    wrong = f'swin_v2_s-{"0" * 8}.pth'
-    (folder / wrong).write_bytes(content)
-    with pytest.raises(CheckpointError, match=f'another sha256.*{digest}'):
-        fetch(f'{address}/{wrong}')
-    assert [p.name for p in cache.iterdir()] == [name]
-
-
-def test_what_is_no_checkpoint_never_reaches_the_cache(server, cache: Path) -> None:
-    folder, address, _ = server
-    for name, content, message in [
-        ('swin_page.pth', b'<html>', 'is a web page'),
-        ('swin_half.pth', whole('zip')[:-200], 'cannot be read'),
-        ('swin_empty.pth', b'', 'is empty'),
-    ]:
-        (folder / name).write_bytes(content)
-        with pytest.raises(CheckpointError, match=f'{re.escape(address)}/{name} {message}'):
-            fetch(f'{address}/{name}')
-    trace = folder / 'trace'
-    torch.save(dict(meta=Payload(open, str(trace), 'w')), folder / 'swin_payload.pth')
-    for read in (CheckpointLoader.load_checkpoint, by_init_cfg):
-        with pytest.raises(CheckpointError, match='swin_payload.pth .*run code'):
-            read(f'{address}/swin_payload.pth')
-    assert not trace.exists()
-    assert list(cache.iterdir()) == []
-
-
-def test_an_unreachable_url_says_where_to_put_the_file(server, cache: Path) -> None:
-    _, address, _ = server
-    place = re.escape(str(cache / 'swinv2_x.pth'))
-    for url, reason in [
-        (f'{address}/swinv2_x.pth', 'HTTP Error 404'),
-        ('http://127.0.0.1:9/swinv2_x.pth', 'refused'),
-    ]:
-        with pytest.raises(CheckpointError, match=f'could not be downloaded: .*{reason}.*{place}'):
-            fetch(url)
-    cache.mkdir(parents=True, exist_ok=True)
-    (cache / 'swinv2_x.pth').write_bytes(whole('zip'))
-    assert fetch('http://127.0.0.1:9/swinv2_x.pth').path == cache / 'swinv2_x.pth'
-
-
-def test_equal_file_names_of_two_repositories_do_not_collide(server, cache: Path) -> None:
-    folder, address, _ = server
-    for owner in ('a', 'b'):
-        (folder / owner).mkdir()
-        torch.save({owner: torch.zeros(1)}, folder / owner / 'model.safetensors')
-    for owner in ('a', 'b'):
-        state = CheckpointLoader.load_checkpoint(f'{address}/{owner}/{quote("model.safetensors")}')
-        assert list(state) == [owner]
-
-
-def hub_cache(home: Path, repo: str, files: dict[str, bytes]) -> None:
-    """A folder as huggingface_hub leaves it after a download."""
-    base = home / 'hub' / f'models--{repo.replace("/", "--")}'
-    snapshot = base / 'snapshots' / ('1' * 40)
-    snapshot.mkdir(parents=True)
-    (base / 'refs').mkdir()
-    (base / 'refs' / 'main').write_text('1' * 40)
-    for name, content in files.items():
-        (snapshot / name).write_bytes(content)
-
-
-HUB = """
-import sys
-from swinv2_dense.checkpoints.fetching import fetch
-try:
-    file = fetch(sys.argv[1])
-    print(file.path.name, file.config.get('window_size'))
-except ValueError as error:
-    print(type(error).__name__, error)
-"""
-
-
-def test_hub_models_come_from_the_cache_or_say_where_to_put_them(tmp_path: Path) -> None:
-    """In a process of its own: huggingface_hub reads its settings when it is imported."""
-    pytest.importorskip('huggingface_hub')
-    hub_cache(tmp_path, 'owner/safe', {'model.safetensors': b'1', 'config.json': b'{}'})
-    hub_cache(
-        tmp_path, 'owner/bin', {'pytorch_model.bin': b'1', 'config.json': b'{"window_size": 8}'}
-    )
-    hub_cache(tmp_path, 'owner/mim', {'swinv2.pth': b'1'})
-    environment = os.environ | dict(HF_HOME=str(tmp_path), HF_HUB_OFFLINE='1')
-
-    def said(name: str) -> str:
-        command = [sys.executable, '-W', 'ignore', '-c', HUB, name]
-        return subprocess.run(
-            command, env=environment, cwd=ROOT, text=True, capture_output=True, check=True
-        ).stdout
-
-    assert said('hf://owner/safe') == 'model.safetensors None\n'
-    assert said('hf://owner/bin') == 'pytorch_model.bin 8\n'
-    assert said('hf://owner/bin@main') == 'pytorch_model.bin 8\n'
-    assert said('hf://owner/mim/swinv2.pth') == 'swinv2.pth None\n'
-    missing = said('hf://owner/none')
-    assert missing.startswith('CheckpointError checkpoint hf://owner/none could not be downloaded')
-    assert 'https://huggingface.co/owner/none/resolve/main/model.safetensors by hand' in missing
-    assert 'write hf://owner/name' in said('hf://owner')
+@pytest.mark.filterwarnings('ignore')
+def test_torch_that_cannot_be_told_what_to_allow(tmp_path: Path, monkeypatch) -> None:
+    """The way of torch < 2.4, tried on this one."""
+    monkeypatch.setattr(training_state, 'TORCH_CHECKS_GLOBALS', False)
+    history = dict(state_dict=weights(), history=HistoryBuffer([1.0, 3.0], [1, 1]))
+    for legacy in (False, True):
+        torch.save(history, tmp_path / 'a.pth', _use_new_zipfile_serialization=not legacy)
+        checkpoint = read_checkpoint_file(tmp_path / 'a.pth')
+        assert checkpoint['history'].mean() == 2.0
+        assert torch.equal(checkpoint['state_dict']['weight'], torch.arange(100.0))
+        trace = tmp_path / 'trace'
+        torch.save(
+            dict(meta=Payload(open, str(trace), 'w')),
+            tmp_path / 'b.pth',
+            _use_new_zipfile_serialization=not legacy,
+        )
+        with pytest.raises(CheckpointError, match='could run code'):
+            read_checkpoint_file(tmp_path / 'b.pth')
+        assert not trace.exists()

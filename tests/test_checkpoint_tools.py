@@ -100,6 +100,9 @@ def test_convert_keeps_the_dtype_and_takes_divisors_that_no_file_tells(tmp_path:
     result = run_here('convert_checkpoint', path, target)
     assert result.returncode == 2 and 'does not say which windows' in result.stderr
     assert result.stderr.count('\n') == 1 and not target.parent.exists()
+    for windows, message in (('[8,8', "invalid windows value: '[8,8'"), ('[8,8]', '2 entries')):
+        result = run_here('convert_checkpoint', path, target, '--pretrained-window-sizes', windows)
+        assert result.returncode == 2 and message in result.stderr
     run_here('convert_checkpoint', path, target, '--pretrained-window-sizes', '[8,8,8,4]')
     assert [p.name for p in target.parent.iterdir()] == ['ours.safetensors']
     model = tiny()
@@ -279,6 +282,24 @@ def test_publish(trained: Path, tested: torch.Tensor, tmp_path: Path, suffix: st
     assert again.returncode == 2 and f'{path} exists' in again.stderr
 
 
+@pytest.mark.parametrize('change', ['DDP', 'given'])
+def test_other_state_dicts_of_the_same_model(trained, tested, tmp_path, change: str) -> None:
+    """Saved from a wrapped model, or without metadata and with the divisors in the config."""
+    state = read_checkpoint_file(trained / 'work' / 'iter_1.pth')['state_dict']
+    options = []
+    if change == 'DDP':
+        whole = torch.nn.Module()
+        whole.module = torch.nn.Module()
+        whole.module.backbone = tiny(pretrained_window_sizes=[12, 12, 12, 6])
+        new = whole.state_dict()
+        new.update({f'module.{key}': value for key, value in state.items()})
+    else:
+        new = dict(state)  # loses the metadata
+        options = ['--cfg-options', 'model.backbone.pretrained_window_sizes=[12,12,12,6]']
+    path = saved(tmp_path / 'x.pth', dict(state_dict=new))
+    assert torch.equal(logits(trained, path, *options), tested)
+
+
 @pytest.mark.filterwarnings('ignore')  # of the libraries, in a process that sees them first
 def test_tools_say_what_is_wrong_with_a_checkpoint(trained: Path, tmp_path: Path) -> None:
     bad = {
@@ -291,8 +312,18 @@ def test_tools_say_what_is_wrong_with_a_checkpoint(trained: Path, tmp_path: Path
     bad['page'].write_bytes(b'<!doctype html>')
     checkpoint = read_checkpoint_file(trained / 'work' / 'iter_1.pth')
     torch.save(dict(state_dict=checkpoint['state_dict']), bad['weights'])
+    deeper, wider = dict(TINY, depths=(2, 2, 2, 2)), dict(TINY, embed_dims=16)
+    for name, arch in (('deeper', deeper), ('wider', wider)):
+        whole = torch.nn.Module()
+        whole.backbone = tiny(arch=arch, pretrained_window_sizes=[12, 12, 12, 6])
+        bad[name] = saved(tmp_path / f'{name}.pth', dict(state_dict=whole.state_dict()))
+    plain = dict(checkpoint['state_dict'])
+    bad['plain'] = saved(tmp_path / 'plain.pth', dict(state_dict=plain))
     config = trained / 'mine.py'
     for command, message in [
+        (['test', config, bad['deeper']], 'this is arch=dict(embed_dims=8, depths=(2, 2, 2, 2)'),
+        (['test', config, bad['wider']], 'this is arch=dict(embed_dims=16'),
+        (['test', config, bad['plain']], 'set model.backbone.pretrained_window_sizes'),
         (['test', config, bad['code']], 'could run code'),
         (['test', config, bad['page']], 'is a web page'),
         (['test', config, bad['bare']], 'load it with model.backbone.init_cfg='),

@@ -103,6 +103,16 @@ def test_containers_and_prefixes(name: str, wrap: object) -> None:
     assert all(torch.equal(v, expected.state[k]) for k, v in weights.state.items())
 
 
+def test_two_backbones_of_unlike_formats_need_a_prefix() -> None:
+    ours = dict(source_model().state_dict())
+    state = {f'teacher.{k}': v for k, v in LAYOUTS['mmpretrain'](ours).items()}
+    state |= {f'student.backbone.{k}': v for k, v in ours.items()}
+    with pytest.raises(CheckpointError, match='2 SwinV2 backbones'):
+        convert(state, 'x')
+    assert convert(state, 'x', prefix='teacher.backbone').format == 'mmpretrain'
+    assert convert(state, 'x', prefix='student.backbone').format == 'official'
+
+
 def test_wrappers_within_names_and_timm_feature_lists() -> None:
     ours = source_model().state_dict()
     for change in (
@@ -263,7 +273,12 @@ def test_a_config_json_of_something_else_is_not_asked(tmp_path: Path) -> None:
         ('swinv2-base-w24_in21k-pre_3rdparty_in1k-384px_20220803-44eb70f8.pth', (12, 12, 12, 6)),
         ('swinv2-base-w12_3rdparty_in21k-192px_20220803-f7dc9763.pth', (12, 12, 12, 6)),
         ('simmim_swinv2_pretrain_models/swinv2_huge_22k_500k.pth', (12, 12, 12, 6)),
+        ('hf://microsoft/swinv2-base-patch4-window12-192-22k@main', (12, 12, 12, 6)),
         ('/swinv2_tiny_window8_256/runs/mine.pth', None),
+        ('/swinv2_tiny_window8_256/runs/model.safetensors', None),
+        ('upernet_swin_v2_t_w16_512.pth', None),
+        ('swinv2_tiny_patch4_window16_256_ft_window32_1024.pth', None),
+        ('20240101-000000-swinv2_base_window16_256-512/model_best.pth.tar', None),
         ('swinv2_tiny_window32_1024.pth', None),
         ('swinv2_ours.pth', None),
     ],
@@ -295,7 +310,7 @@ def test_timm_on_the_hub_names_its_architecture(tmp_path: Path) -> None:
         (['stages.0.blocks.0.dwconv.weight'], 'ConvNeXt'),
         (['backbone.layer1.0.conv1.weight'], 'a ResNet'),
         (['foo.weight'], r'its keys are foo\.weight'),
-        ([], 'its keys are none'),
+        ([], 'its keys are model'),
     ],
 )
 def test_other_models_are_refused_with_what_they_seem(tmp_path, keys: list, message: str) -> None:

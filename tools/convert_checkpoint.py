@@ -8,8 +8,15 @@ import argparse
 import ast
 from pathlib import Path
 
-from swinv2_dense.checkpoints.reading import CheckpointError
 from swinv2_dense.checkpoints.writing import convert_checkpoint, inspect
+
+
+def windows(text: str) -> object:
+    """A list as in a config."""
+    try:
+        return ast.literal_eval(text)
+    except SyntaxError:
+        raise ValueError(text) from None
 
 
 def main() -> None:
@@ -22,7 +29,7 @@ def main() -> None:
     parser.add_argument('--prefix', help='what the keys of the backbone begin with, if ambiguous')
     parser.add_argument(
         '--pretrained-window-sizes',
-        type=ast.literal_eval,
+        type=windows,
         metavar='[W,W,W,W]',
         help='windows that the weights were trained with, where SRC does not tell',
     )
@@ -34,7 +41,7 @@ def main() -> None:
             print(inspect(args.src, args.prefix))
             return
         meta = convert_checkpoint(args.src, args.dst, args.prefix, args.pretrained_window_sizes)
-    except CheckpointError as error:
+    except ValueError as error:  # CheckpointError, or windows that are none
         parser.exit(2, f'error: {error}\n')
     print(f'Wrote {args.dst}')
     for key, value in meta.items():

@@ -11,13 +11,13 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from .fetching import LocalCheckpoint
 from .formats import TABLE, WRAPPERS, Weights
+from .reading import HUB_FILES
 
 METADATA_KEY = 'pretrained_window_sizes'
 
@@ -31,13 +31,16 @@ RELEASES = (
     (r'swinv2_(tiny|small|base)_window16_256', (16, 16, 16, 8)),
     (r'swinv2_(base|large)_window12_192', (12, 12, 12, 6)),
     (r'swinv2_(base|large)_window12to(16_192to256|24_192to384)', (12, 12, 12, 6)),
-    (r'swinv2_(base|large)_w(16|24)_in21k_pre', (12, 12, 12, 6)),
+    (r'swinv2_(base|large)_w(16|24)_in21k_pre_3rdparty', (12, 12, 12, 6)),
     (r'swinv2_(base|large)_w12_3rdparty', (12, 12, 12, 6)),
     (r'swinv2_(tiny|small|base)_w8_3rdparty', (8, 8, 8, 8)),
     (r'swinv2_(tiny|small|base)_w16_3rdparty', (16, 16, 16, 8)),
-    (r'swin_v2_[tsb]\b', (8, 8, 8, 8)),
+    (r'swin_v2_[tsb]', (8, 8, 8, 8)),
     (r'swinv2_(small|base|large|huge|giant)_(in)?\d+k[a-z0-9]*_\d+k', (12, 12, 12, 6)),  # SimMIM
 )
+# What releases have behind that: data, as the official code, timm and mmpretrain write it, a date,
+# a checksum. A name with more is of somebody's own training.
+SUFFIX = r'(_22k|_22kto1k_ft|_22kft1k|\.ms_in\w+|_in\d+k_\d+px)?(_\d{8})?(_[0-9a-f]{8,64})?'
 
 
 class Divisors(NamedTuple):
@@ -92,15 +95,20 @@ def trained_window(table: Tensor) -> tuple[int, ...]:
 
 
 def from_name(name: str) -> Divisors | None:
-    """Divisors of a release, by the file or the repository or folder that it lies in."""
-    parts = name.rpartition('://')[2].split('/')[-2:] or [name]
-    plain = '/'.join(parts).lower().replace('-', '_').replace('_patch4', '')
+    """Divisors of a release, by its file, or its repository or folder if the file has no name."""
+    plain = release_name(name).lower().replace('-', '_').replace('_patch4', '')
     for pattern, windows in RELEASES:
-        # A checksum follows torchvision's names: swin_v2_t-b137f0e2.pth.
-        if match := re.search(pattern.replace(r'\b', r'(?![a-z])'), plain):
-            origin = f'the name of its release, {match[0]}'
+        if re.fullmatch(pattern + SUFFIX, plain):
+            origin = f'the name of its release, {release_name(name)}'
             return Divisors([(w, w) for w in windows], origin)
     return None
+
+
+def release_name(path: str) -> str:
+    """What a checkpoint is called, without folders, revision and suffix."""
+    parts = path.rpartition('://')[2].split('/')
+    name = parts[-2] if parts[-1] in HUB_FILES and len(parts) > 1 else parts[-1]
+    return re.sub(r'(\.(pth|pt|bin|ckpt|tar|safetensors))+$', '', name.partition('@')[0])
 
 
 def _swinv2_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -151,8 +159,3 @@ def attach_divisors(state: Mapping[str, Any], model: nn.Module, prefix: str = ''
             metadata[key.rstrip('.')] = entry | {METADATA_KEY: module.pretrained_window_sizes}
     result._metadata = metadata
     return result
-
-
-def checkpoint_name(path: str) -> str:
-    """What a release is called, without folders and suffix."""
-    return Path(path.rpartition('://')[2]).name

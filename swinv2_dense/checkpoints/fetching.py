@@ -8,6 +8,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -26,7 +27,9 @@ from .reading import (
 )
 
 HF = 'hf://'
-CHECKSUM = re.compile(r'-([0-9a-f]{8,64})\.')  # start of a sha256 at the end of a file's name
+# Start of a sha256 at the end of a file's name; 20240131 is a date.
+CHECKSUM = re.compile(r'-(?!20\d{6}\.)([0-9a-f]{8,64})\.')
+OFFICIAL = 'https://github.com/SwinTransformer/storage/'
 
 
 @dataclass
@@ -74,7 +77,11 @@ def load_from_http(
 
 def load_from_backend(filename: str, map_location: Any = None) -> Any:
     """mmengine's loader of object storage (s3, petrel, pavi), through its file backends."""
-    return read_checkpoint(io.BytesIO(fileio.get(filename)), filename, map_location)
+    try:
+        data = fileio.get(filename)
+    except Exception as error:  # of a backend, or for want of one
+        raise CheckpointError(f'checkpoint {filename} could not be read: {error!r}') from error
+    return read_checkpoint(io.BytesIO(data), filename, map_location)
 
 
 def sha256_of(path: Path) -> str:
@@ -110,13 +117,19 @@ def _from_url(url: str, cache: Path, progress: bool) -> Path:
         barrier()  # also where it failed, so that no rank waits for ever
     if not path.is_file():  # a machine with a disk of its own
         _download(url, path, progress)
+    checksum = CHECKSUM.search(path.name)  # files put there by hand too
+    if checksum and not sha256_of(path).startswith(checksum[1]):
+        raise CheckpointError(
+            f'checkpoint {path}, which is there for {url}, has another sha256 than its name says; '
+            'delete it and fetch it again'
+        )
     return path
 
 
 def _cache_name(url: str) -> str:
-    """File name of the URL, as torch hub has it, unless it says nothing (model.safetensors)."""
+    """File name of the URL, as torch hub has it, if no other URL has a file of that name."""
     name = Path(unquote(urlparse(url).path)).name
-    if 'swin' in name.lower() or CHECKSUM.search(name):
+    if url.startswith(OFFICIAL) or CHECKSUM.search(name):
         return name
     return f'{hashlib.sha256(url.encode()).hexdigest()[:8]}_{name or "checkpoint"}'
 
@@ -138,7 +151,7 @@ def _download(url: str, path: Path, progress: bool) -> None:
             f'{url} came with another sha256 than its name says, nothing was kept: {error}. '
             f'{by_hand}'
         ) from error
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, HTTPException, OSError, ValueError) as error:
         reason = error if isinstance(error, HTTPError) else getattr(error, 'reason', error)
         raise CheckpointError(f'{url} could not be downloaded: {reason}. {by_hand}') from error
     finally:
@@ -177,7 +190,7 @@ def _from_hub(name: str) -> Path:
             reason = error
             break
         else:
-            if not file:
+            if candidate in HUB_FILES:
                 _download_config(hf_hub_download, repo, revision)
             return path
     if reason is None:

@@ -183,6 +183,7 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
     """
     state, container = unwrap(checkpoint)
     metadata = getattr(state, '_metadata', None) or {}
+    metadata = {_clean(f'{key}.').rstrip('.'): value for key, value in metadata.items()}
     original = {_clean(key): key for key in state}
     form, prefix = _format_and_prefix(list(original), name, prefix)
     renamed, ignored = {}, []
@@ -213,20 +214,23 @@ def _rename(key: str, rules: tuple[tuple[str, Replacement], ...]) -> str:
 
 
 def _format_and_prefix(keys: list[str], name: str, prefix: str | None) -> tuple[Format, str]:
+    found: dict[str, Format] = {}
     for form in FORMATS:
-        ends = [k[: -len(form.signature)] for k in keys if k.endswith(form.signature)]
-        found = [p for p in ends if not p or p.endswith('.')]
-        if prefix is not None:
-            found = [p for p in found if p.rstrip('.') == prefix.rstrip('.')]
-        if len(found) > 1:
-            raise CheckpointError(
-                f'checkpoint {name} holds {len(found)} SwinV2 backbones, under {found}; choose one '
-                'with prefix=... in init_cfg'
-            )
-        if found:
-            is_timm = form is OFFICIAL and _merges_first(keys, found[0])
-            return (TIMM if is_timm else form), found[0]
-    raise CheckpointError(_refusal(keys, name, prefix))
+        for key in keys:
+            start = key[: -len(form.signature)]
+            if key.endswith(form.signature) and (not start or start.endswith('.')):
+                found.setdefault(start, form)
+    if prefix is not None:
+        found = {p: form for p, form in found.items() if p.rstrip('.') == prefix.rstrip('.')}
+    if not found:
+        raise CheckpointError(_refusal(keys, name, prefix))
+    if len(found) > 1:
+        raise CheckpointError(
+            f'checkpoint {name} holds {len(found)} SwinV2 backbones, under {list(found)}; choose '
+            'one with prefix=... in init_cfg'
+        )
+    ((prefix, form),) = found.items()
+    return (TIMM if form is OFFICIAL and _merges_first(keys, prefix) else form), prefix
 
 
 def _merges_first(keys: list[str], prefix: str) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from ..arguments import Arch
@@ -69,8 +72,14 @@ def read_weights(source: str, prefix: str | None = None) -> tuple[Weights, Local
     Raises:
         CheckpointError: See `fetch`, `read_checkpoint_file` and `convert`.
     """
-    file = fetch(source)
-    return convert(read_checkpoint_file(file.path, map_location='cpu'), source, prefix), file
+    scheme = re.match(r'(\S+:)?([\w-]+)://', source)
+    if scheme and scheme[2] not in ('http', 'https', 'hf'):  # object storage, names of model zoos
+        file = LocalCheckpoint(source, Path(source))
+        checkpoint = CheckpointLoader.load_checkpoint(source, map_location='cpu')
+    else:
+        file = fetch(source)
+        checkpoint = read_checkpoint_file(file.path, map_location='cpu')
+    return convert(checkpoint, source, prefix), file
 
 
 def load_pretrained(
@@ -115,7 +124,7 @@ def load_weights(
     if weights.rank != model.rank:
         report.inflated = True
         divisors = _inflate(weights.state, divisors, model, source)
-    _check_arch(model, arch, source)
+    check_arch(model, weights.state, source)
     own = dict(model.named_parameters())
     found = _for_model(weights.state, model, report, len(arch.depths))
     report.ignored += weights.ignored
@@ -127,7 +136,7 @@ def load_weights(
     report.missing.sort()
     report.reinitialised.sort()
     _check_missing(report, allow_missing)
-    _check_shapes(own, found, source)
+    check_values(model, found, source)
     _adopt_divisors(model, divisors, report)
     with torch.no_grad():
         for key, value in found.items():
@@ -149,8 +158,9 @@ def _for_model(
     not_built += tuple(f'norm{i}.' for i in range(num_stages))
     found = {}
     for key, value in state.items():
-        if key.startswith('norm.'):
-            key = key.replace('norm', f'norm{num_stages - 1}', 1)
+        last = key.replace('norm', f'norm{num_stages - 1}', 1)
+        if key.startswith('norm.') and last not in state:
+            key = last
         if key in own:
             found[key] = value
         elif key.startswith(not_built):
@@ -206,11 +216,12 @@ def _adopt_divisors(
 # ------------------------------------------------------------------------------------------- checks
 
 
-def _check_arch(model: SwinTransformerV2, arch: Arch, source: str) -> None:
+def check_arch(model: SwinTransformerV2, state: Mapping[str, Tensor], source: str) -> None:
     """Raise if the checkpoint is of another size, also where all of `model` would be found in it.
 
     A shallower checkpoint is not caught here: it lacks parameters, which may be allowed.
     """
+    arch = arch_of(state)
     blocks = [stage.blocks for stage in model.layers]
     own = Arch(
         model.num_features[0],
@@ -241,14 +252,20 @@ def _check_missing(report: LoadReport, allow_missing: bool) -> None:
         )
 
 
-def _check_shapes(own: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str) -> None:
-    wrong = [
-        f'{key} is {tuple(value.shape)} in the file and {tuple(own[key].shape)} in the model'
-        for key, value in found.items()
-        if value.shape != own[key].shape
-    ]
+def check_values(model: SwinTransformerV2, found: Mapping[str, Tensor], source: str) -> None:
+    """Raise unless every value in `found` can be the parameter of `model` that has its name."""
+    own = dict(model.named_parameters())
+    wrong = []
+    for key, value in found.items():
+        if value.shape != own[key].shape:
+            shapes = f'{tuple(value.shape)} in the file and {tuple(own[key].shape)} in the model'
+            wrong.append(f'{key} is {shapes}')
+        elif not value.is_floating_point():
+            wrong.append(f'{key} is of {value.dtype}, which needs dequantising')
+        elif own[key].is_meta:
+            wrong.append(f'{key} is on the meta device, which has no memory; call to_empty() first')
     if wrong:
         raise CheckpointError(
             f'checkpoint {source} does not fit the backbone, nothing was loaded: {len(wrong)} '
-            f'shapes differ, first {wrong[0]}'
+            f'parameters differ, first: {wrong[0]}'
         )

@@ -9,37 +9,17 @@ import io
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 
-TORCH_CHECKS_GLOBALS = hasattr(torch.serialization, 'add_safe_globals')  # torch >= 2.4
+from .training_state import load_weights_and_training_state
+
 HEADER = 'swinv2_dense'  # entry of a safetensors header with what tensors cannot hold, as JSON
 HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # as transformers and timm name them
-NUMBERS = [
-    '?',
-    'b',
-    'B',
-    'h',
-    'H',
-    'i',
-    'I',
-    'l',
-    'L',
-    'q',
-    'Q',
-    'e',
-    'f',
-    'd',
-    'F',
-    'D',
-]  # numpy's codes of plain numbers
 
 
 class CheckpointError(ValueError):
@@ -86,8 +66,7 @@ def read_checkpoint(file: BinaryIO, name: str, map_location: Any = None) -> Any:
     if head[8:9] == b'{':
         return _read_safetensors(file, name, map_location)
     try:
-        with training_state_allowed():
-            return torch.load(file, map_location=map_location, weights_only=True)
+        return load_weights_and_training_state(file, map_location)
     except UnpicklingError as error:
         # torch adds advice to load unsafely; the error that it wraps names the culprit.
         cause = str(error.__context__ or error).partition('. Please use')[0]
@@ -101,6 +80,11 @@ def read_checkpoint(file: BinaryIO, name: str, map_location: Any = None) -> Any:
             f'alone. What torch refused: {cause}'
         ) from error
     except Exception as error:  # a damaged pickle can raise almost anything
+        if 'TorchScript' in str(error):
+            raise CheckpointError(
+                f'checkpoint {name} is a TorchScript program, not weights; save the '
+                'state_dict() of what torch.jit.load gives'
+            ) from error
         raise _damaged(name, error) from error
 
 
@@ -159,7 +143,10 @@ def _read_folder(folder: Path, map_location: Any) -> Any:
             return read_checkpoint_file(folder / name, map_location)
         index = folder / f'{name}.index.json'
         if index.is_file():
-            parts = sorted(set(json.loads(index.read_text())['weight_map'].values()))
+            try:
+                parts = sorted(set(json.loads(index.read_text())['weight_map'].values()))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise _damaged(str(index), error) from error
             state = OrderedDict()
             for part in parts:
                 state.update(read_checkpoint_file(folder / Path(part).name, map_location))
@@ -169,64 +156,15 @@ def _read_folder(folder: Path, map_location: Any) -> Any:
     )
 
 
-# ------------------------------------------------------------ what a training state may consist of
-
-
-@contextmanager
-def training_state_allowed() -> Iterator[None]:
-    """Allow the training state of mmengine beside weights, only while the context is open."""
-    if not TORCH_CHECKS_GLOBALS:
-        yield
-        return
-    before = torch.serialization.get_safe_globals()
-    torch.serialization.add_safe_globals(_allowed_globals())
-    try:
-        yield
-    finally:
-        torch.serialization.clear_safe_globals()
-        torch.serialization.add_safe_globals(before)
-
-
-def _allowed_globals() -> list[Any]:
-    """What an mmengine checkpoint holds beside weights; arrays under numpy 1 and 2 names."""
-    reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
-    allowed = [HistoryBuffer, np.ndarray, np.dtype, _named(_history_method, 'builtins', 'getattr')]
-    allowed += {type(np.dtype(code)) for code in NUMBERS}
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        allowed.append(_named(reconstruct, module, '_reconstruct'))
-        allowed.append(_named(scalar, module, 'scalar'))
-    return allowed
-
-
-def _named(function: Callable, module: str, name: str) -> Callable:
-    """A function that a pickle finds as `module.name`. torch goes by these two attributes."""
-
-    def alias(*args: Any) -> Any:
-        return function(*args)
-
-    alias.__module__, alias.__name__, alias.__qualname__ = module, name, name
-    return alias
-
-
-def _history_method(owner: object, name: str) -> Callable:
-    """The `getattr` of a checkpoint: a HistoryBuffer pickles its statistics methods.
-
-    Any other attribute is refused: the plain getattr reaches `__globals__`, and from there all.
-    """
-    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
-        return getattr(HistoryBuffer, name)
-    raise UnpicklingError(f'attribute {name!r} of {owner!r} is not part of a training state')
-
-
 def unwrap(checkpoint: object) -> tuple[Mapping[str, Any], str]:
     """State dict within the containers of a checkpoint, and their keys joined by dots.
 
-    Averaged weights (timm's `state_dict_ema`, `model_ema`) are preferred to those they average.
+    Averaged weights (`state_dict_ema`, `model_ema`, `ema`) are preferred to those they average.
     mmengine's EMAHook has them in `state_dict`.
     """
     path = []
     while isinstance(checkpoint, Mapping):
-        inner = (k for k in CONTAINERS if isinstance(checkpoint.get(k), Mapping))
+        inner = (k for k in CONTAINERS if isinstance(checkpoint.get(k), Mapping) and checkpoint[k])
         key = next(inner, None)
         if key is None:
             break
@@ -235,4 +173,4 @@ def unwrap(checkpoint: object) -> tuple[Mapping[str, Any], str]:
     return (checkpoint if isinstance(checkpoint, Mapping) else {}), '.'.join(path)
 
 
-CONTAINERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'module')
+CONTAINERS = ('state_dict_ema', 'model_ema', 'ema', 'state_dict', 'model', 'module')

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..arguments import Arch
 from ..models.swin_transformer_v2 import SwinTransformerV2, VideoSwinTransformerV2
-from .divisors import METADATA_KEY, Divisors, checkpoint_name, find_divisors, trained_window
+from .divisors import METADATA_KEY, Divisors, find_divisors, trained_window
 from .fetching import LocalCheckpoint, fetch, sha256_of
 from .formats import Weights, arch_name, arch_of, kinds
 from .loading import load_weights, read_weights
@@ -123,7 +123,7 @@ def convert_checkpoint(
         state[key] = value.to(proj.dtype)
     name = arch_name(found.arch)
     meta = dict(
-        source=source if '://' in source else checkpoint_name(source),
+        source=source if '://' in source else Path(source).name,
         format=found.weights.format,
         arch=name if name.startswith('SwinV2') else json.dumps(arch),
         pretrained_window_sizes=[list(window) for window in report.pretrained_window_sizes],
@@ -137,7 +137,7 @@ def publish_checkpoint(source: str, target: Path) -> Path:
     """Strip a training checkpoint to its weights and what inference reads, for release.
 
     Optimizer, schedules, logs and raw weights beside averaged ones are left out. The start of the
-    file's sha256 is added to its name, which loading verifies.
+    file's sha256 is added to its name, which loading it by URL verifies.
 
     Returns:
         The file written: `target` with a checksum, such as swinv2-1a2b3c4d.pth.
@@ -181,8 +181,9 @@ def write(checkpoint: dict[str, Any], target: Path) -> None:
             with part.open('wb') as file:  # torch writes the name of a path into the file
                 torch.save(checkpoint, file)
         part.replace(target)
-    except OSError as error:
-        raise CheckpointError(f'{target} cannot be written: {error.strerror or error}') from error
+    except Exception as error:  # of the disk; torch and safetensors have errors of their own
+        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
+        raise CheckpointError(f'{target} cannot be written: {reason}') from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,8 +13,9 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 
-from ..checkpoints.divisors import attach_divisors
-from ..checkpoints.formats import shortened
+from ..checkpoints.divisors import METADATA_KEY, attach_divisors, from_tables
+from ..checkpoints.formats import WRAPPERS, shortened
+from ..checkpoints.loading import check_arch, check_values
 from ..checkpoints.reading import CheckpointError
 from .preflight import ConfigError, is_local
 
@@ -68,28 +70,55 @@ class BackboneWeightsHook(Hook):
                 f'checkpoint {source} holds weights without a training state; start from them with '
                 f'--cfg-options load_from={source} instead of resuming'
             )
-        state = {re.sub(r'^module\.', '', key) for key in checkpoint.get('state_dict', checkpoint)}
+        state, metadata = _cleaned(checkpoint.get('state_dict', checkpoint))
         for name, module in _unwrapped(runner.model).named_modules():
             if hasattr(module, 'set_pretrained_window_sizes'):
-                norms = tuple(f'norm{i}.' for i in module.out_indices)
-                own = [key for key, _ in module.named_parameters() if not key.startswith(norms)]
-                missing = [key for key in own if f'{name}.{key}' not in state]
-                if missing:
-                    raise CheckpointError(_incomplete(source, name, missing, len(own), state))
+                part = {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(f'{name}.')}
+                _check_backbone(module, name, part, state, source)
+                known = METADATA_KEY in metadata.get(name, {}) or module.divisors_given
+                if not known and from_tables(part, len(module.layers)) is None:
+                    raise CheckpointError(
+                        f'checkpoint {source} does not say which windows the weights of '
+                        f'model.{name} were trained with (a state dict copied entry by entry loses '
+                        f'it); set model.{name}.pretrained_window_sizes'
+                    )
+        state._metadata = metadata
+        checkpoint['state_dict'] = state
 
 
-def _incomplete(source: str, name: str, missing: list, total: int, state: set) -> str:
-    message = (
-        f'checkpoint {source} lacks {len(missing)} of {total} parameters of model.{name}: '
-        f'{shortened(missing)}'
-    )
-    if len(missing) < total:
-        return f'{message}. Does model.{name} match what was trained?'
-    return (
-        f'{message}. Its keys are {shortened(sorted(state), 3)}. If it is a backbone alone, or of '
-        f"another library, load it with model.{name}.init_cfg=dict(type='Pretrained', "
-        f'checkpoint={source!r})'
-    )
+def _cleaned(state: Mapping) -> tuple[OrderedDict, OrderedDict]:
+    """Parameters and metadata without the names of wrappers: mmengine drops `module.` from the
+    parameters alone.
+    """
+
+    def plain(name: str) -> str:
+        return re.sub(r'^module\.', '', WRAPPERS.sub('', name))
+
+    metadata = getattr(state, '_metadata', None) or {}
+    metadata = OrderedDict((plain(f'{k}.').rstrip('.'), v) for k, v in metadata.items())
+    return OrderedDict((plain(str(k)), v) for k, v in state.items()), metadata
+
+
+def _check_backbone(module: Any, name: str, part: dict, state: dict, source: str) -> None:
+    own = dict(module.named_parameters())
+    norms = tuple(f'norm{i}.' for i in module.out_indices)
+    essential = [key for key in own if not key.startswith(norms)]
+    missing = [key for key in essential if key not in part]
+    if any('.blocks.' in key for key in part):
+        check_arch(module, part, source)
+    if missing:
+        message = (
+            f'checkpoint {source} lacks {len(missing)} of {len(essential)} parameters of '
+            f'model.{name}: {shortened(missing)}'
+        )
+        if len(missing) < len(essential):
+            raise CheckpointError(f'{message}. Does model.{name} match what was trained?')
+        raise CheckpointError(
+            f'{message}. Its keys are {shortened(sorted(state), 3)}. If it is a backbone alone, or '
+            f"of another library, load it with model.{name}.init_cfg=dict(type='Pretrained', "
+            f'checkpoint={source!r})'
+        )
+    check_values(module, {key: part[key] for key in own if key in part}, source)
 
 
 def _unwrapped(model: Any) -> Any:

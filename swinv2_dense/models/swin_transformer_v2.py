@@ -7,12 +7,13 @@ axes, C channels; maps are channels-last inside and (B, C, S...) at the borders.
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -386,8 +387,10 @@ def _read_divisors(
     if divisors is not None:
         module.set_pretrained_window_sizes(divisors, 'the checkpoint that is loaded')
     elif not module.divisors_given and f'{prefix}layers.0.blocks.0.attn.logit_scale' in state:
-        warnings.warn(
-            'weights without the metadata that tells the windows they were trained with; '
-            f'pretrained_window_sizes stays {module.pretrained_window_sizes}',
-            stacklevel=2,
+        print_log(
+            'These weights do not say which windows they were trained with: '
+            f'pretrained_window_sizes of the backbone stays {module.pretrained_window_sizes}. Set '
+            'it, or load the checkpoint with init_cfg.',
+            'current',
+            logging.WARNING,
         )
