@@ -1,6 +1,6 @@
 """Checkpoints that timm, torchvision and mmpretrain made and saved themselves (tests/peers.py).
 
-Skipped where they cannot be imported. tests/test_formats.py proves the same layouts from their key
+Skipped where they are not installed. tests/test_formats.py proves the same layouts from their key
 maps, and transformers' in the same way as here.
 """
 
@@ -27,13 +27,12 @@ PEERS = Path(os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers')
 
 def made_by(library: str, folder: Path) -> list[torch.Tensor]:
     """An image and the maps that the library computes; its file is folder/model.pth."""
+    if not (PEERS / library).is_dir():
+        pytest.skip(f'no {library} in {PEERS}, where tools/setup.sh installs it')
     environment = os.environ | dict(PYTHONPATH=os.pathsep.join([str(PEERS), *sys.path]))
     command = [sys.executable, '-W', 'ignore', str(HERE / 'peers.py'), library, str(folder)]
     result = subprocess.run(command, env=environment, text=True, capture_output=True)
-    if result.returncode:
-        reason = result.stderr.strip().splitlines()[-1]
-        assert 'Error' in reason and 'mport' in result.stderr, result.stderr
-        pytest.skip(f'{library} cannot be imported: {reason}')
+    assert result.returncode == 0, result.stderr[-3000:]
     return torch.load(folder / 'features.pth', weights_only=True)
 
 

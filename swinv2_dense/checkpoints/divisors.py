@@ -16,10 +16,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from .fetching import LocalCheckpoint
-from .formats import TABLE, WRAPPERS, Weights
+from .formats import METADATA_KEY, TABLE, WRAPPERS, Weights
 from .reading import HUB_FILES
-
-METADATA_KEY = 'pretrained_window_sizes'
 
 # Releases whose files do not hold their tables, or may not: timm's and transformers' names are the
 # official ones without `patch4`. The last stage is clamped to the map, image size / 32. Source:

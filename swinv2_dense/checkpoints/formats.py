@@ -18,6 +18,7 @@ from torch import Tensor
 from ..arguments import ARCHS, Arch
 from .reading import CheckpointError, unwrap
 
+METADATA_KEY = 'pretrained_window_sizes'  # of a state dict of this package
 TABLE = 'attn.relative_coords_table'
 DERIVED = (TABLE, 'attn.relative_position_index', 'attn_mask')
 # What a classifier or masked image modelling has around the backbone.
@@ -197,7 +198,7 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
     dropped = [k for k in renamed if k.endswith(DERIVED) or k.startswith(NOT_BACKBONE)]
     state = {k: v for k, v in renamed.items() if k not in set(dropped)}
     metadata = metadata.get(prefix.rstrip('.'), {})
-    ours = form is OFFICIAL and 'pretrained_window_sizes' in metadata
+    ours = form is OFFICIAL and METADATA_KEY in metadata
     form_name = 'swinv2_dense' if ours else form.name
     return Weights(form_name, prefix, container, state, tables, dropped + ignored, metadata)
 

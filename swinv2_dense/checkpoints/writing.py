@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ..arguments import Arch
 from ..models.swin_transformer_v2 import SwinTransformerV2, VideoSwinTransformerV2
-from .divisors import METADATA_KEY, Divisors, find_divisors, trained_window
+from .divisors import Divisors, find_divisors, trained_window
 from .fetching import LocalCheckpoint, fetch, sha256_of
-from .formats import Weights, arch_name, arch_of, kinds
+from .formats import METADATA_KEY, Weights, arch_name, arch_of, kinds
 from .loading import load_weights, read_weights
 from .reading import HEADER, CheckpointError, read_checkpoint_file
 

@@ -13,8 +13,8 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 
-from ..checkpoints.divisors import METADATA_KEY, attach_divisors, from_tables
-from ..checkpoints.formats import WRAPPERS, shortened
+from ..checkpoints.divisors import attach_divisors, from_tables
+from ..checkpoints.formats import METADATA_KEY, WRAPPERS, shortened
 from ..checkpoints.loading import check_arch, check_values
 from ..checkpoints.reading import CheckpointError
 from .preflight import ConfigError, is_local

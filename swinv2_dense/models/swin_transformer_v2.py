@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..arguments import arch_settings, out_stages, pretrained, stage_windows
-from ..checkpoints.divisors import METADATA_KEY, from_tables
-from ..checkpoints.formats import DERIVED
+from ..checkpoints.divisors import from_tables
+from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
 from ..checkpoints.reading import CheckpointError
 from .window_attention import WindowAttention
