@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import sys
 import zipfile
 from collections import OrderedDict
@@ -321,3 +322,8 @@ def test_torch_that_cannot_be_told_what_to_allow(tmp_path: Path, monkeypatch) ->
         with pytest.raises(CheckpointError, match='could run code'):
             read_checkpoint_file(tmp_path / 'b.pth')
         assert not trace.exists()
+    build = b'\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x04\x00\x00\x00evilK\x01sb.'
+    with pytest.raises(pickle.UnpicklingError, match='attributes of the global function are set'):
+        training_state._Unpickler(io.BytesIO(build)).load()
+    pickle.loads(build)  # so it is a real one
+    assert torch._utils._rebuild_tensor_v2.__dict__.pop('evil') == 1

@@ -48,8 +48,22 @@ def load_weights_and_training_state(file: BinaryIO, map_location: Any = None) ->
     return _with_arrays(read)
 
 
-class _Unpickler(pickle.Unpickler):
-    """For torch < 2.4, whose own restricted unpickler cannot be told what else to allow."""
+class _Unpickler(pickle._Unpickler):
+    """For torch < 2.4, whose own restricted unpickler cannot be told what else to allow.
+
+    The one written in Python, because in it BUILD can be restricted: it sets attributes, and those
+    of a function or class would stay after the file is read.
+    """
+
+    dispatch = dict(pickle._Unpickler.dispatch)
+
+    def load_build(self) -> None:
+        built = type(self.stack[-2])
+        if built not in (OrderedDict, HistoryBuffer, _Array, _DType):
+            raise pickle.UnpicklingError(f'attributes of the global {built.__name__} are set')
+        super().load_build()
+
+    dispatch[pickle.BUILD[0]] = load_build
 
     def find_class(self, module: str, name: str) -> Any:
         from torch._weights_only_unpickler import _get_allowed_globals
