@@ -26,7 +26,7 @@ from .loading import load_weights, read_weights
 from .reading import HEADER, CheckpointError, read_checkpoint_file
 
 SUFFIXES = ('.safetensors', '.pth')
-# What a training checkpoint is made of beside the weights, and what a release keeps of its meta.
+# What a release keeps of the meta of a training checkpoint.
 PUBLISHED_META = ('dataset_meta', 'epoch', 'iter', 'cfg', 'mmengine_version', HEADER)
 
 
