@@ -10,16 +10,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from swinv2_dense.models.window_attention import (
-    LogCPB,
-    WindowAttention,
-    attention,
-    axis_layout,
-    gather_bias,
-    unit_vectors,
-    window_partition,
-    window_reverse,
-)
+from swinv2_dense.models.attention import attention, gather_bias
+from swinv2_dense.models.position_bias import LogCPB
+from swinv2_dense.models.precision import unit_vectors
+from swinv2_dense.models.window_attention import WindowAttention
+from swinv2_dense.models.windows import axis_layout, window_partition, window_reverse
 
 # Map, window, divisor: one to three axes; odd, padded, clamped on one axis or on all.
 CASES = {
@@ -234,8 +229,9 @@ def test_logits_and_softmax_are_fp32_under_autocast(monkeypatch):
         seen.append((q.dtype, k.dtype, bias.dtype, torch.is_autocast_enabled('cpu')))
         return attention(q, k, v, bias)
 
-    monkeypatch.setattr('swinv2_dense.models.window_attention.attention', spy)
+    monkeypatch.setattr('swinv2_dense.models.attention.attention', spy)
     module = build((4, 4), (4, 4), True, torch.float32)
+    module.backend = 'plain'
     with torch.autocast('cpu', torch.bfloat16):
         assert module(torch.randn(1, 6, 7, 6)).dtype == torch.bfloat16
     assert set(seen) == {(torch.float32, torch.float32, torch.float32, False)}

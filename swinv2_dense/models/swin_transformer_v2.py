@@ -11,138 +11,20 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..arguments import arch_settings, out_stages, pretrained, stage_windows
 from ..checkpoints.divisors import from_tables
 from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
 from ..checkpoints.reading import CheckpointError
+from .attention import CHOICES
+from .blocks import PatchEmbed, PatchMerging, Stage, SwinBlock
+from .precision import is_compiling
 from .window_attention import WindowAttention
-
-
-class DropPath(nn.Module):
-    """Drop a residual branch per sample with probability `rate` (stochastic depth)."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0.0:
-            return x
-        keep = 1.0 - self.rate
-        mask = x.new_empty((x.shape[0],) + (1,) * (x.dim() - 1)).bernoulli_(keep)
-        return x * mask / keep
-
-    def extra_repr(self) -> str:
-        return f'rate={self.rate:.3f}'
-
-
-class Mlp(nn.Module):
-    """Two linear layers with GELU between; the hidden layer has four times the channels."""
-
-    def __init__(self, embed_dims: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(embed_dims, 4 * embed_dims)
-        self.fc2 = nn.Linear(4 * embed_dims, embed_dims)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
-class SwinBlock(nn.Module):
-    """Res-post-norm block (section 3.2): the norm closes each residual branch.
-
-    `extra_norm` adds the norm on the main branch that H and G have every 6 blocks.
-    """
-
-    def __init__(
-        self, attn: WindowAttention, embed_dims: int, drop_path_rate: float, extra_norm: bool
-    ) -> None:
-        super().__init__()
-        self.attn = attn
-        self.norm1 = nn.LayerNorm(embed_dims)
-        self.mlp = Mlp(embed_dims)
-        self.norm2 = nn.LayerNorm(embed_dims)
-        self.norm3 = nn.LayerNorm(embed_dims) if extra_norm else nn.Identity()
-        self.drop_path = DropPath(drop_path_rate)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, S..., C) -> (B, S..., C)"""
-        x = x + self.drop_path(self.norm1(self.attn(x)))
-        x = x + self.drop_path(self.norm2(self.mlp(x)))
-        return self.norm3(x)
-
-
-class PatchEmbed(nn.Module):
-    """Linear embedding of non-overlapping patches: (B, C', S'...) -> (B, S..., C).
-
-    The input is zero-padded at its end to whole patches.
-    """
-
-    def __init__(self, in_channels: int, embed_dims: int, patch_size: tuple[int, ...]) -> None:
-        super().__init__()
-        conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(patch_size) - 1]
-        self.patch_size = patch_size
-        self.proj = conv(in_channels, embed_dims, kernel_size=patch_size, stride=patch_size)
-        self.norm = nn.LayerNorm(embed_dims)
-
-    def forward(self, x: Tensor) -> Tensor:
-        pads = [(p - s % p) % p for s, p in zip(x.shape[2:], self.patch_size)]
-        if any(pads):
-            x = F.pad(x, [p for pad in reversed(pads) for p in (0, pad)])
-        return self.norm(self.proj(x).movedim(1, -1))
-
-
-class PatchMerging(nn.Module):
-    """Join 2 x 2 neighbours along the last two axes (video keeps its frames), C -> 2C.
-
-    Odd maps are zero-padded at their end. Channels are ordered as in the official code:
-    (0, 0), (1, 0), (0, 1), (1, 1).
-    """
-
-    def __init__(self, embed_dims: int) -> None:
-        super().__init__()
-        self.reduction = nn.Linear(4 * embed_dims, 2 * embed_dims, bias=False)
-        self.norm = nn.LayerNorm(2 * embed_dims)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, ..., H, W, C) -> (B, ..., ceil(H/2), ceil(W/2), 2C)"""
-        height, width = x.shape[-3:-1]
-        if height % 2 or width % 2:
-            x = F.pad(x, (0, 0, 0, width % 2, 0, height % 2))
-        even, odd = x[..., 0::2, :, :], x[..., 1::2, :, :]
-        x = torch.cat([p[..., start::2, :] for start in (0, 1) for p in (even, odd)], dim=-1)
-        return self.norm(self.reduction(x))
-
-
-class Stage(nn.Module):
-    """Blocks at one resolution, then patch merging unless it is the last stage."""
-
-    def __init__(self, blocks: Sequence[SwinBlock], downsample: PatchMerging | None) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-        self.downsample = downsample
-
-    def forward(self, x: Tensor, with_cp: bool) -> tuple[Tensor, Tensor]:
-        """Map at this stage's resolution, and the one that the next stage starts from."""
-        for block in self.blocks:
-            if with_cp and torch.is_grad_enabled():
-                x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = block(x)
-        return x, x if self.downsample is None else self.downsample(x)
-
-
-# torch < 2.3 has it in _dynamo only.
-_is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.is_compiling
 
 
 @MODELS.register_module()
@@ -166,7 +48,12 @@ class SwinTransformerV2(BaseModule):
         out_indices: Stages whose maps are returned. Later stages are not built.
         frozen_stages: k >= 0 freezes the patch embedding and the stages 0 to k-1.
         norm_eval: Keep norms in eval mode (LayerNorm computes the same in both).
-        with_cp: Recompute each block's activations in the backward pass to save memory.
+        with_cp: Recompute each block's activations in the backward pass to save memory (the
+            paper's activation checkpointing). A bool, or a list with one per stage.
+        sequential_attention: Project to q, k and v again in the backward pass, one group of
+            windows after the other, instead of keeping them (the paper's sequential
+            self-attention). A bool, or a list with one per stage. Logits are never kept.
+        attention_backend: 'auto', or 'tiled', 'sdpa', 'flex', 'plain' (see models/attention.py).
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads a checkpoint of any known format
             from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix` and
             `allow_missing`.
@@ -188,9 +75,11 @@ class SwinTransformerV2(BaseModule):
         out_indices: Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
         norm_eval: bool = False,
-        with_cp: bool = False,
+        with_cp: bool | Sequence[bool] = False,
         init_cfg: dict | list | None = None,
         in_channels: int = 3,
+        sequential_attention: bool | Sequence[bool] = False,
+        attention_backend: str = 'auto',
     ) -> None:
         super().__init__(init_cfg)
         embed_dims, depths, num_heads, extra_norm_every = arch_settings(arch)
@@ -206,7 +95,11 @@ class SwinTransformerV2(BaseModule):
             raise ValueError(f'frozen_stages={frozen_stages} must be in -1..{len(depths)}')
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
+        _per_stage('with_cp', with_cp, len(depths))
         self.with_cp = with_cp
+        sequential = _per_stage('sequential_attention', sequential_attention, len(depths))
+        if attention_backend not in CHOICES:
+            raise ValueError(f'attention_backend={attention_backend!r} must be one of {CHOICES}')
         if not isinstance(patch_size, int):
             patch_size = tuple(patch_size)
         (patch_size,) = stage_windows('patch_size', patch_size, 1, self.rank)
@@ -220,7 +113,15 @@ class SwinTransformerV2(BaseModule):
         for i, dims in enumerate(self.num_features):
             blocks = [
                 SwinBlock(
-                    WindowAttention(dims, num_heads[i], windows[i], divisors[i], b % 2 == 1),
+                    WindowAttention(
+                        dims,
+                        num_heads[i],
+                        windows[i],
+                        divisors[i],
+                        shifted=b % 2 == 1,
+                        sequential=sequential[i],
+                        backend=attention_backend,
+                    ),
                     dims,
                     next(rates),
                     extra_norm=extra_norm_every > 0 and (b + 1) % extra_norm_every == 0,
@@ -289,15 +190,16 @@ class SwinTransformerV2(BaseModule):
                 f'{type(self).__name__} takes {self.rank + 2} axes (batch, channels and '
                 f'{self.rank} spatial), got an input of shape {tuple(x.shape)}'
             )
-        if _is_compiling():
+        if is_compiling():
             # One graph per input size: with symbolic sizes, window layouts take ten times as long
             # to trace and inductor fails (torch 2.13). range() is what makes a size an integer.
             for size in x.shape[2:]:
                 range(size)
         x = self.patch_embed(x)
         outs = []
+        with_cp = _per_stage('with_cp', self.with_cp, self.num_stages)
         for i, stage in enumerate(self.layers):
-            out, x = stage(x, self.with_cp)
+            out, x = stage(x, with_cp[i])
             if i in self.out_indices:
                 out = getattr(self, f'norm{i}')(out)
                 outs.append(out.movedim(-1, 1).contiguous())
@@ -363,6 +265,16 @@ class VideoSwinTransformerV2(SwinTransformerV2):
         """Clips (B, 3, T, H, W) -> one (B, C_i, T', H_i, W_i) per entry of `out_indices`."""
         outs = super().forward(x)
         return outs[0] if len(outs) == 1 else outs
+
+
+def _per_stage(name: str, value: bool | Sequence[bool], num_stages: int) -> list[bool]:
+    """A setting for all stages, or one per stage, as one per stage."""
+    values = list(value) if isinstance(value, (list, tuple)) else [value] * num_stages
+    if len(values) != num_stages or not all(isinstance(v, bool) for v in values):
+        raise ValueError(
+            f'{name}={value} must be True, False or a list of them for {num_stages} stages'
+        )
+    return values
 
 
 def _linear_rates(last: float, count: int) -> list[float]:

@@ -1,0 +1,186 @@
+"""Attention within windows: softmax(q k^T + bias) v, where the bias depends on the offset alone.
+
+`plain` keeps N x N logits of every window and head and is what the others are held to: `sdpa`
+(PyTorch's fused kernels, one tile of queries after the other) and `flex` (FlexAttention, which
+reads the bias from the table itself). Legend: nW windows, nH heads, N tokens per window, D
+channels per head; a table holds the bias of every offset, (nH, 2w-1, ...), that of offset q - k
+at q - k + w - 1.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .precision import FORWARD_TILE, elements, is_compiling
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """softmax(q k^T + bias) v: three (nW, nH, N, D) and (nH, N, N) -> (nW, nH, N, D).
+
+    Logits and softmax are computed in the dtype of q, k and bias; the result has that of v.
+    """
+    probs = (q @ k.transpose(-2, -1) + bias).softmax(dim=-1)
+    return probs.to(v.dtype) @ v
+
+
+def plain(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:
+    """As `attention`, with the table in place of the bias."""
+    return attention(q, k, v, gather_bias(table, window_size))
+
+
+def gather_bias(table: Tensor, window_size: Sequence[int]) -> Tensor:
+    """Bias of every token pair of a window from the bias of every offset.
+
+    (nH, O...) -> (nH, N, N), where axis i of the table holds the offsets -(w-1)..(w-1) of a
+    window w at least as large as `window_size[i]`. Element (q, k) is the bias of offset q - k.
+    """
+    lines = bias_lines(table, window_size)
+    return next(iter(bias_tiles(lines, window_size, math.prod(window_size))))[1]
+
+
+def narrowed(table: Tensor, window_size: Sequence[int]) -> Tensor:
+    """The offsets within a window from the table of one at least as large."""
+    for axis, size in enumerate(window_size, start=1):
+        largest = (table.shape[axis] + 1) // 2
+        table = table.narrow(axis, largest - size, 2 * size - 1)
+    return table
+
+
+def bias_lines(table: Tensor, window_size: Sequence[int]) -> Tensor:
+    """Bias of a line of queries (along the last axis) against keys at any other coordinates.
+
+    (nH, O...) -> (nH, w, J..., w) with w the last window and 2w-1 entries in every other axis,
+    in the order of keys. Many times smaller than N x N, and it holds the bias of each line of
+    queries as a slice; in two dimensions that slice is a view.
+    """
+    table = narrowed(table, window_size)
+    table = table.unfold(-1, window_size[-1], 1)  # [.., q, j]: offset q - (w - 1 - j)
+    rank = len(window_size)
+    return table.flip([*range(1, rank), rank + 1]).movedim(rank, 1).contiguous()
+
+
+def add_lines(table: Tensor, lines: Tensor, window_size: Sequence[int]) -> None:
+    """Adjoint of `bias_lines`: add to each offset of a table what its places in `lines` hold."""
+    table, rank = narrowed(table, window_size), len(window_size)
+    lines = lines.movedim(1, rank).flip([*range(1, rank), rank + 1])  # [.., q, j]: offset q + j
+    for query, part in enumerate(lines.unbind(-2)):
+        table.narrow(-1, query, window_size[-1]).add_(part)
+
+
+def line_slices(lines: Tensor, window_size: Sequence[int]) -> Iterator[Tensor]:
+    """Slice (nH, w, window...) of `bias_lines` for each line of queries of a window, in order."""
+    leading = window_size[:-1]
+    for position in itertools.product(*map(range, leading)):
+        part = lines
+        for axis, (query, size) in enumerate(zip(position, leading), start=2):
+            part = part.narrow(axis, size - 1 - query, size)
+        yield part
+
+
+def bias_tiles(
+    lines: Tensor, window_size: Sequence[int], rows: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """Tiles of about `rows` queries: which queries, and their bias (nH, queries, N)."""
+    slices = line_slices(lines, window_size)
+    start = 0
+    while part := list(itertools.islice(slices, max(1, rows // window_size[-1]))):
+        bias = torch.cat([line.flatten(2) for line in part], dim=1) if part[1:] else part[0]
+        bias = bias.flatten(2)
+        yield slice(start, start + bias.shape[1]), bias
+        start += bias.shape[1]
+
+
+def sdpa(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:
+    """As `plain`, by PyTorch's fused kernels, in the dtype of v.
+
+    Raises:
+        ValueError: The table needs a gradient; PyTorch would leave its fused kernels for one that
+            keeps N x N.
+    """
+    if table.requires_grad and torch.is_grad_enabled():
+        raise ValueError(
+            "attention_backend='sdpa' has no gradient of the position bias: freeze cpb_mlp, or "
+            "take 'tiled' or 'auto'"
+        )
+    return sdpa_lines(q.to(v.dtype), k.to(v.dtype), v, bias_lines(table, window_size), window_size)
+
+
+def sdpa_lines(
+    q: Tensor, k: Tensor, v: Tensor, lines: Tensor, window_size: Sequence[int]
+) -> Tensor:
+    """As `sdpa`, with `bias_lines` of the table."""
+    if q.device.type != 'cpu' or not _CPU_TAKES_FP32_MASKS:
+        lines = lines.to(q.dtype)
+    rows = elements(FORWARD_TILE, q) // (q.shape[1] * q.shape[2])
+    outs = [
+        F.scaled_dot_product_attention(q[:, :, queries], k, v, attn_mask=bias[None], scale=1.0)
+        for queries, bias in bias_tiles(lines, window_size, rows)
+    ]
+    return outs[0] if len(outs) == 1 else torch.cat(outs, dim=2)
+
+
+_CPU_TAKES_FP32_MASKS = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 5)
+
+
+def flex(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:
+    """As `plain`, by FlexAttention, in the dtype of v; logits, bias and softmax are fp32.
+
+    On CUDA its kernels are compiled, once per size of windows. Elsewhere the uncompiled form
+    runs, which keeps N x N and has no gradients: it is there to check the formula.
+
+    Raises:
+        ValueError: torch is older than 2.6, or a gradient is needed on another device than CUDA.
+    """
+    try:
+        from torch.nn.attention.flex_attention import flex_attention
+    except ImportError:
+        raise ValueError(
+            f"attention_backend='flex' needs torch 2.6 or later (this is {torch.__version__})"
+        ) from None
+    if q.device.type != 'cuda' and torch.is_grad_enabled() and q.requires_grad:
+        raise ValueError(
+            f"attention_backend='flex' trains on CUDA only (this is {q.device.type}): take 'auto'"
+        )
+    # Row-major positions in the table: an offset's entry is position(q) - position(k) + centre.
+    sizes = [2 * size - 1 for size in window_size]
+    strides = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
+    axes = [torch.arange(s, device=q.device) * t for s, t in zip(window_size, strides)]
+    position = sum(torch.meshgrid(*axes, indexing='ij')).flatten()
+    centre = sum((size - 1) * stride for size, stride in zip(window_size, strides))
+    entries = narrowed(table, window_size).flatten(1)
+
+    def add_bias(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return score + entries[head, position[query] - position[key] + centre]
+
+    run = _compiled(flex_attention) if q.device.type == 'cuda' else flex_attention
+    return run(q.to(v.dtype), k.to(v.dtype), v, score_mod=add_bias, scale=1.0)
+
+
+_compiled = functools.cache(torch.compile)
+
+BACKENDS = {'plain': plain, 'sdpa': sdpa, 'flex': flex}
+CHOICES = ('auto', 'tiled', *BACKENDS)
+
+
+def choose(x: Tensor, needs_grad: bool, table_needs_grad: bool) -> str:
+    """The backend for a map: `tiled` (see tiling.py) wherever tensors are computed.
+
+    On CUDA with a frozen position bias, `sdpa` has the faster backward pass. `flex` is never
+    chosen: it compiles for each size of windows, and after eight of them, which multi-scale
+    training meets, torch falls back to the form that keeps N x N. Where only shapes are computed
+    or a graph is exported, `plain` has nothing but common operators.
+    """
+    if x.is_meta or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+        return 'plain'
+    if is_compiling() and not hasattr(torch.library, 'custom_op'):  # torch < 2.4
+        return 'plain'
+    if x.device.type == 'cuda' and needs_grad and not table_needs_grad:
+        return 'sdpa'
+    return 'tiled'

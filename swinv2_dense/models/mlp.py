@@ -1,0 +1,112 @@
+"""The MLP of a block, whose wide hidden layer is worked on in chunks of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .precision import (
+    GROUP,
+    add_product,
+    elements,
+    is_compiling,
+    linear,
+    matmul,
+    matmul_dtype,
+    without_autocast,
+)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between; the hidden layer has four times the channels.
+
+    Without gradients the hidden layer exists for a chunk of tokens at a time; with them it is
+    kept once, before GELU. Where somebody hooks or replaces a layer, or a graph is traced, the
+    layers are called as they are.
+    """
+
+    def __init__(self, embed_dims: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(embed_dims, 4 * embed_dims)
+        self.fc2 = nn.Linear(4 * embed_dims, embed_dims)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)"""
+        traced = x.is_meta or is_compiling() or torch.jit.is_tracing()
+        if traced or not all(_is_plain(layer) for layer in (self.fc1, self.fc2)):
+            return self.fc2(F.gelu(self.fc1(x)))
+        dtype = matmul_dtype(x)
+        params = [p.to(dtype) for layer in (self.fc1, self.fc2) for p in (layer.weight, layer.bias)]
+        tokens = x.reshape(-1, x.shape[-1]).to(dtype)
+        if torch.is_grad_enabled() and any(t.requires_grad for t in (tokens, *params)):
+            out = GeluMlp.apply(tokens, *params)
+        else:
+            out = gelu_mlp(tokens, *params)
+        return out.view(x.shape)
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether calling a layer is nothing but its product: no hooks, no other class, with a bias."""
+    hooks = (
+        layer._forward_hooks,
+        layer._forward_pre_hooks,
+        layer._backward_hooks,
+        layer._backward_pre_hooks,
+    )
+    return type(layer) is nn.Linear and layer.bias is not None and not any(hooks)
+
+
+class GeluMlp(torch.autograd.Function):
+    """`gelu_mlp` with gradients; arguments of `apply` are its own, of one dtype."""
+
+    @staticmethod
+    def forward(ctx, x, weight1, bias1, weight2, bias2):
+        hidden = x.new_empty(len(x), len(weight1))
+        ctx.save_for_backward(x, hidden, weight1, weight2)
+        return gelu_mlp(x, weight1, bias1, weight2, bias2, hidden)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        x, hidden, weight1, weight2 = ctx.saved_tensors
+        x_grad, exact = torch.empty_like(x), torch.promote_types(x.dtype, torch.float32)
+        totals = [torch.zeros_like(t, dtype=exact) for t in (weight1, weight2)]
+        totals += [torch.zeros_like(t[:, 0], dtype=exact) for t in (weight1, weight2)]
+        with without_autocast(x):
+            for rows in _chunks(x, len(weight1)):
+                chunk, inner = grad[rows], hidden[rows]
+                add_product(totals[1], chunk.t(), F.gelu(inner))
+                inner_grad = torch.ops.aten.gelu_backward(matmul(chunk, weight2), inner)
+                add_product(totals[0], inner_grad.t(), x[rows])
+                x_grad[rows] = matmul(inner_grad, weight1)
+                for total, part in zip(totals[2:], (inner_grad, chunk)):
+                    total += part.sum(0, dtype=exact)
+        weight1, weight2, bias1, bias2 = (total.to(x.dtype) for total in totals)
+        return x_grad, weight1, bias1, weight2, bias2
+
+
+def gelu_mlp(
+    x: Tensor,
+    weight1: Tensor,
+    bias1: Tensor,
+    weight2: Tensor,
+    bias2: Tensor,
+    hidden: Tensor | None = None,
+) -> Tensor:
+    """(T, C) -> (T, C); what GELU is given is written to `hidden` (T, 4C) if there is one."""
+    out = torch.empty_like(x)
+    with without_autocast(x):
+        for rows in _chunks(x, len(weight1)):
+            inner = linear(x[rows], weight1, bias1)
+            if hidden is not None:
+                hidden[rows] = inner
+            out[rows] = linear(F.gelu(inner), weight2, bias2)
+    return out
+
+
+def _chunks(x: Tensor, hidden_dims: int) -> Iterator[slice]:
+    step = max(1, elements(GROUP, x) // hidden_dims)
+    return (slice(first, first + step) for first in range(0, len(x), step))

@@ -1,0 +1,90 @@
+"""Dtypes and sizes that computations are done in.
+
+What stays in fp32: normalisation, logit scale, position bias, softmax.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Elements per type of device of the tensors that are worked on at a time: wide layers (q, k and v
+# of a group of windows, the hidden layer of an MLP), and logits of a tile in the forward and in
+# the backward pass. On a CPU they stay near its caches, and below the size from which the C
+# library asks the system for fresh pages at every allocation, which is slower than computing.
+GROUP = {'cpu': 1 << 21, 'cuda': 1 << 26}
+FORWARD_TILE = {'cpu': 1 << 18, 'cuda': 1 << 25}
+BACKWARD_TILE = {'cpu': 1 << 19, 'cuda': 1 << 25}
+
+# torch < 2.3 has it in _dynamo only.
+is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.is_compiling
+
+
+def elements(sizes: dict[str, int], x: Tensor) -> int:
+    """Entry of one of the tables above for the device of `x`."""
+    return sizes.get(x.device.type, sizes['cuda'])
+
+
+def at_least_fp32(x: Tensor) -> Tensor:
+    """bf16 and fp16 become fp32; fp32 and fp64 stay as they are."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Context in which operations on tensors like `x` keep their dtype."""
+    if x.is_meta:  # where shapes alone are computed; autocast does not know this device
+        return nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def matmul_dtype(x: Tensor) -> torch.dtype:
+    """Dtype in which matrices are multiplied with `x`: autocast's, where it is on, or its own."""
+    return (x.new_empty(1, 0) @ x.new_empty(0, 1)).dtype
+
+
+def _for_product(x: Tensor) -> Tensor:
+    """bf16 in fp32 on x86 CPUs that have no units for it: torch multiplies it ten times slower."""
+    if x.dtype == torch.bfloat16 and x.device.type == 'cpu' and _WITHOUT_BF16:
+        return x.float()
+    return x
+
+
+_WITHOUT_BF16 = torch.backends.cpu.get_cpu_capability() == 'AVX2'
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`F.linear`, on the units that the device has."""
+    return F.linear(*map(_for_product, (x, weight, bias))).to(x.dtype)
+
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """`a @ b`, on the units that the device has."""
+    return (_for_product(a) @ _for_product(b)).to(a.dtype)
+
+
+def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """total += a b, matrices or batches of them; `total` may be of a wider dtype."""
+    if total.dtype != a.dtype:
+        total += matmul(a, b)
+    elif a.dim() == 2:
+        total.addmm_(a, b)
+    else:
+        total.baddbmm_(a, b)
+
+
+def lengths(x: Tensor) -> Tensor:
+    """Lengths of the vectors in the last axis, kept as an axis; 1 for zero vectors."""
+    norm = x.norm(dim=-1, keepdim=True)
+    return norm.where(norm > 1e-12, torch.ones_like(norm))
+
+
+def unit_vectors(x: Tensor) -> Tensor:
+    """Normalise the last axis in at least fp32; zero vectors (keys of padded tokens) stay zero.
+
+    `F.normalize` divides a zero vector by 1e-12, which turns its gradient into inf in fp16.
+    """
+    x = at_least_fp32(x)
+    return x / lengths(x)

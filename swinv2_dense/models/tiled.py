@@ -1,0 +1,256 @@
+"""Window attention of a whole map, group by group of windows and tile by tile of queries.
+
+Memory grows with the tokens of the map and hardly with the window: nothing of size N x N per
+window and head is kept or built, neither logits nor bias, in either pass. Legend: B batch, S...
+spatial axes, C channels, N tokens per window, nW windows of a group, nH heads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from .attention import add_lines, bias_lines, bias_tiles, line_slices, sdpa_lines
+from .precision import (
+    BACKWARD_TILE,
+    GROUP,
+    add_product,
+    elements,
+    lengths,
+    linear,
+    matmul,
+    unit_vectors,
+    without_autocast,
+)
+from .windows import Group, axis_layouts, cropped, groups, padded
+
+
+class TiledWindowAttention(torch.autograd.Function):
+    """Projection to q, k and v, and cosine attention in the windows of a map, group by group.
+
+    The forward pass runs `sdpa` per group; the backward pass recomputes logits tile by tile and
+    sums the gradient of the table over tiles. Kept between them are the inputs and, unless
+    `sequential`, q, k and v as projected.
+
+    Args of `apply`:
+        x: Map (B, S..., C) in any dtype.
+        weight, bias: Of the projection, (3C, C) and (3C,), in the dtype to multiply in.
+        scale: Factor (nH, 1, 1) of the cosines, at least fp32.
+        table: Position bias (nH, 2w-1, ...), at least fp32.
+        window_size, shifted: As in `axis_layout`.
+        sequential: Project again in the backward pass instead of keeping q, k and v.
+
+    Returns:
+        Map (B, S..., C) in the dtype of `weight`, before the output projection.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, scale, table, window_size, shifted, sequential):
+        out, qkv = tiled_forward(
+            x, weight, bias, scale, table, window_size, shifted, keep_qkv=not sequential
+        )
+        ctx.save_for_backward(x, qkv, weight, bias, scale, table)
+        ctx.geometry = window_size, shifted
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        grads = tiled_backward(grad, *ctx.saved_tensors, *ctx.geometry)
+        return *grads, None, None, None
+
+
+def tiled_forward(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scale: Tensor,
+    table: Tensor,
+    window_size: Sequence[int],
+    shifted: bool,
+    keep_qkv: bool,
+) -> tuple[Tensor, Tensor]:
+    """Output map, and q, k, v of all tokens in the order of groups (empty unless `keep_qkv`)."""
+    sizes = x.shape[1:-1]
+    x, plan = _plan(x, weight, window_size, shifted)
+    out = x.new_empty(x.shape, dtype=weight.dtype)
+    kept = out.new_empty((out[..., 0].numel() if keep_qkv else 0, weight.shape[0]))
+    start = 0
+    with without_autocast(x):
+        for window, groups_of_window in plan:
+            lines = bias_lines(table, window)
+            for group in groups_of_window:
+                qkv = linear(group.read(x).to(weight.dtype), weight, bias)
+                if keep_qkv:
+                    kept[start : start + qkv[..., 0].numel()] = qkv.flatten(0, 1)
+                    start += qkv[..., 0].numel()
+                q, k, v = qkv.unflatten(-1, (3, scale.shape[0], -1)).unbind(2)
+                q, k, v = (y.transpose(1, 2) for y in (unit_vectors(q), unit_vectors(k), v))
+                mixed = sdpa_lines((q * scale).to(v.dtype), k.to(v.dtype), v, lines, window)
+                group.write(mixed.transpose(1, 2).flatten(2), out)
+    return cropped(out, sizes), kept
+
+
+def tiled_backward(
+    grad: Tensor,
+    x: Tensor,
+    kept: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scale: Tensor,
+    table: Tensor,
+    window_size: Sequence[int],
+    shifted: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, weight, bias, scale and table."""
+    sizes = x.shape[1:-1]
+    x, plan = _plan(x, weight, window_size, shifted)
+    grad = padded(grad, axis_layouts(sizes, window_size, shifted))
+    x_grad, weight_grad = torch.empty_like(x), torch.zeros_like(weight, dtype=scale.dtype)
+    bias_grad = torch.zeros_like(bias, dtype=scale.dtype)
+    scale_grad, table_grad = torch.zeros_like(scale), torch.zeros_like(table)
+    start = 0
+    with without_autocast(x):
+        for window, groups_of_window in plan:
+            lines = bias_lines(table, window)
+            lines_grad = torch.zeros_like(lines)
+            for group in groups_of_window:
+                tokens = group.read(x).to(weight.dtype)
+                if kept.numel():
+                    qkv = kept[start : start + tokens[..., 0].numel()].view(*tokens.shape[:2], -1)
+                    start += tokens[..., 0].numel()
+                else:
+                    qkv = linear(tokens, weight, bias)
+                qkv_grad = _group_backward(
+                    group.read(grad), qkv, scale, lines, window, scale_grad, lines_grad
+                ).flatten(0, 1)
+                group.write(matmul(qkv_grad, weight).view(tokens.shape), x_grad)
+                add_product(weight_grad, qkv_grad.t(), tokens.flatten(0, 1))
+                bias_grad += qkv_grad.sum(0, dtype=scale.dtype)
+            add_lines(table_grad, lines_grad, window)
+    grads = weight_grad.to(weight.dtype), bias_grad.to(bias.dtype)
+    return cropped(x_grad, sizes), *grads, scale_grad, table_grad
+
+
+def _group_backward(
+    grad: Tensor,
+    qkv: Tensor,
+    scale: Tensor,
+    lines: Tensor,
+    window: Sequence[int],
+    scale_grad: Tensor,
+    lines_grad: Tensor,
+) -> Tensor:
+    """Gradient (nW, N, 3C) of qkv; adds to those of the scale and of the lines.
+
+    Logits are fp32 products of what the forward pass multiplied, so that both see the same
+    probabilities.
+    """
+    num_heads, dtype, exact = scale.shape[0], qkv.dtype, scale.dtype
+    num_tokens, batch = qkv.shape[1], len(qkv) * num_heads
+
+    def heads_first(y: Tensor) -> Tensor:
+        return y.unflatten(-1, (num_heads, -1)).transpose(1, 2).flatten(0, 1)
+
+    q, k, v = (heads_first(y) for y in qkv.chunk(3, dim=-1))
+    grad = heads_first(grad)
+    q, k = q.to(exact), k.to(exact)
+    q_lengths, k_lengths = lengths(q), lengths(k)
+    q, k = q / q_lengths, k / k_lengths
+    scales = scale.repeat(len(qkv), 1, 1)
+    low_q, low_k = (q * scales).to(dtype), k.to(dtype)
+    exact_q, exact_k = low_q.to(exact), low_k.to(exact)
+    q_grad, k_grad, v_grad = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(k)
+    tile = elements(BACKWARD_TILE, q)
+    line_grads = line_slices(lines_grad, window)
+    for rows, bias in bias_tiles(lines, window, tile // (num_heads * num_tokens)):
+        bias_grad = torch.zeros_like(bias)
+        step = max(1, tile // bias.numel()) * num_heads
+        for part in (slice(first, first + step) for first in range(0, batch, step)):
+            logits = torch.bmm(exact_q[part, rows], exact_k[part].mT)
+            logits.unflatten(0, (-1, num_heads)).add_(bias)
+            probs = logits.softmax(-1)
+            add_product(v_grad[part], probs.to(dtype).mT, grad[part, rows])
+            probs_grad = matmul(grad[part, rows], v[part].mT).to(exact)
+            logits_grad = torch._softmax_backward_data(probs_grad, probs, -1, exact)
+            bias_grad += logits_grad.unflatten(0, (-1, num_heads)).sum(0)
+            logits_grad = logits_grad.to(dtype)
+            q_grad[part, rows] = matmul(logits_grad, low_k[part])
+            add_product(k_grad[part], logits_grad.mT, low_q[part, rows])
+        for line in bias_grad.split(window[-1], dim=1):
+            target = next(line_grads)
+            target += line.view(target.shape)
+    scale_grad += (q_grad * q).unflatten(0, (-1, num_heads)).sum((0, 2, 3)).view_as(scale)
+    q_grad *= scales
+    q_grad, k_grad = (
+        (d - y * (d * y).sum(-1, keepdim=True)) / length
+        for d, y, length in ((q_grad, q, q_lengths), (k_grad, k, k_lengths))
+    )
+    out = torch.stack((q_grad, k_grad, v_grad)).to(dtype)
+    return out.unflatten(1, (-1, num_heads)).permute(1, 3, 0, 2, 4).flatten(2)
+
+
+def _plan(
+    x: Tensor, weight: Tensor, window_size: Sequence[int], shifted: bool
+) -> tuple[Tensor, Iterator[tuple[tuple[int, ...], Iterator[Group]]]]:
+    """The map padded to whole windows, and its groups by the size of their windows."""
+    layouts = axis_layouts(x.shape[1:-1], window_size, shifted)
+    x = padded(x, layouts)
+    plan = groups(x.shape[0], layouts, elements(GROUP, x) // weight.shape[0])
+    return x, itertools.groupby(plan, key=lambda group: group.window_size)
+
+
+compiled_attention = None  # without torch.library.custom_op (torch < 2.4)
+if hasattr(torch.library, 'custom_op'):
+    _tensors = 'Tensor x, Tensor weight, Tensor bias, Tensor scale, Tensor table'
+    _geometry = 'int[] window_size, bool shifted'
+
+    @torch.library.custom_op(
+        'swinv2_dense::tiled_attention',
+        mutates_args=(),
+        schema=f'({_tensors}, {_geometry}, bool keep_qkv) -> (Tensor, Tensor)',
+    )
+    def compiled_attention(x, weight, bias, scale, table, window_size, shifted, keep_qkv):
+        """`tiled_forward` as one node of a compiled graph, differentiable where it keeps q, k, v.
+
+        Its loops would be unrolled otherwise.
+        """
+        out, kept = tiled_forward(x, weight, bias, scale, table, window_size, shifted, keep_qkv)
+        return out.contiguous(), kept
+
+    @compiled_attention.register_fake
+    def _(x, weight, bias, scale, table, window_size, shifted, keep_qkv):
+        layouts = axis_layouts(x.shape[1:-1], window_size, shifted)
+        tokens = x.shape[0] if keep_qkv else 0
+        for size, layout in zip(x.shape[1:-1], layouts):
+            tokens *= size + layout.pad
+        out = x.new_empty(x.shape, dtype=weight.dtype)
+        return out, out.new_empty(tokens, weight.shape[0])
+
+    @torch.library.custom_op(
+        'swinv2_dense::tiled_attention_backward',
+        mutates_args=(),
+        schema=f'(Tensor grad, Tensor x, Tensor kept, {_tensors[10:]}, {_geometry})'
+        ' -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
+    )
+    def _compiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted):
+        grads = tiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted)
+        return tuple(g.contiguous() for g in grads)
+
+    @_compiled_backward.register_fake
+    def _(grad, x, kept, weight, bias, scale, table, window_size, shifted):
+        return tuple(t.new_empty(t.shape) for t in (x, weight, bias, scale, table))
+
+    def _setup_context(ctx, inputs, output):
+        x, weight, bias, scale, table, window_size, shifted, _ = inputs
+        ctx.save_for_backward(x, output[1], weight, bias, scale, table)
+        ctx.geometry = window_size, shifted
+
+    def _backward(ctx, grad, _):
+        grads = _compiled_backward(grad, *ctx.saved_tensors, *ctx.geometry)
+        return *grads, None, None, None
+
+    compiled_attention.register_autograd(_backward, setup_context=_setup_context)
