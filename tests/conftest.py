@@ -27,6 +27,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """The same random numbers whichever tests run before."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope='session')
 def samples() -> Path:
     """Folder of real samples (coco_mini, ade20k_mini, kinetics_mini), which are not distributed."""

@@ -1,0 +1,1 @@
+"""Time, memory and operations of the backbones, beside those of other libraries."""

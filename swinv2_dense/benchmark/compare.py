@@ -1,0 +1,209 @@
+"""Run the same case with our backbone and those of other libraries, in turn, and report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .peers import PACKAGES
+from .worker import Case
+
+LARGEST_DIFFERENCE = {'fp32': 1e-3, 'bf16': 0.1, 'fp16': 0.1}  # relative L2 of a map
+
+
+class ChildError(RuntimeError):
+    """A process could not build or run its model."""
+
+
+class Child:
+    """A worker process (see worker.py)."""
+
+    def __init__(
+        self, case: Case, library: str, folder: Path, weights: Path | None, like: str | None
+    ) -> None:
+        command = [sys.executable, '-W', 'ignore', '-m', 'swinv2_dense.benchmark.worker']
+        command += [json.dumps(asdict(case)), library, str(weights or ''), like or '', str(folder)]
+        self.name = library
+        self.errors = (folder / f'{library}.stderr').open('w+')
+        self.process = subprocess.Popen(
+            command,
+            env=os.environ | dict(PYTHONPATH=os.pathsep.join(_paths(library))),
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+        )
+        self._answer()
+
+    def ask(self, command: str) -> Any:
+        """Send a command and wait for its answer."""
+        try:
+            self.process.stdin.write(command + '\n')
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it is gone; why is in what it wrote
+        return self._answer()
+
+    def _answer(self) -> Any:
+        for line in self.process.stdout:
+            if line.startswith('@'):
+                return json.loads(line[1:])
+        code = self.process.wait()
+        self.errors.seek(0)
+        last = (self.errors.read().strip().splitlines() or ['no message'])[-1]
+        killed = ' (out of memory?)' if code == -9 else ''
+        raise ChildError(f'{self.name} ended with status {code}{killed}: {last}')
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+        self.errors.close()
+
+
+def _paths(library: str) -> list[str]:
+    """The import path; other libraries may also lie where tools/setup.sh installs them apart."""
+    paths = [p for p in sys.path if p]
+    if library in ('timm', 'mmpretrain'):
+        apart = os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers'
+        paths.insert(0, str(apart))
+    return [str(Path(__file__).resolve().parents[2]), *paths]
+
+
+def run_case(case: Case, peers: Sequence[str], runs: int) -> list[dict[str, Any]]:
+    """Rows of a case: ours against each peer in turn, or ours alone."""
+    rows = []
+    for peer in peers or [None]:
+        with tempfile.TemporaryDirectory() as name:
+            rows += _run_pair(case, peer, runs, Path(name))
+    return rows
+
+
+def _run_pair(case: Case, peer: str | None, runs: int, folder: Path) -> list[dict[str, Any]]:
+    children = []
+    row = dict(case=case.title, **asdict(case), against=peer)
+    try:
+        weights = folder / 'weights.pth' if peer else None
+        for library in [peer, 'ours'] if peer else ['ours']:
+            children.append(Child(case, library, folder, weights, peer))
+        if peer:
+            row['difference'] = _difference([child.ask('maps') for child in children])
+            limit = LARGEST_DIFFERENCE[case.dtype]
+            if not row['difference'] <= limit:
+                raise ChildError(
+                    f'the maps of {peer} and ours differ by {row["difference"]:.1e} (relative L2), '
+                    f'more than {limit}: they are not the same model'
+                )
+        seconds = {child.name: [] for child in children}
+        for _ in range(runs + 1):  # the first is a warm-up
+            for child in children:
+                seconds[child.name].append(child.ask('run'))
+        for child in children:
+            row[child.name] = dict(seconds=seconds[child.name][1:], peak_mb=child.ask('peak'))
+    except ChildError as error:
+        row['error'] = str(error)
+    finally:
+        for child in children:
+            child.close()
+    return [row]
+
+
+def _difference(files: Sequence[str]) -> float:
+    """Largest relative L2 distance of two maps of a stage."""
+    theirs, ours = (torch.load(file, weights_only=True) for file in files)
+    return max(((a - b).norm() / a.norm()).item() for a, b in zip(theirs, ours, strict=True))
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What the figures depend on."""
+    if device == 'cuda':
+        processor = torch.cuda.get_device_name()
+    else:
+        names = Path('/proc/cpuinfo')
+        lines = names.read_text().splitlines() if names.exists() else []
+        model = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
+        capability = torch.backends.cpu.get_cpu_capability()
+        processor = f'{model[0] if model else platform.processor()}, {capability}'
+    return dict(
+        processor=processor,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        python=platform.python_version(),
+    )
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown: one line per case and peer, medians."""
+    lines = [
+        '| case | against | seconds, theirs / ours | speed | MB above the model | memory |'
+        ' difference |',
+        '|---|---|---|---|---|---|---|',
+    ]
+    for row in rows:
+        peer, case = row['against'], row['case']
+        if 'error' in row:
+            lines.append(f'| {case} | {peer or ""} | {row["error"]} | | | | |')
+            continue
+        ours, theirs = row['ours'], row.get(peer)
+        seconds, peak = statistics.median(ours['seconds']), ours['peak_mb']
+        if theirs is None:
+            lines.append(f'| {case} | | {seconds:.2f} | | {peak:.0f} | | |')
+            continue
+        their_seconds, their_peak = statistics.median(theirs['seconds']), theirs['peak_mb']
+        lines.append(
+            f'| {case} | {peer} | {their_seconds:.2f} / {seconds:.2f} '
+            f'| {their_seconds / seconds:.2f} x | {their_peak:.0f} / {peak:.0f} '
+            f'| 1/{their_peak / peak:.1f} | {row["difference"]:.0e} |'
+        )
+    return '\n'.join(lines)
+
+
+def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Bars of seconds and of memory per case, ours beside the peers'."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = [row for row in rows if 'error' not in row]
+    if not rows:
+        return
+    titles = list(dict.fromkeys(row['case'] for row in rows))
+    libraries = [
+        'ours',
+        *(name for name in PACKAGES if any(row['against'] == name for row in rows)),
+    ]
+    figure = Figure(figsize=(11, 1.2 + 0.28 * len(titles) * (len(libraries) + 1)))
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, label in zip(panels, ('seconds (median)', 'peak memory above the model, MB')):
+        for i, library in enumerate(libraries):
+            values = {row['case']: _value(row[library], label) for row in rows if library in row}
+            places = [
+                titles.index(t) + (i - (len(libraries) - 1) / 2) * 0.8 / len(libraries)
+                for t in values
+            ]
+            bars = axes.barh(places, values.values(), 0.8 / len(libraries), label=library)
+            axes.bar_label(bars, [f'{v:.3g}' for v in values.values()], padding=2, fontsize=8)
+        axes.set_xlabel(label)
+        axes.set_yticks(range(len(titles)), titles, fontsize=8)
+        axes.margins(x=0.15)
+    panels[0].invert_yaxis()
+    panels[1].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def _value(figures: dict[str, Any], label: str) -> float:
+    if label.startswith('seconds'):
+        return statistics.median(figures['seconds'])
+    return figures['peak_mb']

@@ -1,0 +1,165 @@
+"""Parameters, multiply-accumulates and memory of a backbone, part by part.
+
+Operations are counted from the layout of windows at an input size, as they are computed: with
+padding, and with the rectangles of shifted windows. Elementwise operations are not counted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ..models import SwinTransformerV2
+from ..models.window_attention import WindowAttention
+from ..models.windows import axis_layouts
+
+
+@dataclass
+class Part:
+    """Counts of a part of the backbone: parameters, and MACs per image."""
+
+    name: str
+    params: int = 0
+    matmul: int = 0  # products with weights
+    attention: int = 0  # q k^T and the product with v
+    sizes: tuple[int, ...] = field(default=())
+
+    @property
+    def macs(self) -> int:
+        return self.matmul + self.attention
+
+
+def count(model: SwinTransformerV2, sizes: Sequence[int]) -> list[Part]:
+    """Parts in order: patch embedding, then every stage and the merging after it."""
+    embed = model.patch_embed
+    grid = tuple(math.ceil(s / p) for s, p in zip(sizes, embed.patch_size))
+    parts = [Part('patch embedding', _params(embed), math.prod(grid) * embed.proj.weight.numel())]
+    for i, stage in enumerate(model.layers):
+        part = Part(f'stage {i + 1}', _params(stage.blocks), sizes=grid)
+        if i in model.out_indices:
+            part.params += _params(getattr(model, f'norm{i}'))
+        for block in stage.blocks:
+            matmul, attention = attention_macs(block.attn, grid)
+            mlp = block.mlp.fc1.weight.numel() + block.mlp.fc2.weight.numel()
+            part.matmul += matmul + math.prod(grid) * mlp
+            part.attention += attention
+        parts.append(part)
+        if stage.downsample is not None:
+            grid = (*grid[:-2], *(math.ceil(side / 2) for side in grid[-2:]))
+            weight = stage.downsample.reduction.weight
+            macs = math.prod(grid) * weight.numel()
+            parts.append(Part(f'patch merging {i + 1}', _params(stage.downsample), macs))
+    return parts
+
+
+def attention_macs(attn: WindowAttention, sizes: Sequence[int]) -> tuple[int, int]:
+    """MACs of projections with the position bias, and of attention itself, for one map."""
+    layouts = axis_layouts(sizes, attn.window_size, attn.shifted)
+    padded = math.prod(size + layout.pad for size, layout in zip(sizes, layouts))
+    matmul = padded * attn.qkv.weight.numel() + math.prod(sizes) * attn.proj.weight.numel()
+    offsets = math.prod(2 * min(s, w) - 1 for s, w in zip(sizes, attn.window_size))
+    matmul += offsets * (attn.cpb_mlp[0].weight.numel() + attn.cpb_mlp[2].weight.numel())
+    pairs = 0
+    for runs in itertools.product(*(layout.runs for layout in layouts)):
+        tokens = math.prod(run.window for run in runs)
+        pairs += tokens**2 * math.prod(run.count for run in runs)
+    return matmul, 2 * pairs * attn.proj.weight.shape[0]
+
+
+def _params(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the largest tensor that an operator returns, views of parameters apart."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.num_bytes, self.shape = 0, ()
+        self._params = {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for t in tree_leaves(out):
+            if not isinstance(t, Tensor) or t.untyped_storage().data_ptr() in self._params:
+                continue
+            if t.numel() * t.element_size() > self.num_bytes:
+                self.num_bytes, self.shape = t.numel() * t.element_size(), tuple(t.shape)
+        return out
+
+
+class Kept:
+    """Bytes that autograd keeps for the backward pass, parameters apart, between two `take`s."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.known = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        self.num_bytes = 0
+        self.alive: list[Tensor] = []  # so that no storage takes the place of another
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda t: t)
+
+    def _pack(self, t: Tensor) -> Tensor:
+        storage = t.untyped_storage()
+        if storage.data_ptr() not in self.known:
+            self.known.add(storage.data_ptr())
+            self.num_bytes += storage.nbytes()
+            self.alive.append(t)
+        return t
+
+    def take(self) -> int:
+        """Bytes since the last call."""
+        found, self.num_bytes = self.num_bytes, 0
+        return found
+
+
+def kept_per_stage(model: SwinTransformerV2, image: Tensor) -> list[int]:
+    """Bytes that a training step keeps until its backward pass: per stage, then all else."""
+    found = [0] * len(model.layers)
+    model.train()
+    kept, handles = Kept(model), []
+    other = 0
+
+    def before(*_: Any) -> None:
+        nonlocal other
+        other += kept.take()
+
+    for i, stage in enumerate(model.layers):
+
+        def after(*_: Any, i: int = i) -> None:
+            found[i] += kept.take()
+
+        handles += [stage.register_forward_pre_hook(before), stage.register_forward_hook(after)]
+    try:
+        with kept.hooks:
+            outs = model(image)
+        del outs
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [*found, other + kept.take()]
+
+
+def matmul_peak(device: str, dtype: torch.dtype) -> float:
+    """MACs per second of a product of two large square matrices on this machine."""
+    size = 2048 if device == 'cpu' else 8192
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    return size**3 / min(seconds(lambda: a @ a, device) for _ in range(5))
+
+
+def seconds(fn: Any, device: str) -> float:
+    """Duration of one call."""
+    if device == 'cuda':
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    fn()
+    if device == 'cuda':
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

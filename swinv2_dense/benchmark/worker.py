@@ -1,0 +1,214 @@
+"""One model in a process of its own, which runs when told: python -m swinv2_dense.benchmark.worker.
+
+Arguments: a Case as JSON, the library, a file of weights, and the folder for maps. Commands, one
+per line on standard input, each answered by one line of JSON that begins with '@':
+run (seconds), peak (MB above the model), maps (the file they are saved to).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import json
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .. import SwinTransformerV2, VideoSwinTransformerV2
+from ..arguments import ARCHS
+from ..checkpoints.loading import load_pretrained
+from .peers import PEERS, WITH_OUTPUT_NORMS, Maps
+
+
+@dataclass
+class Case:
+    """What is run. `size` and `window` hold one number per axis."""
+
+    arch: str
+    size: tuple[int, ...]
+    window: tuple[int, ...]
+    phase: str  # 'forward' or 'training': forward, backward
+    dtype: str  # 'fp32', or 'bf16' or 'fp16' by autocast
+    weights: str  # dtype of the parameters, 'fp32' or 'bf16'
+    device: str
+    batch: int
+    with_cp: bool = False
+    sequential_attention: bool = False
+    attention_backend: str = 'auto'
+
+    @property
+    def title(self) -> str:
+        size, window = ('x'.join(map(str, _short(s))) for s in (self.size, self.window))
+        extras = [self.dtype] if self.dtype != 'fp32' else []
+        extras += [f'{self.weights} weights'] if self.weights != 'fp32' else []
+        extras += ['checkpointing'] if self.with_cp else []
+        extras += ['sequential'] if self.sequential_attention else []
+        extras += [self.attention_backend] if self.attention_backend != 'auto' else []
+        extras += [f'batch {self.batch}'] if self.batch > 1 else []
+        return ', '.join([f'{self.arch.upper()} {size}, window {window}, {self.phase}', *extras])
+
+
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+def _short(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    return sizes[:1] if len(set(sizes)) == 1 else sizes
+
+
+def build_ours(case: Case, weights: Path | None, like: str | None) -> tuple[nn.Module, Maps]:
+    """Our backbone, with the weights and the output norms of the library `like`, if any."""
+    cls = SwinTransformerV2 if len(case.size) == 2 else VideoSwinTransformerV2
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(DTYPES[case.weights])  # no copy in another dtype is ever made
+    try:
+        model = cls(
+            case.arch,
+            window_size=case.window,
+            pretrained_window_sizes=case.window,
+            drop_path_rate=0.0,
+            out_indices=(0, 1, 2, 3),
+            with_cp=case.with_cp,
+            sequential_attention=case.sequential_attention,
+            attention_backend=case.attention_backend,
+        )
+    finally:
+        torch.set_default_dtype(default)
+    if weights is not None:
+        load_pretrained(model, str(weights))
+        if like not in WITH_OUTPUT_NORMS:
+            for i in model.out_indices:
+                setattr(model, f'norm{i}', nn.Identity())
+    return model, model
+
+
+def build_peer(case: Case, library: str, weights: Path) -> tuple[nn.Module, Maps]:
+    """A model of another library, with random weights that it saves for ours."""
+    side, window = set(case.size), set(case.window)
+    if len(case.size) != 2 or len(side) != 1 or len(window) != 1:
+        raise ValueError(f'{library} takes square images and windows, not {case.title}')
+    arch = ARCHS[case.arch]
+    model, maps = PEERS[library](arch, side.pop(), case.window[0], case.window[:1] * 4)
+    with torch.no_grad():  # norms begin at zero, which makes every block the identity
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                nn.init.normal_(module.weight, 1.0, 0.1)
+                nn.init.normal_(module.bias, 0.0, 0.1)
+    torch.save(model.state_dict(), weights)
+    return model, maps
+
+
+class Memory:
+    """The peak of memory above what is held now: of the process, or of a CUDA device."""
+
+    def __init__(self, device: str) -> None:
+        self.cuda = device == 'cuda'
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+            self.base = torch.cuda.memory_allocated()
+        else:
+            self._reset()
+            self.base = self._status('VmRSS')
+
+    def peak(self) -> float:
+        """Megabytes (MiB)."""
+        peak = torch.cuda.max_memory_allocated() if self.cuda else self._status('VmHWM')
+        return (peak - self.base) / 2**20
+
+    @staticmethod
+    def _reset() -> None:
+        """Give what building the model left to the system, and forget its peak (Linux)."""
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+            Path('/proc/self/clear_refs').write_text('5')
+
+    @staticmethod
+    def _status(key: str) -> int:
+        """Bytes; elsewhere than on Linux the peak since the start stands for both."""
+        try:
+            lines = Path('/proc/self/status').read_text().splitlines()
+        except OSError:
+            scale = 1 if sys.platform == 'darwin' else 1024
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+
+class Worker:
+    """A model and an image, on the device of a case."""
+
+    def __init__(self, case: Case, library: str, weights: Path | None, like: str | None) -> None:
+        torch.manual_seed(0)
+        if library == 'ours':
+            model, maps = build_ours(case, weights, like)
+        else:
+            model, maps = build_peer(case, library, weights)
+        self.case, self.maps = case, maps
+        self.model = model.to(case.device)
+        self.model.train(case.phase == 'training')
+        generator = torch.Generator().manual_seed(1)
+        image = torch.randn(case.batch, 3, *case.size, generator=generator)
+        self.image = image.to(case.device, DTYPES[case.weights])
+        self.memory = Memory(case.device)
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        if self.case.dtype == 'fp32':
+            return contextlib.nullcontext()
+        return torch.autocast(self.case.device, DTYPES[self.case.dtype])
+
+    def _step(self) -> None:
+        if self.case.phase == 'forward':
+            with torch.no_grad(), self._autocast():
+                self.maps(self.image)
+            return
+        with self._autocast():
+            maps = self.maps(self.image)
+        sum(m.float().square().mean() for m in maps).backward()
+
+    def run(self) -> float:
+        """Seconds of one forward pass, or of a forward and a backward pass."""
+        self.model.zero_grad(set_to_none=True)
+        self._wait()
+        start = time.perf_counter()
+        self._step()
+        self._wait()
+        return time.perf_counter() - start
+
+    def peak(self) -> float:
+        """Megabytes above the model since the start."""
+        return self.memory.peak()
+
+    def save_maps(self, path: Path) -> str:
+        """Maps of the image, to be compared."""
+        with torch.no_grad(), self._autocast():
+            maps: list[Tensor] = [m.float().cpu() for m in self.maps(self.image)]
+        torch.save(maps, path)
+        return str(path)
+
+    def _wait(self) -> None:
+        if self.case.device == 'cuda':
+            torch.cuda.synchronize()
+
+
+def main() -> None:
+    case, library, weights, like, folder = sys.argv[1:]
+    settings = json.loads(case)
+    settings.update(size=tuple(settings['size']), window=tuple(settings['window']))
+    worker = Worker(Case(**settings), library, Path(weights) if weights else None, like or None)
+    answers = dict(
+        run=worker.run,
+        peak=worker.peak,
+        maps=lambda: worker.save_maps(Path(folder) / f'maps_{library}.pth'),
+    )
+    print('@', json.dumps('ready'), flush=True)
+    for line in sys.stdin:
+        print('@', json.dumps(answers[line.strip()]()), flush=True)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,136 @@
+"""The tools that measure: counts against torch's own counter, and both command lines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_attention_backends import kept_bytes
+from test_swin_transformer_v2 import tiny
+from torch.utils.flop_counter import FlopCounterMode
+
+from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
+from swinv2_dense.benchmark import compare, counts
+from swinv2_dense.benchmark.worker import Case
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def tool(*args: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, '-W', 'ignore', *map(str, args)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    'cls, sizes, kwargs',
+    [
+        (SwinTransformerV2, (512, 640), dict(arch='b', window_size=12)),
+        (SwinTransformerV2, (231, 98), dict(arch='g', window_size=[8, 16, 7, 5])),
+        (VideoSwinTransformerV2, (9, 112, 90), dict(arch='t', window_size=(4, 7, 6))),
+    ],
+)
+def test_counts_equal_those_of_the_operators(cls, sizes, kwargs):
+    """torch counts every product of the plain form, on a device that computes shapes alone."""
+    with torch.device('meta'):
+        model = cls(out_indices=(0, 1, 2, 3), **kwargs)
+        image = torch.randn(1, 3, *sizes)
+    parts = counts.count(model, sizes)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        model(image)
+    assert sum(part.macs for part in parts) * 2 == counter.get_total_flops()
+    by_operator = counter.get_flop_counts()['Global']
+    attention = sum(n for op, n in by_operator.items() if op is torch.ops.aten.bmm)
+    assert sum(part.attention for part in parts) * 2 == attention
+    assert sum(part.params for part in parts) == sum(p.numel() for p in model.parameters())
+
+
+def test_kept_per_stage_adds_up_and_leaves_no_hooks():
+    model, image = tiny(), torch.randn(1, 3, 96, 128)
+    kept = counts.kept_per_stage(model, image)
+    assert len(kept) == 5
+    assert sum(kept) == kept_bytes(model, image)
+    assert kept[0] > kept[1] > kept[3]
+    assert not any(stage._forward_hooks or stage._forward_pre_hooks for stage in model.layers)
+
+
+def test_largest_tensor_is_not_a_parameter():
+    layer = torch.nn.Linear(100, 200)
+    with torch.no_grad(), counts.LargestTensor(layer) as largest:
+        layer(torch.randn(3, 100))
+    assert (largest.num_bytes, largest.shape) == (2400, (3, 200))
+
+
+def test_analyze(tmp_path):
+    result = tool('tools/analyze.py', config := tmp_path / 'x.py', '--size', 64, 64)
+    assert result.returncode == 1
+    assert str(config) in result.stderr
+    config.write_text(
+        "custom_imports = dict(imports=['swinv2_dense'])\ndefault_scope = 'mmdet'\n"
+        "model = dict(type='RetinaNet', backbone=dict(type='SwinTransformerV2', arch='t'), "
+        "neck=dict(type='FPN', in_channels=[96, 192, 384, 768], out_channels=8, num_outs=5), "
+        "bbox_head=dict(type='RetinaHead', num_classes=3, in_channels=8, feat_channels=8))"
+    )
+    result = tool('tools/analyze.py', config, '--size', 64, 96)
+    assert result.returncode == 0, result.stderr
+    for line in ('27,579,498', 'attention GMACs', 'largest tensor', 'kept for the backward pass'):
+        assert line in result.stdout
+    result = tool('tools/analyze.py', config, '--size', 64)
+    assert result.returncode == 1
+    assert 'must be 2 positive numbers' in result.stderr
+
+
+def test_benchmark_against_a_peer(tmp_path):
+    pytest.importorskip('transformers')
+    flags = ['--size', 64, '--window', 4, '--phase', 'forward', 'training', '--runs', 1]
+    result = tool('tools/benchmark.py', *flags, '--against', 'hf', '--out', tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert '| T 64, window 4, training | hf | ' in result.stdout
+    record = json.loads((tmp_path / 'benchmark.json').read_text())
+    assert len(record['rows']) == 2
+    assert record['environment']['torch'] == torch.__version__
+    for row in record['rows']:
+        assert row['difference'] < 1e-4
+        for library in ('ours', 'hf'):
+            assert len(row[library]['seconds']) == 1 and row[library]['seconds'][0] > 0
+    training = record['rows'][1]['ours']['peak_mb']
+    gradients = 27_579_498 * 4 / 2**20
+    assert training > gradients
+    assert (tmp_path / 'benchmark.png').stat().st_size > 5000
+    assert (tmp_path / 'benchmark.md').read_text() in result.stdout + '\n'
+
+
+def test_benchmark_of_video_with_settings():
+    flags = ['--size', '4x32x48', '--window', '2x4x4', '--phase', 'training', '--runs', 1]
+    result = tool('tools/benchmark.py', *flags, '--with-cp', '--sequential-attention')
+    assert result.returncode == 0, result.stderr
+    assert 'T 4x32x48, window 2x4x4, training, checkpointing, sequential |' in result.stdout
+
+
+@pytest.mark.parametrize(
+    'flags, message',
+    [
+        (['--size', '4x32x32', '--window', '8', '--against', 'hf'], 'hf takes square images'),
+        (['--size', '4x32x32', '--window', '8x8'], 'different numbers of axes'),
+        (['--against', 'detectron'], 'choose from hf, timm, mmpretrain'),
+        (['--runs', '0'], 'must be at least 1'),
+    ],
+)
+def test_benchmark_names_what_is_wrong(flags, message):
+    result = tool('tools/benchmark.py', *flags)
+    assert result.returncode != 0
+    assert message in result.stdout + result.stderr
+
+
+def test_models_that_differ_are_not_compared(monkeypatch):
+    """A speed-up of another function would be no speed-up."""
+    monkeypatch.setattr(compare, '_difference', lambda files: 0.5)
+    case = Case('t', (64, 64), (4, 4), 'forward', 'fp32', 'fp32', 'cpu', 1)
+    pytest.importorskip('transformers')
+    (row,) = compare.run_case(case, ['hf'], 1)
+    assert 'differ by 5.0e-01' in row['error']
+    assert 'not the same model' in compare.table([row])

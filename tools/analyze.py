@@ -1,0 +1,114 @@
+"""What a config's backbone costs at an input size: python tools/analyze.py CONFIG --size H W.
+
+Parameters of the whole model; MACs of the backbone, products with weights and attention apart; what
+a training step keeps per stage; the largest tensor; and how much of this machine's own
+matrix-multiply speed a forward pass reaches. The backbone runs with random weights on one image;
+with --count-only nothing is run.
+"""
+
+import argparse
+import statistics
+import sys
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from swinv2_dense import SwinTransformerV2
+from swinv2_dense.benchmark import counts
+
+
+def build(path: str) -> torch.nn.Module:
+    """The model of a config, without pretrained weights."""
+    cfg = Config.fromfile(path)
+    for name in ('mmdet', 'mmseg', 'mmaction'):
+        if cfg.get('default_scope') == name:
+            init_default_scope(name)
+    model = MODELS.build(cfg.model)
+    backbone = getattr(model, 'backbone', None)
+    if not isinstance(backbone, SwinTransformerV2):
+        kind = type(backbone).__name__
+        raise ValueError(f'{path}: model.backbone is {kind}, not a Swin Transformer V2 of ours')
+    return model
+
+
+def print_table(header: list[str], rows: list[list]) -> None:
+    """Columns aligned: the first to the left, the others to the right."""
+    cells = [header, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    for row in cells:
+        first, *rest = (cell.rjust(width) for cell, width in zip(row, widths))
+        print('  '.join([row[0].ljust(len(first)), *rest]))
+
+
+def report_counts(model: torch.nn.Module, sizes: list[int]) -> int:
+    """Print parameters and MACs; returns the backbone's MACs."""
+    rows = [
+        [name, f'{sum(p.numel() for p in child.parameters()):,}']
+        for name, child in model.named_children()
+    ]
+    total = sum(p.numel() for p in model.parameters())
+    print_table(['model', 'parameters'], [*rows, ['total', f'{total:,}']])
+    parts = counts.count(model.backbone, sizes)
+    print(f'\nbackbone at {"x".join(map(str, sizes))}, one image')
+    rows = [
+        [part.name, 'x'.join(map(str, part.sizes)), f'{part.params:,}']
+        + [f'{macs / 1e9:,.2f}' for macs in (part.matmul, part.attention)]
+        for part in parts
+    ]
+    sums = [sum(getattr(p, name) for p in parts) for name in ('params', 'matmul', 'attention')]
+    rows.append(['total', '', f'{sums[0]:,}', *(f'{s / 1e9:,.2f}' for s in sums[1:])])
+    print_table(['part', 'map', 'parameters', 'matmul GMACs', 'attention GMACs'], rows)
+    return sums[1] + sums[2]
+
+
+def report_run(backbone: SwinTransformerV2, sizes: list[int], macs: int, runs: int) -> None:
+    """Run the backbone and print memory and speed."""
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    backbone = backbone.to(device)
+    image = torch.randn(1, 3, *sizes, device=device)
+    backbone.eval()
+    with torch.no_grad(), counts.LargestTensor(backbone) as largest:
+        backbone(image)
+    shape = 'x'.join(map(str, largest.shape))
+    print(f'\nlargest tensor of a forward pass: {largest.num_bytes / 2**20:.1f} MB ({shape})')
+    with torch.no_grad():
+        times = [counts.seconds(lambda: backbone(image), device) for _ in range(runs)]
+    speed, peak = macs / statistics.median(times), counts.matmul_peak(device, image.dtype)
+    print(
+        f'forward pass: {statistics.median(times):.3f} s (median of {runs}), {speed / 1e9:.0f} '
+        f'GMAC/s, {speed / peak:.0%} of the {peak / 1e9:.0f} GMAC/s of a matrix product here'
+    )
+    kept = counts.kept_per_stage(backbone, image)
+    rows = [[f'stage {i + 1}', f'{size / 2**20:.1f}'] for i, size in enumerate(kept[:-1])]
+    rows += [['patch embedding, output norms', f'{kept[-1] / 2**20:.1f}']]
+    print()
+    print_table(
+        ['kept for the backward pass', 'MB'], [*rows, ['total', f'{sum(kept) / 2**20:.1f}']]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', metavar='CONFIG')
+    parser.add_argument(
+        '--size', type=int, nargs='+', required=True, metavar='N', help='H W, or T H W for video'
+    )
+    parser.add_argument('--runs', type=int, default=3, help='timed forward passes')
+    parser.add_argument('--count-only', action='store_true', help='run nothing')
+    args = parser.parse_args()
+    try:
+        model = build(args.config)
+        if len(args.size) != model.backbone.rank or min(args.size) < 1:
+            raise ValueError(f'--size {args.size} must be {model.backbone.rank} positive numbers')
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    macs = report_counts(model, args.size)
+    if not args.count_only:
+        report_run(model.backbone, args.size, macs, max(1, args.runs))
+
+
+if __name__ == '__main__':
+    main()
