@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import torch
 
-# The registry has torchvision with CUDA operators only, which cannot be loaded beside a CPU build
-# of torch; registering their shapes is what fails. SwinV2 uses none of them.
-sys.modules['torchvision._meta_registrations'] = ModuleType('torchvision._meta_registrations')
+from swinv2_dense.arguments import Arch
+from swinv2_dense.benchmark.peers import mmpretrain, timm, without_torchvision_operators
 
 IMAGE = 128
 DEPTHS, HEADS, DIMS, WINDOW, DIVISORS = (2, 2, 2, 2), (1, 2, 4, 8), 16, 4, (3, 3, 3, 2)
@@ -30,27 +28,17 @@ def randomise(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-def timm_model() -> tuple[torch.nn.Module, list]:
-    from timm.models.swin_transformer_v2 import SwinTransformerV2
+ARCH = Arch(DIMS, DEPTHS, HEADS, extra_norm_every=2)
 
-    model = randomise(
-        SwinTransformerV2(
-            img_size=IMAGE,
-            embed_dim=DIMS,
-            depths=DEPTHS,
-            num_heads=HEADS,
-            window_size=WINDOW,
-            pretrained_window_sizes=DIVISORS,
-        )
-    )
-    x, maps = model.patch_embed(image()), []
-    for stage in model.layers:
-        x = stage(x)
-        maps.append(x.movedim(-1, 1))
-    return model, maps
+
+def timm_model() -> tuple[torch.nn.Module, list]:
+    model, maps = timm(ARCH, IMAGE, WINDOW, DIVISORS)
+    randomise(model)
+    return model, maps(image())
 
 
 def torchvision_model() -> tuple[torch.nn.Module, list]:
+    without_torchvision_operators()
     from torchvision.models.swin_transformer import (
         PatchMergingV2,
         SwinTransformer,
@@ -77,23 +65,10 @@ def torchvision_model() -> tuple[torch.nn.Module, list]:
 
 
 def mmpretrain_model() -> tuple[torch.nn.Module, list]:
-    # Its vision-language models name classes that transformers 5 no longer has.
-    sys.modules['mmpretrain.models.multimodal'] = ModuleType('multimodal')
-    from mmpretrain.models.backbones import SwinTransformerV2
-
-    arch = dict(embed_dims=DIMS, depths=DEPTHS, num_heads=HEADS, extra_norm_every_n_blocks=2)
-    backbone = randomise(
-        SwinTransformerV2(
-            arch,
-            img_size=IMAGE,
-            window_size=[WINDOW] * 4,
-            pretrained_window_sizes=list(DIVISORS),
-            out_indices=(0, 1, 2, 3),
-        )
-    )
+    backbone, maps = mmpretrain(ARCH, IMAGE, WINDOW, DIVISORS)
     model = torch.nn.Module()
-    model.backbone, model.head = backbone, torch.nn.Linear(1, 1)
-    return model, list(backbone(image()))
+    model.backbone, model.head = randomise(backbone), torch.nn.Linear(1, 1)
+    return model, list(maps(image()))
 
 
 def image() -> torch.Tensor:

@@ -38,7 +38,7 @@ def hf(arch: Arch, size: int, window: int, divisors: Sequence[int]) -> tuple[nn.
 
 def timm(arch: Arch, size: int, window: int, divisors: Sequence[int]) -> tuple[nn.Module, Maps]:
     """timm's SwinTransformerV2; its maps pass no output norms."""
-    _without_torchvision_operators()
+    without_torchvision_operators()
     from timm.models.swin_transformer_v2 import SwinTransformerV2
 
     model = SwinTransformerV2(
@@ -66,7 +66,7 @@ def mmpretrain(
     arch: Arch, size: int, window: int, divisors: Sequence[int]
 ) -> tuple[nn.Module, Maps]:
     """mmpretrain's SwinTransformerV2; its maps pass output norms."""
-    _without_torchvision_operators()
+    without_torchvision_operators()
     # Its vision-language models name classes that transformers 5 no longer has.
     sys.modules['mmpretrain.models.multimodal'] = ModuleType('multimodal')
     from mmpretrain.models.backbones import SwinTransformerV2
@@ -92,7 +92,7 @@ PACKAGES = {'hf': 'transformers', 'timm': 'timm', 'mmpretrain': 'mmpretrain'}
 WITH_OUTPUT_NORMS = ('mmpretrain',)
 
 
-def _without_torchvision_operators() -> None:
+def without_torchvision_operators() -> None:
     """torchvision for CUDA cannot register its operators beside CPU torch; SwinV2 uses none."""
     if not torch.cuda.is_available():
         name = 'torchvision._meta_registrations'

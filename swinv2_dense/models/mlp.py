@@ -100,10 +100,8 @@ def gelu_mlp(
     out = torch.empty_like(x)
     with without_autocast(x):
         for rows in _chunks(x, len(weight1)):
-            inner = linear(x[rows], weight1, bias1)
-            if hidden is not None:
-                hidden[rows] = inner
-            out[rows] = linear(F.gelu(inner), weight2, bias2)
+            inner = linear(x[rows], weight1, bias1, None if hidden is None else hidden[rows])
+            linear(F.gelu(inner), weight2, bias2, out[rows])
     return out
 
 

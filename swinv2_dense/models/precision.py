@@ -8,7 +8,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 # Elements per type of device of the tensors that are worked on at a time: wide layers (q, k and v
@@ -17,7 +16,7 @@ from torch import Tensor
 # library asks the system for fresh pages at every allocation, which is slower than computing.
 GROUP = {'cpu': 1 << 21, 'cuda': 1 << 26}
 FORWARD_TILE = {'cpu': 1 << 18, 'cuda': 1 << 25}
-BACKWARD_TILE = {'cpu': 1 << 19, 'cuda': 1 << 25}
+BACKWARD_TILE = {'cpu': 1 << 20, 'cuda': 1 << 25}
 
 # torch < 2.3 has it in _dynamo only.
 is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.is_compiling
@@ -55,9 +54,13 @@ def _for_product(x: Tensor) -> Tensor:
 _WITHOUT_BF16 = torch.backends.cpu.get_cpu_capability() == 'AVX2'
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`F.linear`, on the units that the device has."""
-    return F.linear(*map(_for_product, (x, weight, bias))).to(x.dtype)
+def linear(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
+    """`F.linear` of (T, C), written to `out` if given, on the units that the device has."""
+    x, weight, bias, dtype = *map(_for_product, (x, weight, bias)), x.dtype
+    if x.dtype == dtype:
+        return torch.addmm(bias, x, weight.t(), out=out)
+    product = torch.addmm(bias, x, weight.t())
+    return product.to(dtype) if out is None else out.copy_(product)
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:

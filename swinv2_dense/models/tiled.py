@@ -83,11 +83,13 @@ def tiled_forward(
         for window, groups_of_window in plan:
             lines = bias_lines(table, window)
             for group in groups_of_window:
-                qkv = linear(group.read(x).to(weight.dtype), weight, bias)
-                if keep_qkv:
-                    kept[start : start + qkv[..., 0].numel()] = qkv.flatten(0, 1)
-                    start += qkv[..., 0].numel()
-                q, k, v = qkv.unflatten(-1, (3, scale.shape[0], -1)).unbind(2)
+                tokens = group.read(x).to(weight.dtype)
+                stop = start + tokens[..., 0].numel()
+                place = kept[start:stop] if keep_qkv else None
+                qkv = linear(tokens.flatten(0, 1), weight, bias, place)
+                start = stop
+                heads = qkv.unflatten(-1, (3, scale.shape[0], -1))
+                q, k, v = heads.unflatten(0, tokens.shape[:2]).unbind(2)
                 q, k, v = (y.transpose(1, 2) for y in (unit_vectors(q), unit_vectors(k), v))
                 mixed = sdpa_lines((q * scale).to(v.dtype), k.to(v.dtype), v, lines, window)
                 group.write(mixed.transpose(1, 2).flatten(2), out)
@@ -119,16 +121,21 @@ def tiled_backward(
             lines_grad = torch.zeros_like(lines)
             for group in groups_of_window:
                 tokens = group.read(x).to(weight.dtype)
-                if kept.numel():
-                    qkv = kept[start : start + tokens[..., 0].numel()].view(*tokens.shape[:2], -1)
-                    start += tokens[..., 0].numel()
-                else:
-                    qkv = linear(tokens, weight, bias)
+                rows = tokens.flatten(0, 1)
+                stop = start + len(rows)
+                qkv = kept[start:stop] if len(kept) else linear(rows, weight, bias)
+                start = stop
                 qkv_grad = _group_backward(
-                    group.read(grad), qkv, scale, lines, window, scale_grad, lines_grad
+                    group.read(grad),
+                    qkv.unflatten(0, tokens.shape[:2]),
+                    scale,
+                    lines,
+                    window,
+                    scale_grad,
+                    lines_grad,
                 ).flatten(0, 1)
                 group.write(matmul(qkv_grad, weight).view(tokens.shape), x_grad)
-                add_product(weight_grad, qkv_grad.t(), tokens.flatten(0, 1))
+                add_product(weight_grad, qkv_grad.t(), rows)
                 bias_grad += qkv_grad.sum(0, dtype=scale.dtype)
             add_lines(table_grad, lines_grad, window)
     grads = weight_grad.to(weight.dtype), bias_grad.to(bias.dtype)
@@ -185,12 +192,13 @@ def _group_backward(
             target += line.view(target.shape)
     scale_grad += (q_grad * q).unflatten(0, (-1, num_heads)).sum((0, 2, 3)).view_as(scale)
     q_grad *= scales
-    q_grad, k_grad = (
-        (d - y * (d * y).sum(-1, keepdim=True)) / length
-        for d, y, length in ((q_grad, q, q_lengths), (k_grad, k, k_lengths))
-    )
-    out = torch.stack((q_grad, k_grad, v_grad)).to(dtype)
-    return out.unflatten(1, (-1, num_heads)).permute(1, 3, 0, 2, 4).flatten(2)
+    out = qkv.new_empty(*qkv.shape[:2], 3, num_heads, q.shape[-1])
+    for d, y, length in ((q_grad, q, q_lengths), (k_grad, k, k_lengths)):
+        d -= y * (d * y).sum(-1, keepdim=True)
+        d /= length
+    for i, d in enumerate((q_grad, k_grad, v_grad)):
+        out[:, :, i] = d.unflatten(0, (-1, num_heads)).transpose(1, 2)
+    return out.flatten(2)
 
 
 def _plan(
