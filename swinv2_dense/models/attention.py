@@ -109,15 +109,14 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[i
             "attention_backend='sdpa' has no gradient of the position bias: freeze cpb_mlp, or "
             "take 'tiled' or 'auto'"
         )
-    return sdpa_lines(q.to(v.dtype), k.to(v.dtype), v, bias_lines(table, window_size), window_size)
+    lines = masks(bias_lines(table, window_size), v)
+    return sdpa_lines(q.to(v.dtype), k.to(v.dtype), v, lines, window_size)
 
 
 def sdpa_lines(
     q: Tensor, k: Tensor, v: Tensor, lines: Tensor, window_size: Sequence[int]
 ) -> Tensor:
-    """As `sdpa`, with `bias_lines` of the table."""
-    if q.device.type != 'cpu' or not _CPU_TAKES_FP32_MASKS:
-        lines = lines.to(q.dtype)
+    """As `sdpa`, with `bias_lines` of the table as `masks` returns them."""
     rows = elements(FORWARD_TILE, q) // (q.shape[1] * q.shape[2])
     outs = [
         F.scaled_dot_product_attention(q[:, :, queries], k, v, attn_mask=bias[None], scale=1.0)
@@ -126,7 +125,18 @@ def sdpa_lines(
     return outs[0] if len(outs) == 1 else torch.cat(outs, dim=2)
 
 
-_CPU_TAKES_FP32_MASKS = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 5)
+def masks(lines: Tensor, like: Tensor) -> Tensor:
+    """`bias_lines` in a dtype that PyTorch's kernels take beside q, k and v like `like`.
+
+    fp32 is taken by those for the CPU. Elsewhere the bias is rounded, less the largest of its head,
+    which no probability sees: where it is near zero, and attention is drawn, it loses least.
+    """
+    if like.dtype == lines.dtype or (like.device.type == 'cpu' and TORCH >= (2, 5)):
+        return lines
+    return (lines - lines.amax(dim=list(range(1, lines.dim())), keepdim=True)).to(like.dtype)
+
+
+TORCH = tuple(map(int, torch.__version__.split('.')[:2]))
 
 
 def flex(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:
@@ -138,12 +148,12 @@ def flex(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[i
     Raises:
         ValueError: torch is older than 2.6, or a gradient is needed on another device than CUDA.
     """
-    try:
-        from torch.nn.attention.flex_attention import flex_attention
-    except ImportError:
+    if TORCH < (2, 6):
         raise ValueError(
             f"attention_backend='flex' needs torch 2.6 or later (this is {torch.__version__})"
-        ) from None
+        )
+    from torch.nn.attention.flex_attention import flex_attention
+
     if q.device.type != 'cuda' and torch.is_grad_enabled() and q.requires_grad:
         raise ValueError(
             f"attention_backend='flex' trains on CUDA only (this is {q.device.type}): take 'auto'"
@@ -159,7 +169,8 @@ def flex(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[i
     def add_bias(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return score + entries[head, position[query] - position[key] + centre]
 
-    run = _compiled(flex_attention) if q.device.type == 'cuda' else flex_attention
+    compiles = q.device.type == 'cuda' and not is_compiling()
+    run = _compiled(flex_attention) if compiles else flex_attention
     return run(q.to(v.dtype), k.to(v.dtype), v, score_mod=add_bias, scale=1.0)
 
 
@@ -169,18 +180,23 @@ BACKENDS = {'plain': plain, 'sdpa': sdpa, 'flex': flex}
 CHOICES = ('auto', 'tiled', *BACKENDS)
 
 
-def choose(x: Tensor, needs_grad: bool, table_needs_grad: bool) -> str:
-    """The backend for a map: `tiled` (see tiling.py) wherever tensors are computed.
+def choose(backend: str, x: Tensor, needs_grad: bool, table_needs_grad: bool) -> str:
+    """What computes a map where `backend` is asked for.
 
-    On CUDA with a frozen position bias, `sdpa` has the faster backward pass. `flex` is never
-    chosen: it compiles for each size of windows, and after eight of them, which multi-scale
-    training meets, torch falls back to the form that keeps N x N. Where only shapes are computed
-    or a graph is exported, `plain` has nothing but common operators.
+    'auto' is 'tiled' (see tiled.py), but on CUDA with a frozen position bias 'sdpa', whose backward
+    pass is faster. 'flex' is never chosen: it compiles for each size of windows, and after eight of
+    them, which multi-scale training meets, torch falls back to the form that keeps N x N. Where
+    only shapes are computed or a graph is traced or exported, 'tiled' is 'plain', which has nothing
+    but common operators.
     """
-    if x.is_meta or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+    if backend not in ('auto', 'tiled'):
+        return backend
+    if x.is_meta or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or _is_exporting():
         return 'plain'
     if is_compiling() and not hasattr(torch.library, 'custom_op'):  # torch < 2.4
         return 'plain'
-    if x.device.type == 'cuda' and needs_grad and not table_needs_grad:
-        return 'sdpa'
-    return 'tiled'
+    frozen_bias = needs_grad and not table_needs_grad
+    return 'sdpa' if backend == 'auto' and x.device.type == 'cuda' and frozen_bias else 'tiled'
+
+
+_is_exporting = getattr(torch.compiler, 'is_exporting', lambda: False)  # torch >= 2.7

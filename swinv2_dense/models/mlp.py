@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .precision import (
-    GROUP,
+    HIDDEN,
     add_product,
     elements,
     is_compiling,
@@ -35,8 +35,12 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C)"""
-        traced = x.is_meta or is_compiling() or torch.jit.is_tracing()
-        if traced or not all(_is_plain(layer) for layer in (self.fc1, self.fc2)):
+        if (
+            x.is_meta
+            or is_compiling()
+            or torch.jit.is_tracing()
+            or not all(_is_plain(layer) for layer in (self.fc1, self.fc2))
+        ):
             return self.fc2(F.gelu(self.fc1(x)))
         dtype = matmul_dtype(x)
         params = [p.to(dtype) for layer in (self.fc1, self.fc2) for p in (layer.weight, layer.bias)]
@@ -49,14 +53,14 @@ class Mlp(nn.Module):
 
 
 def _is_plain(layer: nn.Module) -> bool:
-    """Whether calling a layer is nothing but its product: no hooks, no other class, with a bias."""
-    hooks = (
-        layer._forward_hooks,
-        layer._forward_pre_hooks,
-        layer._backward_hooks,
-        layer._backward_pre_hooks,
+    """Whether calling a layer is nothing but its product: no hooks, nobody else's class or call."""
+    names = ('forward_hooks', 'forward_pre_hooks', 'backward_hooks', 'backward_pre_hooks')
+    hooked = any(
+        getattr(layer, f'_{name}') or getattr(nn.modules.module, f'_global_{name}')
+        for name in names
     )
-    return type(layer) is nn.Linear and layer.bias is not None and not any(hooks)
+    own = type(layer) is nn.Linear and 'forward' not in vars(layer) and layer.bias is not None
+    return own and not hooked
 
 
 class GeluMlp(torch.autograd.Function):
@@ -78,9 +82,11 @@ class GeluMlp(torch.autograd.Function):
         with without_autocast(x):
             for rows in _chunks(x, len(weight1)):
                 chunk, inner = grad[rows], hidden[rows]
-                add_product(totals[1], chunk.t(), F.gelu(inner))
+                if ctx.needs_input_grad[3]:
+                    add_product(totals[1], chunk.t(), F.gelu(inner))
                 inner_grad = torch.ops.aten.gelu_backward(matmul(chunk, weight2), inner)
-                add_product(totals[0], inner_grad.t(), x[rows])
+                if ctx.needs_input_grad[1]:
+                    add_product(totals[0], inner_grad.t(), x[rows])
                 x_grad[rows] = matmul(inner_grad, weight1)
                 for total, part in zip(totals[2:], (inner_grad, chunk)):
                     total += part.sum(0, dtype=exact)
@@ -106,5 +112,5 @@ def gelu_mlp(
 
 
 def _chunks(x: Tensor, hidden_dims: int) -> Iterator[slice]:
-    step = max(1, elements(GROUP, x) // hidden_dims)
+    step = max(1, elements(HIDDEN, x) // hidden_dims)
     return (slice(first, first + step) for first in range(0, len(x), step))

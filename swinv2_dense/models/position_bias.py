@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .precision import at_least_fp32, is_compiling, without_autocast
+from .precision import at_least_fp32, is_traced, without_autocast
 
 
 class TableCache:
-    """Tables of modules whose weights need no gradient, up to `max_bytes` in a process.
+    """Tables that are used while no gradients are recorded, up to `max_bytes` in a process.
 
     An entry keeps the weights it was made of and is used only while the module's are equal to
     them in value: optimizers, `load_state_dict` and moving averages change weights in place, and
@@ -35,12 +35,10 @@ class TableCache:
     def table(self, module: LogCPB, window_size: tuple[int, ...]) -> Tensor:
         """The table of `module`, kept or evaluated now; not to be changed by the caller."""
         key = (id(module), window_size, module.pretrained_window_size)
-        weights = [p.detach() for p in module.parameters()]
+        weights = [p.detach() for p in module.weights()]
         with self._lock:
             kept, table = self._entries.get(key, ((), None))
-            if kept and all(
-                a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(kept, weights)
-            ):
+            if kept and all(map(_equal, kept, weights)):
                 self._entries.move_to_end(key)
                 return table
         table = module.evaluate(window_size)
@@ -96,7 +94,7 @@ class LogCPB(nn.Sequential):
         """
         window_size = tuple(window_size)
         weight = self[0].weight
-        if is_compiling() or weight.is_meta:
+        if is_traced() or weight.is_meta:
             return self.evaluate(window_size)
         if torch.is_grad_enabled():
             return checkpoint(
@@ -108,7 +106,7 @@ class LogCPB(nn.Sequential):
 
     def evaluate(self, window_size: tuple[int, ...]) -> Tensor:
         """As `forward`, without keeping or recomputing anything."""
-        weight, bias, out = (at_least_fp32(p) for p in self.parameters())
+        weight, bias, out = map(at_least_fp32, self.weights())
         axes = [
             self._log_coords(size, divisor, weight)
             for size, divisor in zip(window_size, self.pretrained_window_size)
@@ -117,6 +115,13 @@ class LogCPB(nn.Sequential):
         with without_autocast(weight):
             hidden = F.relu(F.linear(coords, weight, bias), inplace=True)
             return 16 * F.linear(hidden, out).sigmoid().movedim(-1, 0)
+
+    def weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weight and bias of the first layer and weight of the second.
+
+        By name: under FSDP, parametrisation or DataParallel they are no parameters of the module.
+        """
+        return self[0].weight, self[0].bias, self[2].weight
 
     @staticmethod
     def _log_coords(window: int, pretrained_window: int, like: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from .attention import add_lines, bias_lines, bias_tiles, line_slices, sdpa_lines
+from .attention import add_lines, bias_lines, bias_tiles, line_slices, masks, sdpa_lines
 from .precision import (
     BACKWARD_TILE,
     GROUP,
@@ -81,7 +81,7 @@ def tiled_forward(
     start = 0
     with without_autocast(x):
         for window, groups_of_window in plan:
-            lines = bias_lines(table, window)
+            lines = masks(bias_lines(table, window), weight)
             for group in groups_of_window:
                 tokens = group.read(x).to(weight.dtype)
                 stop = start + tokens[..., 0].numel()
@@ -117,7 +117,7 @@ def tiled_backward(
     start = 0
     with without_autocast(x):
         for window, groups_of_window in plan:
-            lines = bias_lines(table, window)
+            lines = masks(bias_lines(table, window), weight).to(table.dtype)
             lines_grad = torch.zeros_like(lines)
             for group in groups_of_window:
                 tokens = group.read(x).to(weight.dtype)
@@ -213,13 +213,13 @@ def _plan(
 
 compiled_attention = None  # without torch.library.custom_op (torch < 2.4)
 if hasattr(torch.library, 'custom_op'):
-    _tensors = 'Tensor x, Tensor weight, Tensor bias, Tensor scale, Tensor table'
+    _params = 'Tensor weight, Tensor bias, Tensor scale, Tensor table'
     _geometry = 'int[] window_size, bool shifted'
 
     @torch.library.custom_op(
         'swinv2_dense::tiled_attention',
         mutates_args=(),
-        schema=f'({_tensors}, {_geometry}, bool keep_qkv) -> (Tensor, Tensor)',
+        schema=f'(Tensor x, {_params}, {_geometry}, bool keep_qkv) -> (Tensor, Tensor)',
     )
     def compiled_attention(x, weight, bias, scale, table, window_size, shifted, keep_qkv):
         """`tiled_forward` as one node of a compiled graph, differentiable where it keeps q, k, v.
@@ -241,7 +241,7 @@ if hasattr(torch.library, 'custom_op'):
     @torch.library.custom_op(
         'swinv2_dense::tiled_attention_backward',
         mutates_args=(),
-        schema=f'(Tensor grad, Tensor x, Tensor kept, {_tensors[10:]}, {_geometry})'
+        schema=f'(Tensor grad, Tensor x, Tensor kept, {_params}, {_geometry})'
         ' -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
     )
     def _compiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted):

@@ -38,7 +38,7 @@ class WindowAttention(nn.Module):
         pretrained_window_size: Window in tokens per axis the position bias is scaled by.
         shifted: Shift the windows by half their size (SW-MSA).
         sequential: Project to q, k and v again in the backward pass instead of keeping them.
-        backend: 'auto' or one of `attention.CHOICES`.
+        backend: One of `attention.CHOICES`.
     """
 
     def __init__(
@@ -65,7 +65,17 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(embed_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, S..., C) -> (B, S..., C), S... of any size."""
+        """(B, S..., C) -> (B, S..., C), S... of any size.
+
+        Raises:
+            TypeError: Somebody replaced `qkv` by what is no linear layer.
+        """
+        if not isinstance(self.qkv, nn.Linear):
+            raise TypeError(
+                f'attn.qkv is a {type(self.qkv).__name__}; attention multiplies with its weight '
+                'and would pass over what it adds. Parametrise the weight, or adapt attn.proj and '
+                'the MLP instead'
+            )
         windows = [min(size, window) for size, window in zip(x.shape[1:-1], self.window_size)]
         table = self.cpb_mlp(windows)
         with without_autocast(x):
@@ -74,9 +84,7 @@ class WindowAttention(nn.Module):
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         tensors = x, self.qkv.weight, bias, scale, table
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        backend = self.backend
-        if backend == 'auto':
-            backend = choose(x, needs_grad, table.requires_grad)
+        backend = choose(self.backend, x, needs_grad, table.requires_grad)
         if backend == 'tiled':
             x = self._tiled(*tensors)
         elif self.sequential and needs_grad:
