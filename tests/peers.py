@@ -17,6 +17,7 @@ from swinv2_dense.benchmark.peers import mmpretrain, timm, without_torchvision_o
 
 IMAGE = 128
 DEPTHS, HEADS, DIMS, WINDOW, DIVISORS = (2, 2, 2, 2), (1, 2, 4, 8), 16, 4, (3, 3, 3, 2)
+ARCH = Arch(DIMS, DEPTHS, HEADS, extra_norm_every=2)
 
 
 def randomise(model: torch.nn.Module) -> torch.nn.Module:
@@ -26,9 +27,6 @@ def randomise(model: torch.nn.Module) -> torch.nn.Module:
                 parameter.normal_(std=0.2)
     model.eval()
     return model
-
-
-ARCH = Arch(DIMS, DEPTHS, HEADS, extra_norm_every=2)
 
 
 def timm_model() -> tuple[torch.nn.Module, list]:

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
 from swinv2_dense.benchmark import compare, counts
-from swinv2_dense.benchmark.worker import Case
+from swinv2_dense.benchmark.worker import Case, build_ours
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,6 +49,18 @@ def test_counts_equal_those_of_the_operators(cls, sizes, kwargs):
     assert sum(part.params for part in parts) == sum(p.numel() for p in model.parameters())
 
 
+def test_kept_by_hand():
+    """A linear layer keeps its input, GELU too; the view and the weight are not counted again."""
+    layer = torch.nn.Linear(10, 20)
+    kept = counts.Kept(layer)
+    x = torch.randn(3, 10, requires_grad=True)
+    with kept.hooks:
+        layer(x)
+        assert kept.take() == 3 * 10 * 4
+        torch.nn.functional.gelu(layer(x))
+    assert kept.take() == 3 * 20 * 4
+
+
 def test_kept_per_stage_adds_up_and_leaves_no_hooks():
     model, image = tiny(), torch.randn(1, 3, 96, 128)
     kept = counts.kept_per_stage(model, image)
@@ -66,6 +78,7 @@ def test_largest_tensor_is_not_a_parameter():
 
 
 def test_analyze(tmp_path):
+    pytest.importorskip('mmdet')
     result = tool('tools/analyze.py', config := tmp_path / 'x.py', '--size', 64, 64)
     assert result.returncode == 1
     assert str(config) in result.stderr
@@ -79,9 +92,57 @@ def test_analyze(tmp_path):
     assert result.returncode == 0, result.stderr
     for line in ('27,579,498', 'attention GMACs', 'largest tensor', 'kept for the backward pass'):
         assert line in result.stdout
-    result = tool('tools/analyze.py', config, '--size', 64)
+    for flags, message in (
+        (['--size', 64], 'must be 2 positive numbers'),
+        (['--size', 64, 64, '--runs', 0], '--runs 0 must be at least 1'),
+    ):
+        result = tool('tools/analyze.py', config, *flags)
+        assert result.returncode == 1
+        assert message in result.stderr
+
+
+CONFIGS = {
+    'mmseg': (
+        "type='EncoderDecoder', backbone=dict(type='SwinTransformerV2', out_indices=(3,)), "
+        "decode_head=dict(type='FCNHead', in_channels=768, channels=8, num_classes=2, "
+        "norm_cfg=dict(type='BN'))",
+        2,
+        'decode_head',
+    ),
+    'mmaction': (
+        "type='Recognizer3D', backbone=dict(type='VideoSwinTransformerV2'), "
+        "cls_head=dict(type='I3DHead', in_channels=768, num_classes=2)",
+        3,
+        'cls_head',
+    ),
+}
+
+
+@pytest.mark.parametrize('scope', CONFIGS)
+def test_analyze_of_other_libraries(scope, tmp_path):
+    settings, rank, part = CONFIGS[scope]
+    config = tmp_path / 'x.py'
+    config.write_text(f"default_scope = '{scope}'\nmodel = dict({settings})")
+    result = tool('tools/analyze.py', config, '--count-only', '--size', *[32] * rank)
+    assert result.returncode == 0, result.stderr
+    assert part in result.stdout and 'patch merging 3' in result.stdout
+    assert 'largest tensor' not in result.stdout
+
+
+@pytest.mark.parametrize(
+    'model, message',
+    [
+        ("dict(type='NoSuchModel')", 'cannot be built'),
+        ("dict(type='FPN', in_channels=[8], out_channels=8, num_outs=1)", 'model.backbone is None'),
+    ],
+)
+def test_analyze_names_what_is_wrong(model, message, tmp_path):
+    config = tmp_path / 'x.py'
+    config.write_text(f"default_scope = 'mmdet'\nmodel = {model}")
+    result = tool('tools/analyze.py', config, '--size', 32, 32)
     assert result.returncode == 1
-    assert 'must be 2 positive numbers' in result.stderr
+    assert message in result.stderr and str(config) in result.stderr
+    assert 'Traceback' not in result.stderr
 
 
 def test_benchmark_against_a_peer(tmp_path):
@@ -108,7 +169,20 @@ def test_benchmark_of_video_with_settings():
     flags = ['--size', '4x32x48', '--window', '2x4x4', '--phase', 'training', '--runs', 1]
     result = tool('tools/benchmark.py', *flags, '--with-cp', '--sequential-attention')
     assert result.returncode == 0, result.stderr
-    assert 'T 4x32x48, window 2x4x4, training, checkpointing, sequential |' in result.stdout
+    title = 'T 4x32x48, window 2x4x4, training, ours with checkpointing, ours sequential'
+    assert f'| {title} |' in result.stdout
+
+
+def test_cases_reach_the_model():
+    case = Case(
+        't', (4, 32, 48), (2, 4, 4), 'training', 'fp32', 'bf16', 'cpu', 1, True, True, 'sdpa'
+    )
+    model, _ = build_ours(case, None, None)
+    assert isinstance(model, VideoSwinTransformerV2)
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert model.with_cp is True
+    attn = model.layers[3].blocks[1].attn
+    assert (attn.window_size, attn.sequential, attn.backend) == ((2, 4, 4), True, 'sdpa')
 
 
 @pytest.mark.parametrize(
@@ -118,12 +192,25 @@ def test_benchmark_of_video_with_settings():
         (['--size', '4x32x32', '--window', '8x8'], 'different numbers of axes'),
         (['--against', 'detectron'], 'choose from hf, timm, mmpretrain'),
         (['--runs', '0'], 'must be at least 1'),
+        (['--weights', 'bf16', '--against', 'hf'], '--weights bf16 is for ours alone'),
     ],
 )
 def test_benchmark_names_what_is_wrong(flags, message):
     result = tool('tools/benchmark.py', *flags)
     assert result.returncode != 0
     assert message in result.stdout + result.stderr
+
+
+def test_difference_of_maps(tmp_path):
+    files = [tmp_path / 'theirs.pth', tmp_path / 'ours.pth']
+    torch.save([torch.tensor([3.0, 4.0]), torch.tensor([1.0, 0.0])], files[0])
+    torch.save([torch.tensor([3.0, 4.5]), torch.tensor([1.0, 0.0])], files[1])
+    assert compare._difference(files) == pytest.approx(0.1)
+    torch.save([torch.zeros(3)], files[1])
+    with pytest.raises(
+        compare.ChildError, match=r'shapes \[\(2,\), \(2,\)\] and, ours, \[\(3,\)\]'
+    ):
+        compare._difference(files)
 
 
 def test_models_that_differ_are_not_compared(monkeypatch):
@@ -134,3 +221,17 @@ def test_models_that_differ_are_not_compared(monkeypatch):
     (row,) = compare.run_case(case, ['hf'], 1)
     assert 'differ by 5.0e-01' in row['error']
     assert 'not the same model' in compare.table([row])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('phase', ['forward', 'training'])
+def test_peak_hardly_grows_with_the_window(phase):
+    """Peaks of the process at 1024 x 1024, as the benchmark measures them."""
+    peaks = {}
+    for window in (8, 16, 32, 64):
+        case = Case('t', (1024, 1024), (window, window), phase, 'fp32', 'fp32', 'cpu', 1)
+        (row,) = compare.run_case(case, [], 1)
+        peaks[window] = row['ours']['peak_mb']
+    small = [peaks[window] for window in (8, 16, 32)]
+    assert max(small) < 1.3 * min(small), peaks
+    assert max(peaks.values()) < 1.6 * min(peaks.values()), peaks

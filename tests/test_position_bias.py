@@ -157,7 +157,7 @@ def test_bounded_and_the_least_recently_used_goes(evaluations):
     assert position_bias.TABLES.max_bytes == 64 << 20
 
 
-def test_inference_mode_does_not_spoil_later_training(tables):
+def test_tables_of_inference_mode_serve_no_grad_and_are_not_trained_with(tables):
     model = tiny()
     image = torch.randn(1, 3, 32, 32)
     model.eval()

@@ -55,7 +55,9 @@ def test_shell_commands_explain_themselves(script):
     assert 'Usage: bash tools/' in result.stdout
 
 
-@pytest.mark.parametrize('tool', ['train', 'test', 'make_shapes', 'quickstart'])
+@pytest.mark.parametrize(
+    'tool', ['train', 'test', 'make_shapes', 'quickstart', 'benchmark', 'analyze']
+)
 def test_tools_explain_themselves(tool):
     command = [sys.executable, f'tools/{tool}.py', '--help']
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -11,24 +11,32 @@ import statistics
 import sys
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.benchmark import counts
+from swinv2_dense.engine.command_line import read_config
+from swinv2_dense.engine.preflight import ConfigError
 
 
 def build(path: str) -> torch.nn.Module:
     """The model of a config, without pretrained weights."""
-    cfg = Config.fromfile(path)
-    for name in ('mmdet', 'mmseg', 'mmaction'):
-        if cfg.get('default_scope') == name:
-            init_default_scope(name)
-    model = MODELS.build(cfg.model)
-    backbone = getattr(model, 'backbone', None)
-    if not isinstance(backbone, SwinTransformerV2):
-        kind = type(backbone).__name__
-        raise ValueError(f'{path}: model.backbone is {kind}, not a Swin Transformer V2 of ours')
+    cfg = read_config(path)
+    if 'model' not in cfg:
+        raise ConfigError(f'config {path} has no model: give one for tools/train.py')
+    if cfg.default_scope == 'mmdet':
+        import swinv2_dense.det  # noqa: F401
+    init_default_scope(cfg.default_scope)
+    try:
+        model = MODELS.build(cfg.model)
+    except (KeyError, TypeError, ValueError, ImportError) as error:
+        raise ConfigError(f'the model of {path} cannot be built: {error}') from error
+    kind = cfg.model.get('backbone', {}).get('type')
+    if not isinstance(getattr(model, 'backbone', None), SwinTransformerV2):
+        raise ConfigError(
+            f'{path}: model.backbone is {kind}; give a config whose backbone is SwinTransformerV2 '
+            'or VideoSwinTransformerV2'
+        )
     return model
 
 
@@ -73,7 +81,7 @@ def report_run(backbone: SwinTransformerV2, sizes: list[int], macs: int, runs: i
     shape = 'x'.join(map(str, largest.shape))
     print(f'\nlargest tensor of a forward pass: {largest.num_bytes / 2**20:.1f} MB ({shape})')
     with torch.no_grad():
-        times = [counts.seconds(lambda: backbone(image), device) for _ in range(runs)]
+        times = [counts.seconds(lambda: backbone(image), device) for _ in range(runs + 1)][1:]
     speed, peak = macs / statistics.median(times), counts.matmul_peak(device, image.dtype)
     print(
         f'forward pass: {statistics.median(times):.3f} s (median of {runs}), {speed / 1e9:.0f} '
@@ -102,12 +110,14 @@ def main() -> None:
     try:
         model = build(args.config)
         if len(args.size) != model.backbone.rank or min(args.size) < 1:
-            raise ValueError(f'--size {args.size} must be {model.backbone.rank} positive numbers')
-    except (OSError, ValueError) as error:
+            raise ConfigError(f'--size {args.size} must be {model.backbone.rank} positive numbers')
+        if args.runs < 1:
+            raise ConfigError(f'--runs {args.runs} must be at least 1')
+    except ConfigError as error:
         sys.exit(f'error: {error}')
     macs = report_counts(model, args.size)
     if not args.count_only:
-        report_run(model.backbone, args.size, macs, max(1, args.runs))
+        report_run(model.backbone, args.size, macs, args.runs)
 
 
 if __name__ == '__main__':

@@ -45,23 +45,23 @@ def cases(args: argparse.Namespace) -> list[Case]:
     for arch, size, window, phase, dtype in itertools.product(
         args.arch, args.size, args.window, args.phase, args.dtype
     ):
-        rank = max(len(size), len(window), 2)
+        rank = max(len(size), 2)
         size, window = (v * rank if len(v) == 1 else v for v in (size, window))
         if len(size) != len(window):
             raise ValueError(f'--size {size} and --window {window} have different numbers of axes')
         found.append(
             Case(
-                arch,
-                size,
-                window,
-                phase,
-                dtype,
-                args.weights,
-                args.device,
-                args.batch,
-                args.with_cp,
-                args.sequential_attention,
-                args.backend,
+                arch=arch,
+                size=size,
+                window=window,
+                phase=phase,
+                dtype=dtype,
+                weights=args.weights,
+                device=args.device,
+                batch=args.batch,
+                with_cp=args.with_cp,
+                sequential_attention=args.sequential_attention,
+                attention_backend=args.backend,
             )
         )
     return found
@@ -97,6 +97,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.runs < 1 or args.batch < 1:
         parser.error('--runs and --batch must be at least 1')
+    if args.weights != 'fp32' and args.against:
+        parser.error(f'--weights {args.weights} is for ours alone: leave --against out')
     try:
         todo = cases(args)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -11,15 +12,16 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .peers import PACKAGES
+from .peers import PACKAGES, PEERS
 from .worker import Case
 
-LARGEST_DIFFERENCE = {'fp32': 1e-3, 'bf16': 0.1, 'fp16': 0.1}  # relative L2 of a map
+LARGEST_DIFFERENCE = 1e-3  # relative L2 of a map, in fp32
 
 
 class ChildError(RuntimeError):
@@ -44,7 +46,11 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self.errors,
         )
-        self._answer()
+        try:
+            self._answer()
+        except ChildError:
+            self.close()
+            raise
 
     def ask(self, command: str) -> Any:
         """Send a command and wait for its answer."""
@@ -99,11 +105,10 @@ def _run_pair(case: Case, peer: str | None, runs: int, folder: Path) -> list[dic
             children.append(Child(case, library, folder, weights, peer))
         if peer:
             row['difference'] = _difference([child.ask('maps') for child in children])
-            limit = LARGEST_DIFFERENCE[case.dtype]
-            if not row['difference'] <= limit:
+            if not row['difference'] <= LARGEST_DIFFERENCE:
                 raise ChildError(
                     f'the maps of {peer} and ours differ by {row["difference"]:.1e} (relative L2), '
-                    f'more than {limit}: they are not the same model'
+                    f'more than {LARGEST_DIFFERENCE}: they are not the same model'
                 )
         seconds = {child.name: [] for child in children}
         for _ in range(runs + 1):  # the first is a warm-up
@@ -122,7 +127,10 @@ def _run_pair(case: Case, peer: str | None, runs: int, folder: Path) -> list[dic
 def _difference(files: Sequence[str]) -> float:
     """Largest relative L2 distance of two maps of a stage."""
     theirs, ours = (torch.load(file, weights_only=True) for file in files)
-    return max(((a - b).norm() / a.norm()).item() for a, b in zip(theirs, ours, strict=True))
+    shapes = [[tuple(m.shape) for m in maps] for maps in (theirs, ours)]
+    if shapes[0] != shapes[1]:
+        raise ChildError(f'the maps have the shapes {shapes[0]} and, ours, {shapes[1]}')
+    return max(((a - b).norm() / a.norm()).item() for a, b in zip(theirs, ours))
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -138,9 +146,17 @@ def environment(device: str) -> dict[str, Any]:
     return dict(
         processor=processor,
         threads=torch.get_num_threads(),
+        cores=os.cpu_count(),
         torch=torch.__version__,
         python=platform.python_version(),
+        **{name: _version(name) for name in PACKAGES.values()},
     )
+
+
+def _version(package: str) -> str | None:
+    for found in metadata.distributions(name=package, path=_paths('timm')):
+        return found.version
+    return None
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -180,14 +196,20 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     titles = list(dict.fromkeys(row['case'] for row in rows))
     libraries = [
         'ours',
-        *(name for name in PACKAGES if any(row['against'] == name for row in rows)),
+        *(name for name in PEERS if any(row['against'] == name for row in rows)),
     ]
     figure = Figure(figsize=(11, 1.2 + 0.28 * len(titles) * (len(libraries) + 1)))
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, label in zip(panels, ('seconds (median)', 'peak memory above the model, MB')):
         for i, library in enumerate(libraries):
-            values = {row['case']: _value(row[library], label) for row in rows if library in row}
+            values = {
+                title: _value(
+                    [r[library] for r in rows if r['case'] == title and library in r], label
+                )
+                for title in titles
+                if any(row['case'] == title and library in row for row in rows)
+            }
             places = [
                 titles.index(t) + (i - (len(libraries) - 1) / 2) * 0.8 / len(libraries)
                 for t in values
@@ -203,7 +225,8 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _value(figures: dict[str, Any], label: str) -> float:
+def _value(figures: Sequence[dict[str, Any]], label: str) -> float:
+    """Median over all runs of a library, with whichever it took turns."""
     if label.startswith('seconds'):
-        return statistics.median(figures['seconds'])
-    return figures['peak_mb']
+        return statistics.median(itertools.chain(*(f['seconds'] for f in figures)))
+    return statistics.median(f['peak_mb'] for f in figures)

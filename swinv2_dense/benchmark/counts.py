@@ -92,8 +92,9 @@ class LargestTensor(TorchDispatchMode):
         for t in tree_leaves(out):
             if not isinstance(t, Tensor) or t.untyped_storage().data_ptr() in self._params:
                 continue
-            if t.numel() * t.element_size() > self.num_bytes:
-                self.num_bytes, self.shape = t.numel() * t.element_size(), tuple(t.shape)
+            num_bytes = min(t.numel() * t.element_size(), t.untyped_storage().nbytes())
+            if num_bytes > self.num_bytes:
+                self.num_bytes, self.shape = num_bytes, tuple(t.shape)
         return out
 
 

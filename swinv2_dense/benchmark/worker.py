@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import gc
 import json
-import resource
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -47,9 +47,9 @@ class Case:
         size, window = ('x'.join(map(str, _short(s))) for s in (self.size, self.window))
         extras = [self.dtype] if self.dtype != 'fp32' else []
         extras += [f'{self.weights} weights'] if self.weights != 'fp32' else []
-        extras += ['checkpointing'] if self.with_cp else []
-        extras += ['sequential'] if self.sequential_attention else []
-        extras += [self.attention_backend] if self.attention_backend != 'auto' else []
+        extras += ['ours with checkpointing'] if self.with_cp else []
+        extras += ['ours sequential'] if self.sequential_attention else []
+        extras += [f'ours {self.attention_backend}'] if self.attention_backend != 'auto' else []
         extras += [f'batch {self.batch}'] if self.batch > 1 else []
         return ', '.join([f'{self.arch.upper()} {size}, window {window}, {self.phase}', *extras])
 
@@ -58,7 +58,7 @@ DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 def _short(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    return sizes[:1] if len(set(sizes)) == 1 else sizes
+    return sizes[:1] if len(sizes) == 2 and sizes[0] == sizes[1] else sizes
 
 
 def build_ours(case: Case, weights: Path | None, like: str | None) -> tuple[nn.Module, Maps]:
@@ -94,11 +94,13 @@ def build_peer(case: Case, library: str, weights: Path) -> tuple[nn.Module, Maps
         raise ValueError(f'{library} takes square images and windows, not {case.title}')
     arch = ARCHS[case.arch]
     model, maps = PEERS[library](arch, side.pop(), case.window[0], case.window[:1] * 4)
-    with torch.no_grad():  # norms begin at zero, which makes every block the identity
-        for module in model.modules():
-            if isinstance(module, nn.LayerNorm):
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            if isinstance(module, nn.LayerNorm):  # at zero, every block is the identity
                 nn.init.normal_(module.weight, 1.0, 0.1)
                 nn.init.normal_(module.bias, 0.0, 0.1)
+            elif isinstance(module, nn.Linear) and ('cpb' in name or 'continuous' in name):
+                nn.init.normal_(module.weight, 0.0, 0.3)  # so that position is seen in the maps
     torch.save(model.state_dict(), weights)
     return model, maps
 
@@ -126,6 +128,7 @@ class Memory:
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
+        with contextlib.suppress(OSError):
             Path('/proc/self/clear_refs').write_text('5')
 
     @staticmethod
@@ -134,6 +137,8 @@ class Memory:
         try:
             lines = Path('/proc/self/status').read_text().splitlines()
         except OSError:
+            import resource
+
             scale = 1 if sys.platform == 'darwin' else 1024
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
@@ -184,8 +189,8 @@ class Worker:
         return self.memory.peak()
 
     def save_maps(self, path: Path) -> str:
-        """Maps of the image, to be compared."""
-        with torch.no_grad(), self._autocast():
+        """Maps of the image without autocast, to be compared."""
+        with torch.no_grad():
             maps: list[Tensor] = [m.float().cpu() for m in self.maps(self.image)]
         torch.save(maps, path)
         return str(path)
@@ -196,6 +201,12 @@ class Worker:
 
 
 def main() -> None:
+    out = os.fdopen(os.dup(1), 'w')
+    os.dup2(2, 1)  # what libraries print must not come between answers
+
+    def answer(value: object) -> None:
+        print('@', json.dumps(value), file=out, flush=True)
+
     case, library, weights, like, folder = sys.argv[1:]
     settings = json.loads(case)
     settings.update(size=tuple(settings['size']), window=tuple(settings['window']))
@@ -205,9 +216,9 @@ def main() -> None:
         peak=worker.peak,
         maps=lambda: worker.save_maps(Path(folder) / f'maps_{library}.pth'),
     )
-    print('@', json.dumps('ready'), flush=True)
+    answer('ready')
     for line in sys.stdin:
-        print('@', json.dumps(answers[line.strip()]()), flush=True)
+        answer(answers[line.strip()]())
 
 
 if __name__ == '__main__':

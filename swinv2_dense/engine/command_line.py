@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
@@ -90,27 +91,36 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config, merge the flags that all commands share and decide on the work directory.
 
     Raises:
-        ConfigError: There is no such config, or its scope is none of `TASKS`.
+        ConfigError: See `read_config`.
     """
-    if not os.path.isfile(args.config):
-        raise ConfigError(f'config {args.config!r} does not exist')
-    try:
-        cfg = Config.fromfile(args.config)
-    except FileNotFoundError as error:  # one of its bases
-        raise ConfigError(f'config {args.config}: {error}') from error
+    cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('./work_dirs', Path(args.config).stem)
+    return cfg
+
+
+def read_config(path: str, options: dict[str, Any] | None = None) -> Config:
+    """A config with its `default_scope`, and `options` merged into it.
+
+    Raises:
+        ConfigError: There is no such config, or its scope is none of `TASKS`.
+    """
+    if not os.path.isfile(path):
+        raise ConfigError(f'config {path!r} does not exist')
+    try:
+        cfg = Config.fromfile(path)
+    except FileNotFoundError as error:  # one of its bases
+        raise ConfigError(f'config {path}: {error}') from error
+    cfg.merge_from_dict(options or {})
     if cfg.get('default_scope') is None:  # as in configs that name classes instead of strings
         model = cfg.get('model', {}).get('type')
         cfg.default_scope = getattr(model, '__module__', str(model)).split('.')[0]
     if cfg.get('default_scope') not in TASKS:
         raise ConfigError(
-            f'default_scope={cfg.default_scope!r} of {args.config}: set the library of its '
+            f'default_scope={cfg.default_scope!r} of {path}: set the library of its '
             f'model, one of {", ".join(TASKS)}'
         )
     return cfg

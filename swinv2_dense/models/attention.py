@@ -184,10 +184,9 @@ def choose(backend: str, x: Tensor, needs_grad: bool, table_needs_grad: bool) ->
     """What computes a map where `backend` is asked for.
 
     'auto' is 'tiled' (see tiled.py), but on CUDA with a frozen position bias 'sdpa', whose backward
-    pass is faster. 'flex' is never chosen: it compiles for each size of windows, and after eight of
-    them, which multi-scale training meets, torch falls back to the form that keeps N x N. Where
-    only shapes are computed or a graph is traced or exported, 'tiled' is 'plain', which has nothing
-    but common operators.
+    pass is faster. 'flex' is never chosen: it compiles for each size of windows, and multi-scale
+    training meets more of them than torch compiles by default (8). Where only shapes are computed
+    or a graph is traced or exported, 'tiled' is 'plain', which has nothing but common operators.
     """
     if backend not in ('auto', 'tiled'):
         return backend
