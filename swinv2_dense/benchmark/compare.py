@@ -215,12 +215,18 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
                 for t in values
             ]
             bars = axes.barh(places, values.values(), 0.8 / len(libraries), label=library)
-            axes.bar_label(bars, [f'{v:.3g}' for v in values.values()], padding=2, fontsize=8)
+            axes.bar_label(
+                bars,
+                [f'{v:.0f}' if v >= 100 else f'{v:.3g}' for v in values.values()],
+                padding=2,
+                fontsize=8,
+            )
         axes.set_xlabel(label)
         axes.set_yticks(range(len(titles)), titles, fontsize=8)
         axes.margins(x=0.15)
     panels[0].invert_yaxis()
-    panels[1].legend()
+    if len(libraries) > 1:
+        panels[1].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
