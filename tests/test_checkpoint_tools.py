@@ -262,7 +262,7 @@ def test_the_divisor_survives_training_and_testing(trained: Path, tested: torch.
     model.backbone.set_pretrained_window_sizes([4, 4, 4, 4], 'a wrong guess')
     with torch.no_grad():
         wrong = model.encode_decode(inputs, [dict(img_shape=(64, 64))] * 2)
-    assert (wrong - expected).abs().max() > 1e-4  # so the divisors matter here
+    assert (wrong - expected).abs().max() > 1e-5  # so the divisors matter here: ten times atol
 
 
 @pytest.mark.parametrize('suffix', SUFFIXES)
