@@ -192,6 +192,7 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=1, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-2))
+randomness = dict(seed=0)
 default_hooks = dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1))
 """
 
@@ -262,7 +263,7 @@ def test_the_divisor_survives_training_and_testing(trained: Path, tested: torch.
     model.backbone.set_pretrained_window_sizes([4, 4, 4, 4], 'a wrong guess')
     with torch.no_grad():
         wrong = model.encode_decode(inputs, [dict(img_shape=(64, 64))] * 2)
-    assert (wrong - expected).abs().max() > 1e-5  # so the divisors matter here: ten times atol
+    assert (wrong - expected).abs().max() > 1e-4  # so the divisors matter here
 
 
 @pytest.mark.parametrize('suffix', SUFFIXES)
