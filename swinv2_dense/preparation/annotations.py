@@ -1,0 +1,214 @@
+"""Read and check annotation files in COCO format.
+
+json parses the file once. Each annotation is checked and reduced to eight numbers as soon as it is
+parsed: the text of a large file takes gigabytes, its dicts would take several times as much.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .report import Part
+
+REQUIRED = ('id', 'image_id', 'category_id', 'bbox', 'area')  # what mmdet reads of each annotation
+
+
+class Image(NamedTuple):
+    """An entry of `images`; width and height in pixels."""
+
+    id: int
+    file_name: str
+    width: int
+    height: int
+
+
+class Annotations(NamedTuple):
+    """What the rest of a check needs of an annotation file."""
+
+    images: list[Image]
+    categories: list[Any]
+
+
+def read_annotations(
+    path: Path, part: Part, with_boxes: bool = True, with_masks: bool = False
+) -> Annotations | None:
+    """Read an annotation file and report on it.
+
+    Args:
+        path: The .json file.
+        part: Takes the findings; counts annotations, or without boxes images.
+        with_boxes: Whether there must be annotations; lists of test images have none.
+        with_masks: Whether each annotation must have a segmentation.
+
+    Returns:
+        None where the file cannot be made out; the part says why.
+    """
+    reader = _Reader(part, with_masks)
+    content = _parse(path, part, reader)
+    lists = ['images', 'categories'] + ['annotations'] * with_boxes
+    missing = [key for key in lists if content and not isinstance(content.get(key), list)]
+    for key in missing:
+        part.fault('missing list', key)
+    if missing or not content:
+        return None
+    for key, known in [('images', (Image, type(None))), ('annotations', type(None))]:
+        for index, entry in enumerate(content.get(key, [])):
+            if not isinstance(entry, known):
+                part.fault('entry that is neither image nor annotation', f'{key}[{index}]')
+    images = [image for image in content['images'] if isinstance(image, Image)]
+    part.found = len(content['annotations' if with_boxes else 'images'])
+    reader.check(images, content['categories'])
+    return Annotations(images, content['categories'])
+
+
+def check_categories(
+    part: Part, categories: Iterable[Any], ids: Iterable[int], names: Iterable[str]
+) -> None:
+    """Hold the categories against those of the data set, in the order in which mmdet has them.
+
+    mmdet ignores a category of another name, and numbers labels in the order of the file.
+    """
+    expected = list(zip(ids, names))
+    found = [(c.get('id'), c.get('name')) for c in categories if isinstance(c, Mapping)]
+    for category in sorted(set(expected) - set(found)):
+        part.fault('missing category', f'{category[0]} {category[1]}')
+    for category in found:
+        if category not in expected:
+            part.fault('category that this data set does not have', f'{category[0]} {category[1]}')
+    if set(found) == set(expected) and found != expected:
+        for (_, name), (_, right) in zip(found, expected):
+            if name != right:
+                part.fault('category in the place of another', f'{name} where {right} should be')
+
+
+def _parse(path: Path, part: Part, hook: Callable[[dict], Any]) -> dict[str, Any] | None:
+    print(f'reading {path}', file=sys.stderr)
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'), object_hook=hook)
+    except FileNotFoundError:
+        part.fault('missing', str(path))
+    except OSError as error:
+        part.fault('not readable', f'{path}: {error.strerror}')
+    except ValueError as error:  # of JSON, or of UTF-8
+        part.fault('no valid JSON', f'{path}: {error}')
+    else:
+        if isinstance(content, dict) and content:
+            return content
+        part.fault('no JSON object with images and categories', str(path))
+    return None
+
+
+class _Reader:
+    """`object_hook` of json: an image becomes an Image, an annotation a row and then None."""
+
+    def __init__(self, part: Part, with_masks: bool) -> None:
+        self.part = part
+        self.required = (*REQUIRED, 'segmentation') if with_masks else REQUIRED
+        # Per annotation: id, image id, category id, x, y, width, height, area.
+        self.rows = array('d')
+        self.run_lengths: list[tuple[int, int, list]] = []  # annotation id, image id, [H, W]
+
+    def __call__(self, record: dict[str, Any]) -> Any:
+        if 'image_id' in record or 'bbox' in record:
+            return self._annotation(record)
+        return self._image(record) if 'file_name' in record else record
+
+    def _image(self, record: dict[str, Any]) -> Image | None:
+        name = record['file_name']
+        image = Image(record.get('id'), name, record.get('width'), record.get('height'))
+        whole = all(isinstance(number, int) for number in (image.id, image.width, image.height))
+        if whole and isinstance(name, str):
+            return image
+        self.part.fault('image without a name, or id and size in whole numbers', str(name))
+        return None
+
+    def _annotation(self, record: dict[str, Any]) -> None:
+        name = f'annotation {record.get("id")}'
+        missing = [key for key in self.required if key not in record]
+        if missing:
+            self.part.fault(f'annotation without {", ".join(missing)}', name)
+            return
+        try:
+            x, y, w, h = record['bbox']
+            numbers = [record[key] for key in ('id', 'image_id', 'category_id')]
+            self.rows.extend(array('d', [*numbers, x, y, w, h, record['area']]))
+        except (TypeError, ValueError):
+            self.part.fault('annotation whose ids, area or bbox are no numbers', name)
+            return
+        if 'segmentation' in self.required:
+            self._segmentation(record, name)
+
+    def _segmentation(self, record: dict[str, Any], name: str) -> None:
+        masks = record['segmentation']
+        if isinstance(masks, dict) and {'size', 'counts'} <= set(masks):
+            self.run_lengths.append((record['id'], record['image_id'], masks['size']))
+        elif isinstance(masks, list) and masks and all(isinstance(m, list) for m in masks):
+            if any(len(m) < 6 or len(m) % 2 for m in masks):
+                self.part.warn(
+                    'polygon of odd or fewer than 6 numbers, which mmdet leaves out', name
+                )
+        else:
+            self.part.fault('segmentation that is neither polygons nor run lengths', name)
+
+    def check(self, images: Sequence[Image], categories: Iterable[Any]) -> None:
+        """Check what takes the whole file: references, and sizes against the image's."""
+        rows = np.asarray(self.rows).reshape(-1, 8)
+        by_id = {image.id: image for image in images}
+        category_ids = [c.get('id') for c in categories if isinstance(c, Mapping)]
+        self._each('image id given twice', _repeated([i.id for i in images]), 'image')
+        self._each('annotation id given twice', _repeated(rows[:, 0]))
+        known = np.isin(rows[:, 1], list(by_id))
+        self._each('annotation of an image that is not listed', rows[~known, 0])
+        known_category = np.isin(rows[:, 2], [i for i in category_ids if isinstance(i, int)])
+        self._each('annotation of a category that is not listed', rows[~known_category, 0])
+        self._check_boxes(rows[known], by_id)
+        for name, image_id, size in self.run_lengths:
+            image = by_id.get(image_id)
+            if image and size != [image.height, image.width]:
+                self.part.fault(
+                    'run lengths of another size than the image',
+                    f'annotation {name}: {size}, not {[image.height, image.width]}',
+                )
+
+    def _check_boxes(self, rows: np.ndarray, by_id: Mapping[int, Image]) -> None:
+        """Each box is reported for the worst that it is."""
+        finite = np.isfinite(rows[:, 3:]).all(1)
+        self._each('box or area that is not finite', rows[~finite, 0])
+        rows = rows[finite]
+        ids, inverse = np.unique(rows[:, 1], return_inverse=True)
+        sizes = np.array([by_id[i][2:] for i in ids]).reshape(-1, 2)[inverse]  # width, height
+        start, size, area = rows[:, 3:5], rows[:, 5:7], rows[:, 7]
+        end = start + size
+        left_out = 'which mmdet leaves out'
+        cases = {
+            f'box of negative size, {left_out}': (size < 0).any(1),
+            f'box under a pixel or without area, {left_out}': (size < 1).any(1) | (area <= 0),
+            f'box outside of its image, {left_out}': ((end <= 0) | (start >= sizes)).any(1),
+            'box over the border by more than a pixel': ((start < -1) | (end > sizes + 1)).any(1),
+        }
+        reported = np.zeros(len(rows), dtype=bool)
+        for kind, found in cases.items():
+            self._each(kind, rows[found & ~reported, 0], record=self.part.warn)
+            reported |= found
+
+    def _each(
+        self,
+        kind: str,
+        ids: Iterable[float],
+        what: str = 'annotation',
+        record: Callable[[str, str], None] | None = None,
+    ) -> None:
+        for number in ids:
+            (record or self.part.fault)(kind, f'{what} {number:.0f}')
+
+
+def _repeated(ids: Any) -> np.ndarray:
+    values, counts = np.unique(np.asarray(ids), return_counts=True)
+    return values[counts > 1]

@@ -1,0 +1,179 @@
+"""Unpack archives below a folder: never outside of it, never over a file, no file half.
+
+The members of a zip are all checked before the first is written. A tar has no table of contents:
+a member that is refused ends the unpacking with those before it written.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from ..engine.preflight import ConfigError
+from .report import Part, progress
+
+CHUNK = 1 << 20  # bytes
+# zipfile raises RuntimeError for encrypted members and for compressions that it does not know.
+BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+)
+
+
+def unpack(folder: Path, root: Path, table: Mapping[str, str]) -> list[Part]:
+    """Unpack all archives of a data set that lie in `folder`.
+
+    Args:
+        folder: Where the user put the archives; .zip, .tar.gz, and single files, which are copied.
+        root: Folder of the data set; made if need be.
+        table: A glob below `folder` to the folder below `root` that takes the members.
+
+    Returns:
+        A row for each archive: files that are there afterwards, of those that it holds. A file
+        that was there and differs is kept and reported as a fault.
+
+    Raises:
+        ConfigError: No archive or one of another kind, one that is broken or would write outside
+            of its folder, too little space, or a file that cannot be written.
+    """
+    sources = {path: root / target for path, target in _find(folder, table).items()}
+    root.mkdir(parents=True, exist_ok=True)
+    needed = sum(_bytes_to_write(path, target) for path, target in sources.items())
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        raise ConfigError(
+            f'--root={root}: unpacking takes {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB '
+            'are free'
+        )
+    return [_unpack(path, target) for path, target in sources.items()]
+
+
+def _find(folder: Path, table: Mapping[str, str]) -> dict[Path, str]:
+    if not folder.is_dir():
+        raise ConfigError(f'--archives={folder}: there is no such folder')
+    found = {path: table[glob] for glob in table for path in sorted(folder.glob(glob))}
+    if not found:
+        raise ConfigError(f'--archives={folder} holds none of {", ".join(table)}')
+    for glob in table:
+        for path in sorted(folder.glob(f'{glob.partition(".")[0]}.*')):
+            if path.is_file() and path not in found:
+                raise ConfigError(
+                    f'{path}: an archive of this data set is named {glob}; finish its download, '
+                    'or move it elsewhere'
+                )
+    return found
+
+
+def _bytes_to_write(path: Path, target: Path) -> int:
+    """Exact for a zip; at least this for a tar, of which nothing is known without unpacking it."""
+    if path.suffix != '.zip':
+        present = any(target.glob(path.name.partition('.')[0] + '*'))
+        return 0 if present else path.stat().st_size
+    with _naming(path), zipfile.ZipFile(path) as archive:
+        places = [(info, _place(path, info.filename, target)) for info in _files(path, archive)]
+        return sum(info.file_size for info, place in places if not os.path.lexists(place))
+
+
+def _unpack(path: Path, target: Path) -> Part:
+    part = Part(path.name, 'files', expected=0)
+    with _naming(path):
+        total = len(zipfile.ZipFile(path).infolist()) if path.suffix == '.zip' else None
+        for name, stream in progress(_members(path), path.name, total):
+            place = _place(path, name, target)
+            part.expected += 1
+            if not os.path.lexists(place):
+                _write(stream, place)
+            elif not _is_equal(stream, place):
+                part.fault('differs from the file that was there, which was kept', str(place))
+                continue
+            part.found += 1
+    return part
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the archive in what is raised while it is read."""
+    try:
+        yield
+    except BROKEN as error:
+        raise ConfigError(
+            f'{path} is broken or of another format: {error}. Fetch it again.'
+        ) from error
+    except OSError as error:
+        raise ConfigError(f'{path} cannot be unpacked: {error}') from error
+
+
+def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Name and content of the files of an archive, in its order."""
+    if path.suffix == '.zip':
+        with zipfile.ZipFile(path) as archive:
+            for info in _files(path, archive):
+                with archive.open(info) as stream:
+                    yield info.filename, stream
+    elif path.suffix == '.gz':
+        # Forward only: a tar that may seek goes back by a byte, for which gzip starts anew.
+        with gzip.open(path) as tar, tarfile.open(fileobj=tar, mode='r|', bufsize=CHUNK) as archive:
+            for member in archive:
+                if member.isfile():
+                    yield member.name, archive.extractfile(member)
+                elif not member.isdir():
+                    raise _refusal(path, member.name, 'is no file but a link or a device')
+            while tar.read(CHUNK):  # gzip holds its checksum against the data at the end
+                pass
+    else:
+        with path.open('rb') as stream:
+            yield path.name, stream
+
+
+def _files(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    files = [info for info in archive.infolist() if not info.is_dir()]
+    for info in files:
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise _refusal(path, info.filename, 'is a link')
+    return files
+
+
+def _place(path: Path, name: str, target: Path) -> Path:
+    """Where a member goes; its folder may be a link that the user made."""
+    parts = PurePosixPath(name).parts
+    if name.startswith('/') or '..' in parts or not parts:
+        raise _refusal(path, name, f'lies outside of {target}')
+    return target.joinpath(*parts)
+
+
+def _refusal(path: Path, name: str, reason: str) -> ConfigError:
+    return ConfigError(f'{path}: its member {name!r} {reason}; it is not unpacked')
+
+
+def _write(stream: IO[bytes], place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(f'.{place.name}.{os.getpid()}.part')
+    try:
+        with part.open('xb') as file:
+            shutil.copyfileobj(stream, file, CHUNK)
+        part.rename(place)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _is_equal(stream: IO[bytes], place: Path) -> bool:
+    if not place.is_file():
+        return False
+    with place.open('rb') as file:
+        while chunk := stream.read(CHUNK):
+            if file.read(len(chunk)) != chunk:
+                return False
+        return not file.read(1)

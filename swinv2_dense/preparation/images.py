@@ -1,0 +1,133 @@
+"""Decode every image and label map of a data set, as training does: by OpenCV, turned by EXIF.
+
+In threads, as OpenCV decodes outside of Python's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .report import Part, progress
+
+MISSING = 'missing'
+PNG = b'\x89PNG\r\n\x1a\n'
+PALETTE = 3  # colour type in a PNG's header
+
+
+class File(NamedTuple):
+    """A file that must exist: path below its folder, and size in pixels."""
+
+    name: str
+    width: int
+    height: int
+
+
+class FileError(ValueError):
+    """What is wrong with a file: its kind for the report, and a detail of this file."""
+
+    def __init__(self, kind: str, detail: str = '') -> None:
+        super().__init__(kind, detail)
+
+
+Check = Callable[[Path, File], None]
+
+
+def check_files(
+    part: Part, folder: Path, files: Sequence[File], check: Check, workers: int
+) -> None:
+    """Run `check`, which raises FileError, on each of `files` below `folder`."""
+    part.expected = len(files)
+    if files and not folder.is_dir():
+        part.fault('missing folder', str(folder))
+        return
+
+    def attempt(file: File) -> FileError | None:
+        try:
+            check(folder / file.name, file)
+        except FileError as fault:
+            return fault
+        return None
+
+    pool = ThreadPool(workers)
+    try:
+        results = progress(pool.imap(attempt, files, chunksize=16), part.name, len(files))
+        for fault, file in zip(results, files):
+            kind, detail = fault.args if fault else ('', '')
+            part.found += kind != MISSING
+            if fault:
+                part.fault(kind, f'{file.name}: {detail}' if detail else file.name)
+    finally:
+        pool.terminate()
+        pool.join()  # a thread that is in OpenCV when Python ends aborts the process
+
+
+def warn_of_others(part: Part, folder: Path, names: Collection[str]) -> None:
+    """Report the files below `folder` that `names` does not list."""
+    for directory, _, files in os.walk(folder):
+        below = Path(directory).relative_to(folder)
+        for name in files:
+            if str(below / name) not in names:
+                part.warn('not listed in the annotation file', str(below / name))
+
+
+def check_image(path: Path, file: File) -> None:
+    """Raise FileError unless the image is there, whole, and of its stated size."""
+    _decode(_read(path), file, cv2.IMREAD_COLOR)
+
+
+class LabelMapCheck:
+    """Raise FileError unless the PNG has one 8 bit channel that holds `labels` only."""
+
+    def __init__(self, labels: Sequence[int]) -> None:
+        self.is_label = np.zeros(256, dtype=bool)
+        self.is_label[list(labels)] = True
+
+    def __call__(self, path: Path, file: File) -> None:
+        data = _read(path)
+        if not data.startswith(PNG):
+            raise FileError('no PNG')
+        depth, color = data[24:26].ljust(2)
+        if color == PALETTE:
+            raise FileError(
+                'PNG with a palette, which training reads as colours; save the labels themselves '
+                'as grey levels (PIL: mode L)'
+            )
+        if (depth, color) != (8, 0):
+            raise FileError('not one channel of 8 bit', f'{depth} bit, colour type {color}')
+        labels = _decode(data, file, cv2.IMREAD_UNCHANGED)
+        wrong = ~self.is_label[labels]
+        if wrong.any():
+            found = ', '.join(map(str, np.unique(labels[wrong])))
+            raise FileError('labels that do not exist', found)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FileError(MISSING) from None
+    except OSError as error:
+        raise FileError('not readable', error.strerror) from error
+
+
+def _decode(data: bytes, file: File, flag: int) -> np.ndarray:
+    """(H, W) or (H, W, 3), uint8. OpenCV returns None for a file that ends early."""
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error:  # an empty file, or more pixels than OpenCV allows
+        pixels = None
+    if pixels is None:
+        raise FileError('damaged: OpenCV cannot decode it', f'{len(data):,} bytes')
+    height, width = pixels.shape[:2]
+    if (width, height) != (file.width, file.height):
+        raise FileError(
+            'another size than stated', f'{width} x {height}, not {file.width} x {file.height}'
+        )
+    return pixels

@@ -1,0 +1,98 @@
+"""What a check found, part by part, and how it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+NUM_EXAMPLES = 5  # named for each kind of fault
+Item = TypeVar('Item')
+
+
+@dataclass
+class Finding:
+    """How often something was found, and the first places."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Part:
+    """A row of the report: a file or folder of a data set.
+
+    A fault breaks a training or an evaluation, or falsifies it. A warning is what the library
+    copes with.
+    """
+
+    name: str
+    unit: str  # of `found` and `expected`, plural
+    found: int = 0
+    expected: int | None = None
+    note: str = ''  # instead of a status, for a part that need not exist
+    faults: dict[str, Finding] = field(default_factory=dict)
+    warnings: dict[str, Finding] = field(default_factory=dict)
+
+    def fault(self, kind: str, example: str) -> None:
+        """Record one occurrence of a fault."""
+        _record(self.faults, kind, example)
+
+    def warn(self, kind: str, example: str) -> None:
+        """Record one occurrence of something to know."""
+        _record(self.warnings, kind, example)
+
+    @property
+    def status(self) -> str:
+        """Last column of the report."""
+        if self.faults:
+            return 'FAULTS'
+        return self.note or ('ok, with warnings' if self.warnings else 'ok')
+
+
+def progress(items: Iterable[Item], title: str, total: int | None) -> Iterable[Item]:
+    """The items, with a bar on standard error."""
+    return track(items, title, total, console=Console(stderr=True))
+
+
+def is_sound(parts: Sequence[Part]) -> bool:
+    """Whether no part has a fault."""
+    return not any(part.faults for part in parts)
+
+
+def format_report(parts: Sequence[Part]) -> str:
+    """A table of the parts, then each kind of fault and warning with its first examples."""
+    rows = [('part', 'found', 'expected', 'status')]
+    for part in parts:
+        expected = '' if part.expected is None else f'{part.expected:,}'
+        found = '' if part.note else f'{part.found:,} {part.unit}'
+        rows.append((part.name, found, expected, part.status))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = [
+        f'{name:<{widths[0]}}  {found:>{widths[1]}}  {expected:>{widths[2]}}  {status}'
+        for name, found, expected, status in rows
+    ]
+    for title in ('faults', 'warnings'):
+        findings = [line for part in parts for line in _findings(part, getattr(part, title))]
+        lines += ['', f'{title}:', *findings] if findings else []
+    return '\n'.join(lines)
+
+
+def _record(findings: dict[str, Finding], kind: str, example: str) -> None:
+    finding = findings.setdefault(kind, Finding())
+    finding.count += 1
+    if len(finding.examples) < NUM_EXAMPLES:
+        finding.examples.append(example)
+
+
+def _findings(part: Part, findings: dict[str, Finding]) -> list[str]:
+    lines = []
+    for kind, finding in findings.items():
+        lines.append(f'  {part.name}: {finding.count:,} x {kind}')
+        lines += [f'    {example}' for example in finding.examples]
+        if finding.count > len(finding.examples):
+            lines.append(f'    ... and {finding.count - len(finding.examples):,} more')
+    return lines
