@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 from ..arguments import pretrained
 
 BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
+KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck that return maps as they take them
 
 
 class ConfigError(ValueError):
@@ -30,6 +31,7 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
             'its model belongs to'
         )
     model = cfg.get('model', {})
+    model = model.get('module', model)  # within test-time augmentation
     backbone = model.get('backbone') or {}
     if str(backbone.get('type', '')).split('.')[-1] in BACKBONES:
         _check_channels(model, _build_on_meta(backbone))
@@ -37,12 +39,22 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     if 'train' in loaders:  # testing initialises nothing
         settings = pretrained(backbone.get('init_cfg'))
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
+    if 'train' in loaders:
+        from .semantic import check_semantic  # which needs this module's error
+
+        train_set = (cfg.get('train_dataloader') or {}).get('dataset')
+        check_semantic(model, datasets_of('train', train_set), getattr(cfg, 'filename', None))
     for name in loaders:
-        for key, dataset in _datasets(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
+        for key, dataset in datasets_of(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
             _check_dataset(key, dataset)
-        for evaluator in _listed(cfg.get(f'{name}_evaluator')):
+        for evaluator in listed(cfg.get(f'{name}_evaluator')):
             if isinstance(evaluator, Mapping) and is_local(evaluator.get('backend_args')):
                 _check_file(f'{name}_evaluator.ann_file', evaluator.get('ann_file'))
+    if cfg['default_scope'] == 'mmdet':
+        from .classes import check_classes  # which needs this module's error
+
+        loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
+        check_classes(model, [found for loader in loaded for found in datasets_of(*loader)])
 
 
 def _build_on_meta(backbone: Mapping) -> Any:
@@ -61,16 +73,20 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
     channels = backbone.out_channels
     given = f'model.backbone returns maps of {channels} channels'
     if model.get('neck'):
-        neck = _listed(model['neck'])[0]
-        taken = neck.get('in_channels')
-        if isinstance(taken, (list, tuple)) and sorted(taken) != sorted(channels):
-            raise ConfigError(f'model.neck.in_channels={list(taken)}, but {given}; make them equal')
+        is_chain = isinstance(model['neck'], (list, tuple))
+        for i, neck in enumerate(listed(model['neck'])):
+            taken = neck.get('in_channels')
+            if isinstance(taken, (list, tuple)) and sorted(taken) != sorted(channels):
+                key = f'model.neck[{i}]' if is_chain else 'model.neck'
+                raise ConfigError(f'{key}.in_channels={list(taken)}, but {given}; make them equal')
+            if str(neck.get('type')).split('.')[-1] not in KEEP_CHANNELS:
+                break  # parts after it take other maps
         return
     for name in ('decode_head', 'auxiliary_head', 'cls_head'):
-        for head in _listed(model.get(name) or []):
-            taken = _listed(head.get('in_channels', []))
+        for head in listed(model.get(name) or []):
+            taken = listed(head.get('in_channels', []))
             everything = list(range(len(channels)))  # as mmseg's Mask2Former, without in_index
-            index = _listed(head.get('in_index', everything if len(taken) > 1 else -1))
+            index = listed(head.get('in_index', everything if len(taken) > 1 else -1))
             if any(not -len(channels) <= i < len(channels) for i in index):
                 raise ConfigError(f'model.{name}.in_index={index}, but {given}')
             fits = [channels[i] for i in index]
@@ -81,11 +97,11 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
                 )
 
 
-def _listed(value: Any) -> list:
+def listed(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _datasets(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
+def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
     """The data sets below wrappers (RepeatDataset, ConcatDataset, ...), with their keys."""
     pending = [(f'{name}_dataloader.dataset', dataset)]
     while pending:
