@@ -103,6 +103,12 @@ def test_coco_from_archives_to_a_sound_tree(given, root):
     assert ['test2017', '1', 'images', '1', 'ok'] in rows
 
 
+def test_archives_in_the_folder_of_the_data_set_are_found_again(root):
+    objects365_archives(root)
+    for _ in range(2):
+        assert is_sound(unpack(root, root, objects365.ARCHIVES))
+
+
 def test_what_is_there_is_kept(given, root):
     tree = coco_archives(given)
     unpack(given, root, coco.ARCHIVES)
@@ -153,6 +159,8 @@ def test_objects365_from_archives_to_what_mmdet_reads(given, root):
     parts = unpack(given, root, objects365.ARCHIVES) + objects365.check(root, 2)
     assert is_sound(parts)
     assert not any(part.warnings for part in parts)
+    names = [part.name for part in parts]
+    assert len(set(names)) == len(names)  # patches of train and val have the same names
     assert {part.name: (part.found, part.expected) for part in parts[-4:]} == {
         'annotations/zhiyuan_objv2_train.json': (2, None),
         'train': (2, 2),

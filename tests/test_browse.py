@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 pytest.importorskip('mmdet')
 
 from swinv2_dense.engine import browse as browsing
+from swinv2_dense.engine.command_line import read_config
 from swinv2_dense.engine.preflight import ConfigError
 
 SIZE, TITLE = 64, browsing.TITLE
@@ -97,6 +98,24 @@ def test_the_image_is_left_alone_but_where_objects_are(detection, tmp_path):
         drawn[20 * FACTOR : 40 * FACTOR, 4 * FACTOR : 28 * FACTOR] = False
         drawn[crowd] = False
         assert not drawn.any()
+
+
+def test_objects_lie_where_they_are_in_a_resized_image(detection, tmp_path):
+    """mmdet's test pipelines resize the image before they load annotations of the original."""
+    double = "dict(type='Resize', scale=(128, 128), keep_ratio=True)"
+    text = detection.read_text().replace(
+        'val_dataloader = dict(dataset=dict(**data, pipeline=[*load, ',
+        f'val_dataloader = dict(dataset=dict(**data, pipeline=[load[0], {double}, load[1], ',
+    )
+    (tmp_path / 'resized.py').write_text(text)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        dataset = browsing.build_dataset(read_config(str(tmp_path / 'resized.py')), 'val')
+        sample = dataset[0]
+    objects = sample['data_samples'].gt_instances
+    assert sample['inputs'].shape[1:] == objects.masks.masks.shape[1:] == (128, 128)
+    np.testing.assert_allclose(objects.bboxes.tensor, [[16, 48, 48, 72]])  # twice x, y, x, y
+    assert objects.masks.masks[0, 50:70, 18:46].all()
+    assert browse(tmp_path / 'resized.py', tmp_path / 'out', '--split', 'val', '--number', '1')
 
 
 def test_the_map_colours_labels_and_hatches_what_is_ignored(detection, tmp_path):

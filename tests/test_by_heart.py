@@ -100,7 +100,7 @@ def test_the_loss_falls_and_evaluation_runs(samples, tmp_path):
     )
     assert losses[-1]['loss'] < 0.8 * losses[0]['loss']
     assert 'loss_semantic_seg' in losses[0]
-    assert 0 <= log[-1]['coco/segm_mAP_50'] <= log[-1]['coco/bbox_mAP_50'] + 1
+    assert {'coco/bbox_mAP_50', 'coco/segm_mAP_50'} <= set(log[-1])
 
 
 @pytest.mark.slow

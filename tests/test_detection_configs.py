@@ -123,7 +123,7 @@ def test_recipe_is_the_papers(name):
     assert int(said['gpus']) * int(said['batch']) * parts == batch
     assert length == cfg.train_cfg.get('max_epochs', cfg.train_cfg.get('max_iters'))
     (warm_up, steps) = cfg.param_scheduler
-    assert steps.end == length
+    assert (warm_up.end, steps.end) == (1000 * parts, length)
     assert [m / length for m in steps.milestones] == pytest.approx(
         [8 / 12, 11 / 12] if length == 12 else [27 / 36, 33 / 36]
     )

@@ -13,7 +13,6 @@ from commands import ROOT, scalars, succeed, tool
 from mmengine.config import Config
 
 pytest.importorskip('mmdet')
-from mmdet.apis import DetInferencer
 
 from swinv2_dense.engine import ConfigError, read_classes, set_num_classes
 from swinv2_dense.engine.classes import check_classes
@@ -81,7 +80,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return mine / 'small.py'
 
 
-def test_from_a_folder_to_ap(named, config, tmp_path):
+def test_from_a_folder_to_ap(named, config, tmp_path, monkeypatch):
     work_dir = tmp_path / 'work'
     args = ['--work-dir', work_dir, '--cfg-options', *QUICK]
     printed = succeed('train', config, '--auto-scale-lr', *args)
@@ -104,10 +103,12 @@ def test_from_a_folder_to_ap(named, config, tmp_path):
         assert metrics[f'coco/{kind}_mAP'] == pytest.approx(last[f'coco/{kind}_mAP'], abs=1e-3)
     assert {f'coco/{name}_precision' for name in NAMES} <= set(metrics)
 
-    detect = DetInferencer(str(config), str(work_dir / 'epoch_1.pth'), device='cpu')
-    assert tuple(detect.visualizer.dataset_meta['classes']) == NAMES
-    detect(str(named / 'val' / '000000.png'), out_dir=str(tmp_path / 'out'), no_save_pred=False)
-    (prediction,) = (tmp_path / 'out' / 'preds').glob('*.json')
+    monkeypatch.setenv('OWN_DATA', str(tmp_path / 'gone'))  # the trained config does without
+    monkeypatch.chdir(tmp_path)
+    snippet = SNIPPETS[1].replace('work_dirs/own/own.py', str(work_dir / 'small.py'))
+    snippet = snippet.replace('work_dirs/own/epoch_12.pth', str(work_dir / 'epoch_1.pth'))
+    exec(snippet.replace('folder/or/image.jpg', str(named / 'val' / '000000.png')))
+    (prediction,) = (tmp_path / 'predictions' / 'preds').glob('*.json')
     assert set(json.loads(prediction.read_text())['labels']) <= set(range(len(NAMES)))
 
 
@@ -117,7 +118,8 @@ def test_a_missing_folder_is_named_in_one_line(config, tmp_path, monkeypatch):
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1] == (
         f"error: annotation file '{tmp_path}/gone/annotations/train.json' does not exist; correct "
-        'data_root or the name of the file'
+        'data_root, for configs/_base_/datasets/own_instance.py with export OWN_DATA=FOLDER, or '
+        'the name of the file'
     )
     assert 'Traceback' not in result.stderr
 

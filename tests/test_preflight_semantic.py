@@ -19,6 +19,11 @@ OPTIONS = (
     r'model\.roi_head\.semantic_roi_extractor=None'
 )
 
+FIXED = """
+model = dict(data_preprocessor=dict(batch_augments=[
+    dict(type='BatchFixedSizePad', size=(160, 160), pad_seg=True, seg_pad_value=255)]))
+"""
+
 
 def config(root: Path, **changes) -> ConfigDict:
     """The parts of an HTC++ config that matter, with data; `changes` by dotted key."""
@@ -76,6 +81,10 @@ def test_without_the_branch_or_without_training_nothing_is_asked(tmp_path):
         ({TRAIN + 'data_prefix.seg': None}, 'names no folder of semantic maps, seg=FOLDER.*zip'),
         ({TRAIN + 'pipeline.1.with_seg': False}, r'loads no maps; set with_seg=True of LoadAnn'),
         ({'model.data_preprocessor.pad_seg': False}, r'pad_seg=False: .* Set pad_seg=True, seg_'),
+        (
+            {'model.data_preprocessor.batch_augments': [dict(type='Pad', pad_seg=False)]},
+            r'model\.data_preprocessor\.batch_augments\.0\.pad_seg=False: .* Set pad_seg=True',
+        ),
     ],
 )
 def test_what_lacks_is_named(tmp_path, changes, message):
@@ -92,7 +101,8 @@ def test_each_of_several_data_sets_is_checked(tmp_path):
         check_config(cfg, ('train',))
     lacking.data_prefix.seg = 'gone/'
     key = r'train_dataloader\.dataset\.datasets\.1\.data_prefix'
-    remedy = rf'{OPTIONS} {key}\._delete_=True {key}\.img=train2017/$'
+    pad = r'model\.data_preprocessor\.pad_seg=False'
+    remedy = rf'{OPTIONS} {pad} {key}\._delete_=True {key}\.img=train2017/$'
     with pytest.raises(ConfigError, match=remedy):
         check_config(cfg, ('train',))
 
@@ -110,10 +120,13 @@ def test_the_sibling_without_the_branch_is_named(tmp_path):
 
 
 @pytest.mark.filterwarnings('ignore')  # of the libraries, in a process that sees them first
-def test_the_remedy_trains(tmp_path):
+@pytest.mark.parametrize('preprocessor', ['', FIXED], ids=['padded to the batch', 'to a size'])
+def test_the_remedy_trains(tmp_path, preprocessor):
     pytest.importorskip('mmdet')
     write_dataset(tmp_path / 'shapes', ShapesSpec(train=2, val=1))
-    (config,) = ROOT.glob('configs/quickstart/htc*.py')
+    (quickstart,) = ROOT.glob('configs/quickstart/htc*.py')
+    config = tmp_path / 'config.py'
+    config.write_text(f'_base_ = {str(quickstart)!r}\n{preprocessor}')
     prefix = Config.fromfile(config).train_dataloader.dataset.data_prefix
     shutil.rmtree(tmp_path / 'shapes' / prefix.seg)
     options = [

@@ -4,7 +4,6 @@ _base_ = './cascade-mask-rcnn_swinv2-t-w16_8xb2-3x_coco.py'
 model = dict(
     backbone=dict(
         arch='b',
-        window_size=16,
         drop_path_rate=0.3,
         init_cfg=dict(
             checkpoint='https://github.com/SwinTransformer/storage/releases/download/v2.0.0/'

@@ -5,7 +5,6 @@ model = dict(
     backbone=dict(
         arch='s',
         window_size=32,
-        drop_path_rate=0.2,
         init_cfg=dict(
             checkpoint='https://github.com/SwinTransformer/storage/releases/download/v2.0.0/'
             'swinv2_small_patch4_window8_256.pth'

@@ -7,6 +7,7 @@ batches is the model's (`data_preprocessor`) and is not shown. Images are (H, W,
 from __future__ import annotations
 
 import argparse
+import copy
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from mmengine.utils import track_iter_progress
 
 from .command_line import read_config
 from .hooks import check_files
-from .preflight import ConfigError, check_config
+from .preflight import ConfigError, check_config, datasets_of
 
 SMALLEST = 512  # pixels; smaller images are enlarged, or their labels would hide them
 IGNORED = 255  # of semantic maps
@@ -67,14 +68,35 @@ def build_dataset(cfg: Config, split: str) -> Any:
     if cfg.default_scope == 'mmdet':
         import swinv2_dense.det  # noqa: F401
     init_default_scope(cfg.default_scope)
+    settings = copy.deepcopy(cfg[loader].dataset)
+    if cfg.default_scope == 'mmdet':
+        for _, part in datasets_of(split, settings):
+            part.pipeline = annotated_first(part.pipeline)
     try:
-        dataset = DATASETS.build(cfg[loader].dataset)
+        dataset = DATASETS.build(settings)
     except (AssertionError, ImportError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f'{loader}.dataset cannot be built: {error}') from error
     check_files(loader, dataset)
     if not len(dataset):
         raise ConfigError(f'{loader}.dataset is empty; see its ann_file, metainfo and filter_cfg')
     return dataset
+
+
+def annotated_first(pipeline: list) -> list:
+    """A pipeline whose annotations follow its image through every step.
+
+    mmdet's test pipelines load them after the image is resized: they are for evaluation, and for
+    pictures of predictions, at the size of the original.
+    """
+    names = [getattr(step.type, '__name__', step.type) for step in pipeline]
+    if 'LoadImageFromFile' not in names or 'LoadAnnotations' not in names:
+        return pipeline
+    image, annotations = names.index('LoadImageFromFile'), names.index('LoadAnnotations')
+    if 'Resize' not in names[image:annotations]:
+        return pipeline
+    steps = list(pipeline)
+    steps.insert(image + 1, steps.pop(annotations))
+    return steps
 
 
 def detection_panels(sample: dict, metainfo: dict) -> list[np.ndarray]:

@@ -29,8 +29,9 @@ def read_classes(ann_file: str) -> tuple[str, ...]:
     """
     if not os.path.isfile(ann_file):
         raise ConfigError(
-            f'annotation file {ann_file!r} does not exist; correct data_root or the '
-            'name of the file'
+            f'annotation file {ann_file!r} does not exist; correct data_root, for '
+            'configs/_base_/datasets/own_instance.py with export OWN_DATA=FOLDER, or the name of '
+            'the file'
         )
     with open(ann_file, 'rb') as file:
         categories = _find_categories(file.fileno()) if os.path.getsize(ann_file) else None

@@ -129,7 +129,7 @@ def _check_backbone(
 
 def source_of(runner: Any) -> str:
     """What a runner loads, for messages."""
-    return str(runner._load_from or f'in {runner.work_dir}')
+    return str(runner._load_from or runner.work_dir)
 
 
 def unwrapped(model: Any) -> Any:

@@ -72,6 +72,8 @@ class ModelLoadReport:
 class LoadReportHook(Hook):
     """Report what `load_from` loads, in place of mmengine's list of parameters that do not match.
 
+    With an EMAHook that list comes first: it compares the parameters before other hooks do.
+
     Training goes on: parameters that the checkpoint lacks or has in another shape, as those of
     other classes, keep their initialisation. Testing or resuming with them is an error.
 

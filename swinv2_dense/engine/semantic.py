@@ -31,16 +31,24 @@ def check_semantic(
         if problem:
             raise ConfigError(
                 f'{problem} model.roi_head.semantic_head learns from semantic maps, {MAPS}. '
-                f'To train without them, {_without(key, dataset, filename)}'
+                f'To train without them, {_without(model, key, dataset, filename)}'
             )
-    preprocessor = model.get('data_preprocessor') or {}
-    padding = [preprocessor, *(preprocessor.get('batch_augments') or [])]
-    if preprocessor and not any(step.get('pad_seg') for step in padding):
-        raise ConfigError(
-            'model.data_preprocessor.pad_seg=False: images are padded to the size of a batch, and '
-            'the maps that model.roi_head.semantic_head learns from are not. Set pad_seg=True, '
-            'seg_pad_value=255.'
-        )
+    preprocessor, *fixed = _paddings(model) or [('', dict(pad_seg=True))]
+    for key, step in fixed or [preprocessor]:  # padding to a fixed size is enough
+        if not step.get('pad_seg'):
+            raise ConfigError(
+                f'{key}.pad_seg=False: images are padded, and the maps that '
+                'model.roi_head.semantic_head learns from are not. Set pad_seg=True, '
+                'seg_pad_value=255.'
+            )
+
+
+def _paddings(model: Mapping) -> list[tuple[str, Mapping]]:
+    """What pads a batch, with its key: the data preprocessor, then what pads to a fixed size."""
+    key, preprocessor = 'model.data_preprocessor', model.get('data_preprocessor')
+    steps = enumerate((preprocessor or {}).get('batch_augments') or [])
+    fixed = [(f'{key}.batch_augments.{i}', step) for i, step in steps if 'pad_seg' in step]
+    return [(key, preprocessor), *fixed] if preprocessor else []
 
 
 def _problem(key: str, dataset: Mapping) -> str | None:
@@ -64,12 +72,13 @@ def _loads_maps(step: Mapping) -> bool:
     return step.get('with_seg', is_panoptic)
 
 
-def _without(key: str, dataset: Mapping, filename: str | None) -> str:
+def _without(model: Mapping, key: str, dataset: Mapping, filename: str | None) -> str:
     folder, name = os.path.split(filename or '')
     sibling = os.path.join(folder, name.replace('htc++_', 'htc++-without-semantic_', 1))
     if sibling != filename and os.path.isfile(sibling):
         return f'use {sibling}.'
     options = ['model.roi_head.semantic_head=None', 'model.roi_head.semantic_roi_extractor=None']
+    options += [f'{name}.pad_seg=False' for name, step in _paddings(model) if step.get('pad_seg')]
     prefix = dataset.get('data_prefix')
     if isinstance(prefix, Mapping) and 'seg' in prefix:  # None is no path to mmengine
         others = {name: path for name, path in prefix.items() if name != 'seg'}

@@ -49,7 +49,7 @@ def unpack(folder: Path, root: Path, table: Mapping[str, str]) -> list[Part]:
         ConfigError: No archive or one of another kind, one that is broken or would write outside
             of its folder, too little space, or a file that cannot be written.
     """
-    sources = {path: root / target for path, target in _find(folder, table).items()}
+    sources = {path: root / target for path, target in _find(folder, root, table).items()}
     root.mkdir(parents=True, exist_ok=True)
     needed = sum(_bytes_to_write(path, target) for path, target in sources.items())
     free = shutil.disk_usage(root).free
@@ -58,18 +58,19 @@ def unpack(folder: Path, root: Path, table: Mapping[str, str]) -> list[Part]:
             f'--root={root}: unpacking takes {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB '
             'are free'
         )
-    return [_unpack(path, target) for path, target in sources.items()]
+    return [_unpack(path, target, path.relative_to(folder)) for path, target in sources.items()]
 
 
-def _find(folder: Path, table: Mapping[str, str]) -> dict[Path, str]:
+def _find(folder: Path, root: Path, table: Mapping[str, str]) -> dict[Path, str]:
     if not folder.is_dir():
         raise ConfigError(f'--archives={folder}: there is no such folder')
     found = {path: table[glob] for glob in table for path in sorted(folder.glob(glob))}
     if not found:
         raise ConfigError(f'--archives={folder} holds none of {", ".join(table)}')
+    unpacked = {root / target for target in table.values() if target}
     for glob in table:
         for path in sorted(folder.glob(f'{glob.partition(".")[0]}.*')):
-            if path.is_file() and path not in found:
+            if path.is_file() and path not in found and unpacked.isdisjoint(path.parents):
                 raise ConfigError(
                     f'{path}: an archive of this data set is named {glob}; finish its download, '
                     'or move it elsewhere'
@@ -87,12 +88,12 @@ def _bytes_to_write(path: Path, target: Path) -> int:
         return sum(info.file_size for info, place in places if not os.path.lexists(place))
 
 
-def _unpack(path: Path, target: Path) -> Part:
-    part = Part(path.name, 'files', expected=0)
+def _unpack(path: Path, target: Path, name: Path) -> Part:
+    part = Part(str(name), 'files', expected=0)
     with _naming(path):
         total = len(zipfile.ZipFile(path).infolist()) if path.suffix == '.zip' else None
-        for name, stream in progress(_members(path), path.name, total):
-            place = _place(path, name, target)
+        for member, stream in progress(_members(path), str(name), total):
+            place = _place(path, member, target)
             part.expected += 1
             if not os.path.lexists(place):
                 _write(stream, place)

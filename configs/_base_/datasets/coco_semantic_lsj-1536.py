@@ -1,7 +1,7 @@
 # COCO with stuff maps as the paper's HTC++ trains on it (arXiv 2111.09883, appendix A2): InstaBoost
 # and large-scale jitter, random scale 0.1 to 2.0 of 1536 x 1536. InstaBoost moves objects in the
 # image and in its annotations, not in the stuff map. Images are padded to 1536 x 1536 with their
-# masks (0) and stuff maps (255) by `batch_augments` of the data preprocessor (the leaf sets it).
+# masks (0) and stuff maps (255) by the model's data preprocessor.
 #
 # Tested with a short side of 1100. The paper gives no limit of the long side; assumed is 1833, the
 # ratio of the usual 800 and 1333.

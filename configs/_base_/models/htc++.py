@@ -1,15 +1,15 @@
 # HTC++ (Swin V1, arXiv 2103.14030, appendix A2.2) on SwinV2-B: HTC with the semantic branch, four
 # shared convolutions before one fully connected layer in each box head, a global self-attention
-# layer after the last stage, soft-NMS. Its code was never released. Assumed, since only so the
-# parameters come out as published (160 M with Swin-B, 284 M with Swin-L): the box heads have no
-# norm and are class-agnostic, the attention layer has an MLP. SmoothL1 as in HTC.
+# layer after the last stage, soft-NMS, drop path 0.2. Its code was never released. Assumed, since
+# only so the parameters come out as published (160 M with Swin-B, 284 M with Swin-L): the box heads
+# are class-agnostic, the attention layer has an MLP. Assumed besides: box heads without norms as in
+# ViT-Adapter's HTC++, SmoothL1 as in HTC.
 _base_ = './htc.py'
 channels = [128, 256, 512, 1024]
 model = dict(
     data_preprocessor=dict(pad_seg=True, seg_pad_value=255),
     backbone=dict(
         arch='b',
-        drop_path_rate=0.3,
         init_cfg=dict(
             checkpoint='https://github.com/SwinTransformer/storage/releases/download/v2.0.0/'
             'swinv2_base_patch4_window12_192_22k.pth'

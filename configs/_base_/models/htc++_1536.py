@@ -1,7 +1,7 @@
 # HTC++ as the paper's system-level comparison trains it (appendix A2), on SwinV2-L: images, masks
 # and stuff maps padded to 1536 x 1536, window 32, activation checkpointing, and sequential
 # attention in the first two stages (section 3.5). Assumed: weights of ImageNet-22K before
-# fine-tuning, drop path 0.3, HTC++ as Swin V1's.
+# fine-tuning, HTC++ and its drop path 0.2 as Swin V1's.
 _base_ = './htc++.py'
 channels = [192, 384, 768, 1536]
 model = dict(
