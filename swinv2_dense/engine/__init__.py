@@ -2,6 +2,7 @@
 
 from .amp import Bf16OptimWrapper
 from .hooks import BackboneWeightsHook, CheckFilesHook, ResultsHook
+from .label_maps import CheckLabelMapsHook
 from .layer_decay import SwinV2OptimWrapperConstructor
 from .preflight import ConfigError
 
@@ -9,6 +10,7 @@ __all__ = [
     'BackboneWeightsHook',
     'Bf16OptimWrapper',
     'CheckFilesHook',
+    'CheckLabelMapsHook',
     'ConfigError',
     'ResultsHook',
     'SwinV2OptimWrapperConstructor',

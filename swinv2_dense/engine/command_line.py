@@ -22,6 +22,7 @@ from mmengine.runner import Runner
 from ..checkpoints.reading import CheckpointError
 from .amp import run_amp_on_cpu, use_amp
 from .preflight import ConfigError, check_config
+from .segmentation import use_seg_tta, write_label_maps
 
 TASKS = ('mmdet', 'mmseg', 'mmaction')
 
@@ -67,7 +68,7 @@ def test(argv: Sequence[str] | None = None) -> None:
     if args.out and args.out.endswith(('.pkl', '.pickle')):
         pickled = args.out
     elif args.out and cfg.default_scope == 'mmseg':
-        cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
+        write_label_maps(cfg, args.out)
     elif args.out:
         raise ConfigError(f'--out={args.out!r} must end in .pkl (a folder is for mmseg configs)')
     check_config(cfg, ('test',))
@@ -135,6 +136,10 @@ def build_runner(cfg: Config) -> Runner:
         import swinv2_dense.det  # noqa: F401
 
         hooks.append('Fp32BordersHook')
+    elif cfg.default_scope == 'mmseg':
+        import swinv2_dense.seg  # noqa: F401
+
+        hooks.insert(1, 'CheckLabelMapsHook')
     present = {hook.get('type') for hook in cfg.get('custom_hooks') or []}
     new = [ConfigDict(type=hook) for hook in hooks if hook not in present]
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *new]
@@ -234,9 +239,14 @@ def _draw(cfg: Config, args: argparse.Namespace) -> None:
             hook.test_out_dir = folder
         elif folder:
             cfg.visualizer.save_dir = folder
+        if cfg.get('visualizer', {}).get('type') == 'SegLocalVisualizer':
+            cfg.visualizer.type = 'LegendSegVisualizer'
 
 
 def _use_tta(cfg: Config) -> None:
+    if cfg.default_scope == 'mmseg':
+        use_seg_tta(cfg)
+        return
     if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
         raise ConfigError('--tta needs tta_model and tta_pipeline in the config')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline

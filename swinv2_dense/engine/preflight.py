@@ -38,11 +38,16 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
         settings = pretrained(backbone.get('init_cfg'))
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
     for name in loaders:
-        for key, dataset in _datasets(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
+        for key, dataset in datasets_of(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
             _check_dataset(key, dataset)
-        for evaluator in _listed(cfg.get(f'{name}_evaluator')):
+        for evaluator in listed(cfg.get(f'{name}_evaluator')):
             if isinstance(evaluator, Mapping) and is_local(evaluator.get('backend_args')):
                 _check_file(f'{name}_evaluator.ann_file', evaluator.get('ann_file'))
+    if cfg['default_scope'] == 'mmseg':
+        from .segmentation import check_segmentation  # which needs this module's error
+
+        loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
+        check_segmentation(model, [found for loader in loaded for found in datasets_of(*loader)])
 
 
 def _build_on_meta(backbone: Mapping) -> Any:
@@ -61,16 +66,16 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
     channels = backbone.out_channels
     given = f'model.backbone returns maps of {channels} channels'
     if model.get('neck'):
-        neck = _listed(model['neck'])[0]
+        neck = listed(model['neck'])[0]
         taken = neck.get('in_channels')
         if isinstance(taken, (list, tuple)) and sorted(taken) != sorted(channels):
             raise ConfigError(f'model.neck.in_channels={list(taken)}, but {given}; make them equal')
         return
     for name in ('decode_head', 'auxiliary_head', 'cls_head'):
-        for head in _listed(model.get(name) or []):
-            taken = _listed(head.get('in_channels', []))
+        for head in listed(model.get(name) or []):
+            taken = listed(head.get('in_channels', []))
             everything = list(range(len(channels)))  # as mmseg's Mask2Former, without in_index
-            index = _listed(head.get('in_index', everything if len(taken) > 1 else -1))
+            index = listed(head.get('in_index', everything if len(taken) > 1 else -1))
             if any(not -len(channels) <= i < len(channels) for i in index):
                 raise ConfigError(f'model.{name}.in_index={index}, but {given}')
             fits = [channels[i] for i in index]
@@ -81,11 +86,11 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
                 )
 
 
-def _listed(value: Any) -> list:
+def listed(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _datasets(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
+def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
     """The data sets below wrappers (RepeatDataset, ConcatDataset, ...), with their keys."""
     pending = [(f'{name}_dataloader.dataset', dataset)]
     while pending:
