@@ -22,7 +22,7 @@ EXTRAS = {
     'onedl-seg': [*ONEDL, 'onedl-mmsegmentation>=1.4.2', 'ftfy', 'regex'],
     'onedl-video': [*ONEDL, *VIDEO, 'importlib_metadata'],  # and mmaction2 with --no-deps
     'hub': ['huggingface_hub>=0.25'],
-    'test': ['pytest>=8', 'ruff', 'transformers>=5'],
+    'test': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'ruff', 'transformers>=5'],
 }
 
 setup(

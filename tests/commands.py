@@ -10,17 +10,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def tool(name: str, *args: object) -> subprocess.CompletedProcess:
-    """Run tools/{name}.py; its output is in `printed` of the result."""
+def tool(name: str, *args: object, limit: float = 900) -> subprocess.CompletedProcess:
+    """Run tools/{name}.py for at most `limit` seconds; its output is in `printed` of the result."""
     command = [sys.executable, f'tools/{name}.py', *map(str, args)]
-    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=900)
+    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=limit)
     result.printed = result.stdout + result.stderr
     return result
 
 
-def succeed(name: str, *args: object) -> str:
+def succeed(name: str, *args: object, limit: float = 900) -> str:
     """Run a tool that must succeed and return what it printed."""
-    result = tool(name, *args)
+    result = tool(name, *args, limit=limit)
     assert result.returncode == 0, result.printed[-3000:]
     return result.printed
 

@@ -9,6 +9,9 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+if 'PYTEST_XDIST_WORKER' in os.environ:  # one core for each of the processes that test side by side
+    torch.set_num_threads(1)
+    os.environ['OMP_NUM_THREADS'] = '1'  # of the tools that tests start
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,6 +25,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not torch.cuda.is_available():
         skips['cuda'] = 'no CUDA device'
     for item in items:
+        if item.get_closest_marker('slow'):
+            item.add_marker(pytest.mark.timeout(3 * 3600))
         for marker, reason in skips.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))

@@ -9,7 +9,8 @@ import pytest
 from commands import scalars, succeed, tool
 
 CONFIG = """
-_base_ = __import__('swinv2_dense').config_path('detection/htc_swinv2-t-w8_fpn_8xb2-1x_coco.py')
+_base_ = __import__('swinv2_dense').config_path(
+    'detection/htc_swinv2-t-w16_1xb4-bf16-1x_coco.py')
 model = dict(
     backbone=dict(
         arch=dict(_delete_=True, embed_dims=24, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8)),
@@ -18,6 +19,8 @@ model = dict(
     ),
     neck=dict(in_channels=[24, 48, 96, 192]),
 )
+train_dataloader = dict(batch_size=2)
+optim_wrapper = dict(type='OptimWrapper', accumulative_counts=1)
 """
 WIDTH = 32  # channels of neck and heads, 256 in the config
 

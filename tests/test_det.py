@@ -8,7 +8,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
-from test_drop_in import detection_data
+from mmengine.structures import PixelData
+from test_drop_in import IMAGE, detection_data
 from torch import nn
 
 import swinv2_dense
@@ -19,8 +20,8 @@ from swinv2_dense.det import keep_borders_in_fp32  # noqa: E402
 
 @pytest.fixture(scope='module')
 def detector() -> nn.Module:
-    """The small HTC, whose blocks are not the identity."""
-    cfg = Config.fromfile(swinv2_dense.config_path('_base_/models/htc_small.py'))
+    """The small HTC++, whose blocks are not the identity."""
+    cfg = Config.fromfile(swinv2_dense.config_path('_base_/models/htc++_small.py'))
     with DefaultScope.overwrite_default_scope('mmdet'):
         torch.manual_seed(0)
         model = MODELS.build(cfg.model)
@@ -31,10 +32,17 @@ def detector() -> nn.Module:
     return model
 
 
+def labelled_data() -> dict:
+    """Detection data with the semantic map that HTC++ learns from."""
+    data = detection_data()
+    data['data_samples'][0].gt_sem_seg = PixelData(sem_seg=torch.randint(10, (1, *IMAGE)))
+    return data
+
+
 @pytest.fixture
 def data(detector) -> dict:
     torch.manual_seed(0)
-    return detector.data_preprocessor(detection_data(), training=True)
+    return detector.data_preprocessor(labelled_data(), training=True)
 
 
 def losses_of(model: nn.Module, data: dict, bf16: bool) -> dict:
@@ -128,7 +136,7 @@ def test_an_error_inside_an_operator_leaves_autocast_as_it_was(detector):
 def test_losses_in_bf16_are_close_on_cuda(detector, data):
     model = copy.deepcopy(detector).cuda().train()
     keep_borders_in_fp32(model)
-    data = model.data_preprocessor.cuda()(detection_data(), training=True)
+    data = model.data_preprocessor.cuda()(labelled_data(), training=True)
     results = []
     for bf16 in (False, True):
         torch.manual_seed(1)

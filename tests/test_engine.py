@@ -1,94 +1,16 @@
-"""Optimizer groups, mixed precision, and the checks before a run."""
+"""Mixed precision, and the checks before a run."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from swinv2_dense import SwinTransformerV2
 from swinv2_dense.engine.amp import run_amp_on_cpu, use_amp
 from swinv2_dense.engine.hooks import check_files, metrics_table
 from swinv2_dense.engine.preflight import ConfigError, check_config
-
-
-class Detector(nn.Module):
-    """A backbone with some parts of a detector around it."""
-
-    def __init__(self, arch: str) -> None:
-        super().__init__()
-        self.backbone = SwinTransformerV2(arch)
-        self.neck = nn.Conv2d(8, 8, 1)
-        self.bn = nn.BatchNorm2d(8)
-
-
-def groups_of(arch: str, **paramwise_cfg) -> dict:
-    """(lr, weight decay) by parameter name."""
-    with torch.device('meta'):
-        model = Detector(arch)
-    cfg = dict(
-        constructor='SwinV2OptimWrapperConstructor',
-        optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.05),
-        paramwise_cfg=paramwise_cfg,
-    )
-    optimizer = build_optim_wrapper(model, cfg).optimizer
-    by_id = {
-        id(p): (g['lr'], g['weight_decay']) for g in optimizer.param_groups for p in g['params']
-    }
-    assert len(by_id) == len(list(model.parameters()))
-    return {name: by_id[id(p)] for name, p in model.named_parameters()}
-
-
-@pytest.mark.parametrize('paramwise', [{}, dict(backbone_lr_mult=0.1, layer_decay=0.9)])
-def test_no_decay_for_norms_biases_and_position_bias(paramwise):
-    for name, (_, decay) in groups_of('b', **paramwise).items():
-        free = ('norm', 'bn.', 'bias', 'logit_scale', 'cpb_mlp')
-        assert decay == (0.0 if any(part in name for part in free) else 0.05), name
-
-
-def test_layer_decay_and_backbone_multiplier_of_b():
-    """B has 24 blocks, so ids run from 0 (patch embedding) to 25 (output norms)."""
-    lrs = {
-        name: lr for name, (lr, _) in groups_of('b', backbone_lr_mult=0.1, layer_decay=0.9).items()
-    }
-    expected = {
-        'backbone.patch_embed.proj.weight': 0.1 * 0.9**25,
-        'backbone.layers.0.blocks.0.attn.qkv.weight': 0.1 * 0.9**24,
-        'backbone.layers.0.downsample.reduction.weight': 0.1 * 0.9**23,
-        'backbone.layers.1.blocks.0.attn.cpb_mlp.0.weight': 0.1 * 0.9**22,
-        'backbone.layers.2.blocks.17.norm1.bias': 0.1 * 0.9**3,
-        'backbone.layers.2.downsample.norm.weight': 0.1 * 0.9**3,
-        'backbone.layers.3.blocks.1.mlp.fc2.weight': 0.1 * 0.9,
-        'backbone.norm0.weight': 0.1,
-        'backbone.norm3.bias': 0.1,
-        'neck.weight': 1.0,
-        'bn.bias': 1.0,
-    }
-    for name, lr in expected.items():
-        assert lrs[name] == pytest.approx(lr), name
-
-
-def test_frozen_parameters_are_not_optimized():
-    model = nn.Module()
-    model.backbone = SwinTransformerV2(
-        dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2)), out_indices=(0, 1), frozen_stages=1
-    )
-    cfg = dict(
-        constructor='SwinV2OptimWrapperConstructor',
-        optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.05),
-    )
-    optimizer = build_optim_wrapper(model, cfg).optimizer
-    optimized = {id(p) for g in optimizer.param_groups for p in g['params']}
-    assert optimized == {id(p) for p in model.parameters() if p.requires_grad}
-    assert id(model.backbone.patch_embed.proj.weight) not in optimized
-
-
-def test_unknown_paramwise_key_is_named():
-    with pytest.raises(ValueError, match=r"\['custom_keys'\]; .* backbone_lr_mult and layer_decay"):
-        groups_of('t', custom_keys={})
 
 
 def test_bf16_wrapper_trains_on_the_cpu_in_bf16():
@@ -194,6 +116,15 @@ MISTAKES = {
         {'model.neck.in_channels': [256, 512, 1024, 2048]},
         r'neck\.in_channels=\[256, .* returns maps of \[96, 192, 384, 768\]',
     ),
+    'second part of the neck': (
+        {
+            'model.neck': [
+                dict(type='GlobalAttention', in_channels=[96, 192, 384, 768]),
+                dict(type='FPN', in_channels=[128, 256, 512, 1024]),
+            ]
+        },
+        r'neck\[1\]\.in_channels=\[128, .* returns maps of \[96, 192, 384, 768\]',
+    ),
     'checkpoint': (
         {BACKBONE + 'init_cfg': dict(type='Pretrained', checkpoint='no/such.pth')},
         r"model\.backbone\.init_cfg\.checkpoint='no/such\.pth': there is no such file",
@@ -240,6 +171,8 @@ def test_heads_without_a_neck(tmp_path, head, message):
 
 def test_what_mm_accepts_passes(tmp_path):
     cfg = config(tmp_path, **{'model.neck.in_channels': [768, 384, 192, 96]})  # YOLOV3Neck's order
+    parts = [dict(type='Reduce', in_channels=[96, 192, 384, 768]), dict(in_channels=[64] * 4)]
+    check_config(config(tmp_path, **{'model.neck': parts}), ())
     dataset = cfg.train_dataloader.dataset.dataset
     dataset.ann_file = str(tmp_path / 'annotations' / 'train.json')
     dataset.update(data_root='unused', data_prefix=dict(img=str(tmp_path / 'train')))
@@ -288,8 +221,11 @@ def test_missing_images_and_maps_are_counted_through_wrappers(tmp_path):
     sound = Listed(dict(img_path=str(there)), dict(filename='s3://bucket/clip.mp4'))
     check_files('train_dataloader', Wrapped(dataset=sound))
     broken = Listed(dict(img_path=str(there), seg_map_path='b.png'), dict(img_path='c.jpg'))
-    with pytest.raises(ConfigError, match=r'val_dataloader: 2 files .* first b\.png'):
+    message = r'val_dataloader: 2 files .* first b\.png.*that have no map must be left out'
+    with pytest.raises(ConfigError, match=message):
         check_files('val_dataloader', ConcatDataset([sound, Wrapped(dataset=broken)]))
+    with pytest.raises(ConfigError, match=r'1 files .* first c\.jpg.*that it is complete\.$'):
+        check_files('val_dataloader', Listed(dict(img_path='c.jpg')))
 
 
 def test_metrics_table():

@@ -1,7 +1,10 @@
 """The generated data set, its annotations, and the quickstart from end to end."""
 
 import filecmp
+import json
 import math
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -119,6 +122,24 @@ def test_annotations_agree_with_the_scenes(dataset: Path, split: str) -> None:
         assert not annotations
 
 
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_semantic_maps_agree_with_the_annotations(dataset: Path, split: str) -> None:
+    coco = COCO(dataset / 'annotations' / f'instances_{split}.json')
+    for image_id, image in coco.imgs.items():
+        file = dataset / 'stuffthingmaps' / split / image['file_name']
+        labels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        assert labels.dtype == np.uint8 and labels.shape == (image['height'], image['width'])
+        # COCO-stuff's rule: a pixel of a thing has its category id - 1.
+        background = np.ones(labels.shape, bool)
+        for annotation in coco.loadAnns(coco.getAnnIds(image_id)):
+            mask = coco.annToMask(annotation).astype(bool)
+            assert (labels[mask] == annotation['category_id'] - 1).all()
+            background &= ~mask
+        kind = shapes.scene_of(SPEC, split, image_id).background.kind
+        assert background.any()
+        assert (labels[background] == ['stripes', 'checks', 'dots', 'clouds'].index(kind) + 6).all()
+
+
 def test_hidden_shapes_are_left_out() -> None:
     texture = Texture('stripes', np.array([[10.0] * 3, [200.0] * 3]), 0.0, 5.0)
     square, ring = CLASSES.index('square'), CLASSES.index('ring')
@@ -129,6 +150,8 @@ def test_hidden_shapes_are_left_out() -> None:
     image, instances = shapes.draw_scene(scene)
     assert [i.category for i in instances] == [ring, square]
     assert not instances[0].mask[67, 70], 'a ring has a hole'
+    labels = shapes.semantic_map(scene, instances)
+    assert labels[31, 30] == square and labels[67, 70] == len(CLASSES), 'stripes seen through it'
     alone, _ = shapes.draw_scene(replace(scene, shapes=(beside, above)))
     assert np.array_equal(image, alone)
 
@@ -148,6 +171,19 @@ def test_foreign_and_incomplete_folders_are_refused(dataset: Path, tmp_path: Pat
     shapes.write_dataset(tmp_path / 'set', SPEC)
     (tmp_path / 'set' / 'val' / '000001.png').unlink()
     with pytest.raises(ValueError, match='2 of 3 images'):
+        shapes.write_dataset(tmp_path / 'set', SPEC)
+
+
+def test_sets_without_semantic_maps_are_refused(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / 'set')
+    (tmp_path / 'set' / 'stuffthingmaps' / 'train' / '000002.png').unlink()
+    with pytest.raises(ValueError, match=r'stuffthingmaps/train: 6 of 7 semantic maps. Delete'):
+        shapes.write_dataset(tmp_path / 'set', SPEC)
+    file = tmp_path / 'set' / 'annotations' / 'instances_train.json'
+    content = json.loads(file.read_text())
+    content['info']['version'] = 1  # wrote no maps
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'version is 1 there and 2 here. Delete'):
         shapes.write_dataset(tmp_path / 'set', SPEC)
 
 
@@ -192,7 +228,10 @@ def test_quickstart_in_small(tmp_path: Path) -> None:
         *(f'{split}_dataloader.persistent_workers=False' for split in ('train', 'val', 'test')),
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert 'Reached the target of 0.00' in done.stdout
+    assert 'HTC++' in done.stdout and 'Reached the target of 0.00' in done.stdout
+    named = re.findall(r'\S+\.py', done.stdout[done.stdout.index('Next:') :])
+    assert named and all((ROOT / name).is_file() for name in named), named
+    assert 'loss_semantic_seg: ' in (work_dir / 'train.log').read_text()
     for name in ('predictions.png', 'curves.png'):
         image = cv2.imread(str(work_dir / name))
         assert min(image.shape[:2]) > 300 and image.std() > 20, f'{name} is empty'

@@ -140,7 +140,7 @@ def test_detection_in_bf16_on_the_cpu(tmp_path):
     """--amp trains and tests where mmengine's own wrapper refuses."""
     pytest.importorskip('mmdet')
     write_dataset(tmp_path / 'shapes', ShapesSpec(train=4, val=2))
-    (config,) = ROOT.glob('configs/quickstart/htc_*.py')
+    (config,) = ROOT.glob('configs/quickstart/*.py')
     options = [
         f'{p}_dataloader.dataset.data_root={tmp_path}/shapes/' for p in ('train', 'val', 'test')
     ]
@@ -190,11 +190,14 @@ def test_a_config_that_names_classes_needs_no_scope(tmp_path):
         (['test', '{config}', 'no.pth'], "error: load_from='no.pth': there is no such file"),
         (['train', '{config}', '--cfg-options', 'default_scope=mmpose'], "scope='mmpose'"),
         (['test', '{config}', '{config}', '--out', 'x.json'], "--out='x.json' must end in .pkl"),
-        (['test', '{config}', '{config}', '--tta'], 'error: --tta needs tta_model and'),
+        (
+            ['test', '{config}', '{config}', '--tta', '--cfg-options', 'default_scope=mmseg'],
+            'error: --tta needs tta_model and tta_pipeline in the config',
+        ),
     ],
 )  # fmt: skip
 def test_wrong_use_ends_in_one_line(command, message):
-    config = 'configs/detection/htc_swinv2-t-w8_fpn_8xb2-1x_coco.py'
+    config = 'configs/detection/htc_swinv2-t-w16_1xb4-bf16-1x_coco.py'
     result = tool(*(word.replace('{config}', config) for word in command))
     assert result.returncode == 2
     assert message in result.stderr

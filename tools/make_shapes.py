@@ -1,4 +1,4 @@
-"""Write the quickstart's data set of textured shapes in COCO format."""
+"""Write the quickstart's data set of textured shapes in COCO format, with semantic maps."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Generate a small data set, train a detector on it, evaluate it and draw what it learned.
+"""Generate a small data set, train HTC++ with SwinV2 on it, evaluate and draw what it learned.
 
 Needs no download and no GPU: about ten minutes on two CPU cores. Ends with an error if the detector
 misses the AP50 that it should reach.
@@ -19,8 +19,8 @@ from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_ROOT = ROOT / 'data/shapes'  # the one that the config names
-CONFIG = 'configs/quickstart/htc_swinv2-c32-w8_1xb8-600it_shapes-128.py'
-NEXT = 'python tools/train.py configs/detection/htc_swinv2-t-w8_fpn_8xb2-1x_coco.py'
+CONFIG = 'configs/quickstart/htc++_swinv2-c32-w8_1xb8-600it_shapes-128.py'
+COCO_CONFIG = 'configs/detection/htc_swinv2-t-w16_1xb4-bf16-1x_coco.py'
 COLUMNS = {
     'AP': 'mAP',
     'AP50': 'mAP_50',
@@ -123,6 +123,7 @@ def main(argv: list[str] | None = None) -> int:
         f'Data: {spec.train} training and {spec.val} validation images of textured shapes, '
         f'{"generated" if written else "generated earlier"} in {short(data_root)}'
     )
+    print('Model: HTC++, a cascade of boxes and masks with a semantic branch, on a small SwinV2')
 
     annotations = data_root / 'annotations' / 'instances_val.json'
     results = work_dir / 'test' / 'predictions'
@@ -166,8 +167,10 @@ def main(argv: list[str] | None = None) -> int:
   predictions beside the truth  {short(panel)}
   loss and AP curves            {short(curves)}
   checkpoint                    {short(checkpoint)}
-Next: COCO, or your own data in its format, laid out as data/README.md says:
-  {NEXT}""")
+Next: COCO, or your own data in its format, laid out as data/README.md says. See what the detector
+will see, then train it:
+  python tools/browse_dataset.py {COCO_CONFIG}
+  python tools/train.py {COCO_CONFIG}""")
     return 0 if reached else 1
 
 

@@ -24,7 +24,9 @@ set_up
 report="$root/work_dirs/tests/$stack.xml"
 cd "$root"
 status=0
-"$env_python" -m pytest --junitxml="$report" ${rest[@]+"${rest[@]}"} || status=$?
+# Two files at a time; a test that hangs or takes its process down ends the run and is named.
+"$env_python" -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 --timeout 900 \
+  --junitxml="$report" ${rest[@]+"${rest[@]}"} || status=$?
 if [ "$status" -eq 0 ]; then
   say "Tests passed on the $stack stack. Report: $report"
 else

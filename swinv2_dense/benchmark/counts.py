@@ -102,15 +102,15 @@ class Kept:
     """Bytes that autograd keeps for the backward pass, parameters apart, between two `take`s."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.known = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        self.known = {_identity(p.untyped_storage()) for p in model.parameters()}
         self.num_bytes = 0
         self.alive: list[Tensor] = []  # so that no storage takes the place of another
         self.hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda t: t)
 
     def _pack(self, t: Tensor) -> Tensor:
         storage = t.untyped_storage()
-        if storage.data_ptr() not in self.known:
-            self.known.add(storage.data_ptr())
+        if _identity(storage) not in self.known:
+            self.known.add(_identity(storage))
             self.num_bytes += storage.nbytes()
             self.alive.append(t)
         return t
@@ -119,6 +119,11 @@ class Kept:
         """Bytes since the last call."""
         found, self.num_bytes = self.num_bytes, 0
         return found
+
+
+def _identity(storage: torch.UntypedStorage) -> int:
+    """What tells storages apart: their address, on the meta device that of the object."""
+    return storage.data_ptr() or storage._cdata
 
 
 def kept_per_stage(model: SwinTransformerV2, image: Tensor) -> list[int]:

@@ -136,7 +136,8 @@ def load_weights(
     report.missing.sort()
     report.reinitialised.sort()
     _check_missing(report, allow_missing)
-    check_values(model, found, source)
+    check_values({key: value.shape for key, value in own.items()}, found, source)
+    _check_memory(own, source)
     _adopt_divisors(model, divisors, report)
     with torch.no_grad():
         for key, value in found.items():
@@ -252,20 +253,27 @@ def _check_missing(report: LoadReport, allow_missing: bool) -> None:
         )
 
 
-def check_values(model: SwinTransformerV2, found: Mapping[str, Tensor], source: str) -> None:
-    """Raise unless every value in `found` can be the parameter of `model` that has its name."""
-    own = dict(model.named_parameters())
+def check_values(
+    shapes: Mapping[str, torch.Size], found: Mapping[str, Tensor], source: str
+) -> None:
+    """Raise unless every value in `found` can be the parameter of the backbone of its name."""
     wrong = []
     for key, value in found.items():
-        if value.shape != own[key].shape:
-            shapes = f'{tuple(value.shape)} in the file and {tuple(own[key].shape)} in the model'
-            wrong.append(f'{key} is {shapes}')
+        if value.shape != shapes[key]:
+            both = f'{tuple(value.shape)} in the file and {tuple(shapes[key])} in the model'
+            wrong.append(f'{key} is {both}')
         elif not value.is_floating_point():
             wrong.append(f'{key} is of {value.dtype}, which needs dequantising')
-        elif own[key].is_meta:
-            wrong.append(f'{key} is on the meta device, which has no memory; call to_empty() first')
     if wrong:
         raise CheckpointError(
             f'checkpoint {source} does not fit the backbone, nothing was loaded: {len(wrong)} '
             f'parameters differ, first: {wrong[0]}'
+        )
+
+
+def _check_memory(own: Mapping[str, Tensor], source: str) -> None:
+    if any(value.is_meta for value in own.values()):
+        raise CheckpointError(
+            f'checkpoint {source} cannot be loaded into a backbone on the meta device, which has '
+            'no memory; call to_empty() first'
         )

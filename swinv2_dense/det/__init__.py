@@ -1,5 +1,16 @@
 """What mmdet lacks. Imports mmdet; name it in `custom_imports` beside `swinv2_dense`."""
 
+from .global_attention import GlobalAttention
+from .htc import MaskEnsembleHTCRoIHead
+from .instaboost import RunLengthInstaBoost
 from .precision import Fp32BordersHook, keep_borders_in_fp32
+from .tta import InstanceSegTTAModel
 
-__all__ = ['Fp32BordersHook', 'keep_borders_in_fp32']
+__all__ = [
+    'Fp32BordersHook',
+    'GlobalAttention',
+    'InstanceSegTTAModel',
+    'MaskEnsembleHTCRoIHead',
+    'RunLengthInstaBoost',
+    'keep_borders_in_fp32',
+]

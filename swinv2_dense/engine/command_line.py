@@ -21,8 +21,10 @@ from mmengine.runner import Runner
 
 from ..checkpoints.reading import CheckpointError
 from .amp import run_amp_on_cpu, use_amp
+from .fsdp import check_sharding, without_sharding
 from .preflight import ConfigError, check_config
 from .segmentation import use_seg_tta, write_label_maps
+from .tta import use_tta
 
 TASKS = ('mmdet', 'mmseg', 'mmaction')
 
@@ -49,6 +51,7 @@ def train(argv: Sequence[str] | None = None) -> None:
         randomness['deterministic'] = True
     if randomness:
         cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
+    check_sharding(cfg)
     check_config(cfg, ('train',) if args.no_validate else ('train', 'val'))
     build_runner(cfg).train()
 
@@ -57,13 +60,14 @@ def test(argv: Sequence[str] | None = None) -> None:
     """Test a model: `test.py CONFIG CHECKPOINT [flags]`."""
     args = _test_parser().parse_args(argv)
     cfg = load_config(args)
+    without_sharding(cfg)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16, on the CPU bf16
     if args.show or args.show_dir:
         _draw(cfg, args)
     if args.tta:
-        _use_tta(cfg)
+        (use_seg_tta if cfg.default_scope == 'mmseg' else use_tta)(cfg)
     pickled = args.dump
     if args.out and args.out.endswith(('.pkl', '.pickle')):
         pickled = args.out
@@ -131,7 +135,7 @@ def build_runner(cfg: Config) -> Runner:
     """The config's runner, with the hooks that this package adds to every run."""
     import swinv2_dense  # noqa: F401  registers the models for configs without custom_imports
 
-    hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'ResultsHook']
+    hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
     if cfg.default_scope == 'mmdet':
         import swinv2_dense.det  # noqa: F401
 
@@ -201,7 +205,7 @@ def _test_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--interval', type=int, default=1, help='draw every n-th sample (mmdet: all)'
     )
-    parser.add_argument('--tta', action='store_true', help="test-time augmentation of the config's")
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     return parser
 
 
@@ -241,16 +245,6 @@ def _draw(cfg: Config, args: argparse.Namespace) -> None:
             cfg.visualizer.save_dir = folder
         if cfg.get('visualizer', {}).get('type') == 'SegLocalVisualizer':
             cfg.visualizer.type = 'LegendSegVisualizer'
-
-
-def _use_tta(cfg: Config) -> None:
-    if cfg.default_scope == 'mmseg':
-        use_seg_tta(cfg)
-        return
-    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
-        raise ConfigError('--tta needs tta_model and tta_pipeline in the config')
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
 
 
 def _dump_metric(scope: str, path: str) -> object:

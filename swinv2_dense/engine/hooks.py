@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,9 +13,10 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 
 from ..checkpoints.divisors import attach_divisors, from_tables
-from ..checkpoints.formats import METADATA_KEY, WRAPPERS, shortened
+from ..checkpoints.formats import METADATA_KEY, shortened
 from ..checkpoints.loading import check_arch, check_values
 from ..checkpoints.reading import CheckpointError
+from .fsdp import full_shapes, plain_name
 from .preflight import ConfigError, is_local
 
 FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # of mmdet and mmseg; of mmaction2
@@ -56,13 +56,13 @@ class BackboneWeightsHook(Hook):
     priority = 'VERY_LOW'  # after EMAHook
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        model = _unwrapped(runner.model)
+        model = unwrapped(runner.model)
         for key, prefix in (('state_dict', ''), ('ema_state_dict', 'module.')):
             if key in checkpoint:
                 checkpoint[key] = attach_divisors(checkpoint[key], model, prefix)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        source = runner._load_from or f'in {runner.work_dir}'
+        source = source_of(runner)
         if not isinstance(checkpoint, Mapping):
             raise CheckpointError(f'checkpoint {source} holds a {type(checkpoint).__name__}')
         if runner._resume and 'message_hub' not in checkpoint:
@@ -71,10 +71,12 @@ class BackboneWeightsHook(Hook):
                 f'--cfg-options load_from={source} instead of resuming'
             )
         state, metadata = _cleaned(checkpoint.get('state_dict', checkpoint))
-        for name, module in _unwrapped(runner.model).named_modules():
+        shapes = full_shapes(runner.model)
+        for wrapped_name, module in runner.model.named_modules():
             if hasattr(module, 'set_pretrained_window_sizes'):
-                part = {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(f'{name}.')}
-                _check_backbone(module, name, part, state, source)
+                name = plain_name(wrapped_name)
+                own, part = _below(name, shapes), _below(name, state)
+                _check_backbone(module, name, own, part, state, source)
                 known = METADATA_KEY in metadata.get(name, {}) or module.divisors_given
                 if not known and from_tables(part, len(module.layers)) is None:
                     raise CheckpointError(
@@ -82,6 +84,8 @@ class BackboneWeightsHook(Hook):
                         f'model.{name} were trained with (a state dict copied entry by entry loses '
                         f'it); set model.{name}.pretrained_window_sizes'
                     )
+                # FSDP adds its names to the parameters, but not to the metadata.
+                metadata[wrapped_name] = metadata.get(name, {})
         state._metadata = metadata
         checkpoint['state_dict'] = state
 
@@ -90,17 +94,19 @@ def _cleaned(state: Mapping) -> tuple[OrderedDict, OrderedDict]:
     """Parameters and metadata without the names of wrappers: mmengine drops `module.` from the
     parameters alone.
     """
-
-    def plain(name: str) -> str:
-        return re.sub(r'^module\.', '', WRAPPERS.sub('', name))
-
     metadata = getattr(state, '_metadata', None) or {}
-    metadata = OrderedDict((plain(f'{k}.').rstrip('.'), v) for k, v in metadata.items())
-    return OrderedDict((plain(str(k)), v) for k, v in state.items()), metadata
+    metadata = OrderedDict((plain_name(f'{k}.').rstrip('.'), v) for k, v in metadata.items())
+    return OrderedDict((plain_name(str(k)), v) for k, v in state.items()), metadata
 
 
-def _check_backbone(module: Any, name: str, part: dict, state: dict, source: str) -> None:
-    own = dict(module.named_parameters())
+def _below(name: str, named: Mapping) -> dict:
+    """The entries of module `name`, by their names in it."""
+    return {k[len(name) + 1 :]: v for k, v in named.items() if k.startswith(f'{name}.')}
+
+
+def _check_backbone(
+    module: Any, name: str, own: dict, part: dict, state: dict, source: str
+) -> None:
     norms = tuple(f'norm{i}.' for i in module.out_indices)
     essential = [key for key in own if not key.startswith(norms)]
     missing = [key for key in essential if key not in part]
@@ -118,13 +124,18 @@ def _check_backbone(module: Any, name: str, part: dict, state: dict, source: str
             f"of another library, load it with model.{name}.init_cfg=dict(type='Pretrained', "
             f'checkpoint={source!r})'
         )
-    check_values(module, {key: part[key] for key in own if key in part}, source)
+    check_values(own, {key: part[key] for key in own if key in part}, source)
 
 
-def _unwrapped(model: Any) -> Any:
-    """The model within a wrapper for distributed training or test-time augmentation."""
-    if is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        return model.module
+def source_of(runner: Any) -> str:
+    """What a runner loads, for messages."""
+    return str(runner._load_from or f'in {runner.work_dir}')
+
+
+def unwrapped(model: Any) -> Any:
+    """The model within wrappers for distributed training and test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
     return model
 
 
@@ -159,13 +170,16 @@ def metrics_table(metrics: dict[str, float]) -> str:
 
 def check_files(name: str, dataset: Any) -> None:
     """Raise a `ConfigError` if local files that `dataset` lists do not exist."""
-    missing = [path for path in _files(dataset) if not os.path.exists(path)]
+    missing = [(key, path) for key, path in _files(dataset) if not os.path.exists(path)]
     if missing:
-        raise ConfigError(
+        message = (
             f'{name}: {len(missing)} files that the annotations list do not exist, first '
-            f'{missing[0]}. Check data_root, data_prefix and ann_file of the data set, and that '
+            f'{missing[0][1]}. Check data_root, data_prefix and ann_file of the data set, and that '
             'it is complete.'
         )
+        if any(key == 'seg_map_path' for key, _ in missing):
+            message += ' Images that have no map must be left out of ann_file.'
+        raise ConfigError(message)
 
 
 def leaves(dataset: Any) -> Iterator[Any]:
@@ -178,7 +192,8 @@ def leaves(dataset: Any) -> Iterator[Any]:
         yield from leaves(part)
 
 
-def _files(dataset: Any) -> Iterator[str]:
+def _files(dataset: Any) -> Iterator[tuple[str, str]]:
+    """The local files of a data set, each with its key in FILE_KEYS."""
     for part in leaves(dataset):
         if not hasattr(part, 'get_data_info') or not is_local(getattr(part, 'backend_args', None)):
             continue
@@ -187,4 +202,4 @@ def _files(dataset: Any) -> Iterator[str]:
             for key in FILE_KEYS:
                 path = info.get(key)
                 if isinstance(path, str) and '://' not in path:
-                    yield path
+                    yield key, path

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from ..models import SwinTransformerV2
+from .fsdp import full_shapes, plain_name
 
 # The official code's keywords; beside these, no vector (norm, bias, q_bias, v_bias) is decayed.
 NO_DECAY = ('cpb_mlp', 'logit_scale', 'relative_position_bias_table', 'absolute_pos_embed')
@@ -23,10 +24,11 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
     their learning rate (with mmengine's `custom_keys` the longest key wins and drops the others).
     `paramwise_cfg` takes `backbone_lr_mult` (default 1) and `layer_decay` (default 1): a backbone
     parameter of layer i out of L learns with lr * backbone_lr_mult * layer_decay**(L - 1 - i),
-    layers counted as in the official fine-tuning code. Other parameters learn with lr.
+    layers counted as in the official fine-tuning code. Other parameters learn with lr. Wrappers
+    (DDP, FSDP, torch.compile, activation checkpointing) change nothing.
 
     Raises:
-        ValueError: `paramwise_cfg` has other keys.
+        ValueError: `paramwise_cfg` has other keys, or FSDP has joined parameters.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -39,15 +41,25 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
         super().__init__(optim_wrapper_cfg, settings | dict(paramwise_cfg or {}))
 
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        self._shapes = full_shapes(model)  # here, as add_params gets what is within a wrapper
+        return super().__call__(model)
+
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:
         """Append one group per learning rate and decay that occurs in the model `module`."""
         groups: dict[tuple[float, bool], dict] = {}
         scales = self._lr_scales(module)
         for name, param in module.named_parameters():
+            if name.endswith('_flat_param'):
+                raise ValueError(
+                    f'{name} joins parameters that differ in learning rate and decay; set '
+                    'strategy.model_wrapper.use_orig_params=True'
+                )
             if not param.requires_grad:
                 continue
-            scale = scales.get(name, 1.0)
-            decays = param.dim() > 1 and not any(key in name for key in NO_DECAY)
+            scale = scales.get(param, 1.0)
+            is_matrix = len(self._shapes[plain_name(name)]) > 1
+            decays = is_matrix and not any(key in name for key in NO_DECAY)
             if (scale, decays) not in groups:
                 group = dict(params=[])
                 if self.base_lr is not None:  # else the optimizer's default
@@ -58,24 +70,23 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 params.append(group)
             groups[scale, decays]['params'].append(param)
 
-    def _lr_scales(self, model: nn.Module) -> dict[str, float]:
-        """Multiplier of the learning rate by parameter name, for the backbones in `model`."""
+    def _lr_scales(self, model: nn.Module) -> dict[nn.Parameter, float]:
+        """Multiplier of the learning rate for the parameters of the backbones in `model`."""
         scales = {}
         decay, mult = self.paramwise_cfg['layer_decay'], self.paramwise_cfg['backbone_lr_mult']
-        for prefix, module in model.named_modules():
+        for module in model.modules():
             if isinstance(module, SwinTransformerV2):
                 depths = [len(stage.blocks) for stage in module.layers]
-                for name, _ in module.named_parameters():
-                    layer = layer_id(name, depths)
-                    scale = mult * decay ** (sum(depths) + 1 - layer)
-                    scales[f'{prefix}.{name}'.lstrip('.')] = scale
+                for name, param in module.named_parameters():
+                    layer = layer_id(plain_name(name), depths)
+                    scales[param] = mult * decay ** (sum(depths) + 1 - layer)
         return scales
 
 
 def layer_id(name: str, depths: list[int]) -> int:
     """Layer of a backbone parameter: 0 patch embedding, one per block, last the output norms.
 
-    Patch merging belongs to the block after it, as in the official `get_swin_layer`.
+    Patch merging belongs to the block before it, as in the official `get_swin_layer`.
     """
     if name.startswith('patch_embed.'):
         return 0

@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 from ..arguments import pretrained
 
 BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
+KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck that return maps as they take them
 
 
 class ConfigError(ValueError):
@@ -30,6 +31,7 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
             'its model belongs to'
         )
     model = cfg.get('model', {})
+    model = model.get('module', model)  # within test-time augmentation
     backbone = model.get('backbone') or {}
     if str(backbone.get('type', '')).split('.')[-1] in BACKBONES:
         _check_channels(model, _build_on_meta(backbone))
@@ -37,16 +39,25 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     if 'train' in loaders:  # testing initialises nothing
         settings = pretrained(backbone.get('init_cfg'))
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
+    if 'train' in loaders:
+        from .semantic import check_semantic  # which needs this module's error
+
+        train_set = (cfg.get('train_dataloader') or {}).get('dataset')
+        check_semantic(model, datasets_of('train', train_set), getattr(cfg, 'filename', None))
     for name in loaders:
         for key, dataset in datasets_of(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
             _check_dataset(key, dataset)
         for evaluator in listed(cfg.get(f'{name}_evaluator')):
             if isinstance(evaluator, Mapping) and is_local(evaluator.get('backend_args')):
                 _check_file(f'{name}_evaluator.ann_file', evaluator.get('ann_file'))
-    if cfg['default_scope'] == 'mmseg':
-        from .segmentation import check_segmentation  # which needs this module's error
+    loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
+    if cfg['default_scope'] == 'mmdet':
+        from .classes import check_classes  # which needs this module's error
 
-        loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
+        check_classes(model, [found for loader in loaded for found in datasets_of(*loader)])
+    elif cfg['default_scope'] == 'mmseg':
+        from .segmentation import check_segmentation
+
         check_segmentation(model, [found for loader in loaded for found in datasets_of(*loader)])
 
 
@@ -66,10 +77,14 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
     channels = backbone.out_channels
     given = f'model.backbone returns maps of {channels} channels'
     if model.get('neck'):
-        neck = listed(model['neck'])[0]
-        taken = neck.get('in_channels')
-        if isinstance(taken, (list, tuple)) and sorted(taken) != sorted(channels):
-            raise ConfigError(f'model.neck.in_channels={list(taken)}, but {given}; make them equal')
+        is_chain = isinstance(model['neck'], (list, tuple))
+        for i, neck in enumerate(listed(model['neck'])):
+            taken = neck.get('in_channels')
+            if isinstance(taken, (list, tuple)) and sorted(taken) != sorted(channels):
+                key = f'model.neck[{i}]' if is_chain else 'model.neck'
+                raise ConfigError(f'{key}.in_channels={list(taken)}, but {given}; make them equal')
+            if str(neck.get('type')).split('.')[-1] not in KEEP_CHANNELS:
+                break  # parts after it take other maps
         return
     for name in ('decode_head', 'auxiliary_head', 'cls_head'):
         for head in listed(model.get(name) or []):

@@ -1,8 +1,9 @@
 """A small instance-segmentation data set without a download: textured shapes over each other.
 
 `sample_scene` draws the parameters of a scene, `draw_scene` turns them into an image and its
-instances, `write_dataset` writes many of them in COCO format. Colours, textures, scale and rotation
-are independent of the class, so that only the outline tells what a shape is.
+instances, `semantic_map` into a label per pixel, `write_dataset` writes many of them in COCO
+format. Colours, textures, scale and rotation are independent of the class, so that only the outline
+tells what a shape is.
 
 Lengths and positions are in pixels, x to the right and y down; colours are BGR, OpenCV's order.
 """
@@ -23,7 +24,7 @@ from pycocotools import mask as mask_api
 CLASSES = ('disc', 'ring', 'square', 'triangle', 'star', 'cross')
 TEXTURES = ('stripes', 'checks', 'dots', 'clouds')
 SPLITS = ('train', 'val')
-VERSION = 1  # of the pictures: part of a data set's parameters, so raise it when they change
+VERSION = 2  # of the files: part of a data set's parameters, so raise it when they change
 
 MIN_VISIBLE = 0.5  # of a shape's own area; one hidden more than this is left out of the scene
 MIN_PIXELS = 50
@@ -194,6 +195,19 @@ def draw_scene(scene: Scene) -> tuple[np.ndarray, list[Instance]]:
     ]
 
 
+def semantic_map(scene: Scene, instances: list[Instance]) -> np.ndarray:
+    """(H, W) uint8 labels of a scene's pixels, category id - 1 as in COCO-stuff's maps.
+
+    Things first, an index into CLASSES; then stuff, the kind of the background: len(CLASSES) + an
+    index into TEXTURES. No pixel is 255, COCO-stuff's "ignored": each is a shape or background.
+    """
+    stuff = len(CLASSES) + TEXTURES.index(scene.background.kind)
+    labels = np.full((scene.size, scene.size), stuff, np.uint8)
+    for instance in instances:
+        labels[instance.mask] = instance.category
+    return labels
+
+
 def scene_of(spec: ShapesSpec, split: str, index: int) -> Scene:
     """The scene behind an image of a data set; it depends on nothing but its arguments."""
     return sample_scene(np.random.default_rng([spec.seed, SPLITS.index(split), index]), spec.size)
@@ -215,14 +229,27 @@ def _info(spec: ShapesSpec) -> dict[str, Any]:
     return dict(description='textured shapes', version=VERSION, **asdict(spec))
 
 
+def _write_png(file: Path, pixels: np.ndarray) -> None:
+    if not cv2.imwrite(str(file), pixels):
+        raise OSError(f'{file}: OpenCV could not write this image')
+
+
+def _folders(root: Path, split: str) -> dict[str, Path]:
+    """Where a split's PNG files lie, by what they are."""
+    return {'images': root / split, 'semantic maps': root / 'stuffthingmaps' / split}
+
+
 def _write_split(root: Path, spec: ShapesSpec, split: str) -> None:
     images, annotations = [], []
-    (root / split).mkdir()
+    folders = _folders(root, split)
+    for folder in folders.values():
+        folder.mkdir(parents=True)
     for index in range(getattr(spec, split)):
-        image, instances = draw_scene(scene_of(spec, split, index))
+        scene = scene_of(spec, split, index)
+        image, instances = draw_scene(scene)
         name = f'{index:06d}.png'
-        if not cv2.imwrite(str(root / split / name), image):
-            raise OSError(f'{root / split / name}: OpenCV could not write this image')
+        _write_png(folders['images'] / name, image)
+        _write_png(folders['semantic maps'] / name, semantic_map(scene, instances))
         images.append(dict(id=index, file_name=name, width=spec.size, height=spec.size))
         annotations += [
             dict(id=len(annotations) + k + 1, image_id=index, **_annotation(instance))
@@ -249,9 +276,10 @@ def check_dataset(root: Path, spec: ShapesSpec) -> None:
         ]
         if differing:
             raise ValueError(f'{file}: other parameters: {", ".join(differing)}. {remedy}')
-        count = len(list((root / split).glob('*.png')))
-        if count != wanted[split]:
-            raise ValueError(f'{root / split}: {count} of {wanted[split]} images. {remedy}')
+        for kind, folder in _folders(root, split).items():
+            count = len(list(folder.glob('*.png')))
+            if count != wanted[split]:
+                raise ValueError(f'{folder}: {count} of {wanted[split]} {kind}. {remedy}')
 
 
 def write_dataset(root: Path | str, spec: ShapesSpec | None = None) -> bool:

@@ -1,8 +1,8 @@
-# Generated shapes (tools/make_shapes.py), COCO format; every image is 128 x 128.
+# Generated shapes (tools/make_shapes.py), COCO format with semantic maps; every image is 128 x 128.
 data_root = 'data/shapes/'
 metainfo = dict(classes=('disc', 'ring', 'square', 'triangle', 'star', 'cross'))
 load = [dict(type='LoadImageFromFile')]
-annotate = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+annotate = dict(type='LoadAnnotations', with_bbox=True, with_mask=True, with_seg=True)
 resize = dict(type='Resize', scale=(128, 128), keep_ratio=True)
 
 train_dataloader = dict(
@@ -15,7 +15,7 @@ train_dataloader = dict(
         metainfo=metainfo,
         data_root=data_root,
         ann_file='annotations/instances_train.json',
-        data_prefix=dict(img='train/'),
+        data_prefix=dict(img='train/', seg='stuffthingmaps/train/'),
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=[
             *load,

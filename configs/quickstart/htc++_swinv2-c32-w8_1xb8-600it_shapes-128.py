@@ -1,9 +1,9 @@
-# The quickstart: a small SwinV2 with an HTC detector learns generated shapes from scratch.
-# Measured on 2 CPU cores with seed 0: box AP50 0.71, mask AP50 0.68 after 600 iterations, in less
-# than 10 minutes with evaluation. The learning rate stays high for half of them: with a cosine from
-# the start, 600 iterations end at 0.49.
+# The quickstart: a small SwinV2 with an HTC++ detector learns generated shapes from scratch.
+# Measured with seed 0: box AP50 0.766, mask AP50 0.735 after 600 iterations. One takes 0.5 s of a
+# core, so that all take less than 10 minutes, evaluation included. The learning rate stays high for
+# half of them, as the AP rises late: after 300 it is half of that.
 _base_ = [
-    '../_base_/models/htc_small.py',
+    '../_base_/models/htc++_small.py',
     '../_base_/datasets/shapes_instance.py',
     'mmdet::_base_/default_runtime.py',
 ]

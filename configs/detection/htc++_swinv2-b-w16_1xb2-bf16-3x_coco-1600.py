@@ -1,0 +1,15 @@
+# HTC++ with SwinV2-B, window 16, on COCO with stuff maps for one GPU: Swin V1's augmentation
+# (short side 400 to 1400, long side at most 1600), 36 epochs. No row of the paper (V1: 72 epochs).
+# Batch 16 as 2 images 8 times before each step; bf16 and activation checkpointing, for a GPU of 40
+# GB or more.
+# Assumed: drop path 0.3, weights of ImageNet-22K, backbone lr as the heads'.
+_base_ = [
+    '../_base_/models/htc++.py',
+    '../_base_/datasets/coco_semantic_ms-400-1400.py',
+    '../_base_/schedules/adamw_3x.py',
+    'mmdet::_base_/default_runtime.py',
+]
+model = dict(backbone=dict(with_cp=True))
+train_dataloader = dict(batch_size=2)
+optim_wrapper = dict(type='Bf16OptimWrapper', accumulative_counts=8)
+auto_scale_lr = dict(base_batch_size=2)  # of one part; mmengine does not count the 8 parts

@@ -1,0 +1,14 @@
+# HTC with SwinV2-T, without the semantic branch, window 16, on COCO for one GPU: 36 epochs, short
+# side 480 to 800, long side at most 1333, and crops.
+# No row of the paper; its ablation's optimizer at its batch of 16, as 4 images 4 times before each
+# step. bf16 and activation checkpointing for a GPU of 24 GB or more. Assumption: drop path 0.2.
+_base_ = [
+    '../_base_/models/htc.py',
+    '../_base_/datasets/coco_instance_ms-480-800.py',
+    '../_base_/schedules/adamw_3x.py',
+    'mmdet::_base_/default_runtime.py',
+]
+model = dict(backbone=dict(with_cp=True))
+train_dataloader = dict(batch_size=4)
+optim_wrapper = dict(type='Bf16OptimWrapper', accumulative_counts=4)
+auto_scale_lr = dict(base_batch_size=4)  # of one part; mmengine does not count the 4 parts

@@ -1,0 +1,267 @@
+"""Test-time augmentation of two-stage detectors with masks, which mmdet's DetTTAModel refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmdet.models.layers import multiclass_nms
+from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, StandardRoIHead
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox2roi, bbox_flip, scale_boxes
+from mmengine.config import ConfigDict
+from mmengine.model import BaseTTAModel
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from ..engine.preflight import ConfigError
+
+META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
+MASK_AXES = dict(horizontal=(3,), vertical=(2,), diagonal=(2, 3))  # of masks (n, C, h, w)
+ROI_HEADS = (StandardRoIHead, CascadeRoIHead, HybridTaskCascadeRoIHead)
+
+SizeRange = tuple[float, float]
+
+
+@dataclass
+class View:
+    """One augmentation of a batch of images; lists have an entry per image.
+
+    Attributes:
+        samples: Data samples.
+        metas: Their metas: sizes, scale factor and flip.
+        maps: The neck's maps, each (B, C, H, W).
+        semantic: Of HTC: its semantic feature, as the argument of the RoI head's methods.
+        raw: Boxes (n, 4) or one per class (n, 4 * classes), in pixels of this view; scores
+            (n, classes + 1), the last one of the background.
+    """
+
+    samples: list[DetDataSample]
+    metas: list[dict]
+    maps: Sequence[Tensor]
+    semantic: dict[str, Tensor | None]
+    raw: list[InstanceData]
+
+
+@MODELS.register_module()
+class InstanceSegTTAModel(BaseTTAModel):
+    """Merge the views of an image into one set of boxes, scores, labels and masks.
+
+    For Mask R-CNN, Cascade Mask R-CNN and HTC. The boxes and class scores of all views are put
+    together before one multi-class NMS (soft-NMS if `tta_cfg` says so). The masks of the boxes that
+    are left are computed in every view and averaged, over all mask heads of a cascade as in plain
+    testing (`MaskEnsembleHTCRoIHead`: all; mmdet's HTC: the last). Boxes are merged at the size of
+    the first view, unflipped: one unflipped view gives bitwise what plain testing gives. Size
+    ranges are an idea of ViT-Adapter's HTC++ for mmdet 2 (`HybridTaskCascadeAug`).
+
+    Args:
+        tta_cfg: `score_thr`, `nms` and `max_per_img` of the merged boxes; those left out are the
+            model's `test_cfg.rcnn`.
+        size_ranges: Which boxes count, by size: a view takes part for boxes with
+            `low <= sqrt(width * height) < high`, in pixels of the original image. A list with a
+            (low, high), or None for all boxes, for each view. A shorter list gives each entry to
+            as many consecutive views: with the `Resize`s before the `RandomFlip`s in `TestTimeAug`,
+            one entry for each scale. Masks are computed in every view.
+        module: The detector.
+
+    Raises:
+        ConfigError: The detector is of another kind, or an argument or the pipeline does not fit.
+    """
+
+    def __init__(
+        self,
+        module: dict | nn.Module,
+        tta_cfg: dict | None = None,
+        size_ranges: Sequence[SizeRange | None] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, **kwargs)
+        _check_detector(self.module)
+        _check_settings(tta_cfg or {}, size_ranges or [])
+        self.tta_cfg = ConfigDict({**self.module.roi_head.test_cfg, **(tta_cfg or {})})
+        self.size_ranges = size_ranges
+
+    def test_step(self, data: dict[str, list]) -> list[DetDataSample]:
+        """What `TestTimeAug` makes, `inputs` and `data_samples` by view and image -> one data
+        sample per image, with `pred_instances` in pixels of the original image.
+        """
+        if not isinstance(data['data_samples'][0], (list, tuple)):
+            raise ConfigError('the pipeline gives one view of an image; put TestTimeAug at its end')
+        batches = ({k: v[i] for k, v in data.items()} for i in range(len(data['data_samples'])))
+        return self.merge_preds([self._view(batch) for batch in batches])
+
+    def merge_preds(self, views: list[View]) -> list[DetDataSample]:
+        """Merge the views of a batch into the data samples of the first."""
+        head = self.module.roi_head
+        ranges = _ranges(self.size_ranges, len(views))
+        images = range(len(views[0].metas))
+        results = [_merge(views, image, ranges, self.tta_cfg) for image in images]
+        mask_head = head.mask_head[-1] if isinstance(head, CascadeRoIHead) else head.mask_head
+        results = mask_head.predict_by_feat(
+            _mean_masks(head, views, [result.bboxes for result in results]),
+            results,
+            views[0].metas,
+            rcnn_test_cfg=head.test_cfg,
+            rescale=True,
+            activate_map=True,
+        )
+        return self.module.add_pred_to_datasample(views[0].samples, results)
+
+    def _view(self, batch: dict[str, list]) -> View:
+        detector, head = self.module, self.module.roi_head
+        batch = detector.data_preprocessor(batch, False)
+        samples = batch['data_samples']
+        metas = [sample.metainfo for sample in samples]
+        for meta in metas:
+            _check_meta(meta)
+        maps = detector.extract_feat(batch['inputs'])
+        proposals = detector.rpn_head.predict(maps, samples, rescale=False)
+        semantic = {}
+        if isinstance(head, HybridTaskCascadeRoIHead):
+            semantic['semantic_feat'] = head.semantic_head(maps)[1] if head.with_semantic else None
+        raw = head.predict_bbox(maps, metas, proposals, rcnn_test_cfg=None, **semantic)
+        return View(samples, metas, maps, semantic, raw)
+
+
+def into_frame(boxes: Tensor, meta: dict, frame: dict) -> Tensor:
+    """Boxes (n, 4k) of a view -> where they lie in the view `frame`, were it not flipped."""
+    if meta['flip']:
+        boxes = bbox_flip(boxes, meta['img_shape'], meta['flip_direction'])
+    return scale_boxes(boxes, _scales(meta, frame))
+
+
+def into_view(boxes: Tensor, meta: dict, frame: dict) -> Tensor:
+    """The inverse of `into_frame`."""
+    boxes = scale_boxes(boxes, _scales(frame, meta))
+    return bbox_flip(boxes, meta['img_shape'], meta['flip_direction']) if meta['flip'] else boxes
+
+
+def gate(scores: Tensor, boxes: Tensor, size_range: SizeRange | None, meta: dict) -> Tensor:
+    """Scores (n, classes + 1), -inf for classes whose boxes (n, 4k) are outside `size_range`.
+
+    `meta` is of the view in whose pixels the boxes are.
+    """
+    if size_range is None:
+        return scores
+    left, top, right, bottom = boxes.unflatten(1, (-1, 4)).unbind(-1)
+    x_scale, y_scale = meta['scale_factor']
+    sizes = ((right - left) * (bottom - top) / (x_scale * y_scale)).sqrt()
+    outside = (sizes < size_range[0]) | (sizes >= size_range[1])
+    return torch.cat([scores[:, :-1].masked_fill(outside, -torch.inf), scores[:, -1:]], dim=1)
+
+
+def _scales(meta: dict, target: dict) -> tuple[float, float]:
+    """By what x and y grow from one view to another; exactly 1 between equal ones."""
+    (x, y), (target_x, target_y) = meta['scale_factor'], target['scale_factor']
+    return target_x / x, target_y / y
+
+
+def _merge(
+    views: list[View], image: int, ranges: list[SizeRange | None], cfg: ConfigDict
+) -> InstanceData:
+    """The boxes of all views of one image after NMS, in the frame of the first."""
+    frame = views[0].metas[image]
+    boxes, scores = [], []
+    for view, size_range in zip(views, ranges):
+        raw = view.raw[image]
+        if len(raw.bboxes):  # empty ones are (0, 4) whatever the others are
+            boxes.append(into_frame(raw.bboxes, view.metas[image], frame))
+            scores.append(gate(raw.scores, boxes[-1], size_range, frame))
+    dets, labels = multiclass_nms(
+        torch.cat(boxes or [raw.bboxes]),
+        torch.cat(scores or [raw.scores]),
+        cfg.score_thr,
+        cfg.nms,
+        cfg.max_per_img,
+    )
+    return InstanceData(bboxes=dets[:, :-1], scores=dets[:, -1], labels=labels)
+
+
+def _mean_masks(head: nn.Module, views: list[View], boxes: list[Tensor]) -> list[Tensor]:
+    """Per image, the mask probabilities (n, C, h, w) of boxes in the first view's frame."""
+    sums = None
+    for view in views:
+        moved = [into_view(part, *pair) for part, *pair in zip(boxes, view.metas, views[0].metas)]
+        masks = _view_masks(head, view, moved)
+        sums = masks if sums is None else [a + b for a, b in zip(sums, masks)]
+    return [total / len(views) for total in sums]
+
+
+def _view_masks(head: nn.Module, view: View, boxes: list[Tensor]) -> list[Tensor]:
+    """Per image, the mask probabilities of a view's boxes: unflipped, the mean of all stages."""
+    sizes = [len(part) for part in boxes]
+    stages = [logits.split(sizes) for logits in _mask_logits(head, view, bbox2roi(boxes))]
+    masks = []
+    for image, meta in zip(zip(*stages), view.metas):
+        mean = torch.stack([logits.sigmoid() for logits in image]).mean(dim=0)
+        masks.append(mean.flip(MASK_AXES[meta['flip_direction']]) if meta['flip'] else mean)
+    return masks
+
+
+def _mask_logits(head: nn.Module, view: View, rois: Tensor) -> list[Tensor]:
+    """What the mask heads predict for rois (n, 5): a list by stage of (n, C, h, w)."""
+    if isinstance(head, HybridTaskCascadeRoIHead):
+        results = head._mask_forward(-1, view.maps, rois, **view.semantic, training=False)
+        return results['mask_preds']
+    if isinstance(head, CascadeRoIHead):
+        stages = range(head.num_stages)
+        return [head._mask_forward(stage, view.maps, rois)['mask_preds'] for stage in stages]
+    return [head._mask_forward(view.maps, rois)['mask_preds']]
+
+
+def _ranges(given: Sequence[SizeRange | None] | None, views: int) -> list[SizeRange | None]:
+    """The size range of every view."""
+    given = given or [None]
+    if views % len(given):
+        raise ConfigError(
+            f'tta_model.size_ranges has {len(given)} entries for {views} views of an image; give '
+            'one for each view, or one for each scale'
+        )
+    return [size_range for size_range in given for _ in range(views // len(given))]
+
+
+def _check_detector(detector: nn.Module) -> None:
+    head = getattr(detector, 'roi_head', None)
+    known = any(
+        type(head).predict_mask is kind.predict_mask and type(head).predict is kind.predict
+        for kind in ROI_HEADS
+        if isinstance(head, kind)
+    )
+    if not (known and head.with_mask and detector.with_rpn):
+        raise ConfigError(
+            'InstanceSegTTAModel is for Mask R-CNN, Cascade Mask R-CNN and HTC, with an RPN and '
+            f'mask heads, not for a {type(detector).__name__} (roi_head: {type(head).__name__}); '
+            'for boxes alone, set tta_model.type=DetTTAModel'
+        )
+
+
+def _check_settings(tta_cfg: dict, size_ranges: Sequence[SizeRange | None]) -> None:
+    unknown = sorted(set(tta_cfg) - {'score_thr', 'nms', 'max_per_img'})
+    if unknown:
+        raise ConfigError(f'tta_model.tta_cfg takes score_thr, nms, max_per_img, not {unknown}')
+    for entry in size_ranges:
+        if entry is not None and not (len(entry) == 2 and 0 <= entry[0] < entry[1]):
+            raise ConfigError(
+                f'tta_model.size_ranges: {entry} must be None or (low, high) with 0 <= low < high'
+            )
+
+
+def _check_meta(meta: dict) -> None:
+    missing = [key for key in META_KEYS if key not in meta]
+    if missing:
+        raise ConfigError(
+            f'test-time augmentation needs {", ".join(missing)} of every view: add them to '
+            'meta_keys of PackDetInputs in tta_pipeline. RandomFlip sets flip and flip_direction; '
+            "where nothing is flipped, put dict(type='RandomFlip', prob=0.0) before PackDetInputs"
+        )
+    original = [side * scale for side, scale in zip(meta['ori_shape'], meta['scale_factor'][::-1])]
+    if meta['flip'] and any(abs(a - b) >= 1 for a, b in zip(meta['img_shape'], original)):
+        raise ConfigError(
+            f'tta_pipeline: img_shape={tuple(meta["img_shape"])} of a flipped view is not '
+            f'ori_shape={tuple(meta["ori_shape"])} times scale_factor={meta["scale_factor"]}, so '
+            'where its boxes belong is unknown. Resize once and leave padding to '
+            'model.data_preprocessor.pad_size_divisor; do not pad or crop'
+        )

@@ -1,0 +1,177 @@
+"""Classes of detection data sets: read from annotation files, and checked before training starts.
+
+Three numbers must agree: the classes that a data set is told of (`metainfo`), those in its
+annotation file, and `num_classes` of the heads. mmdet drops objects of classes that it is not told
+of without a word, and finds a head too small in the first loss, as an index error.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import mmap
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..checkpoints.formats import shortened
+from .preflight import ConfigError, is_local
+
+OTHER_HEADS = ('roi_head', 'rpn_head', 'semantic_head')  # with classes of their own, or none
+
+
+def read_classes(ann_file: str) -> tuple[str, ...]:
+    """Names of the categories of a COCO annotation file, in its order, which mmdet numbers them in.
+
+    Raises:
+        ConfigError: There is no such file, or it has no categories.
+    """
+    if not os.path.isfile(ann_file):
+        raise ConfigError(
+            f'annotation file {ann_file!r} does not exist; correct data_root or the '
+            'name of the file'
+        )
+    with open(ann_file, 'rb') as file:
+        categories = _find_categories(file.fileno()) if os.path.getsize(ann_file) else None
+    if not categories:
+        raise ConfigError(f'{ann_file} is not in COCO format: it lists no categories with names')
+    return tuple(category['name'] for category in categories)
+
+
+def _find_categories(file: int) -> list[dict] | None:
+    """The list "categories" alone: training files of COCO and Objects365 have up to gigabytes."""
+    with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as text:
+        for key in re.finditer(rb'"categories"\s*:\s*\[', text):
+            start, end = key.end() - 1, text.find(b']', key.end())
+            while end >= 0:
+                try:
+                    found = json.loads(text[start : end + 1])
+                except ValueError:  # the end of a list within
+                    end = text.find(b']', end + 1)
+                    continue
+                if found and all(isinstance(c, dict) and 'name' in c for c in found):
+                    return found
+                break
+    return None
+
+
+def set_num_classes(model: Mapping, num_classes: int) -> Any:
+    """A copy of a detector's config for another number of classes, the same in every head.
+
+    The head of a semantic branch keeps its own.
+
+    Raises:
+        ConfigError: No head has a `num_classes`.
+    """
+    model = copy.deepcopy(model)
+    heads = [head for _, head in class_heads(model)]
+    if not heads:
+        raise ConfigError(f'no head of model {model.get("type")} has num_classes: set it by hand')
+    for head in heads:
+        head['num_classes'] = num_classes
+    return model
+
+
+def class_heads(model: Mapping) -> Iterator[tuple[str, Any]]:
+    """The heads of a detector that tell the data set's classes apart, with their keys."""
+    for owner, parts in (('model', model), ('model.roi_head', model.get('roi_head') or {})):
+        for name, heads in parts.items():
+            if not name.endswith('_head') or name in OTHER_HEADS:
+                continue
+            numbered = isinstance(heads, (list, tuple))
+            for i, head in enumerate(heads if numbered else [heads]):
+                if 'num_classes' in (head or {}) and not head.get('class_agnostic'):
+                    yield f'{owner}.{name}.{i}' if numbered else f'{owner}.{name}', head
+
+
+def check_classes(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> None:
+    """Hold the classes of mmdet data sets against heads, annotation files and each other.
+
+    Args:
+        model: Config of the detector. One with a language model has no classes of its own.
+        datasets: Key and config of each data set without wrappers.
+
+    Raises:
+        ConfigError: They differ.
+    """
+    first = None
+    for key, dataset in datasets:
+        kind = _class_of(dataset)
+        metainfo = _metainfo(key, dataset, kind) if kind else {}
+        classes = tuple(metainfo.get('classes') or ())
+        if not classes:
+            continue
+        _check_ann_file(key, dataset, classes, kind)
+        if 'language_model' not in model:
+            _check_heads(model, key, tuple(metainfo.get('thing_classes', classes)))
+            first = first or (key, classes)
+            _check_equal(first, (key, classes))
+
+
+def _class_of(dataset: Mapping) -> type | None:
+    """The class of a data set of images with boxes; None for others, as of video, and unknown."""
+    from mmdet.datasets import BaseDetDataset
+    from mmdet.registry import DATASETS
+
+    kind = dataset.get('type')
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    return kind if isinstance(kind, type) and issubclass(kind, BaseDetDataset) else None
+
+
+def _metainfo(key: str, dataset: Mapping, kind: type) -> dict:
+    given = (dataset.get('metainfo') or {}).get('classes')
+    if isinstance(given, str) and not os.path.isfile(given):
+        raise ConfigError(
+            f'{key}.metainfo.classes={given!r} must be a tuple of names, for one class '
+            f'({given!r},), or a file with a name per line'
+        )
+    return kind._load_metainfo(dataset.get('metainfo'))
+
+
+def _check_ann_file(key: str, dataset: Mapping, classes: tuple[str, ...], kind: type) -> None:
+    from mmdet.datasets import CocoDataset
+
+    path = os.path.join(dataset.get('data_root') or '', dataset.get('ann_file') or '')
+    is_read = is_local(dataset.get('backend_args')) and os.path.isfile(path)
+    if not is_read or not issubclass(kind, CocoDataset):
+        return
+    names = read_classes(path)
+    absent = [name for name in classes if name not in names]
+    if absent:
+        raise ConfigError(
+            f'{key}.metainfo.classes: {len(absent)} of {len(classes)} are not among the categories '
+            f'of {path}, first {shortened(absent, 3)}; it has {shortened(names)}. Objects of other '
+            'names are left out, so make the names equal'
+        )
+    listed = tuple(name for name in names if name in classes)
+    is_sorted = kind.load_data_list is not CocoDataset.load_data_list  # as Objects365V1Dataset
+    if listed != classes and not is_sorted:
+        raise ConfigError(
+            f'{key}.metainfo.classes={shortened(classes)}, but {path} lists {shortened(listed)}. '
+            'mmdet numbers classes in the order of the file: write them, and the categories of '
+            'every annotation file, in one order'
+        )
+
+
+def _check_heads(model: Mapping, key: str, classes: tuple[str, ...]) -> None:
+    wrong = {
+        f'{name}.num_classes': head['num_classes']
+        for name, head in class_heads(model)
+        if head['num_classes'] != len(classes)
+    }
+    if wrong:
+        name, number = next(iter(wrong.items()))
+        options = ' '.join(f'{name}={len(classes)}' for name in wrong)
+        raise ConfigError(
+            f'{name}={number}, but {key} has {len(classes)} classes: {shortened(classes)}. Set its '
+            f'metainfo=dict(classes=...), or the heads with --cfg-options {options}'
+        )
+
+
+def _check_equal(first: tuple[str, tuple], second: tuple[str, tuple]) -> None:
+    if first[1] != second[1]:
+        raise ConfigError(
+            f'{first[0]}.metainfo.classes={shortened(first[1])}, but {second[0]}.metainfo.classes='
+            f'{shortened(second[1])}: a class is known by its place, so make them equal'
+        )

@@ -1,0 +1,78 @@
+"""What a detector's semantic branch needs of the training data, checked before training starts.
+
+mmdet loads no maps where a data set or its pipeline names none, and fails in the first loss.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+
+from .preflight import ConfigError, is_local, listed
+
+MAPS = 'for COCO those of stuffthingmaps_trainval2017.zip, see data/README.md'
+
+
+def check_semantic(
+    model: Mapping, datasets: Iterable[tuple[str, Mapping]], filename: str | None
+) -> None:
+    """Check the maps of all training data sets, given with their keys, if the model learns from
+    them.
+
+    Raises:
+        ConfigError: Maps are not named, not there, not loaded, or not padded; says how to train
+            without the branch, and where the config `filename` has a sibling without, which.
+    """
+    if not (model.get('roi_head') or {}).get('semantic_head'):
+        return
+    for key, dataset in datasets:
+        problem = _problem(key, dataset)
+        if problem:
+            raise ConfigError(
+                f'{problem} model.roi_head.semantic_head learns from semantic maps, {MAPS}. '
+                f'To train without them, {_without(key, dataset, filename)}'
+            )
+    preprocessor = model.get('data_preprocessor') or {}
+    padding = [preprocessor, *(preprocessor.get('batch_augments') or [])]
+    if preprocessor and not any(step.get('pad_seg') for step in padding):
+        raise ConfigError(
+            'model.data_preprocessor.pad_seg=False: images are padded to the size of a batch, and '
+            'the maps that model.roi_head.semantic_head learns from are not. Set pad_seg=True, '
+            'seg_pad_value=255.'
+        )
+
+
+def _problem(key: str, dataset: Mapping) -> str | None:
+    """What a data set lacks, in a sentence."""
+    prefix = dataset.get('data_prefix')
+    folder = prefix.get('seg') if isinstance(prefix, Mapping) else None
+    if not folder:
+        return f'{key}.data_prefix names no folder of semantic maps, seg=FOLDER.'
+    folder = os.path.join(dataset.get('data_root') or '', folder)
+    if is_local(dataset.get('backend_args')) and '://' not in folder and not os.path.isdir(folder):
+        return f'{key}.data_prefix.seg={folder!r}: there is no such folder.'
+    steps = listed(dataset.get('pipeline') or [])
+    if steps and not any(_loads_maps(step) for step in steps):
+        return f'{key}.pipeline loads no maps; set with_seg=True of LoadAnnotations.'
+    return None
+
+
+def _loads_maps(step: Mapping) -> bool:
+    kind = step.get('type', '')
+    is_panoptic = 'Panoptic' in getattr(kind, '__name__', kind)
+    return step.get('with_seg', is_panoptic)
+
+
+def _without(key: str, dataset: Mapping, filename: str | None) -> str:
+    folder, name = os.path.split(filename or '')
+    sibling = os.path.join(folder, name.replace('htc++_', 'htc++-without-semantic_', 1))
+    if sibling != filename and os.path.isfile(sibling):
+        return f'use {sibling}.'
+    options = ['model.roi_head.semantic_head=None', 'model.roi_head.semantic_roi_extractor=None']
+    prefix = dataset.get('data_prefix')
+    if isinstance(prefix, Mapping) and 'seg' in prefix:  # None is no path to mmengine
+        others = {name: path for name, path in prefix.items() if name != 'seg'}
+        key = re.sub(r'\[(\d+)\]', r'.\1', key) + '.data_prefix'
+        options += [f'{key}.{name}={path}' for name, path in dict(_delete_=True, **others).items()]
+    return f'set --cfg-options {" ".join(options)}'

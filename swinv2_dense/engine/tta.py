@@ -1,0 +1,66 @@
+"""Behind `test.py --tta`: the model and the pipeline of test-time augmentation."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from .preflight import ConfigError, datasets_of, listed
+
+BOX_MODEL = dict(
+    type='DetTTAModel',
+    tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
+)
+
+
+def use_tta(cfg: Config) -> None:
+    """Put `tta_model` around the model and `tta_pipeline` into every data set of the test loader.
+
+    For mmdet, what the config lacks of the two is what mmdet's tools/test.py takes, an unflipped
+    and a flipped view; with mask heads, merged by `InstanceSegTTAModel`.
+
+    Raises:
+        ConfigError: The config lacks one of the two and there is no default.
+    """
+    missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
+    if missing and cfg.default_scope != 'mmdet':
+        raise ConfigError(f'--tta needs {" and ".join(missing)} in the config')
+    tta_model = cfg.get('tta_model') or _tta_model(cfg)
+    for key, dataset in datasets_of('test', cfg.test_dataloader.dataset):
+        dataset.pipeline = cfg.get('tta_pipeline') or _with_flips(dataset.pipeline, key)
+    cfg.model = ConfigDict(**tta_model, module=cfg.model)
+
+
+def _with_flips(pipeline: list, key: str) -> list:
+    """A test pipeline whose last step, PackDetInputs, packs two views."""
+    *steps, pack = copy.deepcopy(pipeline)
+    if _name(pack) != 'PackDetInputs':
+        raise ConfigError(
+            f'--tta: {key}.pipeline ends in {_name(pack)}, so where to flip is unknown; set '
+            'tta_pipeline in the config, or end it in PackDetInputs'
+        )
+    if 'meta_keys' in pack:
+        pack.meta_keys = tuple(dict.fromkeys((*pack.meta_keys, 'flip', 'flip_direction')))
+    flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
+    return [*steps, dict(type='TestTimeAug', transforms=[flips, [pack]])]
+
+
+def _tta_model(cfg: Config) -> dict:
+    if (cfg.model.get('roi_head') or {}).get('mask_head'):
+        return dict(type='InstanceSegTTAModel')
+    evaluators = listed(cfg.get('test_evaluator') or [])
+    if any('segm' in listed(evaluator.get('metric')) for evaluator in evaluators):
+        raise ConfigError(
+            f'--tta: masks of a {_name(cfg.model)} cannot be merged, only those of Mask R-CNN, '
+            'Cascade Mask R-CNN and HTC'
+        )
+    return BOX_MODEL
+
+
+def _name(cfg: Mapping[str, Any]) -> str:
+    """The name of a class that a config gives by name or as such."""
+    kind = cfg['type']
+    return getattr(kind, '__name__', str(kind)).split('.')[-1]

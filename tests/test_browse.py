@@ -1,0 +1,185 @@
+"""Pictures of augmented samples: what they show, and that they can be had again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from commands import succeed, tool
+from mmengine.registry import DefaultScope
+
+pytest.importorskip('mmdet')
+
+from swinv2_dense.engine import browse as browsing
+from swinv2_dense.engine.preflight import ConfigError
+
+SIZE, TITLE = 64, browsing.TITLE
+FACTOR = browsing.SMALLEST // SIZE
+DETECTION = """
+default_scope = 'mmdet'
+data = dict(
+    type='CocoDataset',
+    data_root={root!r},
+    ann_file='a.json',
+    metainfo=dict(classes=('box', 'crowded')),
+    data_prefix=dict(img='img', seg='map'),
+)
+load = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True, with_seg=True),
+]
+flip = dict(type='RandomFlip', prob=0.5)
+train_dataloader = dict(dataset=dict(**data, pipeline=[*load, flip, dict(type='PackDetInputs')]))
+val_dataloader = dict(dataset=dict(**data, pipeline=[*load, dict(type='PackDetInputs')]))
+"""
+SEGMENTATION = """
+_base_ = 'mmseg::_base_/datasets/ade20k.py'
+default_scope = 'mmseg'
+val_dataloader = dict(dataset=dict(data_root={root!r}))
+"""
+
+
+@pytest.fixture(scope='module')
+def detection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """6 images of noise with one object, 5 with a crowd; the last 16 rows of the map are 255."""
+    root = tmp_path_factory.mktemp('detection')
+    for name in ('img', 'map'):
+        (root / name).mkdir()
+    labels = np.full((SIZE, SIZE), 7, np.uint8)
+    labels[-16:] = 255
+    images, annotations = [], []
+    for i in range(6):
+        noise = np.random.default_rng(i).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+        cv2.imwrite(str(root / 'img' / f'{i}.png'), noise)
+        cv2.imwrite(str(root / 'map' / f'{i}.png'), labels)
+        images.append(dict(id=i, file_name=f'{i}.png', width=SIZE, height=SIZE))
+        box = dict(image_id=i, iscrowd=0, bbox=[8, 24, 16, 12], area=192, category_id=1)
+        annotations.append(dict(box, id=i, segmentation=[[8, 24, 24, 24, 24, 36, 8, 36]]))
+        if i:
+            crowd = dict(image_id=i, iscrowd=1, bbox=[36, 4, 20, 10], area=200, category_id=2)
+            counts = [SIZE * 40, SIZE * 10, SIZE * 14]
+            rle = dict(size=[SIZE, SIZE], counts=counts)
+            annotations.append(dict(crowd, id=10 + i, segmentation=rle))
+    categories = [dict(id=1, name='box'), dict(id=2, name='crowded')]
+    coco = dict(images=images, annotations=annotations, categories=categories)
+    (root / 'a.json').write_text(json.dumps(coco))
+    (root / 'config.py').write_text(DETECTION.format(root=str(root)))
+    return root / 'config.py'
+
+
+def browse(config: Path, folder: Path, *args: str) -> dict[str, np.ndarray]:
+    scope = 'mmseg' if 'mmseg::' in config.read_text() else 'mmdet'
+    with DefaultScope.overwrite_default_scope(scope):  # and leave the one of other tests alone
+        browsing.browse([str(config), '--output-dir', str(folder), *args])
+    return {path.name: cv2.imread(str(path)) for path in folder.glob('*.png')}
+
+
+def enlarged(pixels: np.ndarray) -> np.ndarray:
+    return np.kron(pixels, np.ones((FACTOR, FACTOR, 1), np.uint8))
+
+
+def test_the_image_is_left_alone_but_where_objects_are(detection, tmp_path):
+    pictures = browse(detection, tmp_path, '--split', 'val')
+    assert sorted(pictures) == [f'{i:06d}_{i}.png' for i in range(6)]
+    for i, picture in enumerate(pictures[name] for name in sorted(pictures)):
+        assert picture.shape == (TITLE + FACTOR * SIZE, 2 * FACTOR * SIZE, 3)
+        assert (picture[:TITLE] < 128).any()  # the name of the file
+        image = cv2.imread(str(detection.parent / 'img' / f'{i}.png'))
+        left = picture[TITLE:, : FACTOR * SIZE]
+        drawn = (left != enlarged(image)).any(-1)
+        inside = np.s_[25 * FACTOR : 35 * FACTOR, 9 * FACTOR : 23 * FACTOR]
+        crowd = np.s_[: 16 * FACTOR, 32 * FACTOR :]
+        assert drawn[inside].mean() > 0.9
+        assert drawn[crowd].any() == (i > 0)
+        drawn[20 * FACTOR : 40 * FACTOR, 4 * FACTOR : 28 * FACTOR] = False
+        drawn[crowd] = False
+        assert not drawn.any()
+
+
+def test_the_map_colours_labels_and_hatches_what_is_ignored(detection, tmp_path):
+    picture = browse(detection, tmp_path, '--split', 'val', '--number', '1')
+    ((name, picture),) = picture.items()
+    image = enlarged(cv2.imread(str(detection.parent / 'img' / name.partition('_')[2])))
+    right = picture[TITLE:, FACTOR * SIZE :].astype(int)
+    rows = 48 * FACTOR
+    tint = right - image.astype(int) // 2  # half the image, half the label's colour
+    labelled = tint[: 10 * FACTOR].reshape(-1, 3)
+    assert (labelled.max(0) - labelled.min(0) <= 2).all()
+    ignored = right[rows:] - image[rows:].astype(int) // 3
+    assert (ignored.max(-1) == ignored.min(-1)).all()  # grey
+    assert len(np.unique(ignored)) == 2  # stripes
+
+
+def test_a_seed_gives_the_same_pictures_whichever_others_are_drawn(detection, tmp_path):
+    every = browse(detection, tmp_path / 'a', '--seed', '3')
+    few = browse(detection, tmp_path / 'b', '--seed', '3', '--number', '3')
+    assert len(every) == 6 and len(few) == 3
+    assert all(np.array_equal(every[name], few[name]) for name in few)
+    other = browse(detection, tmp_path / 'c', '--seed', '4')
+    assert any(not np.array_equal(every[name], other[name]) for name in every)  # other flips
+
+
+def test_pictures_of_a_segmentor(tmp_path):
+    pytest.importorskip('mmseg')
+    root = tmp_path / 'ade'
+    for kind in ('images', 'annotations'):
+        (root / kind / 'validation').mkdir(parents=True)
+    image = np.random.default_rng(0).integers(0, 256, (512, 600, 3)).astype(np.uint8)
+    cv2.imwrite(str(root / 'images/validation/a.jpg'), image)
+    labels = np.full((512, 600), 3, np.uint8)  # sky
+    labels[400:] = 0  # other: ignored
+    cv2.imwrite(str(root / 'annotations/validation/a.png'), labels)
+    (tmp_path / 'seg.py').write_text(SEGMENTATION.format(root=str(root)))
+    ((name, picture),) = browse(tmp_path / 'seg.py', tmp_path / 'out', '--split', 'val').items()
+    assert name == '000000_a.png'
+    picture = picture[TITLE:].astype(int)
+    image = cv2.imread(str(root / 'images/validation/a.jpg')).astype(int)
+    assert np.array_equal(picture[:, :600], image)
+    sky = np.array([230, 230, 6])  # BGR, mmseg's colour of it
+    seen = picture[:100, 600:] - (image[:100] * 0.4 + sky * 0.6)
+    assert np.abs(np.median(seen, axis=(0, 1))).max() <= 1
+    ignored = picture[420:, 600:] - image[420:] // 3
+    assert (ignored.max(-1) == ignored.min(-1)).all()
+
+
+def test_more_classes_than_inherited_colours(detection, tmp_path):
+    coco = json.loads((detection.parent / 'a.json').read_text())
+    coco['categories'] = [dict(id=i + 1, name=f'c{i}') for i in range(100)]
+    for annotation in coco['annotations']:
+        annotation['category_id'] = 100
+    (tmp_path / 'a.json').write_text(json.dumps(coco))
+    options = [
+        f'val_dataloader.dataset.ann_file={tmp_path / "a.json"}',
+        f'val_dataloader.dataset.metainfo.classes={[f"c{i}" for i in range(100)]}'.replace(' ', ''),
+    ]
+    args = ['--split', 'val', '--number', '2', '--cfg-options', *options]
+    assert len(browse(detection, tmp_path / 'out', *args)) == 2
+
+
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (['--split', 'test'], 'has no test_dataloader.dataset'),
+        (['--number', '0'], '--number 0 must be at least 1'),
+        (['--cfg-options', 'default_scope=mmaction'], 'pictures are drawn of mmdet, mmseg'),
+        (['--cfg-options', 'train_dataloader.dataset.data_root=gone'], "data_root='gone'"),
+        (['--cfg-options', 'train_dataloader.dataset.pipeline.2.type=Flap'], 'Flap is not in'),
+    ],
+)
+def test_mistakes_are_named(detection, tmp_path, args, message):
+    with pytest.raises(ConfigError) as error:
+        browse(detection, tmp_path / 'out', *args)
+    assert message in str(error.value)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_the_command_line(detection, tmp_path):
+    printed = succeed('browse_dataset', detection, '--output-dir', tmp_path / 'out', '--number', 2)
+    assert f'Wrote 2 of 6 samples (train) to {tmp_path / "out"}' in printed
+    assert len(list((tmp_path / 'out').iterdir())) == 2
+    result = tool('browse_dataset', tmp_path / 'gone.py')
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == f"error: config '{tmp_path}/gone.py' does not exist"
