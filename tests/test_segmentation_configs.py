@@ -194,7 +194,7 @@ def small(cfg: Config, trees: dict[str, Path], work_dir: Path) -> Config:
     """The config in small: one step of training."""
     cfg = copy.deepcopy(cfg)
     narrow_segmentor(cfg.model)
-    shrink(cfg, 8)
+    shrink(cfg, 16)
     use_tree(cfg, trees[cfg.train_dataloader.dataset.type])
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1, val_interval=1000)
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -264,6 +264,9 @@ def test_moving_average_as_an_option(trees, tmp_path):
 # ------------------------------------------------------------------------------ the window at test
 
 
+META = [dict(ori_shape=(96, 128), img_shape=(96, 128))]
+
+
 def build(model: Config, **backbone) -> torch.nn.Module:
     cfg = Config(dict(model=copy.deepcopy(model)))
     cfg.merge_from_dict({f'model.backbone.{key}': value for key, value in backbone.items()})
@@ -290,9 +293,9 @@ def test_the_same_weights_at_another_window():
     def logits(window: int) -> tuple[torch.nn.Module, torch.Tensor]:
         model = build(cfg.model, window_size=window).eval()
         model.load_state_dict(weights)
-        return model, model.encode_decode(image, [dict(ori_shape=(96, 128))])
+        return model, model.encode_decode(image, META)
 
-    first = trained.eval().encode_decode(image, [dict(ori_shape=(96, 128))])
+    first = trained.eval().encode_decode(image, META)
     wide_model, wide = logits(8)
     assert wide.isfinite().all() and not torch.allclose(wide, first, atol=1e-3)
     assert torch.equal(logits(4)[1], first)

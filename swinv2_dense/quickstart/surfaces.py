@@ -1,9 +1,9 @@
 """A small segmentation data set without a download: regions of patterned surfaces.
 
-The picture is divided into a few regions with curved borders. The class of a region is its hue and
-its pattern together: each hue occurs with several patterns and each pattern with several hues.
-Angle, period, shade and place are independent of the class. (Outlines, which tell the classes of
-`shapes`, are no property of a pixel's surroundings that a small model learns in minutes.)
+The picture is divided into a few regions with curved borders. Each class has a range of hues and a
+pattern; angle, period, shade and place are independent of the class. (Outlines, which tell the
+classes of `shapes`, are not seen in a pixel's surroundings: labelling pixels by them takes a small
+model far longer than minutes.)
 
 Lengths and positions are in pixels, x to the right and y down; colours are BGR, OpenCV's order.
 """
@@ -23,11 +23,15 @@ import numpy as np
 from .folders import is_filled, write_whole
 
 CLASSES = (
-    *('red stripes', 'red dots', 'green stripes'),
-    *('green checks', 'blue dots', 'blue checks'),
+    *('red stripes', 'yellow dots', 'green checks'),
+    *('cyan stripes', 'blue dots', 'magenta checks'),
 )
-HUES = {'red': 0.0, 'green': 120.0, 'blue': 225.0}  # degrees
-HUE_SPREAD = 18.0  # degrees to both sides
+PALETTE = (  # RGB, for pictures of label maps
+    *((215, 55, 45), (240, 200, 60), (50, 160, 70)),
+    *((80, 200, 215), (45, 80, 200), (200, 60, 180)),
+)
+HUES = dict(red=0, yellow=55, green=115, cyan=180, blue=235, magenta=300)  # degrees
+HUE_SPREAD = 20.0  # degrees to both sides
 SPLITS = ('train', 'val')
 VERSION = 1  # of the files: part of a data set's parameters, so raise it when they change
 FOLDERS = {'images': 'images', 'masks': 'label maps'}

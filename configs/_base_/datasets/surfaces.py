@@ -2,12 +2,12 @@
 data_root = 'data/surfaces/'
 metainfo = dict(
     classes=(
-        *('red stripes', 'red dots', 'green stripes'),
-        *('green checks', 'blue dots', 'blue checks'),
+        *('red stripes', 'yellow dots', 'green checks'),
+        *('cyan stripes', 'blue dots', 'magenta checks'),
     ),
     palette=[
-        *([230, 60, 50], [255, 165, 120], [40, 150, 70]),
-        *([170, 220, 60], [40, 90, 220], [110, 200, 240]),
+        *([215, 55, 45], [240, 200, 60], [50, 160, 70]),
+        *([80, 200, 215], [45, 80, 200], [200, 60, 180]),
     ],
 )
 
