@@ -146,7 +146,7 @@ def draw_curves(
     if target is not None:
         right.axhline(target, color='0.5', ls='--', lw=1, label=f'target {target:.2f}')
     right.set(title=title, xlabel='iteration', ylim=(0, 1))
-    right.legend(loc='upper left', frameon=False)
+    right.legend(loc='best', frameon=False)
     for axes in (left, right):
         axes.set_xlim(0, None)
         axes.grid(alpha=0.3)
