@@ -30,12 +30,13 @@ def narrow_model(model: Any, width: int = WIDTH) -> None:
             node.update(nms_pre=200, max_per_img=40)
         if node.get('type') == 'RandomSampler':
             node.num = 32
+    model.train_cfg.rpn.allowed_border = -1  # no anchor lies within a very small image
     model.test_cfg.rcnn.update(max_per_img=5, score_thr=0.0)
 
 
 def shrink_images(cfg: Any, factor: float) -> None:
     """Divide all sizes in pixels of pipelines and of the data preprocessor, to multiples of 8."""
-    for node in _mappings(cfg):
+    for node in _mappings(cfg._cfg_dict):  # mmengine's Config itself is no mapping
         if 'type' in node:
             for key in PIXELS:
                 if node.get(key):
