@@ -1,8 +1,7 @@
 # AdamW for 45,000 iterations at a batch of 96 (appendix A2.2). Assumed, as the paper is silent:
 # warm-up of 1000 iterations, steps at 27/36 and 33/36 as in a 3x schedule, backbone lr 0.1 times
 # the heads' as for SwinV2-L, no layer decay, no clipping, bf16.
-max_iters = 45000
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5000)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=45000, val_interval=5000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -13,12 +12,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000),
-    dict(
-        type='MultiStepLR',
-        end=max_iters,
-        by_epoch=False,
-        milestones=[33750, 41250],
-        gamma=0.1,
-    ),
+    dict(type='MultiStepLR', end=45000, by_epoch=False, milestones=[33750, 41250], gamma=0.1),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=96)

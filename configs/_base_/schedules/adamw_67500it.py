@@ -1,24 +1,8 @@
-# AdamW for 67,500 iterations at a batch of 96 (appendix A2.2). Assumed, as the paper is silent:
-# warm-up of 1000 iterations, steps at 27/36 and 33/36 as in a 3x schedule, backbone lr 0.1 times
-# the heads' as for SwinV2-L, no layer decay, no clipping, bf16.
-max_iters = 67500
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=7500)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='Bf16OptimWrapper',
-    constructor='SwinV2OptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=1.2e-3, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(backbone_lr_mult=0.1),
-)
+# As adamw_45000it for 67,500 iterations and with the lr of the Objects365 stage (appendix A2.2).
+_base_ = './adamw_45000it.py'
+train_cfg = dict(max_iters=67500, val_interval=7500)
+optim_wrapper = dict(optimizer=dict(lr=1.2e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000),
-    dict(
-        type='MultiStepLR',
-        end=max_iters,
-        by_epoch=False,
-        milestones=[50625, 61875],
-        gamma=0.1,
-    ),
+    dict(type='MultiStepLR', end=67500, by_epoch=False, milestones=[50625, 61875], gamma=0.1),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=96)
