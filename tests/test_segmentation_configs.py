@@ -242,6 +242,22 @@ def test_one_training_step_and_one_test_step(name, trees, tmp_path):
     assert 0 <= metrics['mIoU'] <= 100
 
 
+def test_multi_scale_test(trees, tmp_path):
+    """Twelve views in sliding windows, through the pipeline of the config."""
+    from swinv2_dense.engine.command_line import build_runner
+    from swinv2_dense.engine.segmentation import use_seg_tta
+
+    cfg = small(load('upernet_swinv2-l-w40_32xb2-40k_ade20k-640x640'), trees, tmp_path)
+    cfg.test_evaluator.output_dir = str(tmp_path / 'maps')
+    use_seg_tta(cfg)
+    assert cfg.model.type == 'TiledSegTTAModel'
+    assert cfg.test_dataloader.dataset.pipeline == cfg.tta_pipeline
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        metrics = build_runner(cfg).test()
+    assert 0 <= metrics['mIoU'] <= 100
+    assert [p.name for p in sorted((tmp_path / 'maps').iterdir())] == ['0000.png', '0001.png']
+
+
 def test_moving_average_as_an_option(trees, tmp_path):
     """Named in `_base_`: the average begins with the weights after the first step."""
     from swinv2_dense.engine.command_line import build_runner
