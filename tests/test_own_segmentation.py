@@ -15,6 +15,7 @@ from mmengine.config import Config
 from PIL import Image
 
 pytest.importorskip('mmseg')
+from mmseg.apis import MMSegInferencer
 
 from swinv2_dense.engine import ConfigError, read_class_names
 from swinv2_dense.engine.preflight import check_config
@@ -121,6 +122,13 @@ def test_from_a_folder_to_miou(named, config, tmp_path):
     assert metrics['mIoU'] == pytest.approx(expected, abs=0.0051)
     assert scalars(work_dir)[-1]['mIoU'] == pytest.approx(expected, abs=0.0051)
 
+    segment = MMSegInferencer(str(config), str(work_dir / 'iter_2.pth'), device='cpu')
+    segment.visualizer.dataset_meta = segment.model.dataset_meta
+    assert tuple(segment.visualizer.dataset_meta['classes']) == NAMES
+    found = segment(str(named / 'images' / 'val' / '0000.jpg'), out_dir=str(tmp_path / 'out'))
+    assert found['predictions'].shape == truths[0].shape
+    assert len(list((tmp_path / 'out' / 'vis').iterdir())) == 1
+
 
 def test_maps_in_colours_are_converted_as_the_page_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -137,6 +145,8 @@ def test_maps_in_colours_are_converted_as_the_page_says(tmp_path, monkeypatch):
 def test_the_config_of_the_page_passes(named, config):
     cfg = Config.fromfile(config)
     check_config(cfg, ('train', 'val'))
+    assert cfg.train_cfg.max_iters == cfg.param_scheduler[1].end == 20000
+    assert cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == 1500
     assert [cfg.model[head].num_classes for head in ('decode_head', 'auxiliary_head')] == [6, 6]
 
 
