@@ -214,9 +214,10 @@ def quickstart(*arguments: object) -> subprocess.CompletedProcess:
 
 
 def test_quickstart_in_small(tmp_path: Path) -> None:
+    """Both tasks, one after the other."""
     work_dir = tmp_path / 'work'
     done = quickstart(
-        *('--work-dir', work_dir, '--data-root', tmp_path / 'shapes', '--target', 0.0),
+        *('--work-dir', work_dir, '--data-root', tmp_path / 'data', '--target', 0.0),
         *('--train-images', 8, '--val-images', 4, '--cfg-options', 'train_cfg.val_interval=2'),
         *('train_cfg.max_iters=4', 'train_dataloader.batch_size=2'),
         *(
@@ -228,24 +229,31 @@ def test_quickstart_in_small(tmp_path: Path) -> None:
         *(f'{split}_dataloader.persistent_workers=False' for split in ('train', 'val', 'test')),
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert 'HTC++' in done.stdout and 'Reached the target of 0.00' in done.stdout
-    named = re.findall(r'\S+\.py', done.stdout[done.stdout.index('Next:') :])
-    assert named and all((ROOT / name).is_file() for name in named), named
-    assert 'loss_semantic_seg: ' in (work_dir / 'train.log').read_text()
-    for name in ('predictions.png', 'curves.png'):
-        image = cv2.imread(str(work_dir / name))
-        assert min(image.shape[:2]) > 300 and image.std() > 20, f'{name} is empty'
-    assert (work_dir / 'iter_4.pth').is_file()
+    for model, metric in (('HTC++', 'box and mask AP50'), ('UperNet', 'mIoU')):
+        assert f'Model: {model}' in done.stdout
+        assert f'Reached the target of 0.00 for {metric}' in done.stdout
+    assert re.search(r'unseen images: mIoU 0\.\d+, accuracy 0\.\d+', done.stdout)
+    assert done.stdout.count('Next:') == 2
+    for part in done.stdout.split('Next:')[1:]:
+        named = re.findall(r'\S+\.py', part[: part.index('tools/train.py')])
+        assert named and all((ROOT / name).is_file() for name in named), named
+    assert 'loss_semantic_seg: ' in (work_dir / 'detection' / 'train.log').read_text()
+    for task in ('detection', 'segmentation'):
+        for name in ('predictions.png', 'curves.png'):
+            image = cv2.imread(str(work_dir / task / name))
+            assert min(image.shape[:2]) > 300 and image.std() > 20, f'{task}/{name} is empty'
+        assert (work_dir / task / 'iter_4.pth').is_file()
 
 
 def test_quickstart_refuses_other_data(dataset: Path) -> None:
-    done = quickstart('--data-root', dataset)
+    done = quickstart('--data-root', dataset.parent)
     assert done.returncode == 1
     assert 'other parameters' in done.stderr and 'Traceback' not in done.stderr
 
 
 @pytest.mark.slow
 def test_quickstart_reaches_its_target(tmp_path: Path) -> None:
-    done = quickstart('--work-dir', tmp_path / 'work', '--data-root', tmp_path / 'shapes')
+    done = quickstart('--work-dir', tmp_path / 'work', '--data-root', tmp_path / 'data')
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert 'Reached the target of 0.60' in done.stdout
+    assert 'Reached the target of 0.70' in done.stdout

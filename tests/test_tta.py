@@ -27,7 +27,7 @@ PIPELINE = [
     dict(type='LoadAnnotations', with_bbox=True),
     PACK,
 ]
-(QUICKSTART,) = ROOT.glob('configs/quickstart/*.py')
+(QUICKSTART,) = ROOT.glob('configs/quickstart/htc*.py')
 SCALES = f"""
 _base_ = {str(QUICKSTART)!r}
 tta_pipeline = [

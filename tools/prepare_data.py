@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 from swinv2_dense.engine import ConfigError
-from swinv2_dense.preparation import coco, objects365
+from swinv2_dense.preparation import ade20k, ade20k_full, coco, objects365
 from swinv2_dense.preparation.archives import unpack
 from swinv2_dense.preparation.report import format_report, is_sound
 
-DATASETS = {'coco': coco, 'objects365': objects365}
+DATASETS = {'ade20k': ade20k, 'coco': coco, 'objects365': objects365}
 
 
 def main() -> None:
@@ -27,10 +27,18 @@ def main() -> None:
     subparsers = parser.add_subparsers(dest='dataset', required=True, metavar='DATASET')
     for name, dataset in DATASETS.items():
         _add_arguments(subparsers.add_parser(name, help=dataset.__doc__))
+    subparsers.choices['ade20k'].add_argument(
+        '--convert-full',
+        type=Path,
+        metavar='FOLDER',
+        help='full release (ADE20K_2021_17_01) to make the tree of',
+    )
     args = parser.parse_args()
     dataset = DATASETS[args.dataset]
     try:
         parts = unpack(args.archives, args.root, dataset.ARCHIVES) if args.archives else []
+        if getattr(args, 'convert_full', None):
+            parts += ade20k_full.convert(args.convert_full, args.root, args.workers)
         if not args.root.is_dir():
             raise ConfigError(f'--root={args.root}: there is no such folder')
         parts += dataset.check(args.root, args.workers)

@@ -23,6 +23,7 @@ from ..checkpoints.reading import CheckpointError
 from .amp import run_amp_on_cpu, use_amp
 from .fsdp import check_sharding, without_sharding
 from .preflight import ConfigError, check_config
+from .segmentation import use_seg_tta, write_label_maps
 from .tta import use_tta
 
 TASKS = ('mmdet', 'mmseg', 'mmaction')
@@ -66,12 +67,12 @@ def test(argv: Sequence[str] | None = None) -> None:
     if args.show or args.show_dir:
         _draw(cfg, args)
     if args.tta:
-        use_tta(cfg)
+        (use_seg_tta if cfg.default_scope == 'mmseg' else use_tta)(cfg)
     pickled = args.dump
     if args.out and args.out.endswith(('.pkl', '.pickle')):
         pickled = args.out
     elif args.out and cfg.default_scope == 'mmseg':
-        cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
+        write_label_maps(cfg, args.out)
     elif args.out:
         raise ConfigError(f'--out={args.out!r} must end in .pkl (a folder is for mmseg configs)')
     check_config(cfg, ('test',))
@@ -139,6 +140,10 @@ def build_runner(cfg: Config) -> Runner:
         import swinv2_dense.det  # noqa: F401
 
         hooks.append('Fp32BordersHook')
+    elif cfg.default_scope == 'mmseg':
+        import swinv2_dense.seg  # noqa: F401
+
+        hooks.insert(1, 'CheckLabelMapsHook')
     present = {hook.get('type') for hook in cfg.get('custom_hooks') or []}
     new = [ConfigDict(type=hook) for hook in hooks if hook not in present]
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *new]
@@ -238,6 +243,8 @@ def _draw(cfg: Config, args: argparse.Namespace) -> None:
             hook.test_out_dir = folder
         elif folder:
             cfg.visualizer.save_dir = folder
+        if cfg.get('visualizer', {}).get('type') == 'SegLocalVisualizer':
+            cfg.visualizer.type = 'LegendSegVisualizer'
 
 
 def _dump_metric(scope: str, path: str) -> object:

@@ -182,19 +182,24 @@ def check_files(name: str, dataset: Any) -> None:
         raise ConfigError(message)
 
 
+def leaves(dataset: Any) -> Iterator[Any]:
+    """The data sets below wrappers (RepeatDataset, ConcatDataset, ...)."""
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    parts = [part for part in inner if part is not None]
+    if not parts:
+        yield dataset
+    for part in parts:
+        yield from leaves(part)
+
+
 def _files(dataset: Any) -> Iterator[tuple[str, str]]:
     """The local files of a data set, each with its key in FILE_KEYS."""
-    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    for part in inner:
-        if part is not None:
-            yield from _files(part)
-    if inner != [None] or not hasattr(dataset, 'get_data_info'):
-        return
-    if not is_local(getattr(dataset, 'backend_args', None)):
-        return
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        for key in FILE_KEYS:
-            path = info.get(key)
-            if isinstance(path, str) and '://' not in path:
-                yield key, path
+    for part in leaves(dataset):
+        if not hasattr(part, 'get_data_info') or not is_local(getattr(part, 'backend_args', None)):
+            continue
+        for index in range(len(part)):
+            info = part.get_data_info(index)
+            for key in FILE_KEYS:
+                path = info.get(key)
+                if isinstance(path, str) and '://' not in path:
+                    yield key, path

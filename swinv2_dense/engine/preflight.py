@@ -50,11 +50,15 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
         for evaluator in listed(cfg.get(f'{name}_evaluator')):
             if isinstance(evaluator, Mapping) and is_local(evaluator.get('backend_args')):
                 _check_file(f'{name}_evaluator.ann_file', evaluator.get('ann_file'))
+    loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
     if cfg['default_scope'] == 'mmdet':
         from .classes import check_classes  # which needs this module's error
 
-        loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
         check_classes(model, [found for loader in loaded for found in datasets_of(*loader)])
+    elif cfg['default_scope'] == 'mmseg':
+        from .segmentation import check_segmentation
+
+        check_segmentation(model, [found for loader in loaded for found in datasets_of(*loader)])
 
 
 def _build_on_meta(backbone: Mapping) -> Any:

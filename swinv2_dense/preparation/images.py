@@ -82,6 +82,12 @@ def check_image(path: Path, file: File) -> None:
     _decode(_read(path), file, cv2.IMREAD_COLOR)
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels of an image; raise FileError unless it is there and whole."""
+    height, width = _pixels(_read(path), cv2.IMREAD_COLOR).shape[:2]
+    return width, height
+
+
 class LabelMapCheck:
     """Raise FileError unless the PNG has one 8 bit channel that holds `labels` only."""
 
@@ -118,16 +124,22 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(data: bytes, file: File, flag: int) -> np.ndarray:
-    """(H, W) or (H, W, 3), uint8. OpenCV returns None for a file that ends early."""
+    """(H, W) or (H, W, 3), uint8, of the file's stated size."""
+    pixels = _pixels(data, flag)
+    height, width = pixels.shape[:2]
+    if (width, height) != (file.width, file.height):
+        raise FileError(
+            'another size than stated', f'{width} x {height}, not {file.width} x {file.height}'
+        )
+    return pixels
+
+
+def _pixels(data: bytes, flag: int) -> np.ndarray:
+    """OpenCV returns None for a file that ends early."""
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error:  # an empty file, or more pixels than OpenCV allows
         pixels = None
     if pixels is None:
         raise FileError('damaged: OpenCV cannot decode it', f'{len(data):,} bytes')
-    height, width = pixels.shape[:2]
-    if (width, height) != (file.width, file.height):
-        raise FileError(
-            'another size than stated', f'{width} x {height}, not {file.width} x {file.height}'
-        )
     return pixels

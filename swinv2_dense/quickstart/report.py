@@ -1,7 +1,7 @@
 """Pictures of a training on a COCO data set: predictions beside the truth, and the curves."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,21 +121,32 @@ def read_log(log: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
 
 
-def draw_curves(log: Path, out: Path, target: float | None = None) -> None:
-    """Write a PNG with the training loss and the AP50 of boxes and masks over the iterations."""
+def draw_curves(
+    log: Path,
+    out: Path,
+    target: float | None = None,
+    curves: Mapping[str, str] = CURVES,
+    title: str = 'AP50 on unseen images',
+    unit: float = 1.0,
+) -> None:
+    """Write a PNG with the training loss and metrics over the iterations.
+
+    `curves` are keys of the log with their names in the legend, `unit` is the value of a perfect
+    result: 1, or 100 for percent.
+    """
     records = read_log(log)
     figure = Figure(figsize=(9.5, 3.6), layout='constrained')
     left, right = figure.subplots(1, 2)
     loss = [(r['step'], r['loss']) for r in records if 'loss' in r]
     left.plot(*zip(*loss), color='C3', lw=1.5)
     left.set(title='training loss', xlabel='iteration', ylim=(0, None))
-    for key, label in CURVES.items():
-        points = [(r['step'], r[key]) for r in records if key in r]
+    for key, label in curves.items():
+        points = [(r['step'], r[key] / unit) for r in records if key in r]
         right.plot(*zip(*points), marker='o', ms=4, lw=1.5, label=label)
     if target is not None:
         right.axhline(target, color='0.5', ls='--', lw=1, label=f'target {target:.2f}')
-    right.set(title='AP50 on unseen images', xlabel='iteration', ylim=(0, 1))
-    right.legend(loc='upper left', frameon=False)
+    right.set(title=title, xlabel='iteration', ylim=(0, 1))
+    right.legend(loc='best', frameon=False)
     for axes in (left, right):
         axes.set_xlim(0, None)
         axes.grid(alpha=0.3)

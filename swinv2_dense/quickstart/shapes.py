@@ -10,9 +10,6 @@ Lengths and positions are in pixels, x to the right and y down; colours are BGR,
 
 import json
 import math
-import os
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +17,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from pycocotools import mask as mask_api
+
+from .folders import is_filled, write_whole
 
 CLASSES = ('disc', 'ring', 'square', 'triangle', 'star', 'cross')
 TEXTURES = ('stripes', 'checks', 'dots', 'clouds')
@@ -288,17 +287,13 @@ def write_dataset(root: Path | str, spec: ShapesSpec | None = None) -> bool:
     It is written beside `root` and renamed when complete: `root` is never half a data set.
     """
     root, spec = Path(root), spec or ShapesSpec()
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    if is_filled(root):
         check_dataset(root, spec)
         return False
-    root.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f'.{root.name}-', dir=root.parent))
-    try:
+
+    def write(draft: Path) -> None:
         for split in SPLITS:
             _write_split(draft, spec, split)
-        draft.chmod(0o755)  # mkdtemp's folder is its owner's only
-        os.replace(draft, root)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+
+    write_whole(root, write)
     return True

@@ -1,0 +1,58 @@
+# A data set of your own, images and PNG maps of class ids; docs/own_data.md goes from a folder to
+# mIoU. Its folder is data/own, or what the environment variable OWN_DATA names. With other names of
+# folders, copy this file beside your config and change them in the first lines. The classes are
+# the lines of classes.txt: id 0 in a map is the first of them; 255 is not learned.
+data_root = '{{$OWN_DATA:data/own}}/'
+folders = dict(
+    train=dict(img_path='images/train', seg_map_path='masks/train'),
+    val=dict(img_path='images/val', seg_map_path='masks/val'),
+)
+suffixes = dict(img_suffix='.jpg', seg_map_suffix='.png')
+classes = __import__('swinv2_dense').engine.read_class_names(data_root + 'classes.txt')
+metainfo = dict(classes=classes)  # mmseg draws them in colours at random
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(2048, 512), keep_ratio=True),
+    dict(type='LoadAnnotations'),  # after Resize: maps are compared at their own size
+    dict(type='PackSegInputs'),
+]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='BaseSegDataset',
+        data_root=data_root,
+        data_prefix=folders['train'],
+        metainfo=metainfo,
+        pipeline=train_pipeline,
+        **suffixes,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='BaseSegDataset',
+        data_root=data_root,
+        data_prefix=folders['val'],
+        metainfo=metainfo,
+        pipeline=test_pipeline,
+        **suffixes,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator

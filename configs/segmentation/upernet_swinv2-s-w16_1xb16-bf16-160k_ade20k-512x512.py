@@ -1,0 +1,12 @@
+# UperNet with SwinV2-S, window 16, on ADE20K at 512 x 512 for one GPU: no row of the paper; the
+# recipe of its ablation (appendix A1) with weights of ImageNet-1K.
+_base_ = './upernet_swinv2-t-w16_1xb16-bf16-160k_ade20k-512x512.py'
+model = dict(
+    backbone=dict(
+        arch='s',
+        init_cfg=dict(
+            checkpoint='https://github.com/SwinTransformer/storage/releases/download/v2.0.0/'
+            'swinv2_small_patch4_window16_256.pth'
+        ),
+    ),
+)

@@ -1,0 +1,12 @@
+# UperNet with SwinV2-T, window 16, on ADE20K at 512 x 512 for one GPU: no row of the paper; the
+# recipe of its ablation (appendix A1), with weights of window 16, bf16 and activation
+# checkpointing.
+_base_ = [
+    '../_base_/models/upernet.py',
+    'mmseg::_base_/datasets/ade20k.py',
+    '../_base_/schedules/adamw_160k.py',
+    '../_base_/runtime/segmentation.py',
+]
+model = dict(backbone=dict(with_cp=True))
+train_dataloader = dict(batch_size=16, num_workers=8)
+optim_wrapper = dict(type='Bf16OptimWrapper')

@@ -1,0 +1,21 @@
+# UperNet with SwinV2-T, window 16, on ADE20K at 512 x 512 for one GPU of 12 GB or more. No row of
+# the paper; its ablation's optimizer at its batch of 16, as 4 parts of 4 images before each step.
+# An iteration is a part, so 160,000 steps are 640,000 iterations, and 1500 steps of warm-up 6000.
+# Group norm, as batch norm would see a part only; bf16 and activation checkpointing.
+_base_ = [
+    '../_base_/models/upernet_gn.py',
+    'mmseg::_base_/datasets/ade20k.py',
+    '../_base_/schedules/adamw_160k.py',
+    '../_base_/runtime/segmentation.py',
+]
+parts = 4
+model = dict(backbone=dict(with_cp=True))
+train_dataloader = dict(batch_size=4)
+optim_wrapper = dict(type='Bf16OptimWrapper', accumulative_counts=parts)
+train_cfg = dict(max_iters=160000 * parts, val_interval=16000 * parts)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, end=1500 * parts),
+    dict(type='PolyLR', power=1.0, by_epoch=False, begin=1500 * parts, end=160000 * parts),
+]
+default_hooks = dict(checkpoint=dict(interval=16000 * parts))
+auto_scale_lr = dict(base_batch_size=4)  # of one part; mmengine does not count the 4 parts

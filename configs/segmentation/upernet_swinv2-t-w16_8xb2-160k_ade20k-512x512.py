@@ -1,0 +1,21 @@
+# Table 1, log-CPB, ADE20K W16: mIoU 47.0 (SwinV2-T, ImageNet-1K weights of window 8 at 256 pixels).
+# Appendix A1: 512 x 512, window 16, AdamW with lr 4e-5 and weight decay 0.05, layer decay 0.95,
+# linear decay after 1500 iterations of warm-up, batch 16, 160K iterations, drop path 0.3,
+# mirroring, random scale 0.5 to 2.0, photometric distortion.
+# Assumed, as the paper is silent: UperNet and its heads as in Swin V1's segmentation code, tested
+# whole at a short side of 512 and one scale.
+_base_ = [
+    '../_base_/models/upernet.py',
+    'mmseg::_base_/datasets/ade20k.py',
+    '../_base_/schedules/adamw_160k.py',
+    '../_base_/runtime/segmentation.py',
+]
+model = dict(
+    backbone=dict(
+        init_cfg=dict(
+            checkpoint='https://github.com/SwinTransformer/storage/releases/download/v2.0.0/'
+            'swinv2_tiny_patch4_window8_256.pth'
+        ),
+    )
+)
+train_dataloader = dict(batch_size=2)

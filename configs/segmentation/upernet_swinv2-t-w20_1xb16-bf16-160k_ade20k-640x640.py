@@ -1,0 +1,12 @@
+# UperNet with SwinV2-T, window 20, on ADE20K at 640 x 640 for one GPU: no row of the paper; the
+# recipe of its ablation (appendix A1), with weights of window 16, bf16 and activation
+# checkpointing. Tests whole; --tta takes 0.5 to 1.75 times 640.
+_base_ = [
+    '../_base_/models/upernet.py',
+    '../_base_/datasets/ade20k_640x640_ms.py',
+    '../_base_/schedules/adamw_160k.py',
+    '../_base_/runtime/segmentation.py',
+]
+model = dict(data_preprocessor=dict(size=(640, 640)), backbone=dict(window_size=20, with_cp=True))
+train_dataloader = dict(batch_size=16, num_workers=8)
+optim_wrapper = dict(type='Bf16OptimWrapper')

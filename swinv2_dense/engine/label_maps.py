@@ -1,0 +1,262 @@
+"""Label maps of mmseg's data sets, checked before a run.
+
+What mmseg does with a file that is no map of class ids, and what this module says of it:
+
+- One channel of 8 bits, or of 1: ids, as they are.
+- A palette, read by pillow (mmseg's default): its indices are the ids, its colours are not looked
+  at. A note is logged. OpenCV reads colours from it.
+- 16 or 32 bits: the last 8 bits are kept. Ids up to 255 pass; larger ones are an error here.
+- Colours: fails in the first iteration, or after it; an error here.
+- 0 and 255, as masks often have: 255 is ignored, and nothing is learned. A note is logged.
+- An id beyond the classes: fails in the loss; on CUDA, in any operation after it. An error here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from .hooks import leaves
+from .preflight import ConfigError, is_local, listed
+
+ORIENTATION = 0x0112  # EXIF; 5 to 8 exchange the axes
+PROGRESS = 2000  # maps between lines in the log
+PALETTE = 'have a palette: its indices are taken as class ids'
+BINARY = 'hold 0 and 255 alone, and 255 is ignored: if it is meant as a class, write 1'
+NOTES = (PALETTE, BINARY)  # logged, the others are faults
+
+
+@HOOKS.register_module()
+class CheckLabelMapsHook(Hook):
+    """Read every label map of the data sets before the first iteration.
+
+    Threads read, and the processes of a distributed run share the work: a millisecond or two for a
+    map of ADE20K, so less than a minute for its 20000.
+
+    Raises:
+        ConfigError: See `check_label_maps`; or files of `--out` would overwrite each other.
+    """
+
+    def before_train(self, runner: Any) -> None:
+        log = runner.logger.info
+        check_label_maps('train_dataloader', runner.train_loop.dataloader.dataset, log)
+        if runner.val_loop is not None:
+            check_label_maps('val_dataloader', runner.val_loop.dataloader.dataset, log)
+
+    def before_test(self, runner: Any) -> None:
+        dataset = runner.test_loop.dataloader.dataset
+        check_label_maps('test_dataloader', dataset, runner.logger.info)
+        if any(getattr(metric, 'output_dir', None) for metric in runner.test_evaluator.metrics):
+            _check_names(dataset)
+
+
+class Rules(NamedTuple):
+    """How a data set reads its maps."""
+
+    backend: str
+    allowed: np.ndarray  # (256,) bool by the id in the file
+    num_classes: int
+    is_rotated: bool | None  # images by EXIF; None where sizes cannot be compared
+
+    def faults(self, image: str, label_map: str) -> Iterator[tuple[str, str]]:
+        """Kind and file, or more than the file, of what is wrong with a pair of files."""
+        from mmcv import imfrombytes
+        from PIL import Image
+
+        try:
+            content = Path(label_map).read_bytes()
+            ids = imfrombytes(content, flag='unchanged', backend=self.backend).squeeze()
+        except (OSError, SyntaxError, ValueError, AttributeError, Image.DecompressionBombError):
+            yield 'cannot be read as images', label_map
+            return
+        yield from self._value_faults(ids, label_map)
+        with Image.open(label_map) as file:
+            if file.mode == 'P' and ids.ndim == 2:
+                yield PALETTE, label_map
+        size = self.is_rotated is not None and _size(image, self.is_rotated)
+        if size and size != ids.shape[:2]:
+            sizes = 'the map {1} x {0}, the image {3} x {2}'.format(*ids.shape[:2], *size)
+            yield 'have another size than their image', f'{label_map}: {sizes} pixels'
+
+    def _value_faults(self, ids: np.ndarray, label_map: str) -> Iterator[tuple[str, str]]:
+        if ids.ndim != 2:
+            yield (
+                'hold colours instead of class ids (write one channel of ids; a palette is read '
+                "with LoadAnnotations(imdecode_backend='pillow'))",
+                label_map,
+            )
+            return
+        found = (
+            np.unique(ids) if ids.dtype.itemsize > 2 else np.flatnonzero(np.bincount(ids.ravel()))
+        )
+        wide = found[(found < 0) | (found > 255) | (found % 1 != 0)]
+        if len(wide):
+            yield (
+                'hold numbers that do not fit into the 8 bits that mmseg keeps',
+                f'{label_map} with {_shown(wide)}',
+            )
+            return
+        if list(found) == [0, 255] and self.allowed[255]:
+            yield BINARY, label_map
+        beyond = found[~self.allowed[found.astype(int)]]
+        if len(beyond):
+            yield (
+                f'hold ids beyond the {self.num_classes} classes (allowed in these files: '
+                f'{_ranges(np.flatnonzero(self.allowed))}; see reduce_zero_label and '
+                'metainfo.classes of the data set)',
+                f'{label_map} with {_shown(beyond)}',
+            )
+
+
+def check_label_maps(name: str, dataset: Any, log: Callable[[str], None]) -> None:
+    """Hold the label maps of a data set against its classes and its images.
+
+    Data sets that load in ways of their own, and files elsewhere than on local disks, are left out.
+
+    Raises:
+        ConfigError: One part per kind of fault: how many maps, the first, and what to do.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for part in leaves(dataset):
+        rules = _rules(name, part)
+        if rules is None:
+            continue
+        rank, world_size = get_dist_info()
+        pairs = list(itertools.islice(dict.fromkeys(_pairs(name, part)), rank, None, world_size))
+        if len(pairs) > PROGRESS:
+            log(f'{name}: checking {len(pairs)} label maps')
+        with ThreadPoolExecutor() as pool:
+            results = pool.map(lambda pair, rules=rules: list(rules.faults(*pair)), pairs)
+            for count, faults in enumerate(results, start=1):
+                for kind, file in faults:
+                    found[kind].append(file)
+                if count % PROGRESS == 0:
+                    log(f'{name}: {count} of {len(pairs)} label maps checked')
+    for note in NOTES:
+        files = found.pop(note, [])
+        if files:
+            log(f'{name}: {len(files)} label maps {note}, first {files[0]}')
+    if found:
+        parts = [
+            f'{len(files)} label maps {kind}, first {files[0]}' for kind, files in found.items()
+        ]
+        raise ConfigError(f'{name}: ' + '; '.join(parts))
+
+
+def _rules(name: str, dataset: Any) -> Rules | None:
+    """None for a data set that is left alone.
+
+    Raises:
+        ConfigError: Data set and transform disagree on `reduce_zero_label`.
+    """
+    from mmcv.transforms import LoadImageFromFile
+    from mmseg.datasets import BaseSegDataset, LoadAnnotations
+
+    steps = list(_steps(getattr(dataset, 'pipeline', None)))
+    loaders = [step for step in steps if isinstance(step, LoadAnnotations)]
+    classes = isinstance(dataset, BaseSegDataset) and dataset.metainfo.get('classes')
+    if not loaders or not classes or type(loaders[0]) is not LoadAnnotations:
+        return None
+    if not is_local(dataset.backend_args) or not is_local(loaders[0].backend_args):
+        return None
+    given, own = loaders[0].reduce_zero_label, dataset.reduce_zero_label
+    if given not in (None, own):
+        raise ConfigError(
+            f'{name}: the data set has reduce_zero_label={own}, its LoadAnnotations '
+            f'reduce_zero_label={given}; remove the latter'
+        )
+    labels = labels_of_ids(own, dataset.label_map)
+    allowed = (labels < len(classes)) | (labels == dataset.ignore_index)
+    images = [step for step in steps if type(step) is LoadImageFromFile]
+    is_rotated = images[0].color_type in ('color', 'grayscale') if images else None
+    return Rules(loaders[0].imdecode_backend, allowed, len(classes), is_rotated)
+
+
+def labels_of_ids(reduce_zero_label: bool, label_map: Mapping[int, int] | None) -> np.ndarray:
+    """(256,) uint8: the label that `LoadAnnotations` makes of each id in a file."""
+    labels = np.arange(256, dtype=np.uint8)
+    if reduce_zero_label:
+        labels = np.where(np.isin(labels, (0, 255)), 255, labels - 1).astype(np.uint8)
+    given = labels.copy()
+    for old, new in (label_map or {}).items():
+        labels[given == old] = new
+    return labels
+
+
+def _steps(step: Any) -> Iterator[Any]:
+    """A transform and those within it (Compose, TestTimeAug, RandomApply...)."""
+    yield step
+    for inner in (*listed(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
+        yield from _steps(inner)
+
+
+def _pairs(name: str, dataset: Any) -> Iterator[tuple[str, str]]:
+    for i in range(len(dataset)):
+        info = dataset.get_data_info(i)
+        if 'seg_map_path' not in info:
+            raise ConfigError(
+                f'{name}: {info["img_path"]} has no label map; set data_prefix.seg_map_path, or '
+                'leave LoadAnnotations out of the pipeline'
+            )
+        if '://' not in info['seg_map_path']:
+            yield info['img_path'], info['seg_map_path']
+
+
+def _size(image: str, is_rotated: bool) -> tuple[int, ...] | None:
+    """(height, width) of an image as loaded, or None if pillow does not know its format."""
+    from PIL import Image
+
+    try:
+        with Image.open(image) as file:
+            width, height = file.size
+            turned = is_rotated and file.getexif().get(ORIENTATION, 1) >= 5
+    except OSError:
+        return None
+    return (width, height) if turned else (height, width)
+
+
+def _distinct(ids: np.ndarray) -> np.ndarray:
+    """The numbers that occur, ascending; counting takes a third of the time of sorting."""
+    if ids.dtype.itemsize > 2:
+        return np.unique(ids)
+    return np.flatnonzero(np.bincount(ids.ravel()))
+
+
+def _shown(numbers: Sequence) -> str:
+    shown = ', '.join(f'{n:g}' for n in numbers[:3])
+    return f'{shown}, ...' if len(numbers) > 3 else shown
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Ascending numbers in short: 0..150, 255."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return ', '.join(f'{a}..{b}' if b > a else f'{a}' for a, b in runs)
+
+
+def _check_names(dataset: Any) -> None:
+    """mmseg names its files after the images, without their folders."""
+    seen: dict[str, str] = {}
+    for part in leaves(dataset):
+        for i in range(len(part)):
+            path = part.get_data_info(i)['img_path']
+            name = os.path.splitext(os.path.basename(path))[0]
+            if seen.setdefault(name, path) != path:
+                raise ConfigError(
+                    f'--out: {path} and {seen[name]} would both be written to {name}.png; test '
+                    'them one folder at a time'
+                )

@@ -1,0 +1,200 @@
+"""Configs of mmseg: checks, and what test.py's --tta and --out make of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from .preflight import ConfigError, datasets_of, is_local, listed
+
+RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
+
+
+def use_seg_tta(cfg: Config) -> None:
+    """Put `tta_model` around the model and `tta_pipeline` into every data set of the test loader.
+
+    What the config lacks: the model is `TiledSegTTAModel`, the pipeline the test pipeline with its
+    Resize at six scales, each unflipped and flipped. mmseg's default runtime sets `SegTTAModel`,
+    which needs the `seg_logits` that `TiledEncoderDecoder` does not keep; `TiledSegTTAModel`
+    takes its place there.
+
+    Raises:
+        ConfigError: There is no pipeline, and none can be made of the test pipeline.
+    """
+    tta_model = dict(cfg.get('tta_model') or dict(type='TiledSegTTAModel'))
+    if _name(cfg.model) == 'TiledEncoderDecoder' and _name(tta_model) == 'SegTTAModel':
+        tta_model['type'] = 'TiledSegTTAModel'
+    for key, dataset in datasets_of('test', cfg.test_dataloader.dataset):
+        dataset.pipeline = cfg.get('tta_pipeline') or _scales_and_flips(dataset.pipeline, key)
+    cfg.model = ConfigDict(**tta_model, module=cfg.model)
+
+
+def _scales_and_flips(pipeline: list, key: str) -> list:
+    """A test pipeline in twelve views; without a Resize, of the image as loaded."""
+    names = [_name(step) for step in pipeline]
+    unknown = [name for name in names if 'Resize' in name and name != 'Resize']
+    if unknown or names.count('Resize') > 1 or 'TestTimeAug' in names:
+        raise ConfigError(
+            f'--tta: {key}.pipeline has the steps {", ".join(names)}; views are made of one Resize '
+            'or none. Set tta_pipeline in the config'
+        )
+    steps = copy.deepcopy(list(pipeline))
+    if 'Resize' in names:
+        at = names.index('Resize')
+        resize = steps.pop(at)
+    else:
+        at, resize = 1, dict(type='Resize', scale_factor=1.0, keep_ratio=True)
+    if 'meta_keys' in steps[-1]:
+        keys = (*steps[-1]['meta_keys'], 'flip', 'flip_direction')
+        steps[-1]['meta_keys'] = tuple(dict.fromkeys(keys))
+    flips = [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)]
+    views = [[_scaled(resize, ratio) for ratio in RATIOS], flips, *[[step] for step in steps[at:]]]
+    return [*steps[:at], dict(type='TestTimeAug', transforms=views)]
+
+
+def _scaled(resize: Mapping, ratio: float) -> dict:
+    """A Resize step to another multiple of its size."""
+    key = 'scale_factor' if resize.get('scale_factor') else 'scale'
+    given = resize[key]
+    numbers = [n * ratio for n in (given if isinstance(given, (list, tuple)) else [given])]
+    if key == 'scale':
+        numbers = [round(n) for n in numbers]
+    return {**resize, key: tuple(numbers) if isinstance(given, (list, tuple)) else numbers[0]}
+
+
+def write_label_maps(cfg: Config, folder: str) -> None:
+    """Let mmseg's metric write its maps as ADE20K's server takes them, one PNG per image.
+
+    One channel of 8 bits. Where the data set has `reduce_zero_label`, ids begin at 1, as in its
+    own maps. A test set without label maps is not evaluated: one whose `data_prefix` has no
+    `seg_map_path`, or whose pipeline loads none.
+    """
+    settings = dict(output_dir=folder, keep_results=True)  # the latter for CityscapesMetric
+    datasets = [dataset for _, dataset in datasets_of('test', cfg.test_dataloader.dataset)]
+    if not all(map(_is_labelled, datasets)):
+        settings['format_only'] = True
+        for dataset in datasets:
+            dataset.pipeline = _without_annotations(dataset.pipeline)
+            dataset.get('data_prefix', {}).pop('seg_map_path', None)
+    for evaluator in listed(cfg.test_evaluator):
+        evaluator.update(settings)
+
+
+def _is_labelled(dataset: Mapping) -> bool:
+    prefix = dataset.get('data_prefix')
+    has_maps = prefix is None or prefix.get('seg_map_path') is not None
+    return has_maps and 'LoadAnnotations' in _names(dataset['pipeline'])
+
+
+def _without_annotations(steps: list) -> list:
+    """A pipeline that loads no label maps, also within TestTimeAug."""
+    kept = []
+    for step in steps:
+        if isinstance(step, (list, tuple)):
+            step = _without_annotations(step)
+        elif _name(step) == 'LoadAnnotations':
+            continue
+        elif 'transforms' in step:
+            step = ConfigDict({**step, 'transforms': _without_annotations(step['transforms'])})
+        if step:
+            kept.append(step)
+    return kept
+
+
+def check_segmentation(model: Mapping, datasets: Iterable[tuple[str, Mapping]]) -> None:
+    """Hold the heads of a segmentor against the classes of mmseg data sets, and find empty ones.
+
+    Args:
+        model: Config of the segmentor, alone or within that of test-time augmentation.
+        datasets: Key and config of each data set without wrappers.
+
+    Raises:
+        ConfigError: A head has another number of classes, a data set no image, or test windows
+            leave gaps.
+    """
+    from mmseg.datasets import BaseSegDataset
+    from mmseg.registry import DATASETS
+
+    from ..seg.tiled import windows
+
+    model = model.get('module', model)
+    try:
+        windows(model.get('test_cfg') or {}, (1, 1))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    for key, config in datasets:
+        kind = config.get('type')
+        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+        if not isinstance(kind, type) or not issubclass(kind, BaseSegDataset):
+            continue
+        settings = {k: v for k, v in config.items() if k not in ('type', '_scope_')}
+        try:
+            dataset = kind(**{**settings, 'pipeline': [], 'lazy_init': True})
+        except (TypeError, ValueError, AssertionError) as error:
+            raise ConfigError(f'{key}: {error}') from error
+        classes = dataset.metainfo.get('classes')
+        if classes and 'LoadAnnotations' in _names(config.get('pipeline', [])):
+            _check_heads(model, key, len(classes))
+        if is_local(dataset.backend_args) and not dataset.load_data_list():
+            raise ConfigError(_empty(key, dataset))
+
+
+def _check_heads(model: Mapping, key: str, num_classes: int) -> None:
+    wrong = {
+        f'{name}.num_classes': head['num_classes']
+        for name, head in _class_heads(model)
+        if head['num_classes'] != num_classes
+    }
+    if wrong:
+        name, number = next(iter(wrong.items()))
+        options = ' '.join(f'{name}={num_classes}' for name in wrong)
+        raise ConfigError(
+            f'{name}={number}, but {key} has {num_classes} classes; set the heads with '
+            f'--cfg-options {options}, or metainfo=dict(classes=...) of the data set'
+        )
+
+
+def _class_heads(model: Mapping) -> Iterator[tuple[str, Mapping]]:
+    """The heads that learn the data set's labels, with their keys."""
+    from mmseg.models.decode_heads import STDCHead  # learns edges
+    from mmseg.registry import MODELS
+
+    for name in ('decode_head', 'auxiliary_head'):
+        heads = model.get(name) or []
+        numbered = isinstance(heads, (list, tuple))
+        for i, head in enumerate(listed(heads)):
+            kind = head.get('type')
+            kind = MODELS.get(kind) if isinstance(kind, str) else kind
+            if 'num_classes' in head and kind is not STDCHead:
+                yield f'model.{name}.{i}' if numbered else f'model.{name}', head
+
+
+def _empty(key: str, dataset: Any) -> str:
+    folder = dataset.data_prefix.get('img_path')
+    if dataset.ann_file or not folder:
+        return f'{key}.ann_file={dataset.ann_file!r} lists no image'
+    suffixes = sorted({path.suffix for path in Path(folder).rglob('*') if path.is_file()})
+    return (
+        f'{key}: no file in {folder} ends in img_suffix={dataset.img_suffix!r}; there are '
+        f'{", ".join(suffixes[:5]) or "none at all"}'
+    )
+
+
+def _names(steps: Iterable) -> list[str]:
+    """The transforms of a pipeline, also those within others."""
+    names = []
+    for step in steps:
+        is_list = isinstance(step, (list, tuple))
+        names += [] if is_list else [_name(step)]
+        names += _names(step if is_list else step.get('transforms') or [])
+    return names
+
+
+def _name(cfg: Mapping[str, Any]) -> str:
+    """The name of a class that a config gives by name or as such."""
+    kind = cfg['type']
+    return getattr(kind, '__name__', str(kind)).split('.')[-1]

@@ -1,0 +1,54 @@
+"""A picture of images beside their label maps: the truth and what was predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image
+
+
+def draw_label_panel(
+    images: Path,
+    masks: Path,
+    predictions: Path,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    out: Path,
+    count: int = 8,
+) -> None:
+    """Write a PNG with the first `count` images, each with its label maps laid over it.
+
+    `masks` and `predictions` are folders of PNG files with the images' names that hold class ids.
+    The first images, whatever they are: a picked panel would show what the model can do at best.
+    """
+    chosen = sorted(images.glob('*.png'))[:count]
+    columns, rows = 6, -(-len(chosen) // 2)
+    figure = Figure(figsize=(11.2, 2.05 * rows + 0.9), layout='constrained')
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for k, path in enumerate(chosen):
+        image = np.asarray(Image.open(path).convert('RGB'))
+        truth, found = (np.asarray(Image.open(f / path.name)) for f in (masks, predictions))
+        row = grid[k // 2][3 * (k % 2) : 3 * (k % 2) + 3]
+        right = (found == truth).mean()
+        titles = [path.name, 'ground truth', f'prediction: {right:.1%}']
+        shown = [image, *(_overlay(image, labels, palette) for labels in (truth, found))]
+        for axes, picture, title in zip(row, shown, titles):
+            axes.imshow(picture, interpolation='nearest')
+            axes.set_title(title, fontsize=8.5)
+    handles = [Patch(color=np.array(c) / 255, label=n) for c, n in zip(palette, classes)]
+    figure.legend(handles=handles, loc='outside lower center', ncols=len(classes), frameon=False)
+    figure.suptitle('Unseen images; share of pixels labelled right', fontsize=11)
+    FigureCanvasAgg(figure).print_png(out)
+
+
+def _overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence) -> np.ndarray:
+    """(H, W, 3) uint8: classes as colours, with the image dark and light under them."""
+    colours = np.asarray(palette, float)[labels]
+    return np.round(0.3 * image.mean(axis=2, keepdims=True) + 0.7 * colours).astype(np.uint8)

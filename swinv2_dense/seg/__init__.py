@@ -1,0 +1,7 @@
+"""What mmseg lacks. Imports mmseg; name it in `custom_imports` beside `swinv2_dense`."""
+
+from .tiled import TiledEncoderDecoder
+from .tta import TiledSegTTAModel
+from .visualization import LegendSegVisualizer
+
+__all__ = ['LegendSegVisualizer', 'TiledEncoderDecoder', 'TiledSegTTAModel']

@@ -1,0 +1,238 @@
+"""Testing of segmentors whose memory does not grow with pixels times classes.
+
+mmseg keeps the logits of all classes at the size of the test image, and again at the size of the
+original image: 10 GB each for 4096 x 4096 pixels and 150 classes. Here the head's own logits are
+kept, at its stride, of the windows that a band of rows lies in. They are resized, merged and
+classified band by band; only labels are written at full size. Legend: C classes, H, W of the test
+image (the model's input, padding included), h, w of a head's map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.models import EncoderDecoder
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+BAND = 2**23  # logits of a band, 32 MiB in fp32; some four copies of them exist at a time
+
+
+@MODELS.register_module()
+class TiledEncoderDecoder(EncoderDecoder):
+    """mmseg's `EncoderDecoder`, tested with bounded memory; takes its arguments.
+
+    Labels are the same, but where the best classes tie within rounding. Results hold no
+    `seg_logits`: where these are wanted, take `EncoderDecoder`. Images of a batch are tested one
+    after another. Heads that resize their logits in a way of their own (Mask2Former) return them
+    at the size of a window, and take the memory for that. Under autocast logits are merged in
+    fp32; mmseg resizes bf16, which makes more ties.
+    """
+
+    def predict(
+        self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Images (N, 3, H, W) -> samples with `pred_sem_seg`, (1, H, W) of the original, int64."""
+        samples = data_samples or [SegDataSample() for _ in inputs]
+        for image, sample in zip(inputs, samples):
+            labels = label_map(self, [View(self, image[None], sample.metainfo)])
+            sample.pred_sem_seg = PixelData(data=labels[None])
+        return samples
+
+
+def label_map(model: EncoderDecoder, views: Sequence[View]) -> Tensor:
+    """Labels (H, W) of an original image, int64, from the mean of its views' probabilities.
+
+    With one class, labels are 0 and 1 by the head's `threshold`.
+    """
+    height, width = views[0].ori_shape
+    band = max(1, BAND // max(view.row_elements for view in views))
+    labels = views[0].image.new_empty((height, width), dtype=torch.long)
+    for start in range(0, height, band):
+        stop = min(start + band, height)
+        if len(views) == 1 and model.out_channels > 1:
+            scores = views[0].rows(start, stop)
+        else:
+            scores = sum(_probabilities(view.rows(start, stop)) for view in views) / len(views)
+        one_class = model.out_channels == 1
+        found = scores[0] > model.decode_head.threshold if one_class else scores.argmax(dim=0)
+        labels[start:stop] = found
+    return labels
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    return logits.softmax(dim=0) if len(logits) > 1 else logits.sigmoid()
+
+
+class View:
+    """Logits of one image as seen by one view, for rows of the original image.
+
+    Ask for rows from top to bottom: the windows that the last rows lay in are kept, others are
+    computed when a row needs them.
+    """
+
+    def __init__(self, model: EncoderDecoder, image: Tensor, meta: dict) -> None:
+        """Take an image (1, 3, H, W) and the meta information of its data sample."""
+        self.model, self.image, self.meta = model, image, meta
+        self.align_corners = model.align_corners
+        self.dtype = torch.promote_types(image.dtype, torch.float32)
+        size = image.shape[2:]
+        self.ori_shape = tuple(meta.get('ori_shape', size)[:2])
+        padding = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+        self.left, right, self.top, bottom = padding
+        self.inner = size[0] - self.top - bottom, size[1] - self.left - right
+        self.flip = meta.get('flip_direction') if meta.get('flip') else None
+        if self.flip not in (None, 'horizontal', 'vertical'):
+            raise ValueError(
+                f'flip_direction={self.flip!r} cannot be undone; use horizontal or vertical'
+            )
+        self.spans_y, self.spans_x = windows(model.test_cfg, size)
+        self.kept: dict[tuple[int, int], list[Tensor]] = {}
+
+    @property
+    def row_elements(self) -> int:
+        """Logits that one row of the original image takes, at the larger of the two sizes."""
+        here = self.image.shape[3] * self.inner[0] / self.ori_shape[0]
+        return int(self.model.out_channels * max(here, self.ori_shape[1])) + 1
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """(C, stop - start, width): logits of these rows, as mmseg's `seg_logits` has them."""
+        heights = self.inner[0], self.ori_shape[0]
+        sources = row_sources(heights, start, stop, self.align_corners, self.dtype)
+        rows = self._inner_rows(sources.first, sources.last)
+        return resize_rows(rows, sources, self.ori_shape[1], self.align_corners)
+
+    def _inner_rows(self, start: int, stop: int) -> Tensor:
+        """Rows of the test image without padding, and not flipped."""
+        height, width = self.inner
+        if self.flip == 'vertical':
+            start, stop = height - stop, height - start
+        rows = self._rows(start + self.top, stop + self.top)[..., self.left : self.left + width]
+        axes = dict(horizontal=[2], vertical=[1]).get(self.flip)
+        return rows.flip(axes) if axes else rows
+
+    def _rows(self, start: int, stop: int) -> Tensor:
+        """(C, stop - start, W): rows of the test image, the mean of the windows they lie in."""
+        self._keep_windows(start, stop)
+        size = stop - start, self.image.shape[3]
+        total = self.image.new_zeros((self.model.out_channels, *size), dtype=self.dtype)
+        count = self.image.new_zeros(size, dtype=self.dtype)
+        for (top, bottom), kept in self.kept.items():
+            first, last = max(start, top), min(stop, bottom)
+            here = slice(first - start, last - start)
+            for (left, right), logits in zip(self.spans_x, kept):
+                total[:, here, left:right] += self._window_rows(
+                    logits, (bottom - top, right - left), first - top, last - top
+                )
+                count[here, left:right] += 1
+        return total.div_(count)
+
+    def _window_rows(self, logits: Tensor, size: tuple[int, int], start: int, stop: int) -> Tensor:
+        """Rows of a head's logits (C, h, w) resized to the size of its window."""
+        heights = logits.shape[1], size[0]
+        sources = row_sources(heights, start, stop, self.align_corners, self.dtype)
+        rows = logits[:, sources.first : sources.last].to(self.dtype)
+        return resize_rows(rows, sources, size[1], self.align_corners)
+
+    def _keep_windows(self, start: int, stop: int) -> None:
+        """Keep the logits of the windows that reach into these rows, and of no others."""
+        spans = [span for span in self.spans_y if span[0] < stop and span[1] > start]
+        self.kept = {span: self.kept[span] for span in spans if span in self.kept}
+        for top, bottom in spans:
+            if (top, bottom) not in self.kept:
+                row = self.image[:, :, top:bottom]
+                self.kept[top, bottom] = [
+                    head_logits(self.model, row[..., left:right], self.meta)[0]
+                    for left, right in self.spans_x
+                ]
+
+
+def windows(test_cfg: dict, size: Sequence[int]) -> list[list[tuple[int, int]]]:
+    """(start, stop) of the windows along both axes, as `EncoderDecoder.slide_inference` has them.
+
+    Raises:
+        ValueError: An unknown mode, or pixels between the windows.
+    """
+    mode = test_cfg.get('mode', 'whole')
+    if mode == 'whole':
+        return [[(0, extent)] for extent in size]
+    if mode != 'slide':
+        raise ValueError(f'model.test_cfg.mode={mode!r} must be whole or slide')
+    spans = []
+    for extent, crop, stride in zip(size, test_cfg['crop_size'], test_cfg['stride']):
+        if not 1 <= stride <= crop:
+            raise ValueError(
+                f'model.test_cfg.stride={test_cfg["stride"]} must be at least 1 and at most '
+                f'crop_size={test_cfg["crop_size"]}'
+            )
+        count = max(extent - crop + stride - 1, 0) // stride + 1
+        stops = [min(i * stride + crop, extent) for i in range(count)]
+        spans.append([(max(stop - crop, 0), stop) for stop in stops])
+    return spans
+
+
+def head_logits(model: EncoderDecoder, image: Tensor, meta: dict) -> Tensor:
+    """Logits (1, C, h, w) of an image (1, 3, H, W), at the head's own stride if it can be known.
+
+    A head that resizes as `BaseDecodeHead` does is stopped before it does.
+    """
+    size = image.shape[2:]
+    metas = [{**meta, 'img_shape': size, 'pad_shape': size}]  # heads read either
+    head = model.decode_head
+    methods = ((EncoderDecoder, model, 'encode_decode'), (BaseDecodeHead, head, 'predict'),
+               (BaseDecodeHead, head, 'predict_by_feat'))  # fmt: skip
+    if all(getattr(type(own), name, None) is getattr(base, name) for base, own, name in methods):
+        return head(model.extract_feat(image))
+    return model.encode_decode(image, metas)
+
+
+class RowSources(NamedTuple):
+    """Where rows of a resized map come from: rows first..last of the map, two for each."""
+
+    first: int
+    last: int
+    low: Tensor  # the upper of the two, counted from `first`
+    weight: Tensor  # of the lower
+
+
+def row_sources(
+    heights: tuple[int, int], start: int, stop: int, align_corners: bool, dtype: torch.dtype
+) -> RowSources:
+    """Sources of the rows start..stop when a map of the first height is resized to the second.
+
+    Positions are rounded to `dtype`, at least fp32, where `F.interpolate` rounds them.
+    """
+    inside, outside = heights
+    if align_corners:
+        inside, outside = inside - 1, max(outside - 1, 1)
+    scale = (torch.tensor(inside, dtype=dtype) / outside).double()
+    rows = torch.arange(start, stop, dtype=torch.float64)
+    source = rows * scale if align_corners else ((rows + 0.5) * scale - 0.5).clamp(min=0)
+    source = source.to(dtype)
+    low = source.long().clamp(max=heights[0] - 1)
+    first, last = int(low[0]), min(int(low[-1]) + 2, heights[0])
+    return RowSources(first, last, low - first, (source - low).clamp(0, 1))
+
+
+def resize_rows(rows: Tensor, sources: RowSources, width: int, align_corners: bool) -> Tensor:
+    """Rows first..last of a map (C, rows, w) -> rows of its bilinear resizing, (C, n, width).
+
+    They equal those of `F.interpolate` on the whole map within rounding.
+    """
+    low = sources.low.to(rows.device)
+    if sources.weight.any():
+        high = (low + 1).clamp(max=rows.shape[1] - 1)
+        weight = sources.weight.to(rows)[:, None]
+        rows = torch.lerp(rows[:, low], rows[:, high], weight)
+    else:
+        rows = rows[:, low]
+    if rows.shape[2] == width:
+        return rows
+    size = rows.shape[1], width
+    return F.interpolate(rows[None], size, mode='bilinear', align_corners=align_corners)[0]

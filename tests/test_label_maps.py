@@ -1,0 +1,282 @@
+"""What is wrong with label maps is said before training starts, with what mmseg truly reads."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+pytest.importorskip('mmseg')
+
+from mmseg.datasets import ADE20KDataset, BaseSegDataset, LoadAnnotations
+from mmseg.utils import register_all_modules
+
+from swinv2_dense.engine.label_maps import check_label_maps, labels_of_ids
+from swinv2_dense.engine.preflight import ConfigError
+from swinv2_dense.engine.segmentation import check_segmentation
+
+SIZE = (6, 10)  # height, width
+CLASSES = ('wall', 'floor', 'sky')
+
+
+@pytest.fixture(autouse=True)
+def scope() -> None:
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        register_all_modules(init_default_scope=False)
+        yield
+
+
+def image_of(array: np.ndarray | None = None) -> Image.Image:
+    if array is None:
+        array = np.resize(np.arange(3, dtype=np.uint8), SIZE)
+    return Image.fromarray(array)
+
+
+def write(root: Path, name: str, label_map: Image.Image | None = None, **settings) -> None:
+    """A grey image, and its map: ids 0, 1 and 2 if not given."""
+    for part in ('images', 'maps'):
+        (root / part).mkdir(exist_ok=True)
+    Image.new('RGB', SIZE[::-1], 'gray').save(root / 'images' / f'{name}.jpg', **settings)
+    (label_map or image_of()).save(root / 'maps' / f'{name}.png')
+
+
+def dataset_of(root: Path, backend: str = 'pillow', kind: type = BaseSegDataset, **settings):
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations', imdecode_backend=backend),
+        dict(type='PackSegInputs'),
+    ]
+    if kind is BaseSegDataset:
+        settings = dict(metainfo=dict(classes=CLASSES)) | settings
+    prefix = dict(img_path='images', seg_map_path='maps')
+    return kind(data_root=str(root), data_prefix=prefix, pipeline=pipeline, **settings)
+
+
+def check(dataset) -> list[str]:
+    """Check it; returns what was logged."""
+    lines: list[str] = []
+    check_label_maps('train_dataloader', dataset, lines.append)
+    return lines
+
+
+@pytest.mark.parametrize('reduce_zero_label', [False, True])
+@pytest.mark.parametrize('label_map', [None, {0: 1, 1: 255, 2: 0}])
+def test_ids_become_the_labels_that_mmseg_loads(tmp_path, reduce_zero_label, label_map):
+    image_of(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / 'all.png')
+    results = dict(
+        seg_map_path=str(tmp_path / 'all.png'),
+        reduce_zero_label=reduce_zero_label,
+        label_map=label_map,
+        seg_fields=[],
+    )
+    expected = LoadAnnotations().transform(results)['gt_seg_map']
+    assert np.array_equal(labels_of_ids(reduce_zero_label, label_map), expected.ravel())
+
+
+def test_sound_maps_pass(tmp_path):
+    write(tmp_path, 'plain')
+    write(tmp_path, 'ignored', image_of(np.full(SIZE, 255, np.uint8)))
+    write(tmp_path, 'sixteen', image_of(np.full(SIZE, 2, np.uint16)))
+    write(tmp_path, 'one_bit', image_of(np.eye(*SIZE) > 0))
+    write(tmp_path, 'rotated', image_of(np.zeros(SIZE[::-1], np.uint8)), exif=turned())
+    assert check(dataset_of(tmp_path)) == []
+
+
+def turned() -> Image.Exif:
+    """EXIF of a camera held upright: the axes are exchanged when the image is loaded."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def palette(name: str = 'P') -> Image.Image:
+    image = image_of().convert(name)
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    return image
+
+
+FAULTS = {
+    'beyond': (
+        image_of(np.array([[0, 3, 7]], np.uint8).repeat(6, 0).repeat(4, 1)[:, :10]),
+        r'hold ids beyond the 3 classes \(allowed in these files: 0\.\.2, 255; .*\), '
+        r'first .*/bad\.png with 3, 7',
+    ),
+    'size': (
+        image_of(np.zeros((6, 9), np.uint8)),
+        r'have another size than their image, first .*bad\.png: the map 9 x 6, the image 10 x 6',
+    ),
+    'colours': (Image.new('RGB', SIZE[::-1]), r'hold colours instead of class ids .*bad\.png'),
+    'with alpha': (Image.new('LA', SIZE[::-1]), r'hold colours instead of class ids'),
+    '16 bits': (
+        image_of(np.full(SIZE, 256, np.uint16)),
+        r'do not fit into the 8 bits that mmseg keeps, first .*bad\.png with 256',
+    ),
+}
+
+
+@pytest.mark.parametrize('label_map, message', FAULTS.values(), ids=FAULTS)
+def test_faults_are_counted_and_the_first_is_named(tmp_path, label_map, message):
+    write(tmp_path, 'good')
+    write(tmp_path, 'bad', label_map)
+    with pytest.raises(ConfigError, match='^train_dataloader: 1 label maps .*' + message):
+        check(dataset_of(tmp_path))
+
+
+def test_all_kinds_of_fault_are_in_one_line(tmp_path):
+    for i in range(3):
+        write(tmp_path, f'large{i}', image_of(np.full(SIZE, 9, np.uint8)))
+    write(tmp_path, 'broken')
+    (tmp_path / 'maps' / 'broken.png').write_bytes(b'no PNG')
+    with pytest.raises(ConfigError) as error:
+        check(dataset_of(tmp_path))
+    assert '1 label maps cannot be read as images, first ' in str(error.value)
+    assert '3 label maps hold ids beyond' in str(error.value)
+    assert '\n' not in str(error.value)
+
+
+def test_palettes_are_ids_for_pillow_and_colours_for_opencv(tmp_path):
+    write(tmp_path, 'palette', palette())
+    (line,) = check(dataset_of(tmp_path))
+    assert '1 label maps have a palette: its indices are taken as class ids, first' in line
+    loaded = dataset_of(tmp_path)[0]['data_samples'].gt_sem_seg.data[0].numpy()
+    assert np.array_equal(loaded, np.asarray(image_of()))
+    with pytest.raises(ConfigError, match=r'colours .*imdecode_backend=.pillow.'):
+        check(dataset_of(tmp_path, backend='cv2'))
+
+
+def test_masks_of_0_and_255_are_noted(tmp_path):
+    write(tmp_path, 'mask', image_of(np.where(np.eye(*SIZE), 255, 0).astype(np.uint8)))
+    (line,) = check(dataset_of(tmp_path))
+    assert '1 label maps hold 0 and 255 alone, and 255 is ignored' in line
+
+
+def test_zero_is_no_class_where_it_is_reduced(tmp_path):
+    """ADE20K: 0 is unlabelled, 1..150 are classes."""
+    write(tmp_path, 'good', image_of(np.resize(np.array([0, 1, 150], np.uint8), SIZE)))
+    check(dataset_of(tmp_path, kind=ADE20KDataset))
+    write(tmp_path, 'bad', image_of(np.full(SIZE, 151, np.uint8)))
+    with pytest.raises(ConfigError, match=r'beyond the 150 classes .*0\.\.150, 255;.* with 151'):
+        check(dataset_of(tmp_path, kind=ADE20KDataset))
+
+
+def test_a_choice_of_classes_ignores_the_others(tmp_path):
+    write(tmp_path, 'good', image_of(np.resize(np.arange(1, 151, dtype=np.uint8), SIZE)))
+    classes = ADE20KDataset.METAINFO['classes'][3:7]
+    check(dataset_of(tmp_path, kind=ADE20KDataset, metainfo=dict(classes=classes)))
+
+
+def test_maps_are_found_within_wrappers_and_read_once(tmp_path, monkeypatch):
+    write(tmp_path, 'bad', image_of(np.full(SIZE, 9, np.uint8)))
+    part = dataset_of(tmp_path)
+    repeated = SimpleNamespace(datasets=[SimpleNamespace(dataset=part), part])
+    with pytest.raises(ConfigError, match='2 label maps hold ids'):
+        check(repeated)
+    part.data_list, part.serialize_data = [part.get_data_info(0)] * 5, False
+    with pytest.raises(ConfigError, match='1 label maps hold ids'):
+        check(part)
+
+
+def test_own_loading_is_left_alone(tmp_path):
+    class OwnAnnotations(LoadAnnotations):
+        """Reads ids from a file that is no map of ids."""
+
+    write(tmp_path, 'other', Image.new('RGB', SIZE[::-1]))
+    dataset = dataset_of(tmp_path)
+    dataset.pipeline.transforms[1] = OwnAnnotations()
+    check(dataset)
+    dataset.pipeline.transforms.pop(1)
+    check(dataset)
+
+
+def test_a_map_that_is_not_asked_for(tmp_path):
+    write(tmp_path, 'a')
+    dataset = dataset_of(tmp_path)
+    dataset.data_prefix.pop('seg_map_path')
+    dataset._fully_initialized = False
+    dataset.full_init()
+    with pytest.raises(ConfigError, match=r'a\.jpg has no label map; set data_prefix\.seg_map'):
+        check(dataset)
+
+
+def test_reduce_zero_label_must_agree(tmp_path):
+    write(tmp_path, 'a')
+    dataset = dataset_of(tmp_path)
+    dataset.pipeline.transforms[1].reduce_zero_label = True
+    with pytest.raises(ConfigError, match='reduce_zero_label=False, its LoadAnnotations reduce_'):
+        check(dataset)
+
+
+def config(root: Path, **changes) -> tuple[ConfigDict, list]:
+    """A segmentor's heads, and one data set."""
+    model = ConfigDict(
+        type='EncoderDecoder',
+        decode_head=dict(type='UPerHead', num_classes=3),
+        auxiliary_head=[
+            dict(type='FCNHead', num_classes=3),
+            dict(type='STDCHead', num_classes=2),  # edges
+        ],
+    )
+    dataset = ConfigDict(
+        type='BaseSegDataset',
+        data_root=str(root),
+        data_prefix=dict(img_path='images', seg_map_path='maps'),
+        metainfo=dict(classes=CLASSES),
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')],
+    )
+    for key, value in changes.items():
+        ConfigDict.__setitem__(dataset, key, value)
+    return model, [('train_dataloader.dataset', dataset)]
+
+
+def test_heads_must_have_the_number_of_classes(tmp_path):
+    write(tmp_path, 'a')
+    model, datasets = config(tmp_path)
+    check_segmentation(model, datasets)
+    wrong = copy.deepcopy(model)
+    wrong.decode_head.num_classes = wrong.auxiliary_head[0].num_classes = 19
+    message = (
+        r'model\.decode_head\.num_classes=19, but train_dataloader\.dataset has 3 classes; .*'
+        r'--cfg-options model\.decode_head\.num_classes=3 model\.auxiliary_head\.0\.num_classes=3'
+    )
+    for given in (wrong, ConfigDict(type='SegTTAModel', module=wrong)):
+        with pytest.raises(ConfigError, match=message):
+            check_segmentation(given, datasets)
+
+
+@pytest.mark.parametrize(
+    'test_cfg, message',
+    [
+        (dict(mode='slid'), r"test_cfg\.mode='slid' must be whole or slide"),
+        (
+            dict(mode='slide', crop_size=(512, 512), stride=(512, 640)),
+            r'test_cfg\.stride=\(512, 640\) must be .* at most crop_size=\(512, 512\)',
+        ),
+    ],
+)
+def test_test_windows_leave_no_gaps(tmp_path, test_cfg, message):
+    model, _ = config(tmp_path)
+    model.test_cfg = test_cfg
+    with pytest.raises(ConfigError, match=message):
+        check_segmentation(model, [])
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(img_suffix='.jpeg'), r"no file in .*images ends in img_suffix='\.jpeg'; .* \.jpg$"),
+        (dict(ann_file='list.txt'), r"ann_file='.*list\.txt' lists no image"),
+        (dict(pipelin=[]), r'train_dataloader\.dataset: .*unexpected keyword argument'),
+    ],
+)
+def test_an_empty_split_is_named(tmp_path, changes, message):
+    write(tmp_path, 'a')
+    (tmp_path / 'list.txt').touch()
+    model, datasets = config(tmp_path, **changes)
+    with pytest.raises(ConfigError, match=message):
+        check_segmentation(model, datasets)
