@@ -15,8 +15,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from swinv2_dense.checkpoints.reading import CheckpointError
+from swinv2_dense.engine.config_parts import ConfigError
 from swinv2_dense.engine.hooks import BackboneWeightsHook
-from swinv2_dense.engine.preflight import ConfigError, check_config
+from swinv2_dense.engine.preflight import check_config
 from swinv2_dense.engine.tta import use_tta
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 

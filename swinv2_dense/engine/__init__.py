@@ -3,12 +3,12 @@
 from .amp import Bf16OptimWrapper
 from .class_names import read_class_names
 from .classes import read_classes, set_num_classes
+from .config_parts import ConfigError
 from .fsdp import ShardedStrategy, swin_block_policy
 from .hooks import BackboneWeightsHook, CheckFilesHook, ResultsHook
 from .label_maps import CheckLabelMapsHook
 from .layer_decay import SwinV2OptimWrapperConstructor
 from .load_report import LoadReportHook
-from .preflight import ConfigError
 
 __all__ = [
     'BackboneWeightsHook',

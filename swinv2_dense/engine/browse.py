@@ -21,8 +21,9 @@ from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
 from .command_line import read_config
+from .config_parts import ConfigError, datasets_of
 from .hooks import check_files
-from .preflight import ConfigError, check_config, datasets_of
+from .preflight import check_config
 
 SMALLEST = 512  # pixels; smaller images are enlarged, or their labels would hide them
 IGNORED = 255  # of semantic maps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .preflight import ConfigError
+from .config_parts import ConfigError
 
 
 def read_class_names(path: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..checkpoints.formats import shortened
-from .preflight import ConfigError, is_local
+from .config_parts import ConfigError, is_local
 
 OTHER_HEADS = ('roi_head', 'rpn_head', 'semantic_head')  # with classes of their own, or none
 

@@ -21,8 +21,9 @@ from mmengine.runner import Runner
 
 from ..checkpoints.reading import CheckpointError
 from .amp import run_amp_on_cpu, use_amp
+from .config_parts import ConfigError
 from .fsdp import check_sharding, without_sharding
-from .preflight import ConfigError, check_config
+from .preflight import check_config
 from .segmentation import use_seg_tta, write_label_maps
 from .tta import use_tta
 

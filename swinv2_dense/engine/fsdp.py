@@ -16,7 +16,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..checkpoints.formats import WRAPPERS
 from ..models.blocks import SwinBlock
-from .preflight import ConfigError
+from .config_parts import ConfigError
 
 
 @FUNCTIONS.register_module()

@@ -16,8 +16,8 @@ from ..checkpoints.divisors import attach_divisors, from_tables
 from ..checkpoints.formats import METADATA_KEY, shortened
 from ..checkpoints.loading import check_arch, check_values
 from ..checkpoints.reading import CheckpointError
+from .config_parts import ConfigError, is_local
 from .fsdp import full_shapes, plain_name
-from .preflight import ConfigError, is_local
 
 FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # of mmdet and mmseg; of mmaction2
 

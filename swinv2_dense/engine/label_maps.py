@@ -26,8 +26,8 @@ from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from .config_parts import ConfigError, is_local, listed
 from .hooks import leaves
-from .preflight import ConfigError, is_local, listed
 
 ORIENTATION = 0x0112  # EXIF; 5 to 8 exchange the axes
 PROGRESS = 2000  # maps between lines in the log

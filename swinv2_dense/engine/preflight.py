@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from mmengine.registry import MODELS
 
 from ..arguments import pretrained
+from .classes import check_classes
+from .config_parts import ConfigError, datasets_of, is_local, listed
+from .segmentation import check_segmentation
+from .semantic import check_semantic
 
 BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
 KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck that return maps as they take them
-
-
-class ConfigError(ValueError):
-    """Something a user can mend; the message names the key, the value and the remedy."""
 
 
 def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
@@ -36,12 +36,9 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     if str(backbone.get('type', '')).split('.')[-1] in BACKBONES:
         _check_channels(model, _build_on_meta(backbone))
     _check_file('load_from', cfg.get('load_from'))
-    if 'train' in loaders:  # testing initialises nothing
+    if 'train' in loaders:  # testing initialises nothing, and needs no maps
         settings = pretrained(backbone.get('init_cfg'))
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
-    if 'train' in loaders:
-        from .semantic import check_semantic  # which needs this module's error
-
         train_set = (cfg.get('train_dataloader') or {}).get('dataset')
         check_semantic(model, datasets_of('train', train_set), getattr(cfg, 'filename', None))
     for name in loaders:
@@ -52,12 +49,8 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
                 _check_file(f'{name}_evaluator.ann_file', evaluator.get('ann_file'))
     loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
     if cfg['default_scope'] == 'mmdet':
-        from .classes import check_classes  # which needs this module's error
-
         check_classes(model, [found for loader in loaded for found in datasets_of(*loader)])
     elif cfg['default_scope'] == 'mmseg':
-        from .segmentation import check_segmentation
-
         check_segmentation(model, [found for loader in loaded for found in datasets_of(*loader)])
 
 
@@ -101,25 +94,6 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
                 )
 
 
-def listed(value: Any) -> list:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
-    """The data sets below wrappers (RepeatDataset, ConcatDataset, ...), with their keys."""
-    pending = [(f'{name}_dataloader.dataset', dataset)]
-    while pending:
-        key, dataset = pending.pop()
-        if not isinstance(dataset, Mapping):
-            continue
-        inner = dataset.get('datasets') or []
-        pending += [(f'{key}.datasets[{i}]', part) for i, part in enumerate(inner)]
-        if 'dataset' in dataset:
-            pending.append((f'{key}.dataset', dataset['dataset']))
-        elif not inner:
-            yield key, dataset
-
-
 def _check_dataset(key: str, dataset: Mapping) -> None:
     if not is_local(dataset.get('backend_args')):
         return
@@ -135,11 +109,6 @@ def _check_dataset(key: str, dataset: Mapping) -> None:
     for name, folder in prefix.items() if isinstance(prefix, Mapping) else ():
         if isinstance(folder, str) and folder:
             _check_file(f'{key}.data_prefix.{name}', os.path.join(root, folder), 'folder')
-
-
-def is_local(backend_args: Mapping | None) -> bool:
-    """Whether paths are read from this machine's disks; other backends may map them anywhere."""
-    return (backend_args or {}).get('backend', 'local') in ('local', 'disk')
 
 
 def _check_file(key: str, path: str | None, kind: str = 'file') -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from .preflight import ConfigError, datasets_of, is_local, listed
+from .config_parts import ConfigError, datasets_of, is_local, listed
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
 

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-from .preflight import ConfigError, is_local, listed
+from .config_parts import ConfigError, is_local, listed
 
 MAPS = 'for COCO those of stuffthingmaps_trainval2017.zip, see data/README.md'
 

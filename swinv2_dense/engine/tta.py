@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from .preflight import ConfigError, datasets_of, listed
+from .config_parts import ConfigError, datasets_of, listed
 
 BOX_MODEL = dict(
     type='DetTTAModel',

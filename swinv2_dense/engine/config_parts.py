@@ -1,0 +1,34 @@
+"""The parts of a config that checks look at, and the error that they raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """Something a user can mend; the message names the key, the value and the remedy."""
+
+
+def listed(value: Any) -> list:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
+    """The data sets below wrappers (RepeatDataset, ConcatDataset, ...), with their keys."""
+    pending = [(f'{name}_dataloader.dataset', dataset)]
+    while pending:
+        key, dataset = pending.pop()
+        if not isinstance(dataset, Mapping):
+            continue
+        inner = dataset.get('datasets') or []
+        pending += [(f'{key}.datasets[{i}]', part) for i, part in enumerate(inner)]
+        if 'dataset' in dataset:
+            pending.append((f'{key}.dataset', dataset['dataset']))
+        elif not inner:
+            yield key, dataset
+
+
+def is_local(backend_args: Mapping | None) -> bool:
+    """Whether paths are read from this machine's disks; other backends may map them anywhere."""
+    return (backend_args or {}).get('backend', 'local') in ('local', 'disk')
