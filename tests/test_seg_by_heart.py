@@ -73,5 +73,5 @@ def test_the_loss_falls_and_evaluation_runs(samples, tmp_path):
 @pytest.mark.slow
 def test_real_images_are_learned_by_heart(samples, tmp_path):
     """mmseg's mean also counts, as 0, a class that is predicted and does not occur."""
-    log = train(samples, tmp_path, (384, 288), 800, 200)
+    log = train(samples, tmp_path, (384, 288), 1000, 250)
     assert log[-1]['mIoU'] >= 85
