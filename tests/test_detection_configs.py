@@ -14,6 +14,7 @@ from commands import ROOT
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from narrow import narrow_model, shrink_images, use_data
+from snapshots import Snapshots
 
 from swinv2_dense.engine.preflight import check_config
 
@@ -209,9 +210,10 @@ def test_one_training_step_and_one_test_step(name, trees, tmp_path, monkeypatch)
     cfg.work_dir = str(tmp_path)
     check_config(cfg, ('train', 'test'))
     with DefaultScope.overwrite_default_scope('mmdet'):
-        runner = build_runner(cfg)
-        before = {n: p.detach().clone() for n, p in runner.model.named_parameters()}
+        runner, snapshots = build_runner(cfg), Snapshots()
+        runner.register_hook(snapshots)
         runner.train()
+        (before,) = snapshots.taken
         changed = {n for n, p in runner.model.named_parameters() if not p.detach().equal(before[n])}
         parts = ['backbone.patch_embed', 'backbone.norm3', 'neck', 'rpn_head', 'roi_head.bbox_head']
         parts += ['roi_head.mask_head'] if cfg.model.roi_head.get('mask_head') else []

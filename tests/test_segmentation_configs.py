@@ -12,9 +12,9 @@ import pytest
 import torch
 from commands import ROOT
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.registry import MODELS, DefaultScope
 from narrow_segmentor import narrow_segmentor, shrink, use_tree, write_segmentation_tree
+from snapshots import Snapshots
 
 from swinv2_dense.engine.preflight import check_config
 
@@ -211,16 +211,6 @@ def small(cfg: Config, trees: dict[str, Path], work_dir: Path) -> Config:
     cfg.pop('strategy', None)
     cfg.work_dir = str(work_dir)
     return cfg
-
-
-class Snapshots(Hook):
-    """The parameters before each iteration; the first are those after initialisation."""
-
-    def __init__(self) -> None:
-        self.taken: list[dict[str, torch.Tensor]] = []
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        self.taken.append({n: p.detach().clone() for n, p in runner.model.named_parameters()})
 
 
 @pytest.mark.parametrize('name', CONFIGS)
