@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from PIL import Image
 
@@ -19,7 +19,7 @@ from mmseg.utils import register_all_modules
 
 from swinv2_dense.engine.config_parts import ConfigError
 from swinv2_dense.engine.label_maps import check_label_maps, labels_of_ids
-from swinv2_dense.engine.segmentation import check_segmentation
+from swinv2_dense.engine.segmentation import check_segmentation, write_label_maps
 
 SIZE = (6, 10)  # height, width
 CLASSES = ('wall', 'floor', 'sky')
@@ -280,3 +280,9 @@ def test_an_empty_split_is_named(tmp_path, changes, message):
     model, datasets = config(tmp_path, **changes)
     with pytest.raises(ConfigError, match=message):
         check_segmentation(model, datasets)
+
+
+def test_a_file_in_place_of_the_folder_of_maps_is_named(tmp_path):
+    (tmp_path / 'maps.png').touch()
+    with pytest.raises(ConfigError, match=r"--out='.*maps\.png' is a file; name a folder"):
+        write_label_maps(Config(dict()), str(tmp_path / 'maps.png'))

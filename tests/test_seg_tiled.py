@@ -139,6 +139,12 @@ def test_gaps_between_windows_are_an_error():
         labels_of(ours, torch.randn(1, 3, 101, 93).double(), ori_shape=(101, 93))
 
 
+@pytest.mark.parametrize('cfg', [dict(mode='slide'), dict(SLIDE, crop_size=48)])
+def test_windows_that_are_no_pairs_are_an_error(cfg):
+    with pytest.raises(ValueError, match=r'crop_size=.* and stride=.* must be two numbers'):
+        tiled.windows(cfg, (101, 93))
+
+
 def test_logits_are_merged_in_fp32_under_autocast():
     _, ours = pair(SLIDE)
     image = torch.randn(1, 3, 101, 93)

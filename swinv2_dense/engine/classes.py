@@ -18,6 +18,7 @@ from typing import Any
 from ..checkpoints.formats import shortened
 from .config_parts import ConfigError, is_local
 
+EDGE_HEADS = ('STDCHead',)  # of mmseg; they learn where objects end
 OTHER_HEADS = ('roi_head', 'rpn_head', 'semantic_head')  # with classes of their own, or none
 
 
@@ -58,9 +59,9 @@ def _find_categories(file: int) -> list[dict] | None:
 
 
 def set_num_classes(model: Mapping, num_classes: int) -> Any:
-    """A copy of a detector's config for another number of classes, the same in every head.
+    """A copy of a model's config for another number of classes, the same in every head.
 
-    The head of a semantic branch keeps its own.
+    The head of a semantic branch of a detector, and one that learns edges, keep their own.
 
     Raises:
         ConfigError: No head has a `num_classes`.
@@ -75,15 +76,21 @@ def set_num_classes(model: Mapping, num_classes: int) -> Any:
 
 
 def class_heads(model: Mapping) -> Iterator[tuple[str, Any]]:
-    """The heads of a detector that tell the data set's classes apart, with their keys."""
+    """The heads of a detector or segmentor that tell the classes of its data apart, with keys."""
     for owner, parts in (('model', model), ('model.roi_head', model.get('roi_head') or {})):
         for name, heads in parts.items():
             if not name.endswith('_head') or name in OTHER_HEADS:
                 continue
             numbered = isinstance(heads, (list, tuple))
             for i, head in enumerate(heads if numbered else [heads]):
-                if 'num_classes' in (head or {}) and not head.get('class_agnostic'):
+                is_other = (head or {}).get('class_agnostic') or _name(head) in EDGE_HEADS
+                if 'num_classes' in (head or {}) and not is_other:
                     yield f'{owner}.{name}.{i}' if numbered else f'{owner}.{name}', head
+
+
+def _name(head: Mapping | None) -> str:
+    kind = (head or {}).get('type', '')
+    return getattr(kind, '__name__', str(kind)).split('.')[-1]
 
 
 def check_classes(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> None:

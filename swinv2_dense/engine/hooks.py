@@ -172,13 +172,17 @@ def check_files(name: str, dataset: Any) -> None:
     """Raise a `ConfigError` if local files that `dataset` lists do not exist."""
     missing = [(key, path) for key, path in _files(dataset) if not os.path.exists(path)]
     if missing:
+        if all(key == 'seg_map_path' for key, _ in missing):
+            raise ConfigError(
+                f'{name}: {len(missing)} images have no label map, first {missing[0][1]}. Write '
+                'it, or take its image out of the data set (of ann_file where there is one). Check '
+                'data_root and data_prefix.'
+            )
         message = (
             f'{name}: {len(missing)} files that the annotations list do not exist, first '
             f'{missing[0][1]}. Check data_root, data_prefix and ann_file of the data set, and that '
             'it is complete.'
         )
-        if any(key == 'seg_map_path' for key, _ in missing):
-            message += ' Images that have no map must be left out of ann_file.'
         raise ConfigError(message)
 
 

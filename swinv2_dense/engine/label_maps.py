@@ -96,9 +96,7 @@ class Rules(NamedTuple):
                 label_map,
             )
             return
-        found = (
-            np.unique(ids) if ids.dtype.itemsize > 2 else np.flatnonzero(np.bincount(ids.ravel()))
-        )
+        found = _distinct(ids)
         wide = found[(found < 0) | (found > 255) | (found % 1 != 0)]
         if len(wide):
             yield (

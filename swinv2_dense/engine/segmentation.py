@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from .classes import class_heads
 from .config_parts import ConfigError, datasets_of, is_local, listed
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
@@ -72,7 +73,12 @@ def write_label_maps(cfg: Config, folder: str) -> None:
     One channel of 8 bits. Where the data set has `reduce_zero_label`, ids begin at 1, as in its
     own maps. A test set without label maps is not evaluated: one whose `data_prefix` has no
     `seg_map_path`, or whose pipeline loads none.
+
+    Raises:
+        ConfigError: `folder` is a file.
     """
+    if Path(folder).is_file():
+        raise ConfigError(f'--out={folder!r} is a file; name a folder')
     settings = dict(output_dir=folder, keep_results=True)  # the latter for CityscapesMetric
     datasets = [dataset for _, dataset in datasets_of('test', cfg.test_dataloader.dataset)]
     if not all(map(_is_labelled, datasets)):
@@ -146,7 +152,7 @@ def check_segmentation(model: Mapping, datasets: Iterable[tuple[str, Mapping]]) 
 def _check_heads(model: Mapping, key: str, num_classes: int) -> None:
     wrong = {
         f'{name}.num_classes': head['num_classes']
-        for name, head in _class_heads(model)
+        for name, head in class_heads(model)
         if head['num_classes'] != num_classes
     }
     if wrong:
@@ -156,21 +162,6 @@ def _check_heads(model: Mapping, key: str, num_classes: int) -> None:
             f'{name}={number}, but {key} has {num_classes} classes; set the heads with '
             f'--cfg-options {options}, or metainfo=dict(classes=...) of the data set'
         )
-
-
-def _class_heads(model: Mapping) -> Iterator[tuple[str, Mapping]]:
-    """The heads that learn the data set's labels, with their keys."""
-    from mmseg.models.decode_heads import STDCHead  # learns edges
-    from mmseg.registry import MODELS
-
-    for name in ('decode_head', 'auxiliary_head'):
-        heads = model.get(name) or []
-        numbered = isinstance(heads, (list, tuple))
-        for i, head in enumerate(listed(heads)):
-            kind = head.get('type')
-            kind = MODELS.get(kind) if isinstance(kind, str) else kind
-            if 'num_classes' in head and kind is not STDCHead:
-                yield f'model.{name}.{i}' if numbered else f'model.{name}', head
 
 
 def _empty(key: str, dataset: Any) -> str:

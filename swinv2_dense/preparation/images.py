@@ -102,7 +102,7 @@ class LabelMapCheck:
         depth, color = data[24:26].ljust(2)
         if color == PALETTE:
             raise FileError(
-                'PNG with a palette, which training reads as colours; save the labels themselves '
+                'PNG with a palette, which OpenCV reads as colours; save the labels themselves '
                 'as grey levels (PIL: mode L)'
             )
         if (depth, color) != (8, 0):

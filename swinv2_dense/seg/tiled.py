@@ -28,6 +28,9 @@ BAND = 2**23  # logits of a band, 32 MiB in fp32; some four copies of them exist
 class TiledEncoderDecoder(EncoderDecoder):
     """mmseg's `EncoderDecoder`, tested with bounded memory; takes its arguments.
 
+    With sliding windows memory does not grow with the image. In one piece, the maps of backbone and
+    head do; the logits of all classes do not.
+
     Labels are the same, but where the best classes tie within rounding. Results hold no
     `seg_logits`: where these are wanted, take `EncoderDecoder`. Images of a batch are tested one
     after another. Heads that resize their logits in a way of their own (Mask2Former) return them
@@ -157,7 +160,7 @@ def windows(test_cfg: dict, size: Sequence[int]) -> list[list[tuple[int, int]]]:
     """(start, stop) of the windows along both axes, as `EncoderDecoder.slide_inference` has them.
 
     Raises:
-        ValueError: An unknown mode, or pixels between the windows.
+        ValueError: An unknown mode, no windows, or pixels between them.
     """
     mode = test_cfg.get('mode', 'whole')
     if mode == 'whole':
@@ -165,11 +168,16 @@ def windows(test_cfg: dict, size: Sequence[int]) -> list[list[tuple[int, int]]]:
     if mode != 'slide':
         raise ValueError(f'model.test_cfg.mode={mode!r} must be whole or slide')
     spans = []
-    for extent, crop, stride in zip(size, test_cfg['crop_size'], test_cfg['stride']):
+    crops, strides = (test_cfg.get(key) for key in ('crop_size', 'stride'))
+    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in (crops, strides)):
+        raise ValueError(
+            f'model.test_cfg.crop_size={crops} and stride={strides} must be two numbers of pixels '
+            'each, height and width'
+        )
+    for extent, crop, stride in zip(size, crops, strides):
         if not 1 <= stride <= crop:
             raise ValueError(
-                f'model.test_cfg.stride={test_cfg["stride"]} must be at least 1 and at most '
-                f'crop_size={test_cfg["crop_size"]}'
+                f'model.test_cfg.stride={strides} must be at least 1 and at most crop_size={crops}'
             )
         count = max(extent - crop + stride - 1, 0) // stride + 1
         stops = [min(i * stride + crop, extent) for i in range(count)]
