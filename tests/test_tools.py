@@ -191,7 +191,7 @@ def test_a_config_that_names_classes_needs_no_scope(tmp_path):
         (['train', '{config}', '--cfg-options', 'default_scope=mmpose'], "scope='mmpose'"),
         (['test', '{config}', '{config}', '--out', 'x.json'], "--out='x.json' must end in .pkl"),
         (
-            ['test', '{config}', '{config}', '--tta', '--cfg-options', 'default_scope=mmseg'],
+            ['test', '{config}', '{config}', '--tta', '--cfg-options', 'default_scope=mmaction'],
             'error: --tta needs tta_model and tta_pipeline in the config',
         ),
     ],
