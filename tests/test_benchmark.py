@@ -14,8 +14,9 @@ from test_swin_transformer_v2 import tiny
 from torch.utils.flop_counter import FlopCounterMode
 
 from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
-from swinv2_dense.benchmark import compare, counts
-from swinv2_dense.benchmark.worker import Case, build_ours
+from swinv2_dense.arguments import ARCHS
+from swinv2_dense.benchmark import compare, counts, peers
+from swinv2_dense.benchmark.worker import Case, build_ours, build_peer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -173,6 +174,37 @@ def test_benchmark_of_video_with_settings():
     assert f'| {title} |' in result.stdout
 
 
+def test_benchmark_of_video_against_swin_v1(tmp_path):
+    """Another function: its maps are not compared, and the table says so."""
+    pytest.importorskip('mmaction')
+    flags = ['--size', '4x32x48', '--window', '2x4x4', '--phase', 'training', '--runs', 1]
+    result = tool('tools/benchmark.py', *flags, '--against', 'mmaction2', '--out', tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert compare.V1_NOTE in result.stdout
+    assert result.stderr.count('| V1 |') == result.stdout.count('| V1 |') == 1
+    (row,) = json.loads((tmp_path / 'benchmark.json').read_text())['rows']
+    assert 'difference' not in row
+    for library in ('ours', 'mmaction2'):
+        assert len(row[library]['seconds']) == 1 and row[library]['seconds'][0] > 0
+        assert row[library]['peak_mb'] > 0
+
+
+def test_the_peer_for_video_is_the_published_one():
+    """Video Swin-T has 28.2 million parameters with the head of Kinetics-400 (arXiv 2106.13230)."""
+    pytest.importorskip('mmaction')
+    model, maps = peers.mmaction2(ARCHS['t'], (8, 7, 7))
+    output_norms = 2 * (96 + 192 + 384)
+    head = 768 * 400 + 400
+    params = sum(p.numel() for p in model.parameters()) - output_norms + head
+    assert round(params / 1e6, 1) == 28.2
+    with torch.no_grad():
+        found = maps(torch.zeros(1, 3, 2, 32, 32))
+    assert [tuple(m.shape[1:3]) for m in found] == [(96, 1), (192, 1), (384, 1), (768, 1)]
+    case = Case('t', (64, 64), (4, 4), 'forward', 'fp32', 'fp32', 'cpu', 1)
+    with pytest.raises(ValueError, match='mmaction2 takes clips, .* not T 64, window 4'):
+        build_peer(case, 'mmaction2', None)
+
+
 def test_cases_reach_the_model():
     case = Case(
         't', (4, 32, 48), (2, 4, 4), 'training', 'fp32', 'bf16', 'cpu', 1, True, True, 'sdpa'
@@ -190,7 +222,7 @@ def test_cases_reach_the_model():
     [
         (['--size', '4x32x32', '--window', '8', '--against', 'hf'], 'hf takes square images'),
         (['--size', '4x32x32', '--window', '8x8'], 'different numbers of axes'),
-        (['--against', 'detectron'], 'choose from hf, timm, mmpretrain'),
+        (['--against', 'detectron'], 'choose from hf, timm, mmpretrain, mmaction2'),
         (['--runs', '0'], 'must be at least 1'),
         (['--weights', 'bf16', '--against', 'hf'], '--weights bf16 is for ours alone'),
     ],
@@ -239,3 +271,15 @@ def test_peak_hardly_grows_with_the_window(phase, monkeypatch):
     small = [peaks[window] for window in (8, 16, 32)]
     assert max(small) < 1.3 * min(small), peaks
     assert max(peaks.values()) < 1.6 * min(peaks.values()), peaks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('phase', ['forward', 'training'])
+def test_b_on_a_clip_of_320_pixels_fits_into_8_gb(phase):
+    """16 frames, windows of 3200 tokens, checkpointing: the model and what is above it."""
+    case = Case('b', (16, 320, 320), (8, 20, 20), phase, 'fp32', 'fp32', 'cpu', 1, with_cp=True)
+    (row,) = compare.run_case(case, [], 1)
+    with torch.device('meta'):
+        model = VideoSwinTransformerV2('b', out_indices=(0, 1, 2, 3))
+    weights = sum(p.numel() for p in model.parameters()) * 4 / 2**20
+    assert weights + row['ours']['peak_mb'] < 8 * 1024

@@ -97,6 +97,11 @@ def test_extra_norm_after_every_sixth_block(arch, stage3):
 )
 def test_equals_oracle_with_gradients(cls, arch, kwargs, size, patch):
     model = tiny(cls, arch=arch, out_indices=(0, 1, 2, 3), **kwargs).double()
+    assert_equals_oracle(model, arch, size, patch)
+
+
+def assert_equals_oracle(model, arch: dict, size: tuple, patch: tuple) -> None:
+    """The maps of all stages, and the gradients of all parameters."""
     image = torch.randn(1, 3, *size, dtype=torch.float64)
     params = dict(model.named_parameters())
     expected = oracle.backbone(

@@ -2,10 +2,12 @@
 
 Every combination of --arch, --size, --window, --phase and --dtype is a case. Each library runs in a
 process of its own, with the same weights; their maps are compared first, then they run in turn.
-Sizes: 512, 512x768, or 16x224x224 for video; windows likewise.
+Sizes: 512, 512x768, or 16x224x224 for video; windows likewise. Video is compared with mmaction2's
+Swin V1, by time and memory alone.
 
     python tools/benchmark.py --size 1024 --window 32 --against hf,timm,mmpretrain
-    python tools/benchmark.py --arch b --size 16x224x224 --window 8x7x7 --phase training --with-cp
+    python tools/benchmark.py --arch b --size 16x320x320 --window 8x20x20 --phase training --with-cp
+    python tools/benchmark.py --size 16x224x224 --window 8x7x7 --against mmaction2
 """
 
 import argparse
@@ -17,8 +19,8 @@ from pathlib import Path
 import torch
 
 from swinv2_dense.arguments import ARCHS
-from swinv2_dense.benchmark.compare import environment, plot, run_case, table
-from swinv2_dense.benchmark.peers import PEERS
+from swinv2_dense.benchmark.compare import environment, line, plot, run_case, table
+from swinv2_dense.benchmark.peers import PACKAGES
 from swinv2_dense.benchmark.worker import DTYPES, Case
 from swinv2_dense.models.attention import CHOICES
 
@@ -34,8 +36,8 @@ def sizes(text: str) -> tuple[int, ...]:
 def libraries(text: str) -> list[str]:
     """Names of peers."""
     names = text.split(',')
-    if not set(names) <= set(PEERS):
-        raise argparse.ArgumentTypeError(f'{text!r}: choose from {", ".join(PEERS)}')
+    if not set(names) <= set(PACKAGES):
+        raise argparse.ArgumentTypeError(f'{text!r}: choose from {", ".join(PACKAGES)}')
     return names
 
 
@@ -87,7 +89,7 @@ def main() -> None:
     parser.add_argument('--sequential-attention', action='store_true', help='our setting')
     parser.add_argument('--backend', default='auto', choices=CHOICES, help='our attention')
     parser.add_argument(
-        '--against', type=libraries, default=[], metavar='LIB,..', help=', '.join(PEERS)
+        '--against', type=libraries, default=[], metavar='LIB,..', help=', '.join(PACKAGES)
     )
     parser.add_argument('--runs', type=int, default=3, help='after one that does not count')
     parser.add_argument('--device', default=device, choices=['cpu', 'cuda'])
@@ -107,7 +109,7 @@ def main() -> None:
     for case in todo:
         for row in run_case(case, args.against, args.runs):
             rows.append(row)
-            print(table([row]).splitlines()[-1], file=sys.stderr, flush=True)
+            print(line(row), file=sys.stderr, flush=True)
     print(table(rows))
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)

@@ -18,10 +18,14 @@ from typing import Any
 
 import torch
 
-from .peers import PACKAGES, PEERS
+from .peers import PACKAGES, PEERS, V1_PEERS
 from .worker import Case
 
 LARGEST_DIFFERENCE = 1e-3  # relative L2 of a map, in fp32
+V1_NOTE = (
+    'V1: a model of Swin Transformer V1, which is another function: time and memory are compared, '
+    'maps cannot be.'
+)
 
 
 class ChildError(RuntimeError):
@@ -100,10 +104,10 @@ def _run_pair(case: Case, peer: str | None, runs: int, folder: Path) -> list[dic
     children = []
     row = dict(case=case.title, **asdict(case), against=peer)
     try:
-        weights = folder / 'weights.pth' if peer else None
+        weights = folder / 'weights.pth' if peer in PEERS else None
         for library in [peer, 'ours'] if peer else ['ours']:
             children.append(Child(case, library, folder, weights, peer))
-        if peer:
+        if peer in PEERS:
             row['difference'] = _difference([child.ask('maps') for child in children])
             if not row['difference'] <= LARGEST_DIFFERENCE:
                 raise ChildError(
@@ -160,29 +164,34 @@ def _version(package: str) -> str | None:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown: one line per case and peer, medians."""
+    """Markdown: one line per case and peer, medians; below it what a reader must know of them."""
     lines = [
         '| case | against | seconds, theirs / ours | speed | MB above the model | memory |'
         ' difference |',
         '|---|---|---|---|---|---|---|',
+        *map(line, rows),
     ]
-    for row in rows:
-        peer, case = row['against'], row['case']
-        if 'error' in row:
-            lines.append(f'| {case} | {peer or ""} | {row["error"]} | | | | |')
-            continue
-        ours, theirs = row['ours'], row.get(peer)
-        seconds, peak = statistics.median(ours['seconds']), ours['peak_mb']
-        if theirs is None:
-            lines.append(f'| {case} | | {seconds:.2f} | | {peak:.0f} | | |')
-            continue
-        their_seconds, their_peak = statistics.median(theirs['seconds']), theirs['peak_mb']
-        lines.append(
-            f'| {case} | {peer} | {their_seconds:.2f} / {seconds:.2f} '
-            f'| {their_seconds / seconds:.2f} x | {their_peak:.0f} / {peak:.0f} '
-            f'| 1/{their_peak / peak:.1f} | {row["difference"]:.0e} |'
-        )
+    if any(row['against'] in V1_PEERS for row in rows):
+        lines += ['', V1_NOTE]
     return '\n'.join(lines)
+
+
+def line(row: dict[str, Any]) -> str:
+    """One line of `table`."""
+    peer, case = row['against'], row['case']
+    if 'error' in row:
+        return f'| {case} | {peer or ""} | {row["error"]} | | | | |'
+    ours, theirs = row['ours'], row.get(peer)
+    seconds, peak = statistics.median(ours['seconds']), ours['peak_mb']
+    if theirs is None:
+        return f'| {case} | | {seconds:.2f} | | {peak:.0f} | | |'
+    their_seconds, their_peak = statistics.median(theirs['seconds']), theirs['peak_mb']
+    difference = 'V1' if peer in V1_PEERS else f'{row["difference"]:.0e}'
+    return (
+        f'| {case} | {peer} | {their_seconds:.2f} / {seconds:.2f} '
+        f'| {their_seconds / seconds:.2f} x | {their_peak:.0f} / {peak:.0f} '
+        f'| 1/{their_peak / peak:.1f} | {difference} |'
+    )
 
 
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -196,7 +205,7 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     titles = list(dict.fromkeys(row['case'] for row in rows))
     libraries = [
         'ours',
-        *(name for name in PEERS if any(row['against'] == name for row in rows)),
+        *(name for name in PACKAGES if any(row['against'] == name for row in rows)),
     ]
     figure = Figure(figsize=(11, 1.2 + 0.28 * len(titles) * (len(libraries) + 1)))
     FigureCanvasAgg(figure)

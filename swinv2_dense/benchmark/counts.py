@@ -99,19 +99,23 @@ class LargestTensor(TorchDispatchMode):
 
 
 class Kept:
-    """Bytes that autograd keeps for the backward pass, parameters apart, between two `take`s."""
+    """Bytes that autograd keeps for the backward pass, parameters apart, between two `take`s.
+
+    `largest` is the largest of these tensors so far.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self.known = {_identity(p.untyped_storage()) for p in model.parameters()}
-        self.num_bytes = 0
+        self.num_bytes = self.largest = 0
         self.alive: list[Tensor] = []  # so that no storage takes the place of another
-        self.hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda t: t)
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self.pack, lambda t: t)
 
-    def _pack(self, t: Tensor) -> Tensor:
+    def pack(self, t: Tensor) -> Tensor:
         storage = t.untyped_storage()
         if _identity(storage) not in self.known:
             self.known.add(_identity(storage))
             self.num_bytes += storage.nbytes()
+            self.largest = max(self.largest, storage.nbytes())
             self.alive.append(t)
         return t
 

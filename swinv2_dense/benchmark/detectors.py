@@ -24,12 +24,15 @@ BYTES_PER_PARAMETER = 16  # fp32: weight, gradient and two moments of AdamW
 
 @dataclass
 class DetectorPart:
-    """A part of a detector: parameters, MACs of a test image, bytes that a training image keeps."""
+    """A part of a detector: parameters, MACs of a test image, bytes that a training image keeps,
+    of these the largest tensor.
+    """
 
     name: str
     params: int
     macs: int
     kept: int
+    largest: int
 
 
 def detector_parts(
@@ -45,7 +48,7 @@ def detector_parts(
         model._apply(lambda t: torch.empty(t.shape, dtype=t.dtype))
     kept = _Measured(model, train_size, training=True)
     return [
-        DetectorPart(name, params, macs.parts[name], kept.parts[name])
+        DetectorPart(name, params, macs.parts[name], kept.parts[name], kept.largest[name])
         for name, params in _parameters(model).items()
     ]
 
@@ -74,6 +77,7 @@ class _Measured:
     def __init__(self, model: nn.Module, size: Sequence[int], training: bool) -> None:
         self.model, self.training = model.train(training), training
         self.parts = dict.fromkeys(_parameters(model), 0)
+        self.largest = dict(self.parts)
         image = self._empty(1, 3, *size)
         maps = self._run('backbone', model.backbone, image)
         maps = self._run('neck', model.neck, maps)
@@ -122,6 +126,7 @@ class _Measured:
             with torch.enable_grad(), kept.hooks:
                 out = part(*inputs)
             self.parts[name] += kept.take()
+            self.largest[name] = max(self.largest[name], kept.largest)
             return _map(lambda t: t.detach().requires_grad_(), out)
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             out = part(*inputs)

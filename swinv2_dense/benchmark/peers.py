@@ -1,6 +1,8 @@
-"""Swin Transformer V2 of other libraries, as a model and a function that gives its stages' maps.
+"""Swin Transformer of other libraries, as a model and a function that gives its stages' maps.
 
-They are imported here alone, and only when asked for.
+`PEERS` are the same model as ours, version 2 for images. `V1_PEERS` are for video, where there is
+none but version 1: its cost can be compared, its maps cannot. The libraries are imported here
+alone, and only when asked for.
 """
 
 from __future__ import annotations
@@ -87,8 +89,31 @@ def mmpretrain(
     return model, model
 
 
+def mmaction2(arch: Arch, window: Sequence[int]) -> tuple[nn.Module, Maps]:
+    """mmaction2's SwinTransformer3D (Video Swin, arXiv 2106.13230); its maps pass output norms."""
+    from mmaction.models.backbones import SwinTransformer3D
+
+    model = SwinTransformer3D(
+        dict(
+            embed_dims=arch.embed_dims,
+            depths=list(arch.depths),
+            num_heads=list(arch.num_heads),
+        ),
+        window_size=tuple(window),
+        drop_path_rate=0.0,
+        out_indices=tuple(range(len(arch.depths))),
+    )
+    return model, model
+
+
 PEERS = {'hf': hf, 'timm': timm, 'mmpretrain': mmpretrain}
-PACKAGES = {'hf': 'transformers', 'timm': 'timm', 'mmpretrain': 'mmpretrain'}
+V1_PEERS = {'mmaction2': mmaction2}
+PACKAGES = {
+    'hf': 'transformers',
+    'timm': 'timm',
+    'mmpretrain': 'mmpretrain',
+    'mmaction2': 'mmaction2',
+}
 WITH_OUTPUT_NORMS = ('mmpretrain',)
 
 

@@ -37,7 +37,7 @@ def segmentor_parts(
     with FAKE:
         model._apply(lambda t: torch.empty(t.shape, dtype=t.dtype))
     kept = dict(_kept(model.train(), train_size))
-    return [DetectorPart(name, params[name], macs.get(name, 0), kept[name]) for name in params]
+    return [DetectorPart(name, params[name], macs.get(name, 0), *kept[name]) for name in params]
 
 
 def _macs(model: nn.Module, size: Sequence[int]) -> dict[str, int]:
@@ -51,20 +51,26 @@ def _macs(model: nn.Module, size: Sequence[int]) -> dict[str, int]:
     return dict(backbone=backbone, decode_head=counter.get_total_flops() // 2)
 
 
-def _kept(model: nn.Module, size: Sequence[int]) -> Iterator[tuple[str, int]]:
-    """Bytes per training image."""
+def _kept(model: nn.Module, size: Sequence[int]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Bytes per training image, and of the largest tensor."""
     with FAKE:
         image = torch.empty(IMAGES, 3, *size)
         labels = torch.zeros(IMAGES, *size, dtype=torch.long)
     kept = counts.Kept(model)
+
+    def found() -> tuple[int, int]:
+        taken = kept.take() // IMAGES, kept.largest // IMAGES
+        kept.largest = 0
+        return taken
+
     with torch.enable_grad(), kept.hooks:
         maps = [m.detach().requires_grad_() for m in model.backbone(image)]
-        yield 'backbone', kept.take() // IMAGES
+        yield 'backbone', found()
         for name in HEADS:
             head = getattr(model, name, None)
             if head is not None:
                 _loss(head, maps, labels)
-                yield name, kept.take() // IMAGES
+                yield name, found()
 
 
 def _loss(head: nn.Module, maps: Sequence[Tensor], labels: Tensor) -> Tensor:

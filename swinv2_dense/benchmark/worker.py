@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .. import SwinTransformerV2, VideoSwinTransformerV2
 from ..arguments import ARCHS
 from ..checkpoints.loading import load_pretrained
-from .peers import PEERS, WITH_OUTPUT_NORMS, Maps
+from .peers import PEERS, V1_PEERS, WITH_OUTPUT_NORMS, Maps
 
 
 @dataclass
@@ -87,8 +87,12 @@ def build_ours(case: Case, weights: Path | None, like: str | None) -> tuple[nn.M
     return model, model
 
 
-def build_peer(case: Case, library: str, weights: Path) -> tuple[nn.Module, Maps]:
-    """A model of another library, with random weights that it saves for ours."""
+def build_peer(case: Case, library: str, weights: Path | None) -> tuple[nn.Module, Maps]:
+    """A model of another library, with random weights that it saves for ours, if they fit."""
+    if library in V1_PEERS:
+        if len(case.size) != 3:
+            raise ValueError(f'{library} takes clips, such as --size 16x224x224, not {case.title}')
+        return V1_PEERS[library](ARCHS[case.arch], case.window)
     side, window = set(case.size), set(case.window)
     if len(case.size) != 2 or len(side) != 1 or len(window) != 1:
         raise ValueError(f'{library} takes square images and windows, not {case.title}')

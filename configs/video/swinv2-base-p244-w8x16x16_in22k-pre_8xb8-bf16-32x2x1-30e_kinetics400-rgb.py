@@ -1,0 +1,23 @@
+# SwinV2-B with ImageNet-22K weights on Kinetics-400 in Video Swin's recipe for them (arXiv
+# 2106.13230): no row of the SwinV2 paper. AdamW with lr 3e-4, a tenth of it for the backbone,
+# weight decay 0.05, drop path 0.2, batch 64, 30 epochs; 32 frames, tested on 4 x 3 views.
+# Assumed: 256 pixels and window (8, 16, 16), to which log-CPB extends from the weights' 12; bf16.
+_base_ = [
+    '../_base_/models/recognizer.py',
+    '../_base_/datasets/kinetics400.py',
+    '../_base_/schedules/adamw_30e.py',
+    '../_base_/runtime/video.py',
+]
+model = dict(
+    backbone=dict(
+        arch='b',
+        window_size=(8, 16, 16),
+        drop_path_rate=0.2,
+        init_cfg=dict(
+            checkpoint='https://github.com/SwinTransformer/storage/releases/download/v2.0.0/'
+            'swinv2_base_patch4_window12_192_22k.pth'
+        ),
+    ),
+    cls_head=dict(in_channels=1024),
+)
+optim_wrapper = dict(optimizer=dict(lr=3e-4, weight_decay=0.05))

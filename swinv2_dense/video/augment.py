@@ -1,0 +1,128 @@
+"""RandAugment and random erasing with one draw for all frames of a clip.
+
+mmaction2's RandAugment needs imgaug, which is no longer kept and fails with today's numpy; its
+other wrappers need torchvision. Of the kept libraries, albumentations brings a second OpenCV,
+timm torchvision, and kornia (Python 3.11 and later) has no draw for a whole clip. So operations are
+Pillow's, which comes with matplotlib; the table below says how strong they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from mmaction.datasets.transforms.processing import RandomErasing
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+from PIL import Image, ImageEnhance, ImageOps
+
+MAX_MAGNITUDE = 30
+GREY = (128, 128, 128)  # of pixels that come in from outside, as in imgaug
+
+
+def _affine(image: Image.Image, *matrix: float) -> Image.Image:
+    """Output pixel (x, y) is the input's at (a x + b y + c, d x + e y + f)."""
+    size, bilinear = image.size, Image.Resampling.BILINEAR
+    return image.transform(size, Image.Transform.AFFINE, matrix, bilinear, fillcolor=GREY)
+
+
+def _rotate(image: Image.Image, degrees: float) -> Image.Image:
+    return image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=GREY)
+
+
+# Operation of an image and a strength, which is between -1 and 1, with either sign equally likely.
+# The ranges are those of imgaug's RandAugment, which Video Swin uses: stronger magnitudes are
+# farther from the image, other than in AutoAugment. imgaug also mirrors and crops, which the
+# pipeline does, and cuts out, blurs and smooths.
+OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = dict(
+    identity=lambda image, s: image,
+    autocontrast=lambda image, s: ImageOps.autocontrast(image),
+    equalize=lambda image, s: ImageOps.equalize(image),
+    invert=lambda image, s: ImageOps.invert(image),
+    rotate=lambda image, s: _rotate(image, 30 * s),
+    posterize=lambda image, s: ImageOps.posterize(image, 8 - int(6 * abs(s))),
+    solarize=lambda image, s: ImageOps.solarize(image, 256 - int(256 * abs(s))),
+    color=lambda image, s: ImageEnhance.Color(image).enhance(1 + 0.9 * s),
+    contrast=lambda image, s: ImageEnhance.Contrast(image).enhance(1 + 0.9 * s),
+    brightness=lambda image, s: ImageEnhance.Brightness(image).enhance(1 + 0.9 * s),
+    sharpness=lambda image, s: ImageEnhance.Sharpness(image).enhance(1 + 0.9 * s),
+    shear_x=lambda image, s: _affine(image, 1, 0.3 * s, 0, 0, 1, 0),
+    shear_y=lambda image, s: _affine(image, 1, 0, 0, 0.3 * s, 1, 0),
+    translate_x=lambda image, s: _affine(image, 1, 0, 0.33 * s * image.width, 0, 1, 0),
+    translate_y=lambda image, s: _affine(image, 1, 0, 0, 0, 1, 0.33 * s * image.height),
+)
+
+
+@TRANSFORMS.register_module()
+class VideoRandAugment(BaseTransform):
+    """RandAugment (arXiv 1909.13719): `n` different operations of magnitude `m`, in random order.
+
+    The same operations with the same signs change all frames of the clip, and those of all its
+    views. Draws come from numpy's random state. Operations that depend on the image's colours
+    (autocontrast, equalize, contrast) measure each frame.
+
+    Required and modified key: imgs, a list of frames (H, W, 3), RGB, uint8. Frames are new arrays.
+
+    Args:
+        n: Operations, at most the number of `OPERATIONS`.
+        m: Magnitude from 0, where only operations without a strength change anything, to 30. This
+            is the scale of imgaug, torchvision and kornia; timm's ends at 10.
+
+    Raises:
+        ValueError: `n` or `m` out of range; frames of another kind.
+    """
+
+    def __init__(self, n: int, m: float) -> None:
+        if not 0 <= n <= len(OPERATIONS):
+            raise ValueError(f'VideoRandAugment: n={n} must be from 0 to {len(OPERATIONS)}')
+        if not 0 <= m <= MAX_MAGNITUDE:
+            raise ValueError(f'VideoRandAugment: m={m} must be from 0 to {MAX_MAGNITUDE}')
+        self.n, self.m = n, m
+
+    def draw(self) -> list[tuple[str, float]]:
+        """Names of operations with their strengths, to be applied in this order."""
+        names = np.random.choice(list(OPERATIONS), self.n, replace=False)
+        signs = np.random.choice([-1, 1], self.n)
+        return [(str(name), sign * self.m / MAX_MAGNITUDE) for name, sign in zip(names, signs)]
+
+    def transform(self, results: dict) -> dict:
+        """Change the frames by one draw."""
+        drawn = self.draw()
+        results['imgs'] = [augment(frame, drawn) for frame in results['imgs']]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(n={self.n}, m={self.m})'
+
+
+def augment(frame: np.ndarray, drawn: list[tuple[str, float]]) -> np.ndarray:
+    """Apply drawn operations to a frame (H, W, 3), uint8."""
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError(
+            f'VideoRandAugment takes frames (H, W, 3) of uint8, not {frame.shape} of '
+            f'{frame.dtype}; put it behind decoding and resizing, before FormatShape'
+        )
+    image = Image.fromarray(frame)
+    for name, strength in drawn:
+        image = OPERATIONS[name](image, strength)
+    return np.array(image)
+
+
+@TRANSFORMS.register_module()
+class VideoRandomErasing(RandomErasing):
+    """mmaction2's `RandomErasing` that fills all frames alike; takes its arguments.
+
+    With `mode='rand'` the original draws other noise for each frame, which flickers. It also writes
+    into the decoder's frames; here frames are new arrays. The default fill is a constant colour.
+    Frames are uint8, so put it before FormatShape; `fill_color=(123.675, 116.28, 103.53)`, the mean
+    colour, is zero after normalization.
+    """
+
+    def _fill_pixels(
+        self, imgs: list[np.ndarray], top: int, left: int, h: int, w: int
+    ) -> list[np.ndarray]:
+        patch = self._img_fill_pixels(np.empty((h, w, 3), np.uint8), 0, 0, h, w)
+        frames = [frame.copy() for frame in imgs]
+        for frame in frames:
+            frame[top : top + h, left : left + w] = patch
+        return frames
