@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 from swinv2_dense.engine import ConfigError
-from swinv2_dense.preparation import ade20k, ade20k_full, coco, objects365
+from swinv2_dense.preparation import ade20k, ade20k_full, coco, kinetics, objects365
 from swinv2_dense.preparation.archives import unpack
 from swinv2_dense.preparation.report import format_report, is_sound
 
-DATASETS = {'ade20k': ade20k, 'coco': coco, 'objects365': objects365}
+DATASETS = {'ade20k': ade20k, 'coco': coco, 'kinetics': kinetics, 'objects365': objects365}
 
 
 def main() -> None:
@@ -33,6 +33,12 @@ def main() -> None:
         metavar='FOLDER',
         help='full release (ADE20K_2021_17_01) to make the tree of',
     )
+    subparsers.choices['kinetics'].add_argument(
+        '--resize',
+        type=int,
+        choices=[256, 320],
+        help='copy the videos with a short side of at most so many pixels, by ffmpeg',
+    )
     args = parser.parse_args()
     dataset = DATASETS[args.dataset]
     try:
@@ -42,6 +48,8 @@ def main() -> None:
         if not args.root.is_dir():
             raise ConfigError(f'--root={args.root}: there is no such folder')
         parts += dataset.check(args.root, args.workers)
+        if getattr(args, 'resize', None):
+            parts += kinetics.resize_videos(args.root, args.resize, args.workers)
     except ConfigError as error:
         parser.exit(2, f'error: {error}\n')
     except KeyboardInterrupt:

@@ -1,0 +1,107 @@
+"""Look whether videos are whole, and make smaller copies of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+from ..engine.config_parts import ConfigError
+from .images import MISSING, File, FileError
+from .report import Part, progress
+
+MIN_FRAMES = 2  # as VideoInit asks for
+
+
+def check_video(path: Path, _: File) -> None:
+    """Raise FileError unless the first and the last frame of a video can be decoded."""
+    av = _pyav()
+    try:
+        if not path.stat().st_size:
+            raise FileError('empty', '0 bytes')
+        with av.open(str(path)) as container:
+            _check_frames(container)
+    except FileNotFoundError:
+        raise FileError(MISSING) from None
+    except (av.error.FFmpegError, OSError, StopIteration) as error:
+        raise FileError('broken', str(error) or 'no frame') from error
+
+
+def resize(part: Part, folder: Path, names: Sequence[str], target: Path, side: int, workers: int):
+    """Copy videos to `target`, below which they keep their names, with FFmpeg.
+
+    The short side becomes `side` pixels where it was longer; sound is left out. Copies that are
+    there are kept. The report's row is `part`.
+
+    Raises:
+        ConfigError: There is no ffmpeg.
+    """
+    ffmpeg = shutil.which('ffmpeg')
+    if not ffmpeg:
+        raise ConfigError(
+            f'--resize={side} needs the program ffmpeg, which is not on PATH; install it (apt '
+            'install ffmpeg, conda install ffmpeg), or leave --resize out'
+        )
+    part.expected = len(names)
+
+    def attempt(name: str) -> str | None:
+        return _copy(ffmpeg, folder / name, target / name, side)
+
+    with ThreadPool(workers) as pool:
+        results = progress(pool.imap(attempt, names), part.name, len(names))
+        for problem, name in zip(results, names):
+            part.found += problem is None
+            if problem is not None:
+                part.fault('not resized', f'{name}: {problem}')
+
+
+def _copy(ffmpeg: str, source: Path, target: Path, side: int) -> str | None:
+    """What went wrong, if anything."""
+    if target.exists():
+        return None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f'.part.{target.name}')  # FFmpeg tells the container by the ending
+    even = f'trunc(min({side},min(iw,ih))/2)*2'
+    scale = f"scale=w='if(gt(iw,ih),-2,{even})':h='if(gt(iw,ih),{even},-2)'"
+    quiet = ['-nostdin', '-loglevel', 'error', '-y']
+    coding = ['-vf', scale, '-c:v', 'libx264', '-an']
+    # Absolute, as FFmpeg takes a name that starts with a minus for an option.
+    paths = ['-i', str(source.absolute()), *coding, str(part.absolute())]
+    try:
+        result = subprocess.run([ffmpeg, *quiet, *paths], capture_output=True, text=True)
+        if result.returncode:
+            return (result.stderr.strip().splitlines() or [f'status {result.returncode}'])[-1]
+        part.rename(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return None
+
+
+def _check_frames(container: object) -> None:
+    if not container.streams.video:
+        raise FileError('no pictures, sound only')
+    stream = container.streams.video[0]
+    packets = [(p.pts, p.dts) for p in container.demux(stream) if p.size]
+    if 'mp4' in container.format.name and len(packets) < stream.frames:
+        raise FileError('broken', f'ends after {len(packets)} of {stream.frames} frames')
+    if len(packets) < MIN_FRAMES:
+        raise FileError('too short', f'{len(packets)} frames')
+    for pts in (packets[0][0], packets[-1][0]):
+        container.seek(pts or stream.start_time or 0, stream=stream)
+        frames = 0
+        for _ in container.decode(stream):
+            frames += 1
+            if pts == packets[0][0]:
+                break
+        if not frames:
+            raise FileError('broken', 'no frame can be decoded')
+
+
+def _pyav():
+    try:
+        import av
+    except ImportError as error:
+        raise ConfigError('checking videos needs PyAV: pip install av') from error
+    return av
