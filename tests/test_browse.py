@@ -164,6 +164,43 @@ def test_pictures_of_a_segmentor(tmp_path):
     assert (ignored.max(-1) == ignored.min(-1)).all()
 
 
+def test_frames_of_a_clip(tmp_path):
+    """Eight of ten, evenly spaced, in RGB as decoded; the class in the title."""
+    pytest.importorskip('mmaction')
+    from narrow_recognizer import write_clip
+
+    frames = np.zeros((10, 64, 64, 3), np.uint8)
+    frames[..., 0] = 20 * np.arange(10)[:, None, None]  # red
+    write_clip(tmp_path / 'own/train/wave/a.mp4', frames)
+    write_clip(tmp_path / 'own/train/clap/b.mp4', frames)
+    pipeline = [
+        dict(type='VideoInit'),
+        dict(type='SampleFrames', clip_len=10, frame_interval=1, num_clips=1, test_mode=True),
+        dict(type='VideoDecode'),
+        dict(type='FormatShape', input_format='NCTHW'),
+        dict(type='PackActionInputs'),
+    ]
+    (tmp_path / 'clips.py').write_text(f"""
+default_scope = 'mmaction'
+custom_imports = dict(imports=['swinv2_dense.video'])
+train_dataloader = dict(dataset=dict(
+    type='FolderVideoDataset', data_root={str(tmp_path / 'own')!r},
+    data_prefix=dict(video='train'), pipeline={pipeline!r},
+    metainfo=dict(classes=('clap', 'wave')),
+))
+""")
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        browsing.browse([str(tmp_path / 'clips.py'), '--output-dir', str(tmp_path / 'out')])
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['000000_b.png', '000001_a.png']
+    picture = cv2.imread(str(tmp_path / 'out' / '000000_b.png'))[TITLE:]
+    side = picture.shape[0]
+    assert picture.shape[1] == 8 * side
+    reds = [picture[side // 2, side // 2 + i * side] for i in range(8)]
+    expected = 20 * np.linspace(0, 9, 8).round()
+    assert np.abs(np.array(reds)[:, 2] - expected).max() <= 6  # h264
+    assert np.array(reds)[:, :2].max() <= 6
+
+
 def test_more_classes_than_inherited_colours(detection, tmp_path):
     coco = json.loads((detection.parent / 'a.json').read_text())
     coco['categories'] = [dict(id=i + 1, name=f'c{i}') for i in range(100)]
@@ -183,7 +220,6 @@ def test_more_classes_than_inherited_colours(detection, tmp_path):
     [
         (['--split', 'test'], 'has no test_dataloader.dataset'),
         (['--number', '0'], '--number 0 must be at least 1'),
-        (['--cfg-options', 'default_scope=mmaction'], 'pictures are drawn of mmdet, mmseg'),
         (['--cfg-options', 'train_dataloader.dataset.data_root=gone'], "data_root='gone'"),
         (['--cfg-options', 'train_dataloader.dataset.pipeline.2.type=Flap'], 'Flap is not in'),
     ],

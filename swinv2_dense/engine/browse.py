@@ -1,7 +1,8 @@
 """Behind tools/browse_dataset.py: augmented samples as pictures, as the model will be given them.
 
 Beside the image with its objects stands its semantic map, if the pipeline loads one. Padding to
-batches is the model's (`data_preprocessor`) and is not shown. Images are (H, W, 3) uint8 RGB.
+batches is the model's (`data_preprocessor`) and is not shown. Of a video stand frames of its first
+view side by side. Images are (H, W, 3) uint8 RGB.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .preflight import check_config
 
 SMALLEST = 512  # pixels; smaller images are enlarged, or their labels would hide them
 IGNORED = 255  # of semantic maps
+FRAMES = 8  # of a clip, at most
 TITLE = 28  # pixels, height of the line above a picture
 
 
@@ -36,10 +38,6 @@ def browse(argv: Sequence[str] | None = None) -> None:
     cfg = read_config(args.config, args.cfg_options)
     if args.number < 1:
         raise ConfigError(f'--number {args.number} must be at least 1')
-    if cfg.default_scope not in PANELS:
-        raise ConfigError(
-            f'{args.config} is for {cfg.default_scope}; pictures are drawn of {", ".join(PANELS)}'
-        )
     dataset = build_dataset(cfg, args.split)
     folder = Path(args.output_dir or f'work_dirs/{Path(args.config).stem}/browse_{args.split}')
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,10 +46,11 @@ def browse(argv: Sequence[str] | None = None) -> None:
     for index in track_iter_progress(indices):
         set_random_seed(args.seed + index)  # a sample looks the same whichever others are drawn
         sample = dataset[index]
-        path = str(sample['data_samples'].get('img_path') or '')
+        path = str(sample['data_samples'].get('img_path') or _video(dataset, index))
         height, width = sample['inputs'].shape[-2:]
         panels = PANELS[cfg.default_scope](sample, dataset.metainfo)
-        picture = titled(panels, f'{Path(path).name}  {width} x {height}')
+        title = f'{Path(path).name}  {width} x {height}{_label(sample, dataset.metainfo)}'
+        picture = titled(panels, title)
         _write(folder / f'{index:06d}_{Path(path).stem}.png', picture)
     print(f'\nWrote {number} of {len(dataset)} samples ({args.split}) to {folder}')
 
@@ -68,6 +67,8 @@ def build_dataset(cfg: Config, split: str) -> Any:
     check_config({'default_scope': cfg.default_scope, loader: cfg[loader]}, (split,))
     if cfg.default_scope == 'mmdet':
         import swinv2_dense.det  # noqa: F401
+    elif cfg.default_scope == 'mmaction':
+        import swinv2_dense.video  # noqa: F401
     init_default_scope(cfg.default_scope)
     settings = copy.deepcopy(cfg[loader].dataset)
     if cfg.default_scope == 'mmdet':
@@ -147,7 +148,31 @@ def segmentation_panels(sample: dict, metainfo: dict) -> list[np.ndarray]:
     return [image, hatched(visualizer.get_image(), image, labels == IGNORED)]
 
 
-PANELS = {'mmdet': detection_panels, 'mmseg': segmentation_panels}
+def clip_panels(sample: dict, metainfo: dict) -> list[np.ndarray]:
+    """Frames of the first view, from the first to the last."""
+    inputs = sample['inputs']  # views of (C, T, H, W), or frames (C, H, W)
+    frames = inputs[0].movedim(1, 0) if inputs.dim() == 5 else inputs
+    chosen = np.linspace(0, len(frames) - 1, min(len(frames), FRAMES)).round().astype(int)
+    pixels = frames[chosen].movedim(1, -1).clip(0, 255).to(torch.uint8).numpy()
+    factor = max(1, SMALLEST // 4 // max(pixels.shape[1:3]))
+    return [_enlarged(frame, factor) for frame in pixels]
+
+
+PANELS = {'mmdet': detection_panels, 'mmseg': segmentation_panels, 'mmaction': clip_panels}
+
+
+def _video(dataset: Any, index: int) -> str:
+    return dataset.get_data_info(index).get('filename', '')
+
+
+def _label(sample: dict, metainfo: dict) -> str:
+    """The class of a video; images show theirs."""
+    labels = getattr(sample['data_samples'], 'gt_label', None)
+    if labels is None:
+        return ''
+    classes = metainfo.get('classes') or ()
+    names = [classes[i] if 0 <= i < len(classes) else str(i) for i in labels.tolist()]
+    return '  ' + ', '.join(names)
 
 
 def _image(sample: dict) -> np.ndarray:
@@ -222,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description='Draw samples of a data set as its pipeline augments them.'
     )
-    parser.add_argument('config', metavar='CONFIG', help='config file of mmdet or mmseg')
+    parser.add_argument('config', metavar='CONFIG', help='config file')
     parser.add_argument('--output-dir', metavar='DIR', help='default: below work_dirs')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
     parser.add_argument(

@@ -14,6 +14,7 @@ from .classes import check_classes
 from .config_parts import ConfigError, datasets_of, is_local, listed
 from .segmentation import check_segmentation
 from .semantic import check_semantic
+from .video_labels import check_video_labels
 
 BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
 KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck that return maps as they take them
@@ -52,6 +53,8 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
         check_classes(model, [found for loader in loaded for found in datasets_of(*loader)])
     elif cfg['default_scope'] == 'mmseg':
         check_segmentation(model, [found for loader in loaded for found in datasets_of(*loader)])
+    elif cfg['default_scope'] == 'mmaction':
+        check_video_labels(model, [found for loader in loaded for found in datasets_of(*loader)])
 
 
 def _build_on_meta(backbone: Mapping) -> Any:

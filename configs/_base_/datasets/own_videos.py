@@ -10,7 +10,7 @@ train_pipeline = [
     dict(type='VideoInit'),
     dict(type='SampleFrames', clip_len=32, frame_interval=2, num_clips=1),
     dict(type='VideoDecode'),
-    dict(type='Resize', scale=(-1, 292)),
+    dict(type='Resize', scale=(-1, 293)),
     dict(type='RandomResizedCrop'),
     dict(type='Resize', scale=(256, 256), keep_ratio=False),
     dict(type='Flip', flip_ratio=0.5),
