@@ -1,4 +1,4 @@
-"""Class names of a segmentation data set of one's own, from a text file."""
+"""Class names from a text file: of a segmentation data set of one's own, or to infer with."""
 
 from __future__ import annotations
 

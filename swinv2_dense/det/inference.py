@@ -1,0 +1,42 @@
+"""Detection in files: tools/infer.py for mmdet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+from mmdet.apis import DetInferencer
+from mmdet.structures import DetDataSample
+
+from ..engine.inferencer import ImageInferencer
+
+
+class DetectionInferencer(ImageInferencer, DetInferencer):
+    """Boxes, and masks of models that have them, from a score of `score_thr` on."""
+
+    score_thr = 0.3
+
+    def predict(self, source: Any) -> DetDataSample:
+        sample = super().predict(source)
+        found = sample.pred_instances
+        sample.pred_instances = found[found.scores >= self.score_thr]
+        return sample
+
+    def describe(self, sample: DetDataSample) -> dict[str, Any]:
+        """mmdet's dict of `labels`, `scores`, `bboxes` (x1, y1, x2, y2 in pixels) and `masks`
+        (COCO's run lengths), the highest score first, with `names` of the labels.
+        """
+        found = self.pred2dict(sample)
+        names = self.model.dataset_meta['classes']
+        return dict(names=[names[label] for label in found['labels']], **found)
+
+    def draw(self, image: np.ndarray, sample: DetDataSample, file: Path) -> None:
+        mmcv.imwrite(self.draw_frame(image, sample)[..., ::-1], str(file))
+
+    def draw_frame(self, image: np.ndarray, sample: DetDataSample) -> np.ndarray:
+        self.visualizer.add_datasample(
+            'image', image, sample, draw_gt=False, pred_score_thr=self.score_thr
+        )
+        return self.visualizer.get_image()

@@ -1,0 +1,183 @@
+"""Behind tools/infer.py: predictions for files, folders and patterns, for all three libraries.
+
+Below the output folder lie `predictions/NAME.json`, `pictures/NAME.jpg` or `.mp4`, and for mmseg
+`label_maps/NAME.png`. NAME is the path of the input, with its suffix, below the folder that all
+inputs share, so that no two are alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.device import get_device
+
+from ..preparation.report import progress
+from .class_names import read_class_names
+from .command_line import read_config
+from .config_parts import ConfigError, datasets_of
+from .fsdp import without_sharding
+from .inferencer import CheckedInferencer
+from .outputs import Outputs
+from .preflight import check_config
+from .video_files import UnreadableError
+from .video_labels import VIDEO_SUFFIXES
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
+
+
+def infer(argv: Sequence[str] | None = None) -> None:
+    """Predict for files: `infer.py CONFIG CHECKPOINT INPUT... [flags]`.
+
+    Exits with status 1 if inputs were skipped because they cannot be read.
+    """
+    args = _parser().parse_args(argv)
+    cfg = read_config(args.config, args.cfg_options)
+    folder = Path(args.out_dir or f'work_dirs/{Path(args.config).stem}/infer')
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f'--out-dir={str(folder)!r} is a file; name a folder')
+    is_video = cfg.default_scope == 'mmaction'
+    suffixes = VIDEO_SUFFIXES if is_video else IMAGE_SUFFIXES + VIDEO_SUFFIXES
+    files = find_inputs(args.inputs, suffixes, folder)
+    inferencer = build_inferencer(cfg, args)
+    skipped = 0
+    for file, name in progress(zip(files, names_below(files)), 'inputs', len(files)):
+        try:
+            inferencer.process(file, Outputs(folder, name))
+        except UnreadableError as error:
+            skipped += 1
+            print(f'skipped {file}: {error}', file=sys.stderr)
+    done = len(files) - skipped
+    print(f'{done} of {len(files)} inputs done, {skipped} skipped; results are in {folder}')
+    if skipped:
+        sys.exit(1)
+
+
+def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], leave_out: Path) -> list[Path]:
+    """The files that arguments name, each once, in the order of the arguments.
+
+    An argument is a file, a folder, searched at any depth for names that end in one of
+    `suffixes` in any case, or a pattern (`*`, `?`, `[...]`, `**`) of both. Of folders, hidden files
+    and those below `leave_out` are none.
+
+    Raises:
+        ConfigError: An argument names nothing.
+    """
+    files = {}
+    for given in inputs:
+        paths = [given] if os.path.exists(given) else sorted(glob.glob(given, recursive=True))
+        if not paths:
+            raise ConfigError(f'input {given!r}: there is no such file or folder, and no match')
+        found = []
+        for path in paths:
+            is_folder = os.path.isdir(path)
+            found += _search(path, suffixes, leave_out) if is_folder else [path]
+        if not found:
+            raise ConfigError(f'input {given!r}: no file in it ends in {", ".join(suffixes)}')
+        for path in found:
+            files.setdefault(os.path.abspath(path), Path(path))
+    return list(files.values())
+
+
+def _search(folder: str, suffixes: tuple[str, ...], leave_out: Path) -> list[str]:
+    names = sorted(glob.glob('**/*', root_dir=folder, recursive=True))
+    paths = [os.path.join(folder, name) for name in names if name.lower().endswith(suffixes)]
+    outside = leave_out.absolute()
+    return [
+        path
+        for path in paths
+        if os.path.isfile(path) and outside not in Path(os.path.abspath(path)).parents
+    ]
+
+
+def names_below(files: Sequence[Path]) -> list[str]:
+    """Paths of files below the deepest folder that they share."""
+    paths = [os.path.abspath(file) for file in files]
+    shared = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [os.path.relpath(path, shared) for path in paths]
+
+
+def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer:
+    """The task's inferencer, with the weights of the checkpoint.
+
+    Raises:
+        ConfigError: Something in the config or the arguments does not fit.
+        CheckpointError: See `CheckedInferencer`.
+    """
+    cfg.load_from = args.checkpoint
+    without_sharding(cfg)
+    check_config(cfg, ())
+    datasets = dict(datasets_of('test', (cfg.get('test_dataloader') or {}).get('dataset')))
+    if not datasets:
+        raise ConfigError(f'{args.config} has no test_dataloader.dataset, whose pipeline is used')
+    cfg.test_dataloader.dataset = next(iter(datasets.values()))
+    classes = read_class_names(args.classes) if args.classes else None
+    if cfg.default_scope == 'mmdet':
+        from ..det.inference import DetectionInferencer as Inferencer
+
+        cfg.visualizer = _visualizer(cfg, 'DetLocalVisualizer')
+    elif cfg.default_scope == 'mmseg':
+        from ..seg.inference import SegmentationInferencer as Inferencer
+
+        cfg.visualizer = _visualizer(cfg, 'LegendSegVisualizer')
+    else:
+        from ..video.inference import RecognitionInferencer as Inferencer
+
+        cfg.pop('visualizer', None)
+    inferencer = Inferencer(cfg, _device(args.device), classes)
+    if cfg.default_scope == 'mmdet':
+        inferencer.score_thr = args.score_thr
+    return inferencer
+
+
+def _visualizer(cfg: Config, kind: str) -> ConfigDict:
+    """The config's, as one that stores nothing by itself."""
+    kept = {k: v for k, v in (cfg.get('visualizer') or {}).items() if k in ('alpha', 'line_width')}
+    return ConfigDict(type=kind, **kept)
+
+
+def _device(name: str | None) -> str:
+    name = name or get_device()
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition('\n')[0]
+        raise ConfigError(f'--device={name!r} cannot be used: {reason}') from error
+    return name
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description='Predict for images and videos, by the test pipeline of a config; videos go '
+        'through detectors and segmentors frame by frame. Exit status: 0 all done, 1 some inputs '
+        'were skipped because they cannot be read, 2 wrong use.'
+    )
+    parser.add_argument('config', metavar='CONFIG', help='config file')
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
+    parser.add_argument(
+        'inputs', metavar='INPUT', nargs='+', help='file, folder (searched at any depth) or pattern'
+    )
+    parser.add_argument('--out-dir', metavar='DIR', help='default: work_dirs/CONFIG/infer')
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        metavar='SCORE',
+        help='mmdet: objects below are neither drawn nor written (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--classes',
+        metavar='FILE',
+        help='names, one per line (default: those of the checkpoint, or of the config)',
+    )
+    parser.add_argument('--device', help='default: cuda where there is one, else cpu')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as in test.py'
+    )
+    return parser

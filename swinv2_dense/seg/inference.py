@@ -1,0 +1,52 @@
+"""Segmentation of files: tools/infer.py for mmseg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmseg.apis import MMSegInferencer
+from mmseg.structures import SegDataSample
+from mmseg.visualization import SegLocalVisualizer
+from PIL import Image
+
+from ..engine.inferencer import ImageInferencer
+from ..engine.outputs import Outputs
+
+
+class SegmentationInferencer(ImageInferencer, MMSegInferencer):
+    """A label for each pixel."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.visualizer.dataset_meta = self.model.dataset_meta
+
+    def describe(self, sample: SegDataSample) -> dict[str, Any]:
+        """The classes that occur, the largest first: `label`, `name` and number of `pixels`."""
+        pixels = np.bincount(_labels(sample).ravel())
+        names = self.model.dataset_meta['classes']
+        order = [int(label) for label in np.argsort(-pixels, kind='stable') if pixels[label]]
+        areas = [dict(label=i, name=names[i], pixels=int(pixels[i])) for i in order]
+        return dict(areas=areas)
+
+    def write_maps(self, sample: SegDataSample, outputs: Outputs, part: str = '') -> None:
+        """A PNG of one channel, 8 bits or with more than 256 classes 16, with the labels."""
+        dtype = np.uint8 if len(self.model.dataset_meta['classes']) <= 256 else np.uint16
+        with outputs.whole('label_maps', '.png', part) as draft:
+            Image.fromarray(_labels(sample).astype(dtype)).save(draft)
+
+    def draw(self, image: np.ndarray, sample: SegDataSample, file: Path) -> None:
+        self.visualizer.add_datasample('image', image, sample, draw_gt=False, out_file=str(file))
+
+    def draw_frame(self, image: np.ndarray, sample: SegDataSample) -> np.ndarray:
+        """With names on the regions: a legend would change in size."""
+        SegLocalVisualizer.add_datasample(
+            self.visualizer, 'frame', image, sample, draw_gt=False, with_labels=True
+        )
+        return self.visualizer.get_image()
+
+
+def _labels(sample: SegDataSample) -> np.ndarray:
+    """(H, W) labels."""
+    return sample.pred_sem_seg.data[0].cpu().numpy()
