@@ -1,0 +1,188 @@
+"""Behind tools/plan.py: whether a training fits its GPUs, sharded how; how long a step takes."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import MODELS, init_default_scope
+
+from ..benchmark.plan import SCHEMES, Costs, communication, costs_of, memory, step_seconds
+from ..models import SwinTransformerV2
+from .command_line import read_config
+from .config_parts import ConfigError
+
+FITS = 0.9  # share of a GPU's memory; the rest is for CUDA, nccl and what the allocator splits
+FRAGMENTS = {'ZeRO-1': 'zero1.py', 'FSDP': 'fsdp.py'}  # of configs/_base_/schedules
+
+
+def plan(argv: Sequence[str] | None = None) -> None:
+    """Print what a training needs: `plan.py CONFIG --gpus N [flags]`."""
+    args = _parser().parse_args(argv)
+    for name in ('gpus', 'gpu_memory', 'tflops', 'bandwidth'):
+        if getattr(args, name) <= 0:
+            raise ConfigError(f'--{name.replace("_", "-")}={getattr(args, name)} must be positive')
+    if not 0 < args.utilisation <= 1:
+        raise ConfigError(f'--utilisation={args.utilisation} must be above 0 and at most 1')
+    cfg = read_config(args.config, args.cfg_options)
+    size = tuple(args.size) if args.size else training_size(cfg)
+    costs, images = config_costs(cfg, size)
+    print(_heading(cfg, costs, size, images, args))
+    print(memory_table(costs, args.gpus, args.gpu_memory))
+    print(time_table(costs, args, cfg.optim_wrapper.get('accumulative_counts', 1)))
+    print(_advice(costs, args))
+
+
+def config_costs(cfg: Config, size: Sequence[int]) -> tuple[Costs, int]:
+    """Counts of a step on one GPU at `size` in pixels, and its number of images.
+
+    Raises:
+        ConfigError: The model cannot be built, or has another backbone or size.
+    """
+    init_default_scope(cfg.default_scope)
+    model_cfg = copy.deepcopy(cfg.model)
+    with torch.device('meta'):
+        try:
+            model = MODELS.build(model_cfg)
+        except (KeyError, TypeError, ValueError, ImportError) as error:
+            raise ConfigError(f'the model of {cfg.filename} cannot be built: {error}') from error
+    backbone = getattr(model, 'backbone', None)
+    if not isinstance(backbone, SwinTransformerV2):
+        raise ConfigError(
+            f'{cfg.filename}: model.backbone is {type(backbone).__name__}; give a config whose '
+            'backbone is SwinTransformerV2 or VideoSwinTransformerV2'
+        )
+    if len(size) != backbone.rank or min(size) < 1:
+        raise ConfigError(f'--size {list(size)} must be {backbone.rank} positive numbers')
+    images = cfg.train_dataloader.batch_size
+    bf16 = cfg.optim_wrapper.get('type') in ('Bf16OptimWrapper', 'AmpOptimWrapper')
+    return costs_of(model, _parts_of(cfg.default_scope), size, images, bf16), images
+
+
+def _parts_of(scope: str) -> Callable[..., list]:
+    if scope == 'mmdet':
+        import swinv2_dense.det  # noqa: F401
+        from swinv2_dense.benchmark.detectors import detector_parts as parts
+    elif scope == 'mmseg':
+        import swinv2_dense.seg  # noqa: F401
+        from swinv2_dense.benchmark.segmentors import segmentor_parts as parts
+    else:
+        import swinv2_dense.video  # noqa: F401
+        from swinv2_dense.benchmark.recognizers import recognizer_parts as parts
+    return parts
+
+
+def training_size(cfg: Config) -> tuple[int, ...]:
+    """(H, W) or (T, H, W) in pixels that the training pipeline makes, of several the largest.
+
+    Raises:
+        ConfigError: It is not to be seen there.
+    """
+    dataset = cfg.train_dataloader.dataset
+    while 'pipeline' not in dataset and 'dataset' in dataset:
+        dataset = dataset.dataset
+    steps = dataset.get('pipeline') or []
+    crops = [step.crop_size for step in steps if step.get('type') == 'RandomCrop']
+    scales = [scale for step in steps for scale in _scales(step)]
+    sides = crops[-1] if crops else max(scales, key=lambda s: s[0] * s[1], default=None)
+    frames = [step.clip_len for step in steps if 'clip_len' in step]
+    if sides is None or (cfg.default_scope == 'mmaction') != bool(frames):
+        raise ConfigError(
+            f'{cfg.filename}: the size of training images is not to be seen in the pipeline; give '
+            'it with --size H W, or T H W for video'
+        )
+    height, width = sides if crops else sides[::-1]  # scales are (W, H), or (long, short)
+    return (*frames[-1:], height, width)
+
+
+def _scales(step: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Sizes that a step resizes to; -1 in a scale stands for a side that is not given."""
+    if 'Resize' not in str(step.get('type')):
+        return []
+    given = step.get('scales') or step.get('scale') or []
+    given = given if given and isinstance(given[0], (list, tuple)) else [given]
+    return [tuple(scale) for scale in given if len(scale) == 2 and min(scale) > 0]
+
+
+def _heading(
+    cfg: Config, costs: Costs, size: Sequence[int], images: int, args: argparse.Namespace
+) -> str:
+    parts = cfg.optim_wrapper.get('accumulative_counts', 1)
+    kind = cfg.optim_wrapper.get('type')
+    dtype = {'Bf16OptimWrapper': 'bf16', 'AmpOptimWrapper': 'fp16'}.get(kind, 'fp32')
+    unit = 'clips' if cfg.default_scope == 'mmaction' else 'images'
+    accumulated = f' x {parts} accumulated' if parts > 1 else ''
+    return (
+        f'{cfg.filename}\n{sum(costs.parameters) / 1e6:,.1f} M parameters, products in {dtype}, '
+        f'{images} {unit} of {" x ".join(map(str, size))} per GPU, {args.gpus} GPUs{accumulated}: '
+        f'{images * args.gpus * parts} {unit} per step\n'
+    )
+
+
+def memory_table(costs: Costs, gpus: int, gpu_memory: float) -> str:
+    """GiB per GPU by purpose and scheme, and whether they fit."""
+    found = {scheme: memory(costs, scheme, gpus) for scheme in SCHEMES}
+    lines = [f'{"GB per GPU":<24}' + ''.join(f'{scheme:>10}' for scheme in SCHEMES)]
+    for name in found[SCHEMES[0]]:
+        lines.append(_row(name, [found[scheme][name] / 2**30 for scheme in SCHEMES]))
+    totals = [sum(found[scheme].values()) / 2**30 for scheme in SCHEMES]
+    lines.append(_row('total', totals))
+    fits = ['yes' if total <= FITS * gpu_memory else 'no' for total in totals]
+    lines.append(f'{f"fits {gpu_memory:g} GB":<24}' + ''.join(f'{word:>10}' for word in fits))
+    return '\n'.join(lines) + '\n'
+
+
+def time_table(costs: Costs, args: argparse.Namespace, parts: int) -> str:
+    """Seconds of a step, and what is sent in it."""
+    title = f'at {args.tflops:g} TFLOPS x {args.utilisation:g}, {args.bandwidth:g} GB/s'
+    lines = [title]
+    sent, computing, communicating, step = [], [], [], []
+    for scheme in SCHEMES:
+        numbers = (args.tflops, args.utilisation, args.bandwidth * 1e9)
+        compute, send = step_seconds(costs, scheme, args.gpus, *numbers)
+        sends = parts if scheme == 'FSDP' else 1  # DDP sends when the last part has come
+        sent.append(sends * communication(costs, scheme, args.gpus) / 2**30)
+        computing.append(parts * compute)
+        communicating.append(sends * send)
+        step.append(max(computing[-1], communicating[-1]))
+    lines += [_row('GB sent per step', sent), _row('s computing', computing)]
+    lines += [_row('s sending', communicating), _row('s per step, if beside', step)]
+    return '\n'.join(lines) + '\n'
+
+
+def _row(name: str, values: Sequence[float]) -> str:
+    return f'{name:<24}' + ''.join(f'{value:10.2f}' for value in values)
+
+
+def _advice(costs: Costs, args: argparse.Namespace) -> str:
+    for scheme in SCHEMES:
+        if sum(memory(costs, scheme, args.gpus).values()) / 2**30 <= FITS * args.gpu_memory:
+            if scheme == 'DDP':
+                return 'Fits as it is.'
+            return (
+                f'Fits with {scheme}: add configs/_base_/schedules/{FRAGMENTS[scheme]} to _base_.'
+            )
+    return (
+        'Fits with none of them: model.backbone.with_cp=True, fewer images per GPU with '
+        'optim_wrapper.accumulative_counts, bf16, or more GPUs.'
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description='What a training needs per GPU: memory, communication and time, from counts',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument('config', metavar='CONFIG')
+    parser.add_argument('--gpus', type=int, default=1, help='in all')
+    parser.add_argument('--gpu-memory', type=float, default=80, help='GB of one')
+    parser.add_argument('--size', type=int, nargs='+', help='H W or T H W, else the pipeline says')
+    parser.add_argument('--tflops', type=float, default=312, help='of one, as its data sheet says')
+    parser.add_argument('--utilisation', type=float, default=0.35, help='the share that is reached')
+    parser.add_argument('--bandwidth', type=float, default=50, help='GB/s that one sends')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    return parser

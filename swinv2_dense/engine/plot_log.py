@@ -1,0 +1,177 @@
+"""Behind tools/plot_log.py: curves of one or several trainings from mmengine's JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .config_parts import ConfigError
+
+# In training records beside losses: times in seconds, memory in MiB, the place in training.
+NO_METRICS = ('lr', 'base_lr', 'data_time', 'time', 'memory', 'step', 'epoch', 'iter', 'grad_norm')
+Points = list[tuple[float, float]]
+
+
+class Run(NamedTuple):
+    """The log of a training, also of one that was resumed: records by step, later ones win."""
+
+    name: str
+    training: dict[int, dict[str, float]]
+    evaluations: dict[int, dict[str, float]]
+
+    @property
+    def by_epoch(self) -> bool:
+        """Whether evaluations are counted in epochs."""
+        return any('epoch' in record for record in self.training.values())
+
+    def points(self, value: Callable[[dict[str, float]], float | None]) -> Points:
+        """(iteration, value) of the training records that have the value."""
+        found = ((step, value(record)) for step, record in sorted(self.training.items()))
+        return [(step, y) for step, y in found if y is not None]
+
+    def metric(self, key: str) -> Points:
+        """(epoch or iteration, value) of a metric."""
+        found = sorted(self.evaluations.items())
+        return [(step, record[key]) for step, record in found if key in record]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the numbers in evaluations, in their order."""
+        keys = (key for record in self.evaluations.values() for key in record)
+        return [key for key in dict.fromkeys(keys) if key not in NO_METRICS]
+
+
+def plot_log(argv: Sequence[str] | None = None) -> None:
+    """Draw curves: `plot_log.py RUN... [flags]`."""
+    args = _parser().parse_args(argv)
+    runs = [read_run(path) for path in args.runs]
+    known = list(dict.fromkeys(key for run in runs for key in run.metrics))
+    unknown = [key for key in args.metric or () if key not in known]
+    if unknown:
+        raise ConfigError(f'--metric {unknown[0]!r}: the logs have {", ".join(known) or "none"}')
+    metrics = args.metric or known[:1]
+    first = args.runs[0]
+    out = args.out or (first if first.is_dir() else first.parent) / 'curves.png'
+    out.parent.mkdir(parents=True, exist_ok=True)
+    empty = draw(runs, metrics, out)
+    for run in runs:
+        print(summary(run, metrics))
+    if empty:
+        print(f'Not in these logs: {", ".join(empty)}')
+    print(f'Wrote {out}')
+
+
+def read_run(path: Path) -> Run:
+    """The records of a work directory, of all its runs, or of one scalars.json.
+
+    Raises:
+        ConfigError: There is no log, or it holds no training, or a line is no JSON.
+    """
+    files = sorted(path.glob('*/vis_data/scalars.json')) if path.is_dir() else [path]
+    files = [file for file in files if file.is_file()]
+    if not files:
+        raise ConfigError(
+            f'{path}: no log there; give a work directory of tools/train.py, which has '
+            '*/vis_data/scalars.json, or such a file'
+        )
+    training: dict[int, dict] = {}
+    evaluations: dict[int, dict] = {}
+    for file in files:  # named by the time of their start
+        for record in _records(file):
+            part = training if 'loss' in record else evaluations
+            if 'step' in record:
+                part[record['step']] = record
+    if not training:
+        raise ConfigError(f'{path}: no record of a loss in {files[-1]}')
+    return Run(path.name if path.is_dir() else str(path), training, evaluations)
+
+
+def _records(file: Path) -> list[dict[str, float]]:
+    records = []
+    lines = file.read_text().splitlines()
+    for i, line in enumerate(lines):
+        try:
+            record = json.loads(line) if line.strip() else {}
+        except ValueError as error:
+            if i + 1 == len(lines):  # the run ended while it wrote
+                break
+            raise ConfigError(f'{file}, line {i + 1}: no JSON: {error}') from error
+        records.append(record if isinstance(record, dict) else {})
+    return records
+
+
+def draw(runs: Sequence[Run], metrics: Sequence[str], out: Path) -> list[str]:
+    """Write a PNG with a panel for each quantity that any run has; the names of the others."""
+    curves = {
+        'loss': [run.points(lambda r: r.get('loss')) for run in runs],
+        'learning rate': [run.points(lambda r: r.get('lr')) for run in runs],
+        **{key: [run.metric(key) for run in runs] for key in metrics},
+        'iterations per second': [run.points(_speed) for run in runs],
+        'memory (MiB)': [run.points(lambda r: r.get('memory')) for run in runs],
+    }
+    shown = {title: lines for title, lines in curves.items() if any(lines)}
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(4.4 * columns, 3.2 * rows + 0.3), layout='constrained')
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, (title, lines) in zip(grid, shown.items()):
+        by_epoch = title in metrics and all(run.by_epoch for run in runs)
+        _panel(axes, title, lines, [run.name for run in runs], 'epoch' if by_epoch else 'iteration')
+    for axes in grid[len(shown) :]:
+        axes.set_axis_off()
+    if len(runs) > 1:
+        handles, labels = grid[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc='outside lower center', frameon=False)
+    FigureCanvasAgg(figure).print_png(out)
+    return [title for title in curves if title not in shown] + ([] if metrics else ['metrics'])
+
+
+def _speed(record: dict[str, float]) -> float | None:
+    return 1 / record['time'] if record.get('time') else None
+
+
+def _panel(axes: Axes, title: str, lines: list[Points], names: list[str], unit: str) -> None:
+    for i, (points, name) in enumerate(zip(lines, names)):
+        marker = '' if len(points) > 30 else 'o'
+        x, y = zip(*points) if points else ((), ())
+        axes.plot(x, y, marker=marker, ms=3, lw=1.3, color=f'C{i % 10}', label=name)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(unit)
+    axes.set_xlim(0, None)
+    axes.grid(alpha=0.3)
+    axes.spines[['top', 'right']].set_visible(False)
+
+
+def summary(run: Run, metrics: Sequence[str]) -> str:
+    """A line with the last loss, the median speed, and last and best of each metric."""
+    last = max(run.training)
+    parts = [f'{run.name}: iteration {last}, loss {run.training[last]["loss"]:.4g}']
+    speeds = sorted(y for _, y in run.points(_speed))
+    if speeds:
+        parts.append(f'{speeds[len(speeds) // 2]:.3g} iterations per second')
+    for key in metrics:
+        points = run.metric(key)
+        if points:
+            best = max(points, key=lambda point: point[1])
+            unit = 'epoch' if run.by_epoch else 'iteration'
+            parts.append(f'{key} {points[-1][1]:.4g} (highest {best[1]:.4g} at {unit} {best[0]:g})')
+    return ', '.join(parts)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description='Draw loss, learning rate, metric, throughput and memory of trainings'
+    )
+    parser.add_argument(
+        'runs', nargs='+', type=Path, metavar='RUN', help='work directory, or a scalars.json'
+    )
+    parser.add_argument('--metric', nargs='+', help='metrics to draw (default: the first)')
+    parser.add_argument('--out', type=Path, help='PNG (default: curves.png in the first RUN)')
+    return parser
