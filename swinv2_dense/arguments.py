@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -37,14 +37,15 @@ def arch_settings(arch: str | dict) -> Arch:
         if arch not in ARCHS:
             raise ValueError(f'arch={arch!r} is unknown; choose one of {", ".join(ARCHS)}')
         return ARCHS[arch]
-    fields = set(arch)
+    fields = set(arch) if isinstance(arch, Mapping) else set()
     required = {'embed_dims', 'depths', 'num_heads'}
     if not required <= fields <= set(Arch._fields):
         raise ValueError(
-            f'arch has the keys {sorted(fields)}; it needs embed_dims, depths and num_heads '
+            f'arch={arch!r} must be a name or a dict; it needs embed_dims, depths and num_heads '
             'and may have extra_norm_every'
         )
-    row = Arch(**{**arch, 'depths': tuple(arch['depths']), 'num_heads': tuple(arch['num_heads'])})
+    stages = {key: _tuple(f'arch.{key}', arch[key]) for key in ('depths', 'num_heads')}
+    row = Arch(**{**arch, **stages})
     if len(row.depths) != len(row.num_heads):
         raise ValueError(
             f'arch has {len(row.depths)} depths {row.depths} but '
@@ -52,6 +53,8 @@ def arch_settings(arch: str | dict) -> Arch:
         )
     if not _is_size(row.embed_dims) or not all(map(_is_size, row.depths + row.num_heads)):
         raise ValueError(f'embed_dims, depths and num_heads of {row} must be integers >= 1')
+    if row.extra_norm_every != 0 and not _is_size(row.extra_norm_every):
+        raise ValueError(f'extra_norm_every of {row} must be an integer >= 0')
     for stage, heads in enumerate(row.num_heads):
         if row.embed_dims * 2**stage % heads:
             raise ValueError(
@@ -94,9 +97,10 @@ def out_stages(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
     Raises:
         ValueError: It is empty, not ascending, or names a stage that does not exist.
     """
-    stages = (out_indices,) if isinstance(out_indices, int) else tuple(out_indices)
-    ascending = all(a < b for a, b in zip(stages, stages[1:]))
-    if not stages or not ascending or stages[0] < 0 or stages[-1] >= num_stages:
+    stages = (out_indices,) if is_int(out_indices) else _tuple('out_indices', out_indices)
+    are_ints = bool(stages) and all(map(is_int, stages))
+    ascending = are_ints and all(a < b for a, b in zip(stages, stages[1:]))
+    if not ascending or stages[0] < 0 or stages[-1] >= num_stages:
         raise ValueError(
             f'out_indices={out_indices} must name stages in ascending order, '
             f'each in 0..{num_stages - 1}'
@@ -137,5 +141,16 @@ def pretrained(init_cfg: object) -> Pretrained | None:
     return Pretrained(**settings)
 
 
+def is_int(value: object) -> bool:
+    """Whether a value is an integer, and no bool, which Python counts among them."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return is_int(value) and value >= 1
+
+
+def _tuple(name: str, value: object) -> tuple:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ValueError(f'{name}={value!r} must be a list or a tuple')
+    return tuple(value)

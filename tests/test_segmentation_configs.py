@@ -50,7 +50,8 @@ def test_name_says_what_the_config_holds(name):
     assert model.backbone.arch == said['arch']
     assert model.backbone.window_size == int(said['window'])
     assert cfg.train_dataloader.batch_size == int(said['batch'])
-    assert cfg.auto_scale_lr.base_batch_size == int(said['gpus']) * int(said['batch'])
+    batch = int(said['gpus']) * int(said['batch']) * parts_of(name)
+    assert cfg.auto_scale_lr.base_batch_size == batch
     assert ('bf16' in tricks) == (cfg.optim_wrapper.type == 'Bf16OptimWrapper')
     assert ('fsdp' in tricks) == (cfg.get('runner_type') == 'FlexibleRunner')
     assert cfg.optim_wrapper.get('accumulative_counts', 1) == parts_of(name)

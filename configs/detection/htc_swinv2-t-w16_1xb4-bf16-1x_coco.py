@@ -11,6 +11,5 @@ _base_ = [
 model = dict(backbone=dict(with_cp=True))
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(type='Bf16OptimWrapper', accumulative_counts=4)
-auto_scale_lr = dict(base_batch_size=4)  # of one part; mmengine does not count the 4 parts
 param_scheduler = _base_.param_scheduler
 param_scheduler[0].end = 4000  # iterations: 1000 steps

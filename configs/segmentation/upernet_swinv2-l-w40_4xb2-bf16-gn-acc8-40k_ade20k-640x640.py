@@ -13,4 +13,3 @@ param_scheduler = [
     dict(type='PolyLR', power=1.0, by_epoch=False, begin=375 * parts, end=40000 * parts),
 ]
 default_hooks = dict(checkpoint=dict(interval=4000 * parts))
-auto_scale_lr = dict(base_batch_size=8)  # of one part; mmengine does not count the 8 parts

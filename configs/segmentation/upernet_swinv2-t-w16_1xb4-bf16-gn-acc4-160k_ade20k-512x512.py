@@ -19,4 +19,3 @@ param_scheduler = [
     dict(type='PolyLR', power=1.0, by_epoch=False, begin=1500 * parts, end=160000 * parts),
 ]
 default_hooks = dict(checkpoint=dict(interval=16000 * parts))
-auto_scale_lr = dict(base_batch_size=4)  # of one part; mmengine does not count the 4 parts

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,6 +66,8 @@ def read_checkpoint(file: BinaryIO, name: str, map_location: Any = None) -> Any:
     _refuse_what_is_no_checkpoint(head, name)
     if head[8:9] == b'{':
         return _read_safetensors(file, name, map_location)
+    if head.startswith(b'PK'):
+        _check_sums(file, name)
     try:
         return load_weights_and_training_state(file, map_location)
     except UnpicklingError as error:
@@ -101,6 +104,18 @@ def _refuse_what_is_no_checkpoint(head: bytes, name: str) -> None:
             f'checkpoint {name} is the pointer that Git LFS keeps in place of the file; fetch the '
             'file with: git lfs pull'
         )
+
+
+def _check_sums(file: BinaryIO, name: str) -> None:
+    """torch 2 does not look at the sums in its zip files, and reads damaged weights as others."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # a damaged header can raise almost anything
+        raise _damaged(name, error) from error
+    if damaged:
+        raise _damaged(name, f'the check sum of {damaged}')
+    file.seek(0)
 
 
 def _damaged(name: str, cause: object) -> CheckpointError:

@@ -1,25 +1,45 @@
 """Training and testing: what mmengine lacks, shared by all tasks."""
 
 from .amp import Bf16OptimWrapper
+from .atomic import WholeCheckpointHook
 from .class_names import read_class_names
 from .classes import read_classes, set_num_classes
 from .config_parts import ConfigError
+from .data_faults import DataFaultsHook
+from .distributed import AnyDeviceDistributedDataParallel
 from .fsdp import ShardedStrategy, swin_block_policy
 from .hooks import BackboneWeightsHook, CheckFilesHook, ResultsHook
 from .label_maps import CheckLabelMapsHook
 from .layer_decay import SwinV2OptimWrapperConstructor
 from .load_report import LoadReportHook
+from .nonfinite import NonFiniteError, NonFiniteHook
+from .preemption import PreemptionHook
+from .resume import MissedValidationHook, ResumableEpochLoop, ResumableIterLoop, ResumeHook
+from .video_labels import read_class_folders
+from .zero import ZeroStrategy
 
 __all__ = [
+    'AnyDeviceDistributedDataParallel',
     'BackboneWeightsHook',
     'Bf16OptimWrapper',
     'CheckFilesHook',
     'CheckLabelMapsHook',
     'ConfigError',
+    'DataFaultsHook',
     'LoadReportHook',
+    'MissedValidationHook',
+    'NonFiniteError',
+    'NonFiniteHook',
+    'PreemptionHook',
+    'ResumableEpochLoop',
+    'ResumableIterLoop',
     'ResultsHook',
+    'ResumeHook',
     'ShardedStrategy',
     'SwinV2OptimWrapperConstructor',
+    'WholeCheckpointHook',
+    'ZeroStrategy',
+    'read_class_folders',
     'read_class_names',
     'read_classes',
     'set_num_classes',

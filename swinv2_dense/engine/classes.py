@@ -19,6 +19,7 @@ from ..checkpoints.formats import shortened
 from .config_parts import ConfigError, is_local
 
 EDGE_HEADS = ('STDCHead',)  # of mmseg; they learn where objects end
+JSON_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]]')  # or a string, which may hold some
 OTHER_HEADS = ('roi_head', 'rpn_head', 'semantic_head')  # with classes of their own, or none
 
 
@@ -45,17 +46,23 @@ def _find_categories(file: int) -> list[dict] | None:
     """The list "categories" alone: training files of COCO and Objects365 have up to gigabytes."""
     with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as text:
         for key in re.finditer(rb'"categories"\s*:\s*\[', text):
-            start, end = key.end() - 1, text.find(b']', key.end())
-            while end >= 0:
-                try:
-                    found = json.loads(text[start : end + 1])
-                except ValueError:  # the end of a list within
-                    end = text.find(b']', end + 1)
-                    continue
-                if found and all(isinstance(c, dict) and 'name' in c for c in found):
-                    return found
-                break
+            start = key.end() - 1
+            try:
+                found = json.loads(text[start : _end_of_list(text, start)])
+            except (ValueError, RecursionError):
+                continue
+            if found and all(isinstance(c, dict) and isinstance(c.get('name'), str) for c in found):
+                return found
     return None
+
+
+def _end_of_list(text: mmap.mmap, start: int) -> int:
+    depth = 0
+    for token in JSON_BRACKET.finditer(text, start):
+        depth += {b'[': 1, b']': -1}.get(token[0], 0)
+        if depth == 0:
+            return token.end()
+    return start  # it has no end
 
 
 def set_num_classes(model: Mapping, num_classes: int) -> Any:

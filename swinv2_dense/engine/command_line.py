@@ -18,12 +18,18 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch.distributed.elastic.multiprocessing.errors import record
 
 from ..checkpoints.reading import CheckpointError
 from .amp import run_amp_on_cpu, use_amp
+from .atomic import resume_last, write_whole_checkpoints
+from .batch_size import fit_learning_rate
 from .config_parts import ConfigError
+from .data_faults import skip_unreadable
+from .distributed import join_on_cpu
 from .fsdp import check_sharding, without_sharding
 from .preflight import check_config
+from .resume import make_resumable
 from .segmentation import use_seg_tta, write_label_maps
 from .tta import use_tta
 
@@ -34,27 +40,30 @@ def train(argv: Sequence[str] | None = None) -> None:
     """Train a model: `train.py CONFIG [flags]`."""
     args = _train_parser().parse_args(argv)
     cfg = load_config(args)
-    if args.resume == 'auto':
-        cfg.resume, cfg.load_from = True, None
-    elif args.resume:
+    if args.resume and args.resume != 'auto':
         cfg.resume, cfg.load_from = True, args.resume
+    elif args.resume or (cfg.get('resume') and not cfg.get('load_from')):
+        resume_last(cfg)
     if args.amp:
         use_amp(cfg, torch.cuda.is_available())
     elif not torch.cuda.is_available():
         run_amp_on_cpu(cfg)
-    if args.auto_scale_lr:
-        _enable_auto_scale_lr(cfg)
+    about_batch = fit_learning_rate(cfg, args.auto_scale_lr)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     randomness = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed)
-    randomness = {k: v for k, v in randomness.items() if v not in (None, False)}
+    randomness = {k: v for k, v in randomness.items() if v is not None and v is not False}
     if args.deterministic:
         randomness['deterministic'] = True
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch asks for it on CUDA
     if randomness:
         cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
     check_sharding(cfg)
     check_config(cfg, ('train',) if args.no_validate else ('train', 'val'))
-    build_runner(cfg).train()
+    runner = build_runner(cfg, args.keep)
+    if about_batch:
+        runner.logger.warning(about_batch)
+    runner.train()
 
 
 def test(argv: Sequence[str] | None = None) -> None:
@@ -76,6 +85,8 @@ def test(argv: Sequence[str] | None = None) -> None:
         write_label_maps(cfg, args.out)
     elif args.out:
         raise ConfigError(f'--out={args.out!r} must end in .pkl (a folder is for mmseg configs)')
+    if args.skip_unreadable:
+        skip_unreadable(cfg)
     check_config(cfg, ('test',))
     runner = build_runner(cfg)
     if pickled:
@@ -87,6 +98,8 @@ def run(command: Callable[[], None]) -> None:
     """Run a command line; mistakes of the user end it with one line and status 2."""
     # mmengine uses pkg_resources, for which the set-up pins setuptools.
     warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
+    if 'TORCHELASTIC_ERROR_FILE' in os.environ:
+        command = record(command)  # tells torchrun which process failed first, and why
     try:
         command()
     except (ConfigError, CheckpointError) as error:
@@ -132,11 +145,15 @@ def read_config(path: str, options: dict[str, Any] | None = None) -> Config:
     return cfg
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     """The config's runner, with the hooks that this package adds to every run."""
     import swinv2_dense  # noqa: F401  registers the models for configs without custom_imports
 
+    make_resumable(cfg)
+    write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
+    hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook']
+    hooks += ['DataFaultsHook', 'NonFiniteHook']
     if cfg.default_scope == 'mmdet':
         import swinv2_dense.det  # noqa: F401
 
@@ -145,9 +162,14 @@ def build_runner(cfg: Config) -> Runner:
         import swinv2_dense.seg  # noqa: F401
 
         hooks.insert(1, 'CheckLabelMapsHook')
+    else:
+        import swinv2_dense.video  # noqa: F401
+
+        hooks.append('Fp32ScoresHook')
     present = {hook.get('type') for hook in cfg.get('custom_hooks') or []}
     new = [ConfigDict(type=hook) for hook in hooks if hook not in present]
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *new]
+    join_on_cpu(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
@@ -188,6 +210,9 @@ def _train_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the lr to the actual batch size'
     )
+    parser.add_argument(
+        '--keep', type=int, metavar='N', help='keep the last N checkpoints, and the best'
+    )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate on the way')
     parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument('--diff-rank-seed', action='store_true', help='a seed for each rank')
@@ -207,16 +232,12 @@ def _test_parser() -> argparse.ArgumentParser:
         '--interval', type=int, default=1, help='draw every n-th sample (mmdet: all)'
     )
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    parser.add_argument(
+        '--skip-unreadable',
+        action='store_true',
+        help='evaluate without the samples that cannot be read, and list them',
+    )
     return parser
-
-
-def _enable_auto_scale_lr(cfg: Config) -> None:
-    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-        raise ConfigError(
-            '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N) in the config: the batch '
-            'size over all GPUs that its lr is meant for'
-        )
-    cfg.auto_scale_lr.enable = True
 
 
 def _draw(cfg: Config, args: argparse.Namespace) -> None:

@@ -79,6 +79,9 @@ class Rules(NamedTuple):
         except (OSError, SyntaxError, ValueError, AttributeError, Image.DecompressionBombError):
             yield 'cannot be read as images', label_map
             return
+        if ids.ndim < 2:
+            yield 'are one pixel high or wide, which mmseg does not load as maps', label_map
+            return
         yield from self._value_faults(ids, label_map)
         with Image.open(label_map) as file:
             if file.mode == 'P' and ids.ndim == 2:

@@ -104,7 +104,12 @@ def _records(file: Path) -> list[dict[str, float]]:
                 break
             raise ConfigError(f'{file}, line {i + 1}: no JSON: {error}') from error
         records.append(record if isinstance(record, dict) else {})
-    return records
+    return [{k: v for k, v in record.items() if _is_number(v)} for record in records]
+
+
+def _is_number(value: object) -> bool:
+    """Whether it can be drawn: no integer beyond what a float holds."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def draw(runs: Sequence[Run], metrics: Sequence[str], out: Path) -> list[str]:

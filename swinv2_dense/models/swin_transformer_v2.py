@@ -16,7 +16,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..arguments import arch_settings, out_stages, pretrained, stage_windows
+from ..arguments import arch_settings, is_int, out_stages, pretrained, stage_windows
 from ..checkpoints.divisors import from_tables
 from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
@@ -91,7 +91,7 @@ class SwinTransformerV2(BaseModule):
                 'pretrained_window_sizes', pretrained_window_sizes, len(depths), self.rank
             )
         self.out_indices = out_stages(out_indices, len(depths))
-        if not -1 <= frozen_stages <= len(depths):
+        if not is_int(frozen_stages) or not -1 <= frozen_stages <= len(depths):
             raise ValueError(f'frozen_stages={frozen_stages} must be in -1..{len(depths)}')
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
@@ -100,9 +100,11 @@ class SwinTransformerV2(BaseModule):
         sequential = _per_stage('sequential_attention', sequential_attention, len(depths))
         if attention_backend not in CHOICES:
             raise ValueError(f'attention_backend={attention_backend!r} must be one of {CHOICES}')
-        if not isinstance(patch_size, int):
+        if isinstance(patch_size, list):  # of axes, as there is one stage
             patch_size = tuple(patch_size)
         (patch_size,) = stage_windows('patch_size', patch_size, 1, self.rank)
+        if not is_int(in_channels) or in_channels < 1:
+            raise ValueError(f'in_channels={in_channels!r} must be an int >= 1')
         self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
         rates = iter(_linear_rates(drop_path_rate, sum(depths)))
         self.num_stages = len(depths)
@@ -185,10 +187,11 @@ class SwinTransformerV2(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> one (B, C_i, H_i, W_i) per entry of `out_indices`."""
-        if x.dim() != self.rank + 2:
+        channels = self.patch_embed.proj.in_channels
+        if x.dim() != self.rank + 2 or x.shape[1] != channels or min(x.shape[2:]) < 1:
             raise ValueError(
-                f'{type(self).__name__} takes {self.rank + 2} axes (batch, channels and '
-                f'{self.rank} spatial), got an input of shape {tuple(x.shape)}'
+                f'{type(self).__name__} takes {self.rank + 2} axes (batch, {channels} channels and '
+                f'{self.rank} spatial, none empty), got an input of shape {tuple(x.shape)}'
             )
         if is_compiling():
             # One graph per input size: with symbolic sizes, window layouts take ten times as long
@@ -279,8 +282,8 @@ def _per_stage(name: str, value: bool | Sequence[bool], num_stages: int) -> list
 
 def _linear_rates(last: float, count: int) -> list[float]:
     """`count` rates from 0 to `last`, in plain Python so that models build on the meta device."""
-    if not 0.0 <= last < 1.0:
-        raise ValueError(f'drop_path_rate={last} must be at least 0 and below 1')
+    if isinstance(last, bool) or not isinstance(last, (int, float)) or not 0.0 <= last < 1.0:
+        raise ValueError(f'drop_path_rate={last!r} must be at least 0 and below 1')
     return [last * i / max(count - 1, 1) for i in range(count)]
 
 

@@ -10,11 +10,13 @@ import json
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine.masks import check_mask
 from .report import Part
 
 REQUIRED = ('id', 'image_id', 'category_id', 'bbox', 'area')  # what mmdet reads of each annotation
@@ -58,10 +60,13 @@ def read_annotations(
         part.fault('missing list', key)
     if missing or not content:
         return None
-    for key, known in [('images', (Image, type(None))), ('annotations', type(None))]:
-        for index, entry in enumerate(content.get(key, [])):
-            if not isinstance(entry, known):
+    for key, known in [('images', _Seen.IMAGE), ('annotations', _Seen.ANNOTATION)]:
+        for index, entry in enumerate(content.get(key) or []):
+            if entry is not known and not (key == 'images' and isinstance(entry, Image)):
                 part.fault('entry that is neither image nor annotation', f'{key}[{index}]')
+    for entry in content['categories']:
+        if not _is_category(entry):
+            part.fault('category without a name, or an id in a whole number', str(entry))
     images = [image for image in content['images'] if isinstance(image, Image)]
     part.found = len(content['annotations' if with_boxes else 'images'])
     reader.check(images, content['categories'])
@@ -76,7 +81,7 @@ def check_categories(
     mmdet ignores a category of another name, and numbers labels in the order of the file.
     """
     expected = list(zip(ids, names))
-    found = [(c.get('id'), c.get('name')) for c in categories if isinstance(c, Mapping)]
+    found = [(c['id'], c['name']) for c in categories if _is_category(c)]
     for category in sorted(set(expected) - set(found)):
         part.fault('missing category', f'{category[0]} {category[1]}')
     for category in found:
@@ -96,7 +101,7 @@ def _parse(path: Path, part: Part, hook: Callable[[dict], Any]) -> dict[str, Any
         part.fault('missing', str(path))
     except OSError as error:
         part.fault('not readable', f'{path}: {error.strerror}')
-    except ValueError as error:  # of JSON, or of UTF-8
+    except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or nested too deeply
         part.fault('no valid JSON', f'{path}: {error}')
     else:
         if isinstance(content, dict) and content:
@@ -105,8 +110,15 @@ def _parse(path: Path, part: Part, hook: Callable[[dict], Any]) -> dict[str, Any
     return None
 
 
+class _Seen(Enum):
+    """What stands for an annotation that was read, and an image that was reported."""
+
+    ANNOTATION = 0
+    IMAGE = 1
+
+
 class _Reader:
-    """`object_hook` of json: an image becomes an Image, an annotation a row and then None."""
+    """`object_hook` of json: an image becomes an Image, an annotation a row."""
 
     def __init__(self, part: Part, with_masks: bool) -> None:
         self.part = part
@@ -117,17 +129,18 @@ class _Reader:
 
     def __call__(self, record: dict[str, Any]) -> Any:
         if 'image_id' in record or 'bbox' in record:
-            return self._annotation(record)
+            self._annotation(record)
+            return _Seen.ANNOTATION
         return self._image(record) if 'file_name' in record else record
 
-    def _image(self, record: dict[str, Any]) -> Image | None:
+    def _image(self, record: dict[str, Any]) -> Image | _Seen:
         name = record['file_name']
         image = Image(record.get('id'), name, record.get('width'), record.get('height'))
-        whole = all(isinstance(number, int) for number in (image.id, image.width, image.height))
+        whole = all(map(_is_whole, (image.id, image.width, image.height)))
         if whole and isinstance(name, str):
             return image
         self.part.fault('image without a name, or id and size in whole numbers', str(name))
-        return None
+        return _Seen.IMAGE
 
     def _annotation(self, record: dict[str, Any]) -> None:
         name = f'annotation {record.get("id")}'
@@ -139,7 +152,7 @@ class _Reader:
             x, y, w, h = record['bbox']
             numbers = [record[key] for key in ('id', 'image_id', 'category_id')]
             self.rows.extend(array('d', [*numbers, x, y, w, h, record['area']]))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self.part.fault('annotation whose ids, area or bbox are no numbers', name)
             return
         if 'segmentation' in self.required:
@@ -147,26 +160,26 @@ class _Reader:
 
     def _segmentation(self, record: dict[str, Any], name: str) -> None:
         masks = record['segmentation']
-        if isinstance(masks, dict) and {'size', 'counts'} <= set(masks):
+        try:
+            check_mask(masks)
+        except ValueError as error:
+            self.part.fault(str(error), name)
+            return
+        if isinstance(masks, dict):
             self.run_lengths.append((record['id'], record['image_id'], masks['size']))
-        elif isinstance(masks, list) and masks and all(isinstance(m, list) for m in masks):
-            if any(len(m) < 6 or len(m) % 2 for m in masks):
-                self.part.warn(
-                    'polygon of odd or fewer than 6 numbers, which mmdet leaves out', name
-                )
-        else:
-            self.part.fault('segmentation that is neither polygons nor run lengths', name)
+        elif any(len(m) < 6 or len(m) % 2 for m in masks):
+            self.part.warn('polygon of odd or fewer than 6 numbers, which mmdet leaves out', name)
 
     def check(self, images: Sequence[Image], categories: Iterable[Any]) -> None:
         """Check what takes the whole file: references, and sizes against the image's."""
         rows = np.asarray(self.rows).reshape(-1, 8)
         by_id = {image.id: image for image in images}
-        category_ids = [c.get('id') for c in categories if isinstance(c, Mapping)]
+        category_ids = [c['id'] for c in categories if _is_category(c)]
         self._each('image id given twice', _repeated([i.id for i in images]), 'image')
         self._each('annotation id given twice', _repeated(rows[:, 0]))
         known = np.isin(rows[:, 1], list(by_id))
         self._each('annotation of an image that is not listed', rows[~known, 0])
-        known_category = np.isin(rows[:, 2], [i for i in category_ids if isinstance(i, int)])
+        known_category = np.isin(rows[:, 2], category_ids)
         self._each('annotation of a category that is not listed', rows[~known_category, 0])
         self._check_boxes(rows[known], by_id)
         for name, image_id, size in self.run_lengths:
@@ -207,6 +220,16 @@ class _Reader:
     ) -> None:
         for number in ids:
             (record or self.part.fault)(kind, f'{what} {number:.0f}')
+
+
+def _is_category(entry: Any) -> bool:
+    named = isinstance(entry, Mapping) and isinstance(entry.get('name'), str)
+    return named and _is_whole(entry.get('id'))
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a value is an integer that a float, as in `rows`, holds exactly."""
+    return isinstance(value, int) and abs(value) <= 2**53
 
 
 def _repeated(ids: Any) -> np.ndarray:

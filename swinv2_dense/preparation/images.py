@@ -119,8 +119,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise FileError(MISSING) from None
-    except OSError as error:
-        raise FileError('not readable', error.strerror) from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise FileError('not readable', getattr(error, 'strerror', None) or str(error)) from error
 
 
 def _decode(data: bytes, file: File, flag: int) -> np.ndarray:

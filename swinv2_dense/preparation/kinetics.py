@@ -95,16 +95,20 @@ def _read(root: Path, split: str) -> list[Row] | None:
         return None
     with found[0].open(newline='') as file:
         table = csv.DictReader(file)
-        missing = [column for column in COLUMNS if column not in (table.fieldnames or ())]
-        if missing:
-            raise ConfigError(f'{found[0]} lacks the columns {missing}; fetch the official file')
-        return [_row(found[0], number, cells) for number, cells in enumerate(table, 2)]
+        try:
+            missing = [column for column in COLUMNS if column not in (table.fieldnames or ())]
+            rows = list(table)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ConfigError(f'{found[0]} is no CSV file: {error}') from error
+    if missing:
+        raise ConfigError(f'{found[0]} lacks the columns {missing}; fetch the official file')
+    return [_row(found[0], number, cells) for number, cells in enumerate(rows, 2)]
 
 
 def _row(path: Path, number: int, cells: dict) -> Row:
     try:
         start, end = (int(float(cells[key])) for key in ('time_start', 'time_end'))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f'{path}, line {number}: the times are no numbers: {cells}') from error
     if not cells['youtube_id']:
         raise ConfigError(f'{path}, line {number}: youtube_id is empty')

@@ -85,7 +85,8 @@ def _record(findings: dict[str, Finding], kind: str, example: str) -> None:
     finding = findings.setdefault(kind, Finding())
     finding.count += 1
     if len(finding.examples) < NUM_EXAMPLES:
-        finding.examples.append(example)
+        # json lets halves of characters through, which no stream prints.
+        finding.examples.append(example.encode(errors='backslashreplace').decode())
 
 
 def _findings(part: Part, findings: dict[str, Finding]) -> list[str]:

@@ -1,0 +1,353 @@
+"""Samples that cannot be read: in training replaced by others and counted, in tests an error.
+
+The reading of a sample (`prepare_data` of mmengine's data sets: annotation and pipeline) is
+guarded. Where it fails in training, the data set draws another sample, as it does where a pipeline
+returns None: with numpy's generator, so that a seeded training stays what it is. Each process
+appends what it met to a file of its own below the run's log folder; the hook reads them all. A
+transform of a wrapper such as MultiImageMixDataset, which sees several samples, is not guarded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import all_gather_object, get_dist_info, master_only
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from torch.utils.data import DataLoader, Dataset
+
+from .config_parts import ConfigError
+from .hooks import FILE_KEYS, leaves
+from .masks import check_masks
+
+# No fault of a sample: too little memory, and a program that is not whole.
+NO_FAULTS = (MemoryError, torch.cuda.OutOfMemoryError, ImportError)
+NUM_NAMED = 10  # in messages; lists hold all
+
+
+class DataFaultsError(RuntimeError):
+    """Too many samples of a training set cannot be read, or the program fails for all."""
+
+
+class UnreadableSampleError(ConfigError):
+    """A sample of a validation or test set cannot be read."""
+
+    def __str__(self) -> str:
+        """The message alone: torch's loader puts the traceback of its worker before it."""
+        return super().__str__().rpartition(f'{type(self).__name__}: ')[2].strip()
+
+
+class GuardedSamples:
+    """The method `prepare_data` of a data set; set on it, it returns None for a faulty sample.
+
+    Args:
+        dataset: What to guard, without a wrapper.
+        loader: Its name in messages.
+        folder: For the records of all processes; without one a faulty sample is not replaced, but
+            an UnreadableSampleError.
+        max_in_a_row: Faults without a sound sample between them, on one worker, before it is a
+            DataFaultsError. A defect of the program fails for every sample.
+    """
+
+    def __init__(
+        self, dataset: Any, loader: str, folder: Path | None = None, max_in_a_row: int = 10
+    ) -> None:
+        self.dataset = dataset
+        self.loader = loader
+        self.folder = None if dataset.test_mode else folder
+        self.max_in_a_row = max_in_a_row
+        self.in_a_row = 0
+        self.first: Exception | None = None
+
+    def __call__(self, index: Any) -> Any:
+        try:
+            check_masks(self.dataset, index)
+            sample = type(self.dataset).prepare_data(self.dataset, index)
+        except NO_FAULTS:
+            raise
+        except Exception as error:
+            self._meet(index, error)
+            return None
+        if sample is not None:
+            self.in_a_row, self.first = 0, None
+        return sample
+
+    def _meet(self, index: Any, error: Exception) -> None:
+        name, reason = sample_name(self.dataset, index), _reason(error)
+        if self.folder is None:
+            raise UnreadableSampleError(
+                f'{self.loader}: {name} cannot be read: {reason}. Mend it, or take it out of the '
+                'data set; tools/test.py --skip-unreadable leaves such samples out'
+            ) from error
+        self._record(name, reason, error)
+        self.first = self.first or error
+        self.in_a_row += 1
+        if self.in_a_row >= self.max_in_a_row:
+            raise DataFaultsError(
+                f'{self.loader}: {self.in_a_row} samples in a row cannot be read, last {name}: '
+                f'{reason}. This looks like a defect of a transform or of the whole data set; '
+                'the first error stands above'
+            ) from self.first
+
+    def _record(self, name: str, reason: str, error: Exception) -> None:
+        text = ''.join(traceback.format_exception(error))
+        line = json.dumps(dict(sample=name, reason=reason, traceback=text))
+        # Of each process one: appending from several machines would mix lines.
+        path = self.folder / f'{socket.gethostname()}_{os.getpid()}.jsonl'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open('a') as file:
+            file.write(f'{line}\n')
+
+
+class Records:
+    """What all processes recorded in a folder.
+
+    Attributes:
+        faults: The first record of each sample, by its name.
+        counts: How often each was met.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.faults: dict[str, dict] = {}
+        self.counts: Counter = Counter()
+        self._read: Counter = Counter()  # bytes, by file
+
+    def update(self) -> list[dict]:
+        """Read on; the faults of samples that were not known."""
+        new = []
+        for path in sorted(self.folder.glob('*.jsonl')):
+            with path.open('rb') as file:
+                file.seek(self._read[path])
+                data = file.read()
+            whole = data[: data.rfind(b'\n') + 1]  # another process may be in a line
+            self._read[path] += len(whole)
+            for record in map(json.loads, whole.splitlines()):
+                self.counts[record['sample']] += 1
+                if record['sample'] not in self.faults:
+                    self.faults[record['sample']] = record
+                    new.append(record)
+        return new
+
+    def write(self, path: Path) -> None:
+        """Write one line of JSON for each sample."""
+        lines = [
+            json.dumps(dict(sample=name, reason=fault['reason'], times=self.counts[name]))
+            for name, fault in self.faults.items()
+        ]
+        path.write_text(''.join(f'{line}\n' for line in lines))
+
+
+@HOOKS.register_module()
+class DataFaultsHook(Hook):
+    """Replace, count and report unreadable samples in training; stop at the first in tests.
+
+    Validation during training stops at the first, too. Iteration-based training needs the loop of
+    this package: mmengine's starts its workers before hooks can guard the data set.
+
+    Args:
+        max_fraction: Of the training set's samples that may be unreadable; more of them end the
+            training.
+        tolerated: Number of samples that may be unreadable however small the data set is.
+        max_in_a_row: See `GuardedSamples`.
+        interval: Steps after which the records are read.
+        skip_in_test: In tests, look for unreadable samples first, leave them out, and evaluate
+            the others. Every sample is loaded twice.
+
+    Raises:
+        DataFaultsError: More samples of the training set are unreadable.
+        UnreadableSampleError: One of a validation or test set is.
+    """
+
+    def __init__(
+        self,
+        max_fraction: float = 0.01,
+        tolerated: int = 5,
+        max_in_a_row: int = 10,
+        interval: int = 50,
+        skip_in_test: bool = False,
+    ) -> None:
+        if not 0 <= max_fraction <= 1:
+            raise ValueError(f'max_fraction={max_fraction} must lie in 0..1')
+        self.max_fraction = max_fraction
+        self.tolerated = tolerated
+        self.max_in_a_row = max_in_a_row
+        self.interval = interval
+        self.skip_in_test = skip_in_test
+        self.skipped: list[str] = []
+
+    def before_train(self, runner: Any) -> None:
+        folder = Path(runner.log_dir).resolve() / 'data_faults'
+        self.records = Records(folder)
+        dataset = runner.train_loop.dataloader.dataset
+        self.size = sum(len(part) for part in _distinct(dataset))
+        guard(dataset, 'train_dataloader', folder, self.max_in_a_row)
+        if runner.val_loop is not None:
+            guard(runner.val_loop.dataloader.dataset, 'val_dataloader')
+
+    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+        if self.every_n_train_iters(runner, self.interval):
+            self._report(runner)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        self._report(runner)
+
+    @master_only
+    def after_train(self, runner: Any) -> None:
+        self._report(runner)
+        if self.records.faults:
+            runner.logger.warning(self._summary(runner))
+
+    def before_test(self, runner: Any) -> None:
+        loader = runner.test_loop.dataloader
+        guard(loader.dataset, 'test_dataloader')
+        if self.skip_in_test:
+            self.skipped = leave_out_unreadable(loader)
+            _evaluate_the_rest(runner.test_loop.evaluator, loader.dataset)
+
+    @master_only
+    def after_test(self, runner: Any) -> None:
+        if self.skipped:
+            lines = '\n'.join(f'  {reason}' for reason in self.skipped)
+            runner.logger.warning(
+                f'{len(self.skipped)} samples could not be read; the results are those of the '
+                f'other {len(runner.test_loop.dataloader.dataset)}:\n{lines}'
+            )
+
+    @master_only
+    def _report(self, runner: Any) -> None:
+        for fault in self.records.update():
+            runner.logger.warning(
+                f'{fault["sample"]} cannot be read, another sample takes its place: '
+                f'{fault["reason"]}'
+            )
+        count, limit = len(self.records.faults), max(self.tolerated, self.max_fraction * self.size)
+        if count > limit:
+            first = next(iter(self.records.faults.values()))
+            raise DataFaultsError(
+                f'{self._summary(runner)}\nThese are more than max_fraction={self.max_fraction} '
+                f'of the data set and tolerated={self.tolerated} of DataFaultsHook allow. The '
+                f'first error:\n{first["traceback"]}'
+            )
+
+    def _summary(self, runner: Any) -> str:
+        path = Path(runner.log_dir) / 'data_faults.jsonl'
+        self.records.write(path)
+        faults = self.records.faults
+        named = [f'  {name}: {fault["reason"]}' for name, fault in faults.items()][:NUM_NAMED]
+        return '\n'.join(
+            [
+                f'{len(faults)} of {self.size} samples of the training set could not be read; '
+                f'others took their place {self.records.counts.total()} times:',
+                *named,
+                *(['  ...'] if len(faults) > NUM_NAMED else []),
+                f'All are listed in {path}',
+            ]
+        )
+
+
+def skip_unreadable(cfg: Config) -> None:
+    """Let a test go on without the samples that cannot be read, see `DataFaultsHook`."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    if not any(hook.get('type') == 'DataFaultsHook' for hook in hooks):
+        hooks.append(ConfigDict(type='DataFaultsHook'))
+    for hook in hooks:
+        if hook.get('type') == 'DataFaultsHook':
+            hook['skip_in_test'] = True
+    cfg.custom_hooks = hooks
+
+
+def guard(dataset: Any, loader: str, *settings: Any) -> None:
+    """Guard the data sets below wrappers; `settings` are those of `GuardedSamples`."""
+    for part in _distinct(dataset):
+        part.prepare_data = GuardedSamples(part, loader, *settings)
+
+
+def sample_name(dataset: Any, index: Any) -> str:
+    """The files of a sample, as `a.jpg with a.png`."""
+    try:
+        info = dataset.get_data_info(index)
+    except Exception:  # the annotation itself is at fault
+        return f'sample {index}'
+    files = [str(info[key]) for key in FILE_KEYS if info.get(key)]
+    return ' with '.join(files) or f'sample {index}'
+
+
+def leave_out_unreadable(loader: DataLoader) -> list[str]:
+    """Take unreadable samples out of the data set of `loader`; the message for each.
+
+    The processes of a run divide the work.
+    """
+    messages = []
+    for part in _distinct(loader.dataset):
+        rank, world_size = get_dist_info()
+        mine = range(rank, len(part), world_size)
+        found = DataLoader(Trial(part, mine), batch_size=None, num_workers=loader.num_workers)
+        faults: dict[int, str] = {}
+        for some in all_gather_object({i: m for i, m in zip(mine, found) if m}):
+            faults.update(some)
+        if len(faults) == len(part):
+            raise UnreadableSampleError(f'every sample is unreadable; {faults[0]}')
+        part.get_subset_([i for i in range(len(part)) if i not in faults])
+        messages += [faults[i] for i in sorted(faults)]
+    if messages:
+        _count_again(loader.dataset)
+    return messages
+
+
+class Trial(Dataset):
+    """For each of `indices`, what is wrong with that sample of a guarded data set, or ''."""
+
+    def __init__(self, dataset: Any, indices: range) -> None:
+        self.dataset = dataset
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> str:
+        try:
+            self.dataset[self.indices[position]]
+        except UnreadableSampleError as error:
+            return str(error).partition('. Mend it, ')[0]
+        return ''
+
+
+def _evaluate_the_rest(evaluator: Any, dataset: Any) -> None:
+    """COCO's metrics take images without a result for images without a detection."""
+    for metric in evaluator.metrics:
+        if hasattr(metric, 'img_ids'):
+            parts = _distinct(dataset)
+            metric.img_ids = [
+                part.get_data_info(i)['img_id'] for part in parts for i in range(len(part))
+            ]
+
+
+def _count_again(dataset: Any) -> None:
+    """Wrappers keep the lengths of what they wrap."""
+    for inner in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]:
+        if inner is not None:
+            _count_again(inner)
+            dataset._fully_initialized = False
+    dataset.full_init()
+
+
+def _distinct(dataset: Any) -> list[Any]:
+    """The data sets below wrappers, each once, that read samples as mmengine's do."""
+    found = {id(part): part for part in leaves(dataset) if hasattr(part, 'prepare_data')}
+    return list(found.values())
+
+
+def _reason(error: Exception) -> str:
+    """Kind, message and place of an error, in one line."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = ' '.join(str(error).split())[:300]
+    return f'{type(error).__name__}: {text} ({Path(place.filename).name}, line {place.lineno})'

@@ -1,0 +1,162 @@
+"""Losses and gradients that are not finite: the step is skipped, and many in a row end the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.registry import HOOKS
+from torch import Tensor
+from torch.optim.optimizer import Optimizer
+
+from .resume import is_accumulating
+
+
+class NonFiniteError(RuntimeError):
+    """Too many steps in a row had a loss or a gradient that is not finite."""
+
+
+@HOOKS.register_module()
+class NonFiniteHook(Hook):
+    """Leave out steps whose loss or gradient is inf or NaN; weights and optimizer stay as they are.
+
+    Running statistics of batch norm are put back, too. With several processes, all leave out a step
+    that one of them cannot use. Under a loss scale (`AmpOptimWrapper`) gradients that overflow are
+    the scaler's own affair; the loss is looked at.
+
+    Args:
+        max_in_a_row: So many steps left out one after the other end the run, with a checkpoint
+            from which `--resume` repeats the last of them.
+
+    Raises:
+        NonFiniteError: With the names of the samples and of the checkpoint.
+    """
+
+    priority = 'LOW'  # after hooks that change the batch
+
+    def __init__(self, max_in_a_row: int = 10) -> None:
+        if max_in_a_row < 1:
+            raise ValueError(f'max_in_a_row={max_in_a_row} of NonFiniteHook must be at least 1')
+        self.max_in_a_row = max_in_a_row
+        self.skipped = self.in_a_row = 0
+        self._runner: Any = None
+        self._start: dict[str, int] = {}  # where the step began: several iterations, accumulated
+        self._numbers: list[int] = []  # of its batches
+        self._buffers: list[tuple[Tensor, Tensor]] = []
+        self._losses: list[Tensor] = []
+
+    def before_train(self, runner: Any) -> None:
+        wrapper = runner.optim_wrapper
+        if not isinstance(wrapper, OptimWrapper):  # several optimizers step on their own
+            return
+        self._runner, backward = runner, wrapper.backward
+
+        def noting(loss: Tensor, **kwargs: Any) -> None:
+            self._losses.append(loss.detach())
+            backward(loss, **kwargs)
+
+        wrapper.backward = noting
+        wrapper.optimizer.register_step_pre_hook(self._before_step)
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if not self._numbers:
+            self._start = dict(epoch=runner.epoch, iter=runner.iter, position=batch_idx)
+            floats = (b for b in runner.model.buffers() if b.is_floating_point())
+            self._buffers = [(buffer, buffer.clone()) for buffer in floats]
+        self._numbers.append(batch_idx)
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        if not is_accumulating(runner):
+            self._numbers, self._losses = [], []
+
+    def after_train(self, runner: Any) -> None:
+        if self.skipped:
+            runner.logger.warning(
+                f'{self.skipped} steps were skipped in all: their loss or gradient was not finite.'
+            )
+
+    def _before_step(self, optimizer: Optimizer, *_: Any) -> None:
+        """Take the gradients from a step that cannot be used: without them it changes nothing."""
+        parameters = [p for group in optimizer.param_groups for p in group['params']]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        faults = [not_finite(self._losses), not_finite(gradients)]
+        if not any(agreed(faults, gradients or self._losses)):
+            self.in_a_row = 0
+            return
+        for parameter in parameters:
+            parameter.grad = None
+        for buffer, before in self._buffers:
+            buffer.copy_(before)
+        self._count(faults)
+
+    def _count(self, faults: list[bool]) -> None:
+        runner = self._runner
+        self.skipped += 1
+        self.in_a_row += 1
+        losses = ', '.join(f'{float(loss):.4g}' for loss in self._losses)
+        what = [f'a loss of {losses}' if faults[0] else '', 'gradients' if faults[1] else '']
+        what = ' and '.join(filter(None, what)) or 'another process with values'
+        names = ', '.join(self._sample_names())
+        message = f'iteration {runner.iter + 1}: {what} that are not finite; samples: {names}.'
+        if self.in_a_row < self.max_in_a_row:
+            runner.logger.warning(
+                f'Skipped {message} {self.in_a_row} in a row, {self.skipped} in all.'
+            )
+            return
+        path = self._dump()
+        raise NonFiniteError(
+            f'{message} {self.in_a_row} steps in a row were skipped (max_in_a_row of '
+            f'NonFiniteHook). Repeat this step with --resume {path}; to go on, take an earlier '
+            'checkpoint with a smaller learning rate, or without these samples'
+        )
+
+    def _dump(self) -> str:
+        """Save the state before the step, as a checkpoint that is not named the last one."""
+        runner, start = self._runner, self._start
+        name = f'nonfinite_iter_{start["iter"]}.pth'
+        loop = runner.train_loop
+        if hasattr(loop, 'position'):
+            loop.position = start['position']
+        meta = dict(epoch=start['epoch'], iter=start['iter'])
+        runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
+        return f'{runner.work_dir}/{name}'
+
+    def _sample_names(self) -> list[str]:
+        """Files of the samples of this process in the step, or their numbers in the data set."""
+        loader = self._runner.train_loop.dataloader
+        recent = getattr(loader.batch_sampler, 'recent', None)
+        if recent is None:
+            return ['unknown, as the training loop is not of this package']
+        chosen = (recent[number] for number in self._numbers)
+        return [_name(loader.dataset, index) for batch in chosen for index in batch]
+
+
+def not_finite(tensors: list[Tensor]) -> bool:
+    """Whether a value of any of them is inf or NaN."""
+    if not tensors:
+        return False
+    largest = torch.stack([torch.linalg.vector_norm(t, float('inf')).float() for t in tensors])
+    return not bool(largest.isfinite().all())
+
+
+def agreed(faults: list[bool], on_device_of: list[Tensor]) -> list[bool]:
+    """Faults of any process."""
+    if get_world_size() == 1:
+        return faults
+    device = on_device_of[0].device if on_device_of else 'cpu'
+    flags = torch.tensor(faults, dtype=torch.int32, device=device)
+    all_reduce(flags, 'max')
+    return flags.bool().tolist()
+
+
+def _name(dataset: Any, index: int) -> str:
+    try:
+        info = dataset.get_data_info(index)
+    except (AttributeError, NotImplementedError):
+        info = {}
+    return str(info.get('img_path') or info.get('filename') or f'number {index}')

@@ -1,0 +1,127 @@
+"""Pre-emption: on SIGTERM a training saves where it stands and ends with a status of its own."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from torch import distributed as dist
+
+from .atomic import PREEMPTED, WholeCheckpointHook
+from .resume import is_accumulating
+
+STATUS = 75  # EX_TEMPFAIL of sysexits.h: run it again
+ONE_SIGNAL = 5.0  # seconds in which SIGTERM of the scheduler and of torchrun count as one
+ALIVE_CHECK = 5.0  # seconds, as torch's workers
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """End on SIGTERM: after the step, with a checkpoint; during validation, at once.
+
+    With several processes it is enough that one gets the signal. A second SIGTERM ends at once.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self.signalled = 0.0  # when
+        self.validating = False
+        self._group: Any = None
+        self._default: Any = signal.SIG_DFL
+
+    def before_train(self, runner: Any) -> None:
+        if get_world_size() > 1:
+            # Asked after every step: on the CPU, so that no step waits for the device.
+            self._group = dist.new_group(backend='gloo')
+        loops = (runner.train_loop, runner.val_loop)
+        for loader in (loop.dataloader for loop in loops if loop is not None):
+            loader.worker_init_fn = functools.partial(_set_up_worker, loader.worker_init_fn)
+        self._default = signal.signal(signal.SIGTERM, self._on_signal) or signal.SIG_DFL
+
+    def after_train(self, runner: Any) -> None:
+        signal.signal(signal.SIGTERM, self._default)
+
+    def before_val(self, runner: Any) -> None:
+        self.validating = True
+        if self.signalled:
+            self._end_in_validation()
+
+    def after_val(self, runner: Any) -> None:
+        self.validating = False
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        if self._group is not None and is_accumulating(runner):
+            return  # a checkpoint has the gradients of one process only
+        if not self._anyone_signalled():
+            return
+        for hook in runner.hooks:
+            if isinstance(hook, WholeCheckpointHook):
+                hook.save_optimizer = hook.save_param_scheduler = True
+                meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
+                hook.save_as(runner, PREEMPTED, meta, by_epoch=False)
+                runner.logger.info(f'Pre-empted: saved {hook.last_ckpt}; go on with --resume.')
+        if self._group is not None:
+            dist.barrier(self._group)  # who ends first makes torchrun end the others
+        sys.exit(STATUS)
+
+    def _anyone_signalled(self) -> bool:
+        if self._group is None:
+            return bool(self.signalled)
+        signalled = torch.tensor(int(bool(self.signalled)))
+        dist.all_reduce(signalled, dist.ReduceOp.MAX, self._group)
+        return bool(signalled)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.validating:
+            self._end_in_validation()
+        if not self.signalled:
+            self.signalled = now
+            _say(b'SIGTERM: ending after this step, with a checkpoint.\n')
+        elif now - self.signalled > ONE_SIGNAL:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+
+    @staticmethod
+    def _end_in_validation() -> None:
+        _say(b'SIGTERM in validation: the last checkpoint stands.\n')
+        sys.exit(STATUS)
+
+
+def _say(words: bytes) -> None:
+    os.write(2, words)  # print may have been interrupted by the signal, and cannot be entered again
+
+
+def _set_up_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
+    """Set up a worker of a loader: schedulers signal it too, but the step needs its data."""
+    if hasattr(signal, 'sigtimedwait'):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+    if init is not None:
+        init(worker_id)
+
+
+def _obey_parent(parent: int) -> None:
+    """End this process on the SIGTERM of its parent alone, or when that has been killed.
+
+    torch's worker sees so, too, but waits for a reader of the batch that it sends, and stays.
+    """
+    while os.getppid() == parent:
+        received = signal.sigtimedwait({signal.SIGTERM}, ALIVE_CHECK)
+        if received is not None and received.si_pid == parent:
+            break
+    os._exit(0)

@@ -1,0 +1,238 @@
+"""Resumed training that equals uninterrupted training, bit for bit on the same machine.
+
+mmengine restores weights, optimizer, schedules, EMA and logs. It does not restore random numbers,
+the order of data without a seed in the config, gradients that are being accumulated, or a
+validation that was due, and it begins an epoch again and loads again what is skipped.
+
+Random numbers are not stored: every step and sample has a seed that follows from the seed of the
+training and where it stands. So it does not matter what drew between two steps, on which worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.registry import HOOKS, LOOPS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from torch.utils.data import DataLoader
+
+from .data_order import EPOCH, STEP, VALIDATION, ResumableLoader, seed_all
+
+META_KEY = 'swinv2_dense_progress'  # in meta of a checkpoint
+GRADIENTS_KEY = 'accumulated_gradients'  # in a checkpoint
+
+
+def make_resumable(cfg: Config) -> None:
+    """Let `cfg` train with the loops below, unless it has loops of its own."""
+    train_cfg = cfg.get('train_cfg')
+    if not train_cfg:
+        return
+    by_epoch = train_cfg.get('by_epoch', True)
+    default = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
+    kind = train_cfg.get('type', default)
+    name = getattr(kind, '__name__', str(kind).split('.')[-1])
+    if name in RESUMABLE:
+        train_cfg.pop('by_epoch', None)
+        train_cfg.type = RESUMABLE[name]
+
+
+@LOOPS.register_module()
+class ResumableEpochLoop(EpochBasedTrainLoop):
+    """EpochBasedTrainLoop that can begin within an epoch.
+
+    Attributes:
+        position: Steps done of the current epoch.
+    """
+
+    position = 0
+
+    def __init__(self, runner: Any, dataloader: Any, **kwargs: Any) -> None:
+        super().__init__(runner, _loader(runner, dataloader, endless=False), **kwargs)
+
+    def run_epoch(self) -> None:
+        self.dataloader.start(self.runner.seed, self._epoch, self.position)
+        super().run_epoch()
+        self.position = 0
+
+    def run_iter(self, idx: int, data_batch: Any) -> None:
+        if data_batch is not None:
+            self.position = idx + 1
+            super().run_iter(idx, data_batch)
+
+
+@LOOPS.register_module()
+class ResumableIterLoop(IterBasedTrainLoop):
+    """IterBasedTrainLoop that loads nothing for the steps that it skips."""
+
+    def __init__(self, runner: Any, dataloader: Any, **kwargs: Any) -> None:
+        super().__init__(runner, _loader(runner, dataloader, endless=True), **kwargs)
+        self.dataloader_iterator = SkippableIterator(self.dataloader)
+        self.fast_forward_on_resume = False  # of onedl-mmengine: lose the place in the data
+
+    def run(self) -> Any:
+        self.dataloader.start(self.runner.seed, 0, self._iter)
+        return super().run()
+
+
+RESUMABLE = {
+    'EpochBasedTrainLoop': 'ResumableEpochLoop',
+    'IterBasedTrainLoop': 'ResumableIterLoop',
+}
+
+
+class SkippableIterator:
+    """The batches of a loader. mmengine skips one by one, onedl-mmengine with `skip_iter`."""
+
+    def __init__(self, loader: ResumableLoader) -> None:
+        self._batches = iter(loader)
+
+    def __next__(self) -> Any:
+        return next(self._batches)
+
+    def skip_iter(self, count: int) -> None:
+        for _ in range(count):
+            next(self)
+
+
+def _loader(runner: Any, dataloader: Any, endless: bool) -> ResumableLoader:
+    if not isinstance(dataloader, DataLoader):
+        dataloader = runner.build_dataloader(
+            dataloader,
+            seed=runner.seed,
+            diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
+        )
+    return ResumableLoader(dataloader, endless)
+
+
+@HOOKS.register_module()
+class ResumeHook(Hook):
+    """Seed each step, and keep in the checkpoint what mmengine leaves out."""
+
+    priority = 'HIGHEST'
+
+    def __init__(self) -> None:
+        self.validating = False
+        self.progress: dict[str, Any] = {}
+        self.gradients: dict[str, Any] = {}
+
+    def before_train_epoch(self, runner: Any) -> None:
+        seed_all(runner.seed, EPOCH, runner.epoch, get_rank())
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        seed_all(runner.seed, STEP, runner.iter, get_rank())
+
+    def before_val(self, runner: Any) -> None:
+        self.validating = True
+
+    def before_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        seed_all(runner.seed, VALIDATION, runner.iter, batch_idx, get_rank())
+
+    def after_val(self, runner: Any) -> None:
+        self.validating = False
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        meta, loop = checkpoint['meta'], runner.train_loop
+        if self.validating:  # mmengine's FlexibleRunner counts the last step twice
+            meta.update(epoch=runner.epoch, iter=runner.iter)
+        within = meta['epoch'] == runner.epoch  # not one that has just ended
+        meta[META_KEY] = dict(
+            position=getattr(loop, 'position', 0) if within else 0,
+            epoch_length=len(loop.dataloader),
+            validated=self.validating,
+            sampler_seed=getattr(sampler_of(loop.dataloader), 'seed', None),
+        )
+        if 'optimizer' in checkpoint and is_accumulating(runner):
+            checkpoint[GRADIENTS_KEY] = self._gradients(runner)
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        if runner._resume:
+            self.progress = checkpoint.get('meta', {}).get(META_KEY, {})
+            self.gradients = checkpoint.get(GRADIENTS_KEY, {})
+
+    def before_train(self, runner: Any) -> None:
+        loop, progress = runner.train_loop, self.progress
+        if progress.get('sampler_seed') is not None:
+            sampler_of(loop.dataloader).seed = progress['sampler_seed']
+        if progress.get('position'):
+            self._go_to(runner, progress)
+        if not is_model_wrapper(runner.model):
+            parameters = dict(runner.model.named_parameters())
+            for name, gradient in self.gradients.items():
+                parameters[name].grad = gradient.to(parameters[name])
+        self.gradients = {}
+
+    @staticmethod
+    def _go_to(runner: Any, progress: dict) -> None:
+        """Begin within an epoch, where the length of epochs is still the same."""
+        loop = runner.train_loop
+        if not hasattr(loop, 'position'):
+            return
+        if progress['epoch_length'] == len(loop.dataloader):
+            loop.position = progress['position']
+        else:
+            runner.logger.warning(
+                f'The checkpoint was written after {progress["position"]} of '
+                f'{progress["epoch_length"]} steps of an epoch, which has {len(loop.dataloader)} '
+                'steps now: the epoch begins again.'
+            )
+
+    @staticmethod
+    def _gradients(runner: Any) -> dict[str, Any]:
+        if not is_model_wrapper(runner.model):
+            named = runner.model.named_parameters()
+            return {name: p.grad.cpu() for name, p in named if p.grad is not None}
+        runner.logger.warning(
+            'This checkpoint is written while gradients are accumulated, and those of other '
+            'processes are not in it: a resumed run loses them. Save every multiple of '
+            f'optim_wrapper.accumulative_counts={runner.optim_wrapper._accumulative_counts} steps.'
+        )
+        return {}
+
+
+@HOOKS.register_module()
+class MissedValidationHook(Hook):
+    """Validate first if the run was interrupted between a checkpoint and the validation after it.
+
+    Without it, metrics and the best checkpoint would differ from an uninterrupted run.
+    """
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Any) -> None:
+        (resume,) = (hook for hook in runner.hooks if isinstance(hook, ResumeHook))
+        if not resume.progress:
+            return
+        hub = runner.message_hub
+        hub.update_info('iter', runner.iter - 1)  # the last step, as in an uninterrupted run
+        if not resume.progress['validated'] and _validation_is_due(runner):
+            runner.logger.info('Validating first what the checkpoint was written just before.')
+            if isinstance(runner.train_loop, EpochBasedTrainLoop):
+                hub.update_info('epoch', runner.epoch - 1)
+            runner.val_loop.run()
+
+
+def _validation_is_due(runner: Any) -> bool:
+    """The condition of mmengine's loops after a step or an epoch."""
+    loop = runner.train_loop
+    if runner.val_loop is None or getattr(loop, 'position', 0):
+        return False
+    by_epoch = isinstance(loop, EpochBasedTrainLoop)
+    done, last = (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
+    loop._decide_current_val_interval()
+    return done >= loop.val_begin and (done % loop.val_interval == 0 or done == last)
+
+
+def is_accumulating(runner: Any) -> bool:
+    """Whether the step that has just been made left gradients for a later one to use."""
+    wrapper = runner.optim_wrapper
+    return isinstance(wrapper, OptimWrapper) and not wrapper.should_update()
+
+
+def sampler_of(loader: Any) -> Any:
+    """The sampler of indices of a loader, within a batch sampler or not."""
+    return getattr(loader.batch_sampler, 'sampler', loader.sampler)

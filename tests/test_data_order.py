@@ -1,0 +1,175 @@
+"""What a batch holds depends on the seed and on its place in the training, and on nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import DATASETS, DefaultScope
+from mmengine.runner import Runner
+from mmengine.runner.loops import _InfiniteDataloaderIterator
+from torch.utils.data import Dataset
+
+from swinv2_dense.engine import data_order
+from swinv2_dense.engine.data_order import Batch, ResumableLoader, SeededItems
+from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
+
+pytest.importorskip('mmdet')
+
+from mmdet.utils import register_all_modules
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+IMAGES = 7
+DETECTION = dict(
+    type='MultiImageMixDataset',
+    dataset=dict(
+        type='CocoDataset',
+        ann_file='annotations/instances_train.json',
+        data_prefix=dict(img='train/'),
+        metainfo=dict(classes=('disc', 'ring', 'square', 'triangle', 'star', 'cross')),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='RunLengthInstaBoost', action_prob=(1, 0, 0), aug_ratio=1.0),
+            dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+            dict(type='RandomChoiceResize', scales=[(96, 96), (112, 112), (128, 128)]),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PhotoMetricDistortion'),
+            dict(type='Pad', size=(128, 128)),
+        ],
+    ),
+    pipeline=[
+        dict(type='CopyPaste', max_num_pasted=3),
+        dict(type='PackDetInputs'),
+    ],
+)
+SAMPLERS = [dict(type='DefaultSampler'), dict(type='InfiniteSampler')]
+
+
+@DATASETS.register_module()
+class Places(Dataset):
+    """Samples that are their own number, of portrait and landscape images in turn."""
+
+    def __len__(self) -> int:
+        return IMAGES
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def get_data_info(self, index: int) -> dict:
+        return dict(width=1 + index % 2, height=1.5)
+
+
+@pytest.fixture(autouse=True)
+def scope() -> Any:
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        register_all_modules(init_default_scope=False)
+        import swinv2_dense.det  # noqa: F401
+
+        yield
+
+
+@pytest.fixture(scope='module')
+def shapes(tmp_path_factory: Any) -> Path:
+    root = tmp_path_factory.mktemp('shapes')
+    write_dataset(root, ShapesSpec(train=IMAGES, val=1))
+    return root
+
+
+def built(dataset: dict, seed: int = 0, **settings: Any) -> Any:
+    settings = dict(batch_size=2, sampler=dict(type='DefaultSampler')) | settings
+    return Runner.build_dataloader(ConfigDict(dataset=dataset, **settings), seed=seed)
+
+
+def digests(root: Path, seed: int, left_out: int, count: int, num_workers: int) -> list:
+    """What the batches of a training set for detection hold, by image."""
+    cfg = ConfigDict(DETECTION)
+    cfg.dataset.data_root = str(root)
+    batch_sampler = dict(type='AspectRatioBatchSampler')
+    loader = ResumableLoader(
+        built(cfg, num_workers=num_workers, batch_sampler=batch_sampler), endless=True
+    )
+    loader.start(seed, 0, left_out)
+    torch.rand(left_out + num_workers)  # other draws do not matter
+    found = []
+    for batch in itertools.islice(loader, count):
+        found.append(batch and [_digest(*sample) for sample in zip(*batch.values())])
+    return found
+
+
+def _digest(image: torch.Tensor, sample: Any) -> str:
+    masks = sample.gt_instances.masks.masks
+    return hashlib.sha256(image.numpy().tobytes() + masks.tobytes()).hexdigest()
+
+
+def test_detection_samples_depend_on_their_place_alone(shapes):
+    """InstaBoost, pasted objects, random sizes, colours: with more workers, from the middle on."""
+    pytest.importorskip('instaboostfast')
+    whole = digests(shapes, 0, 0, 7, num_workers=0)
+    images = [image for batch in whole for image in batch]
+    assert len(set(images)) == len(images) == 13  # other draws in the second epoch, of 6
+    assert digests(shapes, 0, 3, 7, num_workers=2) == [None] * 3 + whole[3:]
+    assert digests(shapes, 1, 0, 1, num_workers=0) != whole[:1]
+
+
+@pytest.mark.parametrize('sampler', SAMPLERS, ids=lambda s: s['type'])
+@pytest.mark.parametrize('kind', [None, 'AspectRatioBatchSampler'])
+def test_the_order_is_that_of_mmengine(sampler, kind, monkeypatch):
+    """Over several epochs; and what is left out is what comes first."""
+    monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda _: None)
+    settings = dict(sampler=sampler) | (dict(batch_sampler=dict(type=kind)) if kind else {})
+    theirs = _InfiniteDataloaderIterator(built(dict(type='Places'), **settings))
+    wanted = [next(theirs) for _ in range(14)]
+    for left_out in (0, 5, 9):
+        ours = ResumableLoader(built(dict(type='Places'), **settings), endless=True)
+        ours.start(0, 0, left_out)
+        found = list(itertools.islice(ours, 14))
+        assert found == [None] * left_out + wanted[left_out:]
+
+
+def test_an_epoch_ends():
+    loader = built(dict(type='Places'))
+    ours = ResumableLoader(loader, endless=False)
+    for epoch, left_out in ((0, 0), (1, 0), (1, 3), (2, 4)):
+        loader.sampler.set_epoch(epoch)
+        wanted = list(loader)
+        ours.start(0, epoch, left_out)
+        assert list(ours) == [None] * left_out + wanted[left_out:]
+        assert len(ours) == len(wanted) == 4
+
+
+class Drawing(Dataset):
+    """Samples that are what numpy, torch and Python draw for them."""
+
+    def __len__(self) -> int:
+        return 100
+
+    def __getitem__(self, index: int) -> tuple:
+        return index, random.random(), np.random.rand(), torch.rand(()).item()
+
+
+def test_a_global_batch_is_the_same_on_one_rank_and_on_two(monkeypatch):
+    def samples(rank: int, world_size: int, indices: list[int]) -> list:
+        monkeypatch.setattr(data_order, 'get_rank', lambda: rank)
+        monkeypatch.setattr(data_order, 'get_world_size', lambda: world_size)
+        batch = Batch(indices)
+        batch.place = (0, 5)
+        return SeededItems(Drawing(), seed=3)(batch)
+
+    alone = samples(0, 1, [10, 11, 12, 13])
+    shared = [samples(rank, 2, [10 + rank, 12 + rank]) for rank in range(2)]
+    assert alone == [shared[0][0], shared[1][0], shared[0][1], shared[1][1]]
+    assert len({draw for sample in alone for draw in sample[1:]}) == 12
+
+
+def test_a_data_set_smaller_than_a_batch_is_an_error():
+    loader = ResumableLoader(built(dict(type='Places'), batch_size=8, drop_last=True), endless=True)
+    loader.start(0, 0, 0)
+    with pytest.raises(ValueError, match='train_dataloader yields no batch.*drop_last=True'):
+        next(iter(loader))

@@ -1,0 +1,83 @@
+"""SIGTERM to trainings in processes of their own, against trainings that were left alone."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+from same_training import KINDS, Training, assert_same_checkpoints
+
+from swinv2_dense.engine.preemption import STATUS
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+SHORT = ('train_cfg.max_epochs=2',)  # of 7 steps
+
+
+def names(training: Training, work: str) -> set[str]:
+    return {path.name for path in (training.folder / work).glob('*.pth')}
+
+
+@pytest.fixture(scope='module')
+def training(tmp_path_factory: Any) -> Training:
+    training = Training(tmp_path_factory.mktemp('preemption'), 'by_epoch', *SHORT)
+    assert training.run('whole') == 0, training.log('whole')
+    return training
+
+
+def test_the_step_is_finished_and_saved(training):
+    """Within an epoch, and between two batches whose gradients are accumulated.
+
+    The workers of the loaders get the signal too, as from a scheduler.
+    """
+    assert training.run('work', num_workers=2, FAULT='term:4') == STATUS
+    work = training.folder / 'work'
+    assert names(training, 'work') == {'preempted.pth'}
+    assert (work / 'last_checkpoint').read_text() == str(work / 'preempted.pth')
+    assert training.run('work', '--resume') == 0, training.log('work')
+    assert 'resumed epoch: 0, iter: 5' in training.log('work')
+    (work / 'preempted.pth').unlink()
+    assert_same_checkpoints(work, training.folder / 'whole', '*.pth')
+
+
+def test_in_validation_the_last_checkpoint_stands(training):
+    assert training.run('validating', FAULT='term_validating:14') == STATUS
+    assert {'epoch_1.pth', 'epoch_2.pth'} <= names(training, 'validating')
+    assert 'preempted.pth' not in names(training, 'validating')
+    again = dict(FAULT='term_validating:14')  # in the validation that comes first then
+    assert training.run('validating', '--resume', num_workers=2, **again) == STATUS
+    assert training.run('validating', '--resume') == 0, training.log('validating')
+    assert_same_checkpoints(training.folder / 'validating', training.folder / 'whole', '*.pth')
+
+
+def test_a_second_signal_ends_at_once(training):
+    assert training.run('twice', FAULT='term_twice:3') == -signal.SIGTERM
+    assert names(training, 'twice') == set()
+
+
+def test_one_of_two_processes_gets_the_signal(tmp_path):
+    """Both end with the status, after the second of two batches whose gradients are accumulated;
+    and two that go on reach the same bits as two left alone.
+    """
+    options = ('model.norm=False', 'train_cfg.max_iters=9', 'default_hooks.checkpoint.interval=9')
+    training = Training(tmp_path, 'by_step', *options)
+    assert training.run_two('whole', '--deterministic') == [0, 0], training.log('whole')
+    ends = training.run_two('work', '--deterministic', FAULT='term:4', FAULT_RANK=1)
+    assert ends == [STATUS, STATUS], training.log('work')
+    assert names(training, 'work') == {'preempted.pth'}
+    ends = training.run_two('work', '--deterministic', '--resume')
+    assert ends == [0, 0], training.log('work')
+    assert 'resumed epoch: 0, iter: 6' in training.log('work')
+    assert_same_checkpoints(tmp_path / 'work', tmp_path / 'whole', 'iter_9.pth')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('steps', range(1, 27, 5))
+def test_at_any_step(kind, steps, tmp_path):
+    training = Training(tmp_path, kind)
+    assert training.run('whole') == 0, training.log('whole')
+    assert training.run('work', FAULT=f'term:{steps}', num_workers=steps % 3) == STATUS
+    assert training.run('work', '--resume', num_workers=steps % 2) == 0, training.log('work')
+    (tmp_path / 'work' / 'preempted.pth').unlink()
+    assert_same_checkpoints(tmp_path / 'work', tmp_path / 'whole', '*.pth')

@@ -1,0 +1,9 @@
+# Sourced by the scripts that start several processes: sets `python` for the tree at $root.
+
+if [ -n "${PYTHON:-}" ]; then
+  python="$PYTHON"
+elif [ -x "$root/.venv/bin/python" ]; then
+  python="$root/.venv/bin/python"
+else
+  python=python
+fi

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Test on a Slurm cluster, with one process for each GPU.
+
+set -euo pipefail
+
+usage='Usage: [VARIABLE=VALUE ...] bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT
+       [arguments of tools/test.py]
+
+Environment:
+  GPUS           number of processes, one for each GPU (8)
+  GPUS_PER_NODE  of them on each machine (8, or GPUS if that is less)
+  CPUS_PER_TASK  CPU cores for each process (5)
+  SRUN_ARGS      further arguments of srun, split at spaces
+  PY_ARGS        further arguments of tools/test.py, split at spaces
+  MASTER_PORT    a free port of the first machine (29500)
+PYTHON is the Python to run; without it .venv, if that is there, else python.'
+if [ $# -lt 4 ]; then
+  printf '%s\n' "$usage" >&2
+  exit 2
+fi
+partition="$1" job_name="$2" config="$3" checkpoint="$4"
+shift 4
+gpus="${GPUS:-8}"
+per_node="${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}"
+read -r -a srun_arguments <<<"${SRUN_ARGS:-}"
+read -r -a further <<<"${PY_ARGS:-}"
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+source "$root/tools/find_python.sh"
+# One process that fails ends all of them.
+exec srun \
+  --partition="$partition" \
+  --job-name="$job_name" \
+  --gres="gpu:$per_node" \
+  --ntasks="$gpus" \
+  --ntasks-per-node="$per_node" \
+  --cpus-per-task="${CPUS_PER_TASK:-5}" \
+  --kill-on-bad-exit=1 \
+  ${srun_arguments[@]+"${srun_arguments[@]}"} \
+  "$python" -u "$root/tools/test.py" "$config" "$checkpoint" --launcher slurm \
+  "$@" ${further[@]+"${further[@]}"}
