@@ -16,6 +16,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from swinv2_dense.quickstart import shapes
+from swinv2_dense.quickstart.examples import EXAMPLES
 from swinv2_dense.quickstart.shapes import CLASSES, Scene, Shape, ShapesSpec, Texture
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -214,11 +215,11 @@ def quickstart(*arguments: object) -> subprocess.CompletedProcess:
 
 
 def test_quickstart_in_small(tmp_path: Path) -> None:
-    """Both tasks, one after the other."""
+    """All tasks, one after the other."""
     work_dir = tmp_path / 'work'
     done = quickstart(
         *('--work-dir', work_dir, '--data-root', tmp_path / 'data', '--target', 0.0),
-        *('--train-images', 8, '--val-images', 4, '--cfg-options', 'train_cfg.val_interval=2'),
+        *('--train-samples', 8, '--val-samples', 4, '--cfg-options', 'train_cfg.val_interval=2'),
         *('train_cfg.max_iters=4', 'train_dataloader.batch_size=2'),
         *(
             'default_hooks.logger.interval=1',
@@ -229,20 +230,35 @@ def test_quickstart_in_small(tmp_path: Path) -> None:
         *(f'{split}_dataloader.persistent_workers=False' for split in ('train', 'val', 'test')),
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    for model, metric in (('HTC++', 'box and mask AP50'), ('UperNet', 'mIoU')):
+    for model, metric in (
+        ('HTC++', 'box and mask AP50'),
+        ('UperNet', 'mIoU'),
+        ('I3D head', 'top-1, forwards and backwards'),
+    ):
         assert f'Model: {model}' in done.stdout
         assert f'Reached the target of 0.00 for {metric}' in done.stdout
-    assert re.search(r'unseen images: mIoU 0\.\d+, accuracy 0\.\d+', done.stdout)
-    assert done.stdout.count('Next:') == 2
+    assert re.search(r'on unseen data: mIoU 0\.\d+, accuracy 0\.\d+', done.stdout)
+    assert re.search(r'on unseen data: top-1 [01]\.\d+', done.stdout)
+    assert '8 training and 4 validation clips of moving shapes' in done.stdout
+    assert done.stdout.count('Next:') == 3
     for part in done.stdout.split('Next:')[1:]:
-        named = re.findall(r'\S+\.py', part[: part.index('tools/train.py')])
-        assert named and all((ROOT / name).is_file() for name in named), named
+        named = re.findall(r'\S+\.py', part[: part.index('\n\n')])
+        assert 'tools/train.py' in named and all((ROOT / name).is_file() for name in named), named
     assert 'loss_semantic_seg: ' in (work_dir / 'detection' / 'train.log').read_text()
-    for task in ('detection', 'segmentation'):
-        for name in ('predictions.png', 'curves.png'):
+    for task in ('detection', 'segmentation', 'video'):
+        confusion = ['confusion.png'] if task == 'video' else []
+        for name in ('predictions.png', 'curves.png', *confusion):
             image = cv2.imread(str(work_dir / task / name))
             assert min(image.shape[:2]) > 300 and image.std() > 20, f'{task}/{name} is empty'
         assert (work_dir / task / 'iter_4.pth').is_file()
+    rows = re.findall(
+        r'^(in order|shuffled|backwards) +([01]\.\d+) +([01]\.\d+)', done.stdout, re.M
+    )
+    for (row, *shown), folder in zip(rows, ('test', 'shuffled', 'reversed'), strict=True):
+        written = json.loads((work_dir / 'video' / folder / 'predictions.json').read_text())
+        truth, found = np.array(written['labels']), np.argmax(written['scores'], axis=1)
+        right = np.mean(found == truth), np.mean(found // 2 == truth // 2)
+        assert np.allclose([float(value) for value in shown], right, atol=1e-3), row
 
 
 def test_quickstart_refuses_other_data(dataset: Path) -> None:
@@ -251,9 +267,29 @@ def test_quickstart_refuses_other_data(dataset: Path) -> None:
     assert 'other parameters' in done.stderr and 'Traceback' not in done.stderr
 
 
+TOP1 = {'acc/top1': 0.95, 'pair/swapped': 0.03}
+BACKWARDS = {'acc/top1': 0.03, 'pair/swapped': 0.94}
+
+
+@pytest.mark.parametrize(
+    ('changed', 'reached'),
+    [
+        ({}, True),
+        ({'test': {**TOP1, 'acc/top1': 0.89}}, False),
+        # A model that tells the classes by something else than the order of the frames.
+        ({'shuffled': {'acc/top1': 0.61}}, False),
+        ({'reversed': TOP1}, False),
+    ],
+)
+def test_video_must_look_at_the_order_of_frames(changed: dict, reached: bool) -> None:
+    results = {'test': TOP1, 'shuffled': {'acc/top1': 0.5}, 'reversed': BACKWARDS, **changed}
+    assert EXAMPLES['video'].reached(results, 0.9) is reached
+
+
 @pytest.mark.slow
 def test_quickstart_reaches_its_target(tmp_path: Path) -> None:
     done = quickstart('--work-dir', tmp_path / 'work', '--data-root', tmp_path / 'data')
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert 'Reached the target of 0.60' in done.stdout
     assert 'Reached the target of 0.70' in done.stdout
+    assert 'Reached the target of 0.90' in done.stdout

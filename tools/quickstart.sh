@@ -10,9 +10,9 @@ case " $* " in
     cat <<TEXT
 Usage: bash tools/quickstart.sh [options] [arguments of tools/quickstart.py]
 
-Sets up the environment (once), then trains HTC++ and UperNet with a small Swin Transformer V2 on
-generated data, evaluates them and draws their predictions (--task segmentation: UperNet alone).
-Needs no download but the packages.
+Sets up the environment (once), then trains HTC++, UperNet and a video recognizer with a small Swin
+Transformer V2 on generated data, evaluates them and draws their predictions (--task detection,
+segmentation, video: these alone). Needs no download but the packages.
 
 Options:
 $setup_help

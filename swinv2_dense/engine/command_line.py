@@ -28,9 +28,11 @@ from .config_parts import ConfigError
 from .data_faults import skip_unreadable
 from .distributed import join_on_cpu
 from .fsdp import check_sharding, without_sharding
+from .logs import BACKENDS, log_to
 from .preflight import check_config
 from .resume import make_resumable
 from .segmentation import use_seg_tta, write_label_maps
+from .shards import with_scheme
 from .tta import use_tta
 
 TASKS = ('mmdet', 'mmseg', 'mmaction')
@@ -58,6 +60,8 @@ def train(argv: Sequence[str] | None = None) -> None:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch asks for it on CUDA
     if randomness:
         cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
+    if args.log_to:
+        log_to(cfg, args.log_to)
     check_sharding(cfg)
     check_config(cfg, ('train',) if args.no_validate else ('train', 'val'))
     runner = build_runner(cfg, args.keep)
@@ -71,7 +75,7 @@ def test(argv: Sequence[str] | None = None) -> None:
     args = _test_parser().parse_args(argv)
     cfg = load_config(args)
     without_sharding(cfg)
-    cfg.load_from = args.checkpoint
+    cfg.load_from = with_scheme(args.checkpoint)
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16, on the CPU bf16
     if args.show or args.show_dir:
@@ -212,6 +216,9 @@ def _train_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--keep', type=int, metavar='N', help='keep the last N checkpoints, and the best'
+    )
+    parser.add_argument(
+        '--log-to', nargs='+', choices=BACKENDS, default=[], help='besides text and JSON lines'
     )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate on the way')
     parser.add_argument('--seed', type=int, help='random seed')

@@ -1,7 +1,7 @@
-"""The two examples of the quickstart, with what tells them apart: data, config, metric, pictures.
+"""The examples of the quickstart, with what tells them apart: data, config, metric, pictures.
 
-tools/quickstart.py runs one after the other: it writes the data, trains, tests, draws and compares
-the metric with the target.
+tools/quickstart.py runs one after the other: it writes the data, trains, runs the tests, draws and
+compares the metrics with the target.
 """
 
 from __future__ import annotations
@@ -10,21 +10,28 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import shapes, surfaces
+from . import motions, shapes, surfaces
+from .clip_panel import draw_clips, draw_confusion, read_predictions
 from .label_panel import draw_label_panel
 from .report import draw_curves, draw_panel
 
 SPLITS = ('train', 'val', 'test')  # data loaders of a config
+BROWSE_AND_TRAIN = 'See what the model will see, then train it', ('browse_dataset', 'train')
+PICTURES = {'predictions beside the truth': 'predictions.png'}
+Results = Mapping[str, Mapping[str, float]]  # metrics of each of an example's tests
 
 
 class Detection:
     """HTC++ on textured shapes, whose outline is their class."""
 
     config = 'configs/quickstart/htc++_swinv2-c32-w8_1xb8-600it_shapes-128.py'
+    tests = {'test': config}
     next_config = 'configs/detection/htc_swinv2-t-w16_1xb4-bf16-1x_coco.py'
     next_data = 'COCO, or your own data in its format'
+    next_steps, next_tools = BROWSE_AND_TRAIN
     model = 'HTC++, a cascade of boxes and masks with a semantic branch, on a small SwinV2'
     data, content, write = 'shapes', 'textured shapes', staticmethod(shapes.write_dataset)
+    samples, pictures = 'images', PICTURES
     spec = shapes.ShapesSpec
     metric, target = 'box and mask AP50', 0.6
     columns = {
@@ -46,20 +53,23 @@ class Detection:
         """Flags and config options that let the test write its predictions."""
         return [], [f'test_evaluator.outfile_prefix={results}']
 
-    def draw(self, root: Path, results: Path, out: Path) -> None:
-        """Write a PNG with predictions beside the truth."""
-        draw_panel(self._annotations(root), root / 'val', results.with_suffix('.segm.json'), out)
+    def draw(self, root: Path, work_dir: Path) -> None:
+        """Write the pictures."""
+        found, out = work_dir / 'test' / 'predictions.segm.json', work_dir / 'predictions.png'
+        draw_panel(self._annotations(root), root / 'val', found, out)
 
     def draw_curves(self, log: Path, out: Path, target: float) -> None:
         """Write a PNG with loss and metric."""
         draw_curves(log, out, target)
 
-    def values(self, metrics: Mapping[str, float]) -> list[float]:
-        """What must reach the target."""
-        return [metrics.get(f'coco/{kind}_mAP_50', 0.0) for kind in ('bbox', 'segm')]
+    def reached(self, results: Results, target: float) -> bool:
+        """Whether the metrics reach the target."""
+        metrics = results['test']
+        return all(metrics.get(f'coco/{kind}_mAP_50', 0.0) >= target for kind in ('bbox', 'segm'))
 
-    def table(self, metrics: Mapping[str, float]) -> str:
+    def table(self, results: Results) -> str:
         """The metrics as lines of text."""
+        metrics = results['test']
         lines = [' ' * 6 + ''.join(f'{name:>11}' for name in self.columns)]
         for row, kind in [('box', 'bbox'), ('mask', 'segm')]:
             values = [metrics.get(f'coco/{kind}_{key}', 0.0) for key in self.columns.values()]
@@ -79,10 +89,13 @@ class Segmentation:
     """UperNet on patterned surfaces."""
 
     config = 'configs/quickstart/upernet_swinv2-c32-w8_1xb8-200it_surfaces-128.py'
+    tests = {'test': config}
     next_config = 'configs/segmentation/upernet_swinv2-t-w16_1xb16-bf16-160k_ade20k-512x512.py'
     next_data = 'ADE20K, or your own images and label maps'
+    next_steps, next_tools = BROWSE_AND_TRAIN
     model = 'UperNet on a small SwinV2'
     data, content, write = 'surfaces', 'patterned surfaces', staticmethod(surfaces.write_dataset)
+    samples, pictures = 'images', PICTURES
     spec = surfaces.SurfacesSpec
     metric, target = 'mIoU', 0.7
     columns = dict(mIoU='mIoU', accuracy='aAcc')
@@ -95,22 +108,24 @@ class Segmentation:
         """Flags and config options that let the test write its predictions."""
         return ['--out', str(results)], []
 
-    def draw(self, root: Path, results: Path, out: Path) -> None:
-        """Write a PNG with predictions beside the truth."""
-        folders = root / 'images' / 'val', root / 'masks' / 'val', results
-        draw_label_panel(*folders, surfaces.CLASSES, surfaces.PALETTE, out)
+    def draw(self, root: Path, work_dir: Path) -> None:
+        """Write the pictures."""
+        folders = root / 'images' / 'val', root / 'masks' / 'val', work_dir / 'test' / 'predictions'
+        classes, out = (surfaces.CLASSES, surfaces.PALETTE), work_dir / 'predictions.png'
+        draw_label_panel(*folders, *classes, out)
 
     def draw_curves(self, log: Path, out: Path, target: float) -> None:
         """Write a PNG with loss and metric."""
         curves = {'mIoU': 'mIoU', 'aAcc': 'accuracy'}
         draw_curves(log, out, target, curves, 'pixels of unseen images', unit=100)
 
-    def values(self, metrics: Mapping[str, float]) -> list[float]:
-        """What must reach the target."""
-        return [metrics.get('mIoU', 0.0) / 100]
+    def reached(self, results: Results, target: float) -> bool:
+        """Whether the metrics reach the target."""
+        return results['test'].get('mIoU', 0.0) / 100 >= target
 
-    def table(self, metrics: Mapping[str, float]) -> str:
+    def table(self, results: Results) -> str:
         """The metrics as lines of text."""
+        metrics = results['test']
         values = ''.join(f'{metrics.get(key, 0.0) / 100:11.3f}' for key in self.columns.values())
         return ''.join(f'{name:>11}' for name in self.columns) + '\n' + values
 
@@ -120,4 +135,82 @@ class Segmentation:
         return found and f'mIoU {float(found[2]) / 100:.3f}, accuracy {float(found[1]) / 100:.3f}'
 
 
-EXAMPLES = {'detection': Detection(), 'segmentation': Segmentation()}
+class Video:
+    """A recognizer on clips whose class is a motion, and two probes of what it sees in them."""
+
+    _name = 'configs/quickstart/swinv2-c64-p288-w488_1xb16-8x2x1-700it_motions-rgb'
+    config = f'{_name}.py'
+    tests = {'test': config, 'shuffled': f'{_name}_shuffled.py', 'reversed': f'{_name}_reversed.py'}
+    next_config = (
+        'configs/video/swinv2-tiny-p244-w888_in1k-pre_1xb8-bf16-acc8-32x2x1-30e_kinetics400-rgb.py'
+    )
+    next_data = 'Kinetics-400, or your own clips'
+    next_steps, next_tools = 'Train it', ('train',)
+    model = 'I3D head on a small video SwinV2'
+    data, content, write = 'motions', 'moving shapes', staticmethod(motions.write_dataset)
+    samples = 'clips'
+    pictures = PICTURES | {'what is taken for what': 'confusion.png'}
+    spec = motions.MotionsSpec
+    # Clips backwards are as good clips of the other class of their pair, so the target is the same.
+    # Shuffled ones are equally likely to be of both.
+    metric, target, most_shuffled = 'top-1, forwards and backwards', 0.9, 0.6
+    rows = {'test': 'in order', 'shuffled': 'shuffled', 'reversed': 'backwards'}
+    columns = {
+        'top-1': 'acc/top1',
+        'right pair': 'pair/right_pair',
+        'other of pair': 'pair/swapped',
+    }
+
+    def data_options(self, root: Path) -> list[str]:
+        """Config options for data that lie elsewhere than the config says."""
+        return [f'{split}_dataloader.dataset.data_root={root}/' for split in SPLITS]
+
+    def test_arguments(self, results: Path) -> tuple[list[str], list[str]]:
+        """Flags and config options that let the test write its predictions."""
+        return [], [f'test_evaluator.1.out_file={results}.json']
+
+    def draw(self, root: Path, work_dir: Path) -> None:
+        """Write the pictures."""
+        found = {
+            row: read_predictions(work_dir / test / 'predictions.json')
+            for test, row in self.rows.items()
+        }
+        _, scores = found['in order']
+        draw_clips(root, scores, motions.CLASSES, work_dir / 'predictions.png')
+        draw_confusion(found, motions.CLASSES, work_dir / 'confusion.png')
+
+    def draw_curves(self, log: Path, out: Path, target: float) -> None:
+        """Write a PNG with loss and metric."""
+        curves = {'acc/top1': 'top-1', 'pair/right_pair': 'right pair'}
+        draw_curves(log, out, target, curves, 'unseen clips')
+
+    def reached(self, results: Results, target: float) -> bool:
+        """Whether the metrics reach the target, and the order of frames is what is looked at."""
+        top1 = {test: results[test].get('acc/top1', 0.0) for test in self.tests}
+        swapped = results['reversed'].get('pair/swapped', 0.0)
+        return min(top1['test'], swapped) >= target and top1['shuffled'] <= self.most_shuffled
+
+    def table(self, results: Results) -> str:
+        """The metrics as lines of text."""
+        lines = [f'{"frames":<10}' + ''.join(f'{name:>15}' for name in self.columns)]
+        for test, row in self.rows.items():
+            values = [results[test].get(key, 0.0) for key in self.columns.values()]
+            lines.append(f'{row:<10}' + ''.join(f'{value:15.3f}' for value in values))
+        lines.append(
+            f'For the target: top-1 in order, other of pair backwards; shuffled top-1 at most '
+            f'{self.most_shuffled:.2f}.'
+        )
+        return '\n'.join(lines)
+
+    def progress(self, line: str) -> str | None:
+        """What a line of the log says of an evaluation; None for other lines."""
+        found = re.search(r'Iter\(val\).*acc/top1: (\S+)', line)
+        return found and f'top-1 {float(found[1]):.3f}'
+
+
+Example = Detection | Segmentation | Video
+EXAMPLES: dict[str, Example] = {
+    'detection': Detection(),
+    'segmentation': Segmentation(),
+    'video': Video(),
+}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(root: Path, write: Callable[[Path], None]) -> None:
@@ -28,3 +29,16 @@ def write_whole(root: Path, write: Callable[[Path], None]) -> None:
 def is_filled(root: Path) -> bool:
     """Whether there is something that must not be written over."""
     return root.exists() and (not root.is_dir() or any(root.iterdir()))
+
+
+def check_parameters(
+    file: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], remedy: str
+) -> None:
+    """Raise ValueError unless a data set, by its `file`, was made from the `wanted` parameters."""
+    differing = [
+        f'{key} is {found.get(key)!r} there and {wanted[key]!r} here'
+        for key in wanted
+        if found.get(key) != wanted[key]
+    ]
+    if differing:
+        raise ValueError(f'{file}: other parameters: {", ".join(differing)}. {remedy}')

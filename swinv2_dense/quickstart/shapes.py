@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as mask_api
 
-from .folders import is_filled, write_whole
+from .folders import check_parameters, is_filled, write_whole
 
 CLASSES = ('disc', 'ring', 'square', 'triangle', 'star', 'cross')
 TEXTURES = ('stripes', 'checks', 'dots', 'clouds')
@@ -129,7 +129,7 @@ def sample_scene(rng: np.random.Generator, size: int) -> Scene:
     return Scene(size, background, tuple(shapes), light, int(rng.integers(2**32)))
 
 
-def _shade(texture: Texture, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def shade(texture: Texture, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Colours (..., 3) of a texture at surface points (u, v)."""
     cos, sin = math.cos(texture.angle), math.sin(texture.angle)
     u, v = (cos * u + sin * v) / texture.period, (cos * v - sin * u) / texture.period
@@ -148,15 +148,26 @@ def _shade(texture: Texture, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return texture.colors[0] + weight[..., None] * (texture.colors[1] - texture.colors[0])
 
 
-def _full_mask(shape: Shape, size: int) -> np.ndarray:
-    """The (H, W) bool mask of a shape as if nothing lay in front of it."""
-    cos, sin = math.cos(shape.angle), math.sin(shape.angle)
-    rotation = np.array([[cos, sin], [-sin, cos]]) * shape.radius
-    polygons = [loop @ rotation + shape.center for loop in OUTLINES[CLASSES[shape.category]]]
+def outline_mask(
+    outline: list[np.ndarray], center: tuple[float, float], radius: float, angle: float, size: int
+) -> np.ndarray:
+    """The (H, W) bool mask of closed polygons in a unit circle, filled by the even-odd rule.
+
+    `angle` is a turn in radians, clockwise as one sees it.
+    """
+    cos, sin = math.cos(angle), math.sin(angle)
+    rotation = np.array([[cos, sin], [-sin, cos]]) * radius
+    polygons = [loop @ rotation + center for loop in outline]
     mask = np.zeros((size, size), np.uint8)
     bits = 4  # fractional bits of the corners: a sixteenth of a pixel
     cv2.fillPoly(mask, [np.round(p * 2**bits).astype(np.int32) for p in polygons], 1, shift=bits)
     return mask.astype(bool)
+
+
+def _full_mask(shape: Shape, size: int) -> np.ndarray:
+    """The (H, W) bool mask of a shape as if nothing lay in front of it."""
+    outline = OUTLINES[CLASSES[shape.category]]
+    return outline_mask(outline, shape.center, shape.radius, shape.angle, size)
 
 
 def _visible(scene: Scene) -> list[tuple[Shape, np.ndarray]]:
@@ -179,13 +190,13 @@ def _visible(scene: Scene) -> list[tuple[Shape, np.ndarray]]:
 def draw_scene(scene: Scene) -> tuple[np.ndarray, list[Instance]]:
     """The (H, W, 3) uint8 image of a scene and its instances."""
     y, x = np.mgrid[: scene.size, : scene.size].astype(float)
-    image = _shade(scene.background, x, y)
+    image = shade(scene.background, x, y)
     shapes = _visible(scene)
     for shape, mask in shapes:
         cos, sin = math.cos(shape.angle), math.sin(shape.angle)
         dx, dy = x[mask] - shape.center[0], y[mask] - shape.center[1]
         # The texture is fixed to the shape: it turns and moves with it.
-        image[mask] = _shade(shape.texture, cos * dx + sin * dy, cos * dy - sin * dx)
+        image[mask] = shade(shape.texture, cos * dx + sin * dy, cos * dy - sin * dx)
     ramp = scene.light[0] * (x / scene.size - 0.5) + scene.light[1] * (y / scene.size - 0.5)
     noise = np.random.default_rng(scene.noise_seed).normal(0, 4, image.shape)
     image = image * (1 + ramp[..., None]) + noise
@@ -267,14 +278,8 @@ def check_dataset(root: Path, spec: ShapesSpec) -> None:
         file = root / 'annotations' / f'instances_{split}.json'
         if not file.is_file():
             raise ValueError(f'{root}: not a shapes data set, {file} is missing. {remedy}')
-        found, wanted = json.loads(file.read_text())['info'], _info(spec)
-        differing = [
-            f'{key} is {found.get(key)!r} there and {wanted[key]!r} here'
-            for key in wanted
-            if found.get(key) != wanted[key]
-        ]
-        if differing:
-            raise ValueError(f'{file}: other parameters: {", ".join(differing)}. {remedy}')
+        wanted = _info(spec)
+        check_parameters(file, json.loads(file.read_text())['info'], wanted, remedy)
         for kind, folder in _folders(root, split).items():
             count = len(list(folder.glob('*.png')))
             if count != wanted[split]:

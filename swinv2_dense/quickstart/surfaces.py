@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .folders import is_filled, write_whole
+from .folders import check_parameters, is_filled, write_whole
 
 CLASSES = (
     *('red stripes', 'yellow dots', 'green checks'),
@@ -121,14 +121,8 @@ def check_dataset(root: Path, spec: SurfacesSpec) -> None:
     file = root / SPEC_FILE
     if not file.is_file():
         raise ValueError(f'{root}: not a surfaces data set, {file} is missing. {remedy}')
-    found, wanted = json.loads(file.read_text()), _info(spec)
-    differing = [
-        f'{key} is {found.get(key)!r} there and {wanted[key]!r} here'
-        for key in wanted
-        if found.get(key) != wanted[key]
-    ]
-    if differing:
-        raise ValueError(f'{file}: other parameters: {", ".join(differing)}. {remedy}')
+    wanted = _info(spec)
+    check_parameters(file, json.loads(file.read_text()), wanted, remedy)
     for split in SPLITS:
         for folder, kind in FOLDERS.items():
             count = len(list((root / folder / split).glob('*.png')))

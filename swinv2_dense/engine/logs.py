@@ -1,0 +1,28 @@
+"""Where a training logs to besides its text and mmengine's JSON lines."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from mmengine.config import Config, ConfigDict
+
+from .config_parts import ConfigError
+
+BACKENDS = {'tensorboard': 'TensorboardVisBackend', 'wandb': 'WandbVisBackend'}  # by package
+
+
+def log_to(cfg: Config, packages: list[str]) -> None:
+    """Let mmengine's visualizer write scalars for these packages, too.
+
+    Raises:
+        ConfigError: One is not installed.
+    """
+    local = ConfigDict(type='LocalVisBackend')
+    visualizer = cfg.setdefault('visualizer', ConfigDict(type='Visualizer'))
+    backends = list(visualizer.get('vis_backends') or [local])
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(f'--log-to {package}: not installed; pip install {package}')
+        if all(backend.get('type') != BACKENDS[package] for backend in backends):
+            backends.append(ConfigDict(type=BACKENDS[package]))
+    visualizer.vis_backends = backends
