@@ -1,13 +1,16 @@
-"""One process of a sharded training on the CPU: `sharded_training.py RANK FOLDER`.
+"""One process of sharded trainings on the CPU: `sharded_training.py RANK FOLDER KIND`.
 
-Writes to FOLDER: the loss of each step by rank, learning rate and decay by parameter, checkpoints.
+Writes to FOLDER for each: by rank the loss of each step, learning rate and decay by parameter, and
+the numbers held; checkpoints.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -21,10 +24,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from swinv2_dense import SwinTransformerV2, config_path
+from swinv2_dense.benchmark.worker import Memory
+from swinv2_dense.engine.fsdp import ShardedStrategy, plain_name
+from swinv2_dense.engine.zero import ZeroStrategy
 
 WORLD_SIZE = 2
 STEPS = 2
 ARCH = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2))
+LARGE = dict(embed_dims=192, depths=(2, 8), num_heads=(6, 12))  # 15 M parameters
 OPTIM_WRAPPER = dict(
     type='OptimWrapper',
     constructor='SwinV2OptimWrapperConstructor',
@@ -39,20 +46,24 @@ OPTIM_WRAPPER = dict(
 class Classifier(BaseModel):
     """A backbone with parts recomputed in the backward pass, and a linear head."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(
+        self, num_classes: int, arch: str | dict = ARCH, pretrained: str | None = None
+    ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.backbone = SwinTransformerV2(
-            ARCH,
+            arch,
+            init_cfg=pretrained and dict(type='Pretrained', checkpoint=pretrained),
             window_size=4,
             drop_path_rate=0.0,
-            out_indices=(0, 1),
-            with_cp=[False, True],
-            sequential_attention=[True, False],
+            out_indices=(1,),
+            with_cp=True,
+            sequential_attention=True,
         )
-        self.head = nn.Linear(16, num_classes)
+        self.head = nn.Linear(self.backbone.out_channels[-1], num_classes)
 
     def init_weights(self) -> None:
+        self.backbone.init_weights()
         with torch.no_grad():
             for param in self.head.parameters():
                 param.copy_(torch.arange(param.numel()).sin().view_as(param))
@@ -64,7 +75,10 @@ class Classifier(BaseModel):
 
 @DATASETS.register_module()
 class Samples(Dataset):
-    """Eight fixed images of noise with a class."""
+    """Eight fixed images of noise with a class; that of number `broken` is not a number."""
+
+    def __init__(self, broken: int | None = None) -> None:
+        self.broken = broken
 
     def __len__(self) -> int:
         return 8
@@ -72,7 +86,7 @@ class Samples(Dataset):
     def __getitem__(self, index: int) -> dict:
         generator = torch.Generator().manual_seed(index)
         image = torch.randn(3, 32, 32, generator=generator)
-        return dict(inputs=image, label=index % 3)
+        return dict(inputs=image * torch.nan if index == self.broken else image, label=index % 3)
 
 
 @HOOKS.register_module()
@@ -86,23 +100,29 @@ class RecordHook(Hook):
         self.losses.append(float(outputs['loss']))
 
 
-def config(folder: Path, steps: int, **changes) -> Config:
-    cfg = Config.fromfile(config_path('_base_/schedules/fsdp.py'))
-    cfg.strategy.model_wrapper.device_id = torch.device('cpu')
-    # 'full' moves what it gathers to the CPU; torch frees it if it is there already.
-    cfg.strategy.state_dict_cfg = dict(
-        state_dict_type='FULL_STATE_DICT',
-        state_dict_config=dict(type='FullStateDictConfig', rank0_only=True),
-        optim_state_dict_config=dict(
-            type='FullOptimStateDictConfig', rank0_only=True, offload_to_cpu=False
-        ),
-    )
+LOCAL = dict(strategy=dict(state_dict_cfg='local'))
+HOOKS_OF_ALL = ('BackboneWeightsHook', 'LoadReportHook', 'RecordHook')
+# A loss of process 1 in the second step is not a number.
+SKIPPING = dict(
+    custom_hooks=[dict(type=hook) for hook in (*HOOKS_OF_ALL, 'NonFiniteHook')],
+    train_dataloader=dict(
+        dataset=dict(type='Samples', broken=3),
+        batch_size=1,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    ),
+)
+FRAGMENTS = dict(fsdp='fsdp', zero='zero1')
+
+
+def config(folder: Path, name: str, steps: int, **changes) -> Config:
+    """The training NAME of `fsdp` or `zero`; its work folder is FOLDER/NAME."""
+    cfg = Config.fromfile(config_path(f'_base_/schedules/{FRAGMENTS[name.split("_")[0]]}.py'))
     cfg.merge_from_dict(
         dict(
             default_scope='mmengine',
             log_level='WARNING',
             launcher='pytorch',
-            work_dir=str(folder / 'work'),
+            work_dir=str(folder / name),
             model=dict(type='Classifier', num_classes=3),
             optim_wrapper=OPTIM_WRAPPER,
             train_cfg=dict(by_epoch=False, max_iters=steps),
@@ -114,9 +134,7 @@ def config(folder: Path, steps: int, **changes) -> Config:
             default_hooks=dict(
                 checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=STEPS)
             ),
-            custom_hooks=[
-                dict(type=hook) for hook in ('BackboneWeightsHook', 'LoadReportHook', 'RecordHook')
-            ],
+            custom_hooks=[dict(type=hook) for hook in HOOKS_OF_ALL],
             env_cfg=dict(dist_cfg=dict(backend='gloo')),
             randomness=dict(seed=0),
         )
@@ -125,36 +143,96 @@ def config(folder: Path, steps: int, **changes) -> Config:
     return cfg
 
 
+def optimizer_state(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The moments that this process holds."""
+    states = getattr(optimizer, 'optim', optimizer).state.values()
+    assert not hasattr(optimizer, 'optim') or not optimizer.state  # no second copy
+    return [value for state in states for value in state.values() if value.dim()]
+
+
+def held(tensors: Iterable[Tensor]) -> int:
+    """Numbers in the memory of tensors, which may share it."""
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
+    return sum(storage.nbytes() for storage in storages.values()) // 4
+
+
 def train(cfg: Config, folder: Path, name: str) -> None:
     runner = RUNNERS.build(cfg)
     runner.train()
     (losses,) = (hook.losses for hook in runner.hooks if isinstance(hook, RecordHook))
-    names = {p: n.replace('_fsdp_wrapped_module.', '') for n, p in runner.model.named_parameters()}
+    names = {param: plain_name(name) for name, param in runner.model.named_parameters()}
+    optimizer = runner.optim_wrapper.optimizer
     groups = {
         names[param]: (group['lr'], group['weight_decay'])
-        for group in runner.optim_wrapper.optimizer.param_groups
+        for group in optimizer.param_groups
         for param in group['params']
     }
-    written = dict(losses=losses, groups=groups)
+    written = dict(
+        losses=losses,
+        groups=groups,
+        parameters=held(runner.model.parameters()),
+        moments=sum(value.numel() for value in optimizer_state(optimizer)),
+    )
     (folder / f'{name}_{dist.get_rank()}.json').write_text(json.dumps(written))
 
 
-def main(rank: int, folder: Path) -> None:
+def train_all(folder: Path, kind: str) -> None:
+    start = dict(load_from=str(folder / 'initial.pth'))
+    parts = dict(optim_wrapper=OPTIM_WRAPPER | dict(accumulative_counts=2))
+    runs = {kind: start, f'{kind}_parts': start | parts, f'{kind}_skipping': start | SKIPPING}
+    if kind == 'fsdp':
+        in_bf16 = dict(optim_wrapper=OPTIM_WRAPPER | dict(type='Bf16OptimWrapper'))
+        runs |= dict(fsdp_bf16=start | in_bf16, fsdp_local=start | LOCAL)
+        init = dict(type='Classifier', num_classes=3, pretrained=str(folder / 'initial.pth'))
+        runs['fsdp_init'] = dict(model=init)
+    for name, changes in runs.items():
+        train(config(folder, name, STEPS, **changes), folder, name)
+    for name in [name for name in (kind, 'fsdp_local') if name in runs]:
+        last = dict(load_from=None, resume=str(folder / name / f'iter_{STEPS}.pth'))
+        train(config(folder, name, 2 * STEPS, **runs[name] | last), folder, f'{name}_resumed')
+
+
+def share(folder: Path, **changes) -> int:
+    """Numbers of SwinV2-T whose moments this process would hold under ZeRO-1."""
+    with torch.device('meta'):
+        model = SwinTransformerV2('t')
+    strategy = ZeroStrategy(work_dir=str(folder / 'share'))
+    wrapper = strategy.build_optim_wrapper(OPTIM_WRAPPER | changes, model)
+    groups = wrapper.optimizer.optim.param_groups
+    return sum(param.numel() for group in groups for param in group['params'])
+
+
+def peak(folder: Path) -> float:
+    """Most memory in taking weights from a file and sharding them, in sizes of the model."""
+    model = dict(type='Classifier', num_classes=3, arch=LARGE)
+    file = folder / 'tiny.pth'
+    if dist.get_rank() == 0:
+        torch.save(dict(state_dict=MODELS.build(model).state_dict()), file)
+    dist.barrier()
+    gc.collect()
+    fragment = Config.fromfile(config_path('_base_/schedules/fsdp.py')).strategy
+    wrapper = fragment.model_wrapper
+    strategy = ShardedStrategy(work_dir=str(folder / 'peak'), model_wrapper=wrapper)
+    memory = Memory('cpu')
+    strategy.prepare(dict(model, pretrained=str(file)))
+    return memory.peak() * 2**20 / file.stat().st_size
+
+
+def main(rank: int, folder: Path, kind: str) -> None:
     # mmengine's own set-up of the process group calls CUDA.
     store = f'file://{folder / "store"}'
     dist.init_process_group('gloo', init_method=store, rank=rank, world_size=WORLD_SIZE)
     os.environ['LOCAL_RANK'] = str(rank)
-    train(config(folder, STEPS, load_from=str(folder / 'initial.pth')), folder, 'trained')
-    resumed = config(folder, 2 * STEPS, resume=str(folder / 'work' / f'iter_{STEPS}.pth'))
-    train(resumed, folder, 'resumed')
-    in_bf16 = dict(
-        load_from=str(folder / 'initial.pth'),
-        work_dir=str(folder / 'bf16'),
-        optim_wrapper=OPTIM_WRAPPER | dict(type='Bf16OptimWrapper'),
-    )
-    train(config(folder, STEPS, **in_bf16), folder, 'bf16')
+    torch.set_num_threads(1)
+    if kind == 'fsdp':
+        sizes = dict(peak=peak(folder))
+    else:
+        alone = dict(constructor='DefaultOptimWrapperConstructor', paramwise_cfg=None)
+        sizes = dict(groups=share(folder), one_group=share(folder, **alone))
+    (folder / f'sizes_{rank}.json').write_text(json.dumps(sizes))
+    train_all(folder, kind)
     dist.destroy_process_group()
 
 
 if __name__ == '__main__':
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

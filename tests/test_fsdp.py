@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
-from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -13,113 +10,127 @@ import torch
 from commands import ROOT
 from mmengine.config import ConfigDict
 from mmengine.optim import build_optim_wrapper
-from sharded_training import OPTIM_WRAPPER, STEPS, WORLD_SIZE, Classifier, Samples
+from sharded_runs import WINDOWS, alone, mean_losses, run_in_two, written
+from sharded_training import OPTIM_WRAPPER, STEPS, Classifier
 from test_checkpoint_tools import run_here
 from torch import nn
 from torch.testing import assert_close
 
-from swinv2_dense.checkpoints.reading import read_checkpoint_file
+from swinv2_dense.checkpoints.reading import CheckpointError, read_checkpoint_file
 from swinv2_dense.engine.config_parts import ConfigError
-from swinv2_dense.engine.fsdp import check_sharding, swin_block_policy
+from swinv2_dense.engine.fsdp import ShardedStrategy, check_sharding, swin_block_policy
+from swinv2_dense.engine.shards import load_from_shards
 from swinv2_dense.models.blocks import SwinBlock
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
-
-WINDOWS = [(12, 12), (6, 6)]  # the divisors, in no config
-
-
-def initial_state() -> OrderedDict:
-    """Weights of another task, with five classes, whose backbone was trained at WINDOWS."""
-    torch.manual_seed(0)
-    model = Classifier(num_classes=5)
-    for name, param in model.named_parameters():
-        if 'logit_scale' not in name:
-            nn.init.normal_(param, std=0.5)
-    model.backbone.set_pretrained_window_sizes(WINDOWS, 'the test')
-    return model.state_dict()
-
-
-def alone(state: OrderedDict, steps: int) -> tuple[Classifier, dict, list[float]]:
-    """A plain loop over the images of both processes: the model, its groups, its losses."""
-    model = Classifier(num_classes=3)
-    model.init_weights()
-    model.load_state_dict({k: v for k, v in state.items() if 'head' not in k}, strict=False)
-    model.backbone.set_pretrained_window_sizes(WINDOWS, 'the test')
-    optimizer = build_optim_wrapper(model, dict(OPTIM_WRAPPER)).optimizer
-    names = {param: name for name, param in model.named_parameters()}
-    groups = {
-        names[param]: [group['lr'], group['weight_decay']]
-        for group in optimizer.param_groups
-        for param in group['params']
-    }
-    losses = []
-    for step in range(steps):
-        batch = [Samples()[WORLD_SIZE * step + i] for i in range(WORLD_SIZE)]
-        parts = {key: [sample[key] for sample in batch] for key in ('inputs', 'label')}
-        loss = model(**parts, mode='loss')['loss']
-        optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), **OPTIM_WRAPPER['clip_grad'])
-        assert norm > 2 * OPTIM_WRAPPER['clip_grad']['max_norm']  # so clipping matters
-        optimizer.step()
-        losses.append(loss.item())
-    return model, groups, losses
 
 
 @pytest.fixture(scope='module')
 def sharded(tmp_path_factory) -> Path:
-    """Folder of two trainings in two processes: from `initial.pth`, then resumed."""
-    folder = tmp_path_factory.mktemp('sharded')
-    torch.save(dict(state_dict=initial_state()), folder / 'initial.pth')
-    script = Path(__file__).parent / 'sharded_training.py'
-    logs = [folder / f'log_{rank}.txt' for rank in range(WORLD_SIZE)]
-    processes = []
-    try:
-        for rank, log in enumerate(logs):
-            command = [sys.executable, str(script), str(rank), str(folder)]
-            with log.open('w') as output:
-                processes.append(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT))
-        for process in processes:
-            process.wait(timeout=300)
-    finally:
-        for process in processes:
-            process.kill()
-    for process, log in zip(processes, logs):
-        assert process.returncode == 0, log.read_text()[-4000:]
-    return folder
+    return run_in_two(tmp_path_factory.mktemp('sharded'), 'fsdp')
 
 
-def written(folder: Path, name: str) -> list[dict]:
-    """What each process wrote about a training."""
-    return [json.loads((folder / f'{name}_{rank}.json').read_text()) for rank in range(WORLD_SIZE)]
+def saved(folder: Path, name: str, steps: int) -> dict:
+    return read_checkpoint_file(folder / name / f'iter_{steps}.pth')
 
 
-def mean_losses(folder: Path, name: str) -> torch.Tensor:
-    return torch.tensor([entry['losses'] for entry in written(folder, name)]).mean(0)
+def joined(folder: Path, steps: int) -> dict:
+    return load_from_shards(f'shards://{folder}/fsdp_local/iter_{steps}.pth')
 
 
 @pytest.mark.parametrize(
-    'name, first, steps', [('trained', 0, STEPS), ('resumed', STEPS, 2 * STEPS)]
+    'name, first, steps', [('fsdp', 0, STEPS), ('fsdp_resumed', STEPS, 2 * STEPS)]
 )
 def test_it_trains_as_one_process(sharded, name, first, steps):
     """With layer decay, weight decay by kind, clipping, recomputed blocks, and weights of another
     task and of another window; resumed, with the optimizer's state.
     """
-    model, groups, losses = alone(initial_state(), steps)
+    model, groups, losses = alone(steps)
     for entry in written(sharded, name):
         assert entry['groups'] == groups
     assert_close(mean_losses(sharded, name), torch.tensor(losses[first:]), atol=1e-5, rtol=0)
-    state = read_checkpoint_file(sharded / 'work' / f'iter_{steps}.pth')['state_dict']
+    state = saved(sharded, 'fsdp', steps)['state_dict']
     # Measured: 1e-7, rounding of the two sums; a step changes every parameter by 1e-4 or more.
     assert_close(dict(state), dict(model.state_dict()), atol=1e-6, rtol=0)
     assert state._metadata['backbone']['pretrained_window_sizes'] == WINDOWS
 
 
+def test_accumulated_gradients(sharded):
+    model, _, _ = alone(STEPS, parts=2)
+    state = saved(sharded, 'fsdp_parts', STEPS)['state_dict']
+    assert_close(dict(state), dict(model.state_dict()), atol=1e-6, rtol=0)
+
+
+def test_a_step_that_is_not_finite_in_one_process_is_skipped(sharded):
+    model, _, _ = alone(STEPS - 1)
+    state = saved(sharded, 'fsdp_skipping', STEPS)['state_dict']
+    assert_close(dict(state), dict(model.state_dict()), atol=1e-6, rtol=0)
+
+
 def test_bf16_keeps_the_weights_in_fp32(sharded):
-    exact, in_bf16 = mean_losses(sharded, 'trained'), mean_losses(sharded, 'bf16')
+    exact, in_bf16 = mean_losses(sharded, 'fsdp'), mean_losses(sharded, 'fsdp_bf16')
     assert_close(in_bf16, exact, atol=0.03, rtol=0)
     assert (in_bf16 - exact).abs().max() > 1e-4
-    state = read_checkpoint_file(sharded / 'bf16' / f'iter_{STEPS}.pth')['state_dict']
+    state = saved(sharded, 'fsdp_bf16', STEPS)['state_dict']
     assert {value.dtype for value in state.values()} == {torch.float32}
+
+
+# ---------------------------------------------------------------------- memory
+
+
+def test_each_process_holds_half(sharded):
+    """Between steps. Pieces are padded to equal lengths, of each unit by less than two numbers."""
+    total = sum(p.numel() for p in Classifier(num_classes=3).parameters())
+    entries = written(sharded, 'fsdp')
+    assert sum(entry['moments'] for entry in entries) == 2 * total
+    for entry in entries:
+        held = entry['parameters'] + entry['moments']
+        assert held == pytest.approx(3 * total / 2, rel=0.01)
+
+
+def test_initial_weights_are_read_by_one_process(sharded):
+    """The other has them, and the windows that they were trained with, from the first; at most
+    it holds the model once and, here of a ninth of the model, what a unit is made of.
+    """
+    assert written(sharded, 'fsdp_init')[1]['losses'] == written(sharded, 'fsdp')[1]['losses']
+    first, other = (entry['peak'] for entry in written(sharded, 'sizes'))
+    assert 1.8 < first < 2.5  # the model and the file
+    assert other < 1.6
+
+
+# ---------------------------------------------------------------------- sharded checkpoints
+
+
+def test_a_sharded_checkpoint_is_the_whole_one(sharded):
+    """Bit for bit, when joined; also after it was resumed from."""
+    for steps in (STEPS, 2 * STEPS):
+        whole, parts = saved(sharded, 'fsdp', steps), joined(sharded, steps)
+        metadata = parts['state_dict']._metadata['backbone']
+        assert metadata['pretrained_window_sizes'] == WINDOWS
+        assert parts.keys() == whole.keys()
+        weights, optimizer = dict(whole['state_dict']), whole['optimizer']
+        assert_close(dict(parts['state_dict']), weights, atol=0, rtol=0)
+        assert_close(parts['optimizer'].pop('state'), optimizer.pop('state'), atol=0, rtol=0)
+        assert parts['optimizer'] == optimizer
+
+
+def test_pieces_are_small(sharded):
+    folder = sharded / 'fsdp_local' / f'iter_{STEPS}.pth'
+    sizes = [path.stat().st_size for path in sorted(folder.iterdir())]
+    whole = (sharded / 'fsdp' / f'iter_{STEPS}.pth').stat().st_size
+    assert len(sizes) == 2 and max(sizes) < 0.75 * whole
+
+
+def test_missing_and_mixed_pieces_are_refused(sharded, tmp_path):
+    folder = sharded / 'fsdp_local' / f'iter_{STEPS}.pth'
+    (tmp_path / 'rank0.pth').write_bytes((folder / 'rank0.pth').read_bytes())
+    with pytest.raises(CheckpointError, match='1 files are there, 2 were written'):
+        load_from_shards(f'shards://{tmp_path}')
+    (tmp_path / 'rank5.pth').write_bytes((folder / 'rank1.pth').read_bytes())
+    with pytest.raises(CheckpointError, match=r'rank1\.pth does not exist'):
+        load_from_shards(f'shards://{tmp_path}')
+
+
+# ---------------------------------------------------------------------- settings
 
 
 def test_only_blocks_are_units():
@@ -137,17 +148,19 @@ def test_joined_parameters_are_refused():
         build_optim_wrapper(model, dict(OPTIM_WRAPPER))
 
 
-def test_sharding_needs_a_device_per_process(monkeypatch):
-    strategy = dict(type='ShardedStrategy')
-    cfg = ConfigDict(strategy=strategy, launcher='pytorch')
-    with pytest.raises(ConfigError, match=r"type='ShardedStrategy' needs a GPU"):
-        check_sharding(cfg)
-    monkeypatch.setattr('swinv2_dense.engine.fsdp.get_device', lambda: 'cuda')
-    check_sharding(cfg)
-    with pytest.raises(ConfigError, match='torchrun --nproc_per_node=GPUS tools/train.py'):
+@pytest.mark.parametrize('kind', ['ShardedStrategy', 'ZeroStrategy'])
+def test_sharding_needs_several_processes(kind):
+    strategy = dict(type=kind)
+    check_sharding(ConfigDict(strategy=strategy, launcher='pytorch'))
+    with pytest.raises(ConfigError, match=f'{kind}.*tools/dist_train.sh CONFIG GPUS'):
         check_sharding(ConfigDict(strategy=strategy, launcher='none'))
     check_sharding(ConfigDict(strategy=dict(type='SingleDeviceStrategy'), launcher='none'))
     check_sharding(ConfigDict(launcher='none'))
+
+
+def test_other_kinds_of_checkpoints_are_refused():
+    with pytest.raises(ConfigError, match=r"state_dict_cfg='sharded': 'full' writes a file"):
+        ShardedStrategy(state_dict_cfg='sharded')
 
 
 # ---------------------------------------------------------------------- the tools, one device
@@ -200,4 +213,4 @@ def test_the_tools_with_another_runner(options, tmp_path):
     assert 'coco/segm_mAP' in result.stdout
     result = run('train', '--work-dir', tmp_path / 'refused', **sharded)
     assert result.returncode == 2
-    assert "error: strategy.type='ShardedStrategy' needs a GPU" in result.stderr
+    assert "error: strategy.type='ShardedStrategy' needs several processes" in result.stderr

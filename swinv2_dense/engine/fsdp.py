@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import re
+import shutil
+from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine._strategy import FSDPStrategy
+from mmengine._strategy import FSDPStrategy, SingleDeviceStrategy
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import (
+    barrier,
+    broadcast,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
 from mmengine.optim import BaseOptimWrapper
 from mmengine.registry import FUNCTIONS, STRATEGIES
 from torch import nn
@@ -17,6 +30,9 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from ..checkpoints.formats import WRAPPERS
 from ..models.blocks import SwinBlock
 from .config_parts import ConfigError
+from .distributed import synchronise_on_cpu
+from .shards import KEY as SHARDS
+from .shards import with_scheme
 
 
 @FUNCTIONS.register_module()
@@ -50,11 +66,58 @@ def full_shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 @STRATEGIES.register_module()
 class ShardedStrategy(FSDPStrategy):
-    """mmengine's `FSDPStrategy` that resumes, and clips gradients by their whole norm.
+    """mmengine's `FSDPStrategy` that resumes, clips by the whole norm and runs on a CPU, too.
 
     mmengine 0.10.7 passes FSDP the optimizer's state in an order of arguments that torch 2.1
-    changed, and clips the shard of each process by the norm of that shard.
+    changed, clips the shard of each process by the norm of that shard, and asks for a GPU.
+
+    Args:
+        state_dict_cfg: What a checkpoint is. 'full': one file, gathered by process 0. 'local': a
+            folder with a file of each process, without gathering (engine/shards.py).
+        settings: Further arguments of `FSDPStrategy`.
+
+    Raises:
+        ConfigError: `state_dict_cfg` is neither.
     """
+
+    def __init__(self, *, state_dict_cfg: str = 'full', **settings: Any) -> None:
+        if state_dict_cfg not in ('full', 'local'):
+            raise ConfigError(
+                f"strategy.state_dict_cfg={state_dict_cfg!r}: 'full' writes a file, 'local' a "
+                'folder with a file of each process'
+            )
+        super().__init__(state_dict_cfg='full', **settings)
+        self.in_shards = state_dict_cfg == 'local'
+        if get_device() == 'cpu':  # torch frees what it would move there
+            self.state_dict_config.offload_to_cpu = False
+            self.optim_state_dict_config.offload_to_cpu = False
+
+    def _init_model_weights(self, model: nn.Module) -> nn.Module:
+        """Initialise in process 0 alone, which so is the only one to read a file of weights."""
+        if is_main_process():
+            model.init_weights()
+        backbones = [m for m in model.modules() if hasattr(m, 'set_pretrained_window_sizes')]
+        windows = [backbone.pretrained_window_sizes for backbone in backbones]
+        broadcast_object_list(windows)  # a file of weights sets them, too
+        for backbone, sizes in zip(backbones, windows):
+            backbone.set_pretrained_window_sizes(sizes, 'process 0')
+        for value in model.state_dict().values():
+            broadcast(value)
+        return model
+
+    def _wrap_model(self, model: nn.Module) -> nn.Module:
+        whole = model.state_dict()
+        self._names, self._metadata = list(whole), whole._metadata
+        named = model.named_parameters(remove_duplicate=False)
+        self._shapes = {name: list(param.shape) for name, param in named}
+        del whole  # of each unit, FSDP keeps the piece of this process
+        if get_device() == 'cpu':
+            synchronise_on_cpu(model)
+            self.model_wrapper = dict(self.model_wrapper or {}, device_id=torch.device('cpu'))
+        wrapped = super()._wrap_model(model)
+        # Between accumulated passes FSDP would keep all gradients whole.
+        wrapped.no_sync = contextlib.nullcontext
+        return wrapped
 
     def build_optim_wrapper(
         self, optim_wrapper: Any, model: nn.Module | None = None
@@ -64,28 +127,75 @@ class ShardedStrategy(FSDPStrategy):
             wrapper.clip_func = lambda params, **settings: model.clip_grad_norm_(**settings)
         return wrapper
 
+    def load_checkpoint(self, filename: str, **settings: Any) -> dict:
+        # On a device, mmengine's default in resuming, each process would hold all of it there.
+        settings['map_location'] = 'cpu'
+        return SingleDeviceStrategy.load_checkpoint(self, with_scheme(filename), **settings)
+
     def load_optim_state_dict(self, state_dict: dict) -> None:
         optimizer = self.optim_wrapper.optimizer
         state = FullyShardedDataParallel.optim_state_dict_to_load(self.model, optimizer, state_dict)
-        self.optim_wrapper.load_state_dict(state)
+        self.optim_wrapper.load_state_dict(dict(state_dict) | state)
+
+    def save_checkpoint(self, filename: str, **settings: Any) -> None:
+        """Write a checkpoint that is whole or not there; all processes must call this together."""
+        if not self.in_shards:
+            super().save_checkpoint(filename, **settings)
+            return
+        folder = Path(filename)
+        part = folder.with_name(f'.{folder.name}.part')
+        if is_main_process():
+            shutil.rmtree(part, ignore_errors=True)
+        barrier()
+        shards = dict(count=get_world_size(), shapes=self._shapes)
+        extra = {**(settings.pop('extra_ckpt', None) or {}), SHARDS: shards}
+        file = str(part / f'rank{get_rank()}.pth')
+        SingleDeviceStrategy.save_checkpoint(self, file, extra_ckpt=extra, **settings)
+        barrier()
+        if is_main_process():
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+        barrier()
+
+    def model_state_dict(self) -> dict:
+        """Parameters by name, whole or the flat pieces of this process, and buffers."""
+        if not self.in_shards:
+            return super().model_state_dict()
+        named = dict(self.model.named_buffers(remove_duplicate=False))
+        named.update(self.model.named_parameters(remove_duplicate=False))
+        own = {plain_name(name): value.detach().cpu() for name, value in named.items()}
+        state = OrderedDict((name, own[name]) for name in self._names)
+        state._metadata = copy.deepcopy(self._metadata)
+        return state
+
+    def optim_state_dict(self) -> dict:
+        """State and groups by names of parameters, whole or pieces; what the wrapper adds, too."""
+        own = self.optim_wrapper.state_dict()
+        if not self.in_shards:
+            return own | super().optim_state_dict()
+        params = {p: plain_name(name) for name, p in self.model.named_parameters()}
+        groups = self.optim_wrapper.optimizer.param_groups
+        names = [params[param] for group in groups for param in group['params']]
+        own['state'] = {names[index]: state for index, state in own['state'].items()}
+        for group in own['param_groups']:
+            group['params'] = [names[index] for index in group['params']]
+        return own
 
 
 def check_sharding(cfg: Config) -> None:
     """Check what sharded training needs of a run.
 
     Raises:
-        ConfigError: It is started as one process, or without a device.
+        ConfigError: It is started as one process.
     """
     kind = (cfg.get('strategy') or {}).get('type')
     kind = getattr(kind, '__name__', kind)
-    if kind not in ('ShardedStrategy', 'FSDPStrategy'):
+    if kind not in ('ShardedStrategy', 'FSDPStrategy', 'ZeroStrategy'):
         return
-    if get_device() == 'cpu':
-        raise ConfigError(f'strategy.type={kind!r} needs a GPU, and torch finds none')
     if cfg.get('launcher', 'none') == 'none':
         raise ConfigError(
-            f'strategy.type={kind!r} needs one process per GPU; start it with '
-            'torchrun --nproc_per_node=GPUS tools/train.py CONFIG --launcher pytorch'
+            f'strategy.type={kind!r} needs several processes, one per GPU; start them with '
+            'tools/dist_train.sh CONFIG GPUS, or tools/slurm_train.sh'
         )
 
 

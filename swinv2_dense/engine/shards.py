@@ -1,0 +1,80 @@
+"""Checkpoints of sharded training: a folder with what each process held, rank0.pth, rank1.pth, ...
+
+torch's own format (torch.distributed.checkpoint) is read by a pickle that runs what it holds; these
+files are read as weights only. Joined, they are the checkpoint that one process would have written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.runner import CheckpointLoader
+from torch import Tensor
+
+from ..checkpoints.reading import CheckpointError, read_checkpoint_file
+
+SCHEME = 'shards://'  # what mmengine's loaders are to join
+KEY = 'shards'  # in a file: dict(count=number of files, shapes={parameter: whole shape})
+
+
+def with_scheme(path: str) -> str:
+    """The name by which mmengine loads a checkpoint: of a sharded one, with SCHEME."""
+    return f'{SCHEME}{path}' if Path(path, 'rank0.pth').is_file() else path
+
+
+@CheckpointLoader.register_scheme(SCHEME)
+def load_from_shards(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Read and join the files of a folder.
+
+    Raises:
+        CheckpointError: Files are missing, damaged, or of several checkpoints.
+    """
+    folder = Path(filename.removeprefix(SCHEME))
+    files = list(folder.glob('rank*.pth'))
+    parts = [read_checkpoint_file(folder / f'rank{i}.pth', map_location) for i in range(len(files))]
+    try:
+        return join_shards(parts)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f'checkpoint {folder} cannot be joined: {error}') from error
+
+
+def join_shards(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The whole checkpoint of what the processes wrote, in their order.
+
+    A parameter, and each moment of the optimizer for it, is flat in every part, (n,), and maybe
+    empty. The parts one after the other are the whole, (sum of n,) in its shape. All else is the
+    same in every part.
+
+    Raises:
+        ValueError: The parts are not those of one checkpoint.
+    """
+    counts = {part[KEY]['count'] for part in parts}
+    if counts != {len(parts)}:
+        raise ValueError(f'{len(parts)} files are there, {max(counts)} were written')
+    whole = dict(parts[0])
+    shapes = whole.pop(KEY)['shapes']
+    for name, shape in shapes.items():
+        whole['state_dict'][name] = _join([part['state_dict'][name] for part in parts], shape)
+    if 'optimizer' in whole:
+        states = [part['optimizer']['state'] for part in parts]
+        learned = [name for name in shapes if any(name in state for state in states)]
+        joined = {name: _join_states(states, name, shapes[name]) for name in learned}
+        whole['optimizer'] = whole['optimizer'] | dict(state=joined)
+    return whole
+
+
+def _join(pieces: list[Tensor], shape: Sequence[int]) -> Tensor:
+    return torch.cat(pieces).view(*shape)
+
+
+def _join_states(states: list[Mapping], name: str, shape: Sequence[int]) -> dict[str, Any]:
+    """An optimizer's state of a parameter; processes without a piece of it may have none."""
+    found = [state[name] for state in states if name in state]
+    result = dict(found[0])
+    for key, value in result.items():
+        if isinstance(value, Tensor) and value.dim():  # AdamW's count of steps has no dimension
+            result[key] = _join([state[key] for state in found], shape)
+    return result

@@ -1,0 +1,72 @@
+"""ZeRO-1: the optimizer's state spread over the processes; configs/_base_/schedules/zero1.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine._strategy import DDPStrategy
+from mmengine.config import ConfigDict
+from mmengine.optim import BaseOptimWrapper
+from mmengine.registry import STRATEGIES
+from torch import nn
+
+from .config_parts import ConfigError
+
+
+@STRATEGIES.register_module()
+class ZeroStrategy(DDPStrategy):
+    """DDP with the config's optimizer within torch's `ZeroRedundancyOptimizer`.
+
+    Each process keeps the moments of whole parameters, updates these and sends them to the others.
+    mmengine's `DDPStrategy` asks process 0 alone for the optimizer's state, which all must send:
+    it would wait forever.
+
+    Raises:
+        ConfigError: The optimizer is none of torch.optim, or there are several.
+    """
+
+    def build_optim_wrapper(
+        self, optim_wrapper: Any, model: nn.Module | None = None
+    ) -> BaseOptimWrapper:
+        return super().build_optim_wrapper(with_zero(optim_wrapper), model)
+
+    def resume(self, filename: str, **settings: Any) -> dict:
+        # On a device, mmengine's default, each process would hold the state of all there.
+        return super().resume(filename, **{**settings, 'map_location': 'cpu'})
+
+    def load_optim_state_dict(self, state_dict: dict) -> None:
+        super().load_optim_state_dict(state_dict)
+        # torch leaves a second copy of this process's state here, which nothing reads.
+        self.optim_wrapper.optimizer.state.clear()
+
+    def save_checkpoint(
+        self, filename: str, *, save_optimizer: bool = True, **settings: Any
+    ) -> None:
+        """Write the checkpoint of plain DDP; all processes must call this together."""
+        self._optim_state = super().optim_state_dict() if save_optimizer else {}
+        super().save_checkpoint(filename, save_optimizer=save_optimizer, **settings)
+        self._optim_state = {}
+        self.optim_wrapper.optimizer._all_state_dicts = []  # else process 0 keeps all of it
+
+    def optim_state_dict(self) -> dict:
+        """What `save_checkpoint` collected: all of it in process 0, nothing in others."""
+        return self._optim_state
+
+
+def with_zero(optim_wrapper: Any) -> dict:
+    """The config of an optimizer wrapper whose optimizer is spread."""
+    optimizer = optim_wrapper.get('optimizer') if isinstance(optim_wrapper, dict) else None
+    if not isinstance(optimizer, dict):
+        raise ConfigError(
+            "strategy.type='ZeroStrategy' needs the config of one optimizer in "
+            'optim_wrapper.optimizer'
+        )
+    kind = getattr(optimizer['type'], '__name__', optimizer['type'])
+    if not hasattr(torch.optim, kind):
+        raise ConfigError(
+            f"strategy.type='ZeroStrategy' takes the optimizers of torch.optim, and "
+            f'optim_wrapper.optimizer.type={kind!r} is none'
+        )
+    zero = dict(optimizer, type='ZeroRedundancyOptimizer', optimizer_type=kind)
+    return ConfigDict(optim_wrapper, optimizer=zero)
