@@ -1,7 +1,7 @@
 """One process of torchrun for test_sharded_tools.py: `sharded_jobs.py FOLDER`.
 
-Trains each config FOLDER/{det,seg,video}{,_fsdp,_zero1}.py by tools/train.py and goes on with those
-of segmentation; tests what FSDP wrote.
+Trains each config FOLDER/{det,seg,video}{,_fsdp,_zero1}.py by tools/train.py, those of segmentation
+with a fragment in two parts; tests what FSDP wrote.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import torch.distributed as dist
 from distributed_jobs import SHARED, TASKS
 
 KINDS = ('', '_fsdp', '_zero1')
-FIRST = 2  # steps, after which segmentation with a fragment goes on to
-LAST = 3
+FIRST, LAST = 2, 3  # steps
+LENGTHS = dict(seg=[LAST], seg_fsdp=[FIRST, LAST], seg_zero1=[FIRST, LAST])
+TESTED = ('det_fsdp', 'seg_fsdp')
+INTERVAL = 'default_hooks.checkpoint.interval'
 
 
 def main(folder: Path) -> None:
@@ -23,24 +25,22 @@ def main(folder: Path) -> None:
 
     torch.set_num_threads(1)
     launcher = ['--launcher', 'pytorch']
-    for name in (f'{task}{kind}' for task in TASKS for kind in KINDS):
-        task = name.split('_')[0]
-        config, work = str(folder / f'{name}.py'), ['--work-dir', str(folder / name), *launcher]
-        for steps in (FIRST, LAST)[int(name == 'seg') : 1 + (task == 'seg')]:
-            options = [f'train_dataloader.batch_size={SHARED[task][0]}']
-            options += [f'{key}={steps}' for key in ('train_cfg.max_iters', INTERVAL)]
-            if name == 'seg_fsdp':
-                options.append('strategy.state_dict_cfg=local')
-            again = ['--resume'] if steps == LAST and name != 'seg' else []
-            flags = ['--seed', '0', '--no-validate', *again]
-            train([config, *work, *flags, '--cfg-options', *options])
-        if name in ('det_fsdp', 'seg_fsdp'):
+    for task, kind in ((task, kind) for task in TASKS for kind in KINDS):
+        name = f'{task}{kind}'
+        command = [str(folder / f'{name}.py'), '--work-dir', str(folder / name), *launcher]
+        command += ['--seed', '0', '--no-validate']
+        batch = f'train_dataloader.batch_size={SHARED[task][0]}'
+        sharded = ['strategy.state_dict_cfg=local'] if name == 'seg_fsdp' else []
+        for steps in LENGTHS.get(name, [FIRST]):
+            again = ['--resume'] if Path(folder, name, 'last_checkpoint').exists() else []
+            options = [batch, f'train_cfg.max_iters={steps}', f'{INTERVAL}={steps}', *sharded]
+            train([*command, *again, '--cfg-options', *options])
+        if name in TESTED:
             weights = str(folder / name / f'iter_{steps}.pth')
-            test([config, weights, '--work-dir', str(folder / f'{name}_test'), *launcher])
+            work = ['--work-dir', str(folder / f'{name}_test'), *launcher]
+            test([str(folder / f'{name}.py'), weights, *work])
     dist.destroy_process_group()
 
-
-INTERVAL = 'default_hooks.checkpoint.interval'
 
 if __name__ == '__main__':
     main(Path(sys.argv[1]))

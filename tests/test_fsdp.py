@@ -19,7 +19,6 @@ from torch.testing import assert_close
 from swinv2_dense.checkpoints.reading import CheckpointError, read_checkpoint_file
 from swinv2_dense.engine.config_parts import ConfigError
 from swinv2_dense.engine.fsdp import ShardedStrategy, check_sharding, swin_block_policy
-from swinv2_dense.engine.shards import load_from_shards
 from swinv2_dense.models.blocks import SwinBlock
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
@@ -34,7 +33,7 @@ def saved(folder: Path, name: str, steps: int) -> dict:
 
 
 def joined(folder: Path, steps: int) -> dict:
-    return load_from_shards(f'shards://{folder}/fsdp_local/iter_{steps}.pth')
+    return read_checkpoint_file(folder / 'fsdp_local' / f'iter_{steps}.pth')
 
 
 @pytest.mark.parametrize(
@@ -124,10 +123,10 @@ def test_missing_and_mixed_pieces_are_refused(sharded, tmp_path):
     folder = sharded / 'fsdp_local' / f'iter_{STEPS}.pth'
     (tmp_path / 'rank0.pth').write_bytes((folder / 'rank0.pth').read_bytes())
     with pytest.raises(CheckpointError, match='1 files are there, 2 were written'):
-        load_from_shards(f'shards://{tmp_path}')
+        read_checkpoint_file(tmp_path)
     (tmp_path / 'rank5.pth').write_bytes((folder / 'rank1.pth').read_bytes())
     with pytest.raises(CheckpointError, match=r'rank1\.pth does not exist'):
-        load_from_shards(f'shards://{tmp_path}')
+        read_checkpoint_file(tmp_path)
 
 
 # ---------------------------------------------------------------------- settings

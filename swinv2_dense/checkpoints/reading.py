@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from .shards import FILE, join_shards
 from .training_state import load_weights_and_training_state
 
 HEADER = 'swinv2_dense'  # entry of a safetensors header with what tensors cannot hold, as JSON
@@ -32,7 +33,7 @@ class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
 
 
 def read_checkpoint_file(path: str | os.PathLike, map_location: Any = None) -> Any:
-    """Read a checkpoint file, or the weights in a folder of `save_pretrained`.
+    """Read a checkpoint: a file, a folder of `save_pretrained`, or one of sharded training.
 
     Returns:
         What `torch.save` was given. From safetensors: the tensors by name, or where this package
@@ -152,7 +153,9 @@ def _read_safetensors(file: BinaryIO, name: str, map_location: Any) -> Any:
 
 
 def _read_folder(folder: Path, map_location: Any) -> Any:
-    """Weights in a folder of `save_pretrained`, which may be split over several files."""
+    """What the files of a folder hold together: of sharded training, or of `save_pretrained`."""
+    if (folder / FILE.format(0)).is_file():
+        return _read_shards(folder, map_location)
     for name in HUB_FILES:
         if (folder / name).is_file():
             return read_checkpoint_file(folder / name, map_location)
@@ -169,6 +172,17 @@ def _read_folder(folder: Path, map_location: Any) -> Any:
     raise CheckpointNotFoundError(
         f'checkpoint {folder} is a folder without {" or ".join(HUB_FILES)}; name the file in it'
     )
+
+
+def _read_shards(folder: Path, map_location: Any) -> dict[str, Any]:
+    count = len(list(folder.glob(FILE.format('*'))))
+    parts = [
+        read_checkpoint_file(folder / FILE.format(rank), map_location) for rank in range(count)
+    ]
+    try:
+        return join_shards(parts)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f'checkpoint {folder} cannot be joined: {error}') from error
 
 
 def unwrap(checkpoint: object) -> tuple[Mapping[str, Any], str]:

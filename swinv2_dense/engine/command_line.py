@@ -32,7 +32,6 @@ from .logs import BACKENDS, log_to
 from .preflight import check_config
 from .resume import make_resumable
 from .segmentation import use_seg_tta, write_label_maps
-from .shards import with_scheme
 from .tta import use_tta
 
 TASKS = ('mmdet', 'mmseg', 'mmaction')
@@ -75,7 +74,7 @@ def test(argv: Sequence[str] | None = None) -> None:
     args = _test_parser().parse_args(argv)
     cfg = load_config(args)
     without_sharding(cfg)
-    cfg.load_from = with_scheme(args.checkpoint)
+    cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16, on the CPU bf16
     if args.show or args.show_dir:

@@ -27,12 +27,11 @@ from mmengine.registry import FUNCTIONS, STRATEGIES
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from ..checkpoints import shards
 from ..checkpoints.formats import WRAPPERS
 from ..models.blocks import SwinBlock
 from .config_parts import ConfigError
 from .distributed import synchronise_on_cpu
-from .shards import KEY as SHARDS
-from .shards import with_scheme
 
 
 @FUNCTIONS.register_module()
@@ -73,7 +72,7 @@ class ShardedStrategy(FSDPStrategy):
 
     Args:
         state_dict_cfg: What a checkpoint is. 'full': one file, gathered by process 0. 'local': a
-            folder with a file of each process, without gathering (engine/shards.py).
+            folder with a file of each process, without gathering (checkpoints/shards.py).
         settings: Further arguments of `FSDPStrategy`.
 
     Raises:
@@ -130,7 +129,7 @@ class ShardedStrategy(FSDPStrategy):
     def load_checkpoint(self, filename: str, **settings: Any) -> dict:
         # On a device, mmengine's default in resuming, each process would hold all of it there.
         settings['map_location'] = 'cpu'
-        return SingleDeviceStrategy.load_checkpoint(self, with_scheme(filename), **settings)
+        return SingleDeviceStrategy.load_checkpoint(self, filename, **settings)
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
         optimizer = self.optim_wrapper.optimizer
@@ -147,9 +146,9 @@ class ShardedStrategy(FSDPStrategy):
         if is_main_process():
             shutil.rmtree(part, ignore_errors=True)
         barrier()
-        shards = dict(count=get_world_size(), shapes=self._shapes)
-        extra = {**(settings.pop('extra_ckpt', None) or {}), SHARDS: shards}
-        file = str(part / f'rank{get_rank()}.pth')
+        whole = dict(count=get_world_size(), shapes=self._shapes)
+        extra = {**(settings.pop('extra_ckpt', None) or {}), shards.KEY: whole}
+        file = str(part / shards.FILE.format(get_rank()))
         SingleDeviceStrategy.save_checkpoint(self, file, extra_ckpt=extra, **settings)
         barrier()
         if is_main_process():

@@ -7,38 +7,13 @@ files are read as weights only. Joined, they are the checkpoint that one process
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
-from ..checkpoints.reading import CheckpointError, read_checkpoint_file
-
-SCHEME = 'shards://'  # what mmengine's loaders are to join
+FILE = 'rank{}.pth'  # of a process, in the folder
 KEY = 'shards'  # in a file: dict(count=number of files, shapes={parameter: whole shape})
-
-
-def with_scheme(path: str) -> str:
-    """The name by which mmengine loads a checkpoint: of a sharded one, with SCHEME."""
-    return f'{SCHEME}{path}' if Path(path, 'rank0.pth').is_file() else path
-
-
-@CheckpointLoader.register_scheme(SCHEME)
-def load_from_shards(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Read and join the files of a folder.
-
-    Raises:
-        CheckpointError: Files are missing, damaged, or of several checkpoints.
-    """
-    folder = Path(filename.removeprefix(SCHEME))
-    files = list(folder.glob('rank*.pth'))
-    parts = [read_checkpoint_file(folder / f'rank{i}.pth', map_location) for i in range(len(files))]
-    try:
-        return join_shards(parts)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f'checkpoint {folder} cannot be joined: {error}') from error
 
 
 def join_shards(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
