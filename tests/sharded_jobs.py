@@ -1,7 +1,8 @@
 """One process of torchrun for test_sharded_tools.py: `sharded_jobs.py FOLDER`.
 
 Trains each config FOLDER/{det,seg,video}{,_fsdp,_zero1}.py by tools/train.py, those of segmentation
-with a fragment in two parts; tests what FSDP wrote.
+with a fragment in two parts, and with each fragment from the checkpoint of another; tests what FSDP
+wrote.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from distributed_jobs import SHARED, TASKS
 KINDS = ('', '_fsdp', '_zero1')
 FIRST, LAST = 2, 3  # steps
 LENGTHS = dict(seg=[LAST], seg_fsdp=[FIRST, LAST], seg_zero1=[FIRST, LAST])
+HANDED_ON = dict(seg='seg_fsdp', seg_fsdp='seg_zero1', seg_zero1='seg_fsdp')  # config: first part
 TESTED = ('det_fsdp', 'seg_fsdp')
 INTERVAL = 'default_hooks.checkpoint.interval'
 
@@ -25,6 +27,7 @@ def main(folder: Path) -> None:
 
     torch.set_num_threads(1)
     launcher = ['--launcher', 'pytorch']
+    moments = 'optim_wrapper.optimizer.momentum=0.9'
     for task, kind in ((task, kind) for task in TASKS for kind in KINDS):
         name = f'{task}{kind}'
         command = [str(folder / f'{name}.py'), '--work-dir', str(folder / name), *launcher]
@@ -33,12 +36,24 @@ def main(folder: Path) -> None:
         sharded = ['strategy.state_dict_cfg=local'] if name == 'seg_fsdp' else []
         for steps in LENGTHS.get(name, [FIRST]):
             again = ['--resume'] if Path(folder, name, 'last_checkpoint').exists() else []
-            options = [batch, f'train_cfg.max_iters={steps}', f'{INTERVAL}={steps}', *sharded]
+            options = [
+                batch,
+                moments,
+                f'train_cfg.max_iters={steps}',
+                f'{INTERVAL}={steps}',
+                *sharded,
+            ]
             train([*command, *again, '--cfg-options', *options])
         if name in TESTED:
             weights = str(folder / name / f'iter_{steps}.pth')
             work = ['--work-dir', str(folder / f'{name}_test'), *launcher]
             test([str(folder / f'{name}.py'), weights, *work])
+    for name, first in HANDED_ON.items():
+        resume = ['--resume', str(folder / first / f'iter_{FIRST}.pth')]
+        work = ['--work-dir', str(folder / f'{name}_after_{first}'), *launcher, *resume]
+        options = [f'train_dataloader.batch_size={SHARED["seg"][0]}', f'train_cfg.max_iters={LAST}']
+        options += [moments, f'{INTERVAL}={LAST}']
+        train([str(folder / f'{name}.py'), *work, '--no-validate', '--cfg-options', *options])
     dist.destroy_process_group()
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from distributed_configs import write_configs
 from distributed_jobs import TASKS
-from sharded_jobs import FIRST, LAST, LENGTHS, TESTED
+from sharded_jobs import FIRST, HANDED_ON, LAST, LENGTHS, TESTED
 from test_checkpoint_tools import run_here
 from test_distributed import MISSING, TORCHRUN, launch, losses, records
 from torch.testing import assert_close
@@ -40,7 +40,8 @@ def trained(tmp_path_factory) -> Path:
 
 
 def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    path = folder / name / f'iter_{LENGTHS.get(name, [FIRST])[-1]}.pth'
+    steps = LAST if name.startswith('seg') else FIRST
+    path = folder / name / f'iter_{steps}.pth'
     state = read_checkpoint_file(path)['state_dict']
     return {plain_name(key): value for key, value in state.items()}
 
@@ -59,6 +60,13 @@ def test_they_train_as_ddp(trained, task, fragment):
         expected = {key: value[first:] for key, value in losses(plain).items()}
         assert_close(losses(shared), expected, atol=1e-5, rtol=1e-5)
     assert_close(weights(trained, name), weights(trained, task), atol=2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize('name', HANDED_ON)
+def test_any_of_them_goes_on_from_any_checkpoint(trained, name):
+    """With moments: from FSDP's pieces to DDP and ZeRO-1, and from ZeRO-1's file to FSDP."""
+    found = weights(trained, f'{name}_after_{HANDED_ON[name]}')
+    assert_close(found, weights(trained, 'seg'), atol=2e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize('task', TASKS)

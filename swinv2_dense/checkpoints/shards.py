@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 FILE = 'rank{}.pth'  # of a process, in the folder
-KEY = 'shards'  # in a file: dict(count=number of files, shapes={parameter: whole shape})
+# In a file: dict(count=number of files, shapes={parameter: whole shape}, optimized=[parameter, in
+# the order in which the optimizer numbers them]).
+KEY = 'shards'
 
 
 def join_shards(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -30,13 +32,19 @@ def join_shards(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if counts != {len(parts)}:
         raise ValueError(f'{len(parts)} files are there, {max(counts)} were written')
     whole = dict(parts[0])
-    shapes = whole.pop(KEY)['shapes']
+    about = whole.pop(KEY)
+    shapes = about['shapes']
     for name, shape in shapes.items():
         whole['state_dict'][name] = _join([part['state_dict'][name] for part in parts], shape)
     if 'optimizer' in whole:
         states = [part['optimizer']['state'] for part in parts]
-        learned = [name for name in shapes if any(name in state for state in states)]
-        joined = {name: _join_states(states, name, shapes[name]) for name in learned}
+        joined = {
+            number: _join_states(
+                [state[number] for state in states if number in state], shapes[name]
+            )
+            for number, name in enumerate(about['optimized'])
+            if any(number in state for state in states)
+        }
         whole['optimizer'] = whole['optimizer'] | dict(state=joined)
     return whole
 
@@ -45,9 +53,8 @@ def _join(pieces: list[Tensor], shape: Sequence[int]) -> Tensor:
     return torch.cat(pieces).view(*shape)
 
 
-def _join_states(states: list[Mapping], name: str, shape: Sequence[int]) -> dict[str, Any]:
-    """An optimizer's state of a parameter; processes without a piece of it may have none."""
-    found = [state[name] for state in states if name in state]
+def _join_states(found: list[Mapping], shape: Sequence[int]) -> dict[str, Any]:
+    """An optimizer's state of a parameter, of the processes that have a piece of it."""
     result = dict(found[0])
     for key, value in result.items():
         if isinstance(value, Tensor) and value.dim():  # AdamW's count of steps has no dimension

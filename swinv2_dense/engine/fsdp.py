@@ -29,6 +29,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..checkpoints import shards
 from ..checkpoints.formats import WRAPPERS
+from ..checkpoints.reading import CheckpointError
 from ..models.blocks import SwinBlock
 from .config_parts import ConfigError
 from .distributed import synchronise_on_cpu
@@ -132,9 +133,17 @@ class ShardedStrategy(FSDPStrategy):
         return SingleDeviceStrategy.load_checkpoint(self, filename, **settings)
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        optimizer = self.optim_wrapper.optimizer
-        state = FullyShardedDataParallel.optim_state_dict_to_load(self.model, optimizer, state_dict)
-        self.optim_wrapper.load_state_dict(dict(state_dict) | state)
+        """Load an optimizer's state as any training without FSDP has it, numbered."""
+        optimizer, names = self.optim_wrapper.optimizer, self._optimized()
+        count = sum(len(group['params']) for group in state_dict['param_groups'])
+        if count != len(names):
+            raise CheckpointError(
+                f'the checkpoint has the state of an optimizer of {count} parameters, and this '
+                f'training one of {len(names)}: resume with the config that wrote it'
+            )
+        named = _renamed(state_dict, dict(enumerate(names)))
+        state = FullyShardedDataParallel.optim_state_dict_to_load(self.model, optimizer, named)
+        self.optim_wrapper.load_state_dict(named | state)
 
     def save_checkpoint(self, filename: str, **settings: Any) -> None:
         """Write a checkpoint that is whole or not there; all processes must call this together."""
@@ -146,7 +155,7 @@ class ShardedStrategy(FSDPStrategy):
         if is_main_process():
             shutil.rmtree(part, ignore_errors=True)
         barrier()
-        whole = dict(count=get_world_size(), shapes=self._shapes)
+        whole = dict(count=get_world_size(), shapes=self._shapes, optimized=self._optimized())
         extra = {**(settings.pop('extra_ckpt', None) or {}), shards.KEY: whole}
         file = str(part / shards.FILE.format(get_rank()))
         SingleDeviceStrategy.save_checkpoint(self, file, extra_ckpt=extra, **settings)
@@ -168,17 +177,29 @@ class ShardedStrategy(FSDPStrategy):
         return state
 
     def optim_state_dict(self) -> dict:
-        """State and groups by names of parameters, whole or pieces; what the wrapper adds, too."""
+        """State and groups by numbers of parameters, whole or the pieces of this process."""
         own = self.optim_wrapper.state_dict()
-        if not self.in_shards:
-            return own | super().optim_state_dict()
-        params = {p: plain_name(name) for name, p in self.model.named_parameters()}
+        if self.in_shards:
+            return own
+        whole = super().optim_state_dict()  # by name, of process 0 alone
+        numbers = {name: number for number, name in enumerate(self._optimized())}
+        return own | _renamed(whole, numbers) if whole else {}
+
+    def _optimized(self) -> list[str]:
+        """Names of parameters in the order in which an optimizer numbers them."""
+        names = {param: plain_name(name) for name, param in self.model.named_parameters()}
         groups = self.optim_wrapper.optimizer.param_groups
-        names = [params[param] for group in groups for param in group['params']]
-        own['state'] = {names[index]: state for index, state in own['state'].items()}
-        for group in own['param_groups']:
-            group['params'] = [names[index] for index in group['params']]
-        return own
+        return [names[param] for group in groups for param in group['params']]
+
+
+def _renamed(state_dict: dict, names: dict) -> dict:
+    """An optimizer's state with other keys for its parameters."""
+    state = {names[key]: value for key, value in state_dict['state'].items()}
+    groups = [
+        dict(group, params=[names[key] for key in group['params']])
+        for group in state_dict['param_groups']
+    ]
+    return state_dict | dict(state=state, param_groups=groups)
 
 
 def check_sharding(cfg: Config) -> None:
