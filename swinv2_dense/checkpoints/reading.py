@@ -21,6 +21,7 @@ from .shards import FILE, join_shards
 from .training_state import load_weights_and_training_state
 
 HEADER = 'swinv2_dense'  # entry of a safetensors header with what tensors cannot hold, as JSON
+DEEPSPEED = 'mp_rank_00_model_states.pt'  # in a folder of DeepSpeed: up to ZeRO-2 the whole model
 HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # as transformers and timm name them
 
 
@@ -156,6 +157,9 @@ def _read_folder(folder: Path, map_location: Any) -> Any:
     """What the files of a folder hold together: of sharded training, or of `save_pretrained`."""
     if (folder / FILE.format(0)).is_file():
         return _read_shards(folder, map_location)
+    if (folder / DEEPSPEED).is_file():
+        checkpoint = read_checkpoint_file(folder / DEEPSPEED, map_location)
+        return checkpoint | dict(state_dict=checkpoint['module'])
     for name in HUB_FILES:
         if (folder / name).is_file():
             return read_checkpoint_file(folder / name, map_location)

@@ -6,6 +6,7 @@ from .class_names import read_class_names
 from .classes import read_classes, set_num_classes
 from .config_parts import ConfigError
 from .data_faults import DataFaultsHook
+from .deepspeed import DeepSpeedZeroStrategy
 from .distributed import AnyDeviceDistributedDataParallel
 from .fsdp import ShardedStrategy, swin_block_policy
 from .hooks import BackboneWeightsHook, CheckFilesHook, ResultsHook
@@ -27,6 +28,7 @@ __all__ = [
     'ConfigError',
     'DataFaultsHook',
     'LoadReportHook',
+    'DeepSpeedZeroStrategy',
     'MissedValidationHook',
     'NonFiniteError',
     'NonFiniteHook',

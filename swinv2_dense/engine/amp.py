@@ -10,6 +10,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
+from .config_parts import type_name
+
 
 @OPTIM_WRAPPERS.register_module()
 class Bf16OptimWrapper(OptimWrapper):
@@ -34,7 +36,7 @@ def use_amp(cfg: dict, has_cuda: bool) -> None:
     wrapper = cfg['optim_wrapper']
     if not has_cuda:
         run_amp_on_cpu(cfg, force=True)
-    elif wrapper.get('type') != 'Bf16OptimWrapper':
+    elif type_name(wrapper) != 'Bf16OptimWrapper':
         wrapper['type'] = 'AmpOptimWrapper'
         wrapper['loss_scale'] = 'dynamic'
 
@@ -42,8 +44,7 @@ def use_amp(cfg: dict, has_cuda: bool) -> None:
 def run_amp_on_cpu(cfg: dict, force: bool = False) -> None:
     """Replace `AmpOptimWrapper`, which needs an accelerator; with `force` any plain wrapper."""
     wrapper = cfg.get('optim_wrapper') or {}
-    kind = wrapper.get('type')  # a name, or in newer configs a class
-    if force or getattr(kind, '__name__', kind) == 'AmpOptimWrapper':
+    if force or type_name(wrapper) == 'AmpOptimWrapper':
         wrapper['type'] = 'Bf16OptimWrapper'
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             wrapper.pop(key, None)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..checkpoints.formats import shortened
-from .config_parts import ConfigError, is_local
+from .config_parts import ConfigError, is_local, type_name
 
 EDGE_HEADS = ('STDCHead',)  # of mmseg; they learn where objects end
 JSON_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]]')  # or a string, which may hold some
@@ -90,14 +90,9 @@ def class_heads(model: Mapping) -> Iterator[tuple[str, Any]]:
                 continue
             numbered = isinstance(heads, (list, tuple))
             for i, head in enumerate(heads if numbered else [heads]):
-                is_other = (head or {}).get('class_agnostic') or _name(head) in EDGE_HEADS
+                is_other = (head or {}).get('class_agnostic') or type_name(head) in EDGE_HEADS
                 if 'num_classes' in (head or {}) and not is_other:
                     yield f'{owner}.{name}.{i}' if numbered else f'{owner}.{name}', head
-
-
-def _name(head: Mapping | None) -> str:
-    kind = (head or {}).get('type', '')
-    return getattr(kind, '__name__', str(kind)).split('.')[-1]
 
 
 def check_classes(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> None:

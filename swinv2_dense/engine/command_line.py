@@ -26,6 +26,7 @@ from .atomic import resume_last, write_whole_checkpoints
 from .batch_size import fit_learning_rate
 from .config_parts import ConfigError
 from .data_faults import skip_unreadable
+from .deepspeed import fit_deepspeed
 from .distributed import join_on_cpu
 from .fsdp import check_sharding, without_sharding
 from .logs import BACKENDS, log_to
@@ -62,6 +63,7 @@ def train(argv: Sequence[str] | None = None) -> None:
     if args.log_to:
         log_to(cfg, args.log_to)
     check_sharding(cfg)
+    fit_deepspeed(cfg)
     check_config(cfg, ('train',) if args.no_validate else ('train', 'val'))
     runner = build_runner(cfg, args.keep)
     if about_batch:

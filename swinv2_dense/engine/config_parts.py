@@ -14,6 +14,12 @@ def listed(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def type_name(part: Mapping[str, Any] | None) -> str:
+    """The class of a config's part, given by name, with a scope, or as such; '' if it has none."""
+    kind = (part or {}).get('type') or ''
+    return getattr(kind, '__name__', str(kind)).split('.')[-1]
+
+
 def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
     """The data sets below wrappers (RepeatDataset, ConcatDataset, ...), with their keys."""
     pending = [(f'{name}_dataloader.dataset', dataset)]

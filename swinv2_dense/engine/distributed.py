@@ -19,7 +19,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from .config_parts import ConfigError
+from .config_parts import ConfigError, type_name
 
 # The variable by which each launcher tells a process how many there are.
 WORLD_SIZES = dict(pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
@@ -70,14 +70,8 @@ def join_on_cpu(cfg: Config) -> None:
     if strategy is None:
         search = dict(find_unused_parameters=cfg.get('find_unused_parameters', False))
         cfg.model_wrapper_cfg = _on_cpu(cfg.get('model_wrapper_cfg') or search)
-    elif _name(strategy) == 'DDPStrategy':
+    elif type_name(strategy) == 'DDPStrategy':
         strategy.model_wrapper = _on_cpu(strategy.get('model_wrapper') or {})
-
-
-def _name(part: dict) -> str | None:
-    """The class of a config's part, which may be given by name or as such."""
-    kind = part.get('type')
-    return getattr(kind, '__name__', kind)
 
 
 @contextmanager
@@ -92,7 +86,7 @@ def _without_cuda() -> Iterator[None]:
 
 def _on_cpu(wrapper: dict) -> dict:
     """A wrapper's config with the class below in place of mmengine's; others stay."""
-    if _name(wrapper) not in (None, 'MMDistributedDataParallel'):
+    if type_name(wrapper) not in ('', 'MMDistributedDataParallel'):
         return wrapper
     return dict(broadcast_buffers=False) | wrapper | dict(type='AnyDeviceDistributedDataParallel')
 

@@ -31,7 +31,7 @@ from ..checkpoints import shards
 from ..checkpoints.formats import WRAPPERS
 from ..checkpoints.reading import CheckpointError
 from ..models.blocks import SwinBlock
-from .config_parts import ConfigError
+from .config_parts import ConfigError, type_name
 from .distributed import synchronise_on_cpu
 
 
@@ -208,11 +208,9 @@ def check_sharding(cfg: Config) -> None:
     Raises:
         ConfigError: It is started as one process.
     """
-    kind = (cfg.get('strategy') or {}).get('type')
-    kind = getattr(kind, '__name__', kind)
-    if kind not in ('ShardedStrategy', 'FSDPStrategy', 'ZeroStrategy'):
-        return
-    if cfg.get('launcher', 'none') == 'none':
+    kind = type_name(cfg.get('strategy'))
+    sharding = ('ShardedStrategy', 'FSDPStrategy', 'ZeroStrategy', 'DeepSpeedZeroStrategy')
+    if kind in sharding and cfg.get('launcher', 'none') == 'none':
         raise ConfigError(
             f'strategy.type={kind!r} needs several processes, one per GPU; start them with '
             'tools/dist_train.sh CONFIG GPUS, or tools/slurm_train.sh'

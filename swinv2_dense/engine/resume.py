@@ -21,6 +21,7 @@ from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
+from .config_parts import type_name
 from .data_order import EPOCH, STEP, VALIDATION, ResumableLoader, seed_all
 
 META_KEY = 'swinv2_dense_progress'  # in meta of a checkpoint
@@ -34,8 +35,7 @@ def make_resumable(cfg: Config) -> None:
         return
     by_epoch = train_cfg.get('by_epoch', True)
     default = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
-    kind = train_cfg.get('type', default)
-    name = getattr(kind, '__name__', str(kind).split('.')[-1])
+    name = type_name(train_cfg) or default.__name__
     if name in RESUMABLE:
         train_cfg.pop('by_epoch', None)
         train_cfg.type = RESUMABLE[name]

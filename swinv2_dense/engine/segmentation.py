@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from .classes import class_heads
-from .config_parts import ConfigError, datasets_of, is_local, listed
+from .config_parts import ConfigError, datasets_of, is_local, listed, type_name
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
 
@@ -27,7 +27,7 @@ def use_seg_tta(cfg: Config) -> None:
         ConfigError: There is no pipeline, and none can be made of the test pipeline.
     """
     tta_model = dict(cfg.get('tta_model') or dict(type='TiledSegTTAModel'))
-    if _name(cfg.model) == 'TiledEncoderDecoder' and _name(tta_model) == 'SegTTAModel':
+    if type_name(cfg.model) == 'TiledEncoderDecoder' and type_name(tta_model) == 'SegTTAModel':
         tta_model['type'] = 'TiledSegTTAModel'
     for key, dataset in datasets_of('test', cfg.test_dataloader.dataset):
         dataset.pipeline = cfg.get('tta_pipeline') or _scales_and_flips(dataset.pipeline, key)
@@ -36,7 +36,7 @@ def use_seg_tta(cfg: Config) -> None:
 
 def _scales_and_flips(pipeline: list, key: str) -> list:
     """A test pipeline in twelve views; without a Resize, of the image as loaded."""
-    names = [_name(step) for step in pipeline]
+    names = [type_name(step) for step in pipeline]
     unknown = [name for name in names if 'Resize' in name and name != 'Resize']
     if unknown or names.count('Resize') > 1 or 'TestTimeAug' in names:
         raise ConfigError(
@@ -102,7 +102,7 @@ def _without_annotations(steps: list) -> list:
     for step in steps:
         if isinstance(step, (list, tuple)):
             step = _without_annotations(step)
-        elif _name(step) == 'LoadAnnotations':
+        elif type_name(step) == 'LoadAnnotations':
             continue
         elif 'transforms' in step:
             step = ConfigDict({**step, 'transforms': _without_annotations(step['transforms'])})
@@ -180,12 +180,6 @@ def _names(steps: Iterable) -> list[str]:
     names = []
     for step in steps:
         is_list = isinstance(step, (list, tuple))
-        names += [] if is_list else [_name(step)]
+        names += [] if is_list else [type_name(step)]
         names += _names(step if is_list else step.get('transforms') or [])
     return names
-
-
-def _name(cfg: Mapping[str, Any]) -> str:
-    """The name of a class that a config gives by name or as such."""
-    kind = cfg['type']
-    return getattr(kind, '__name__', str(kind)).split('.')[-1]

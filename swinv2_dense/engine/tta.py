@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from .config_parts import ConfigError, datasets_of, listed
+from .config_parts import ConfigError, datasets_of, listed, type_name
 
 BOX_MODEL = dict(
     type='DetTTAModel',
@@ -37,9 +35,9 @@ def use_tta(cfg: Config) -> None:
 def _with_flips(pipeline: list, key: str) -> list:
     """A test pipeline whose last step, PackDetInputs, packs two views."""
     *steps, pack = copy.deepcopy(pipeline)
-    if _name(pack) != 'PackDetInputs':
+    if type_name(pack) != 'PackDetInputs':
         raise ConfigError(
-            f'--tta: {key}.pipeline ends in {_name(pack)}, so where to flip is unknown; set '
+            f'--tta: {key}.pipeline ends in {type_name(pack)}, so where to flip is unknown; set '
             'tta_pipeline in the config, or end it in PackDetInputs'
         )
     if 'meta_keys' in pack:
@@ -54,13 +52,7 @@ def _tta_model(cfg: Config) -> dict:
     evaluators = listed(cfg.get('test_evaluator') or [])
     if any('segm' in listed(evaluator.get('metric')) for evaluator in evaluators):
         raise ConfigError(
-            f'--tta: masks of a {_name(cfg.model)} cannot be merged, only those of Mask R-CNN, '
+            f'--tta: masks of a {type_name(cfg.model)} cannot be merged, only those of Mask R-CNN, '
             'Cascade Mask R-CNN and HTC'
         )
     return BOX_MODEL
-
-
-def _name(cfg: Mapping[str, Any]) -> str:
-    """The name of a class that a config gives by name or as such."""
-    kind = cfg['type']
-    return getattr(kind, '__name__', str(kind)).split('.')[-1]

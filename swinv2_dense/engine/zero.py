@@ -11,7 +11,7 @@ from mmengine.optim import BaseOptimWrapper
 from mmengine.registry import STRATEGIES
 from torch import nn
 
-from .config_parts import ConfigError
+from .config_parts import ConfigError, type_name
 
 
 @STRATEGIES.register_module()
@@ -62,7 +62,7 @@ def with_zero(optim_wrapper: Any) -> dict:
             "strategy.type='ZeroStrategy' needs the config of one optimizer in "
             'optim_wrapper.optimizer'
         )
-    kind = getattr(optimizer['type'], '__name__', optimizer['type'])
+    kind = type_name(optimizer)
     if not hasattr(torch.optim, kind):
         raise ConfigError(
             f"strategy.type='ZeroStrategy' takes the optimizers of torch.optim, and "
