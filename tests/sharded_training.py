@@ -183,8 +183,9 @@ def train_all(folder: Path, kind: str) -> None:
     if kind == 'fsdp':
         in_bf16 = dict(optim_wrapper=OPTIM_WRAPPER | dict(type='Bf16OptimWrapper'))
         runs |= dict(fsdp_bf16=start | in_bf16, fsdp_local=start | LOCAL)
-        init = dict(type='Classifier', num_classes=3, pretrained=str(folder / 'initial.pth'))
-        runs['fsdp_init'] = dict(model=init)
+    file = 'initial.pth' if dist.get_rank() == 0 else 'not_there.pth'
+    init = dict(type='Classifier', num_classes=3, pretrained=str(folder / file))
+    runs[f'{kind}_init'] = dict(model=init)
     for name, changes in runs.items():
         train(config(folder, name, STEPS, **changes), folder, name)
     for name in [name for name in (kind, 'fsdp_local') if name in runs]:

@@ -57,6 +57,12 @@ def test_a_step_that_is_not_finite_in_one_process_is_skipped(spread):
     assert_close(weights(spread, 'zero_skipping', STEPS), expected, atol=1e-6, rtol=0)
 
 
+def test_initial_weights_are_read_by_one_process(spread):
+    """The other, which has no such file, gets them and their windows from the first."""
+    for shared, loaded in zip(written(spread, 'zero_init'), written(spread, 'zero')):
+        assert shared['losses'] == loaded['losses']
+
+
 def test_a_checkpoint_has_the_moments_of_all(spread):
     checkpoint = read_checkpoint_file(spread / 'zero' / f'iter_{STEPS}.pth')
     params = sum(1 for _ in Classifier(num_classes=3).parameters())

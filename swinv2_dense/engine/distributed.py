@@ -11,7 +11,13 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import init_dist, is_distributed
+from mmengine.dist import (
+    broadcast,
+    broadcast_object_list,
+    init_dist,
+    is_distributed,
+    is_main_process,
+)
 from mmengine.logging import print_log
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import MODEL_WRAPPERS
@@ -112,6 +118,20 @@ class AnyDeviceDistributedDataParallel(MMDistributedDataParallel):
                 logger='current',
             )
         super().__init__(module=module, device_ids=device_ids, **settings)
+
+
+def init_in_process_0(model: nn.Module) -> nn.Module:
+    """Initialise a model in process 0, which alone reads a file of weights, and send it to all."""
+    if is_main_process():
+        model.init_weights()
+    backbones = [m for m in model.modules() if hasattr(m, 'set_pretrained_window_sizes')]
+    windows = [backbone.pretrained_window_sizes for backbone in backbones]
+    broadcast_object_list(windows)  # a file of weights sets them, too
+    for backbone, sizes in zip(backbones, windows):
+        backbone.set_pretrained_window_sizes(sizes, 'process 0')
+    for value in model.state_dict().values():
+        broadcast(value)
+    return model
 
 
 def synchronise_on_cpu(module: nn.Module) -> int:

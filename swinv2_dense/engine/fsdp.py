@@ -14,14 +14,7 @@ import torch
 from mmengine._strategy import FSDPStrategy, SingleDeviceStrategy
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import (
-    barrier,
-    broadcast,
-    broadcast_object_list,
-    get_rank,
-    get_world_size,
-    is_main_process,
-)
+from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from mmengine.optim import BaseOptimWrapper
 from mmengine.registry import FUNCTIONS, STRATEGIES
 from torch import nn
@@ -32,7 +25,7 @@ from ..checkpoints.formats import WRAPPERS
 from ..checkpoints.reading import CheckpointError
 from ..models.blocks import SwinBlock
 from .config_parts import ConfigError, type_name
-from .distributed import synchronise_on_cpu
+from .distributed import init_in_process_0, synchronise_on_cpu
 
 
 @FUNCTIONS.register_module()
@@ -93,17 +86,7 @@ class ShardedStrategy(FSDPStrategy):
             self.optim_state_dict_config.offload_to_cpu = False
 
     def _init_model_weights(self, model: nn.Module) -> nn.Module:
-        """Initialise in process 0 alone, which so is the only one to read a file of weights."""
-        if is_main_process():
-            model.init_weights()
-        backbones = [m for m in model.modules() if hasattr(m, 'set_pretrained_window_sizes')]
-        windows = [backbone.pretrained_window_sizes for backbone in backbones]
-        broadcast_object_list(windows)  # a file of weights sets them, too
-        for backbone, sizes in zip(backbones, windows):
-            backbone.set_pretrained_window_sizes(sizes, 'process 0')
-        for value in model.state_dict().values():
-            broadcast(value)
-        return model
+        return init_in_process_0(model)
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         whole = model.state_dict()

@@ -12,6 +12,7 @@ from mmengine.registry import STRATEGIES
 from torch import nn
 
 from .config_parts import ConfigError, type_name
+from .distributed import init_in_process_0
 
 
 @STRATEGIES.register_module()
@@ -25,6 +26,9 @@ class ZeroStrategy(DDPStrategy):
     Raises:
         ConfigError: The optimizer is none of torch.optim, or there are several.
     """
+
+    def _init_model_weights(self, model: nn.Module) -> nn.Module:
+        return init_in_process_0(model)
 
     def build_optim_wrapper(
         self, optim_wrapper: Any, model: nn.Module | None = None
