@@ -138,7 +138,7 @@ class Segmentation:
 class Video:
     """A recognizer on clips whose class is a motion, and two probes of what it sees in them."""
 
-    _name = 'configs/quickstart/swinv2-c64-p288-w488_1xb16-8x2x1-1000it_motions-rgb'
+    _name = 'configs/quickstart/swinv2-c64-p288-w488_1xb16-8x2x1-800it_motions-rgb'
     config = f'{_name}.py'
     tests = {'test': config, 'shuffled': f'{_name}_shuffled.py', 'reversed': f'{_name}_reversed.py'}
     next_config = (

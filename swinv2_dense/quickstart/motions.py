@@ -56,7 +56,7 @@ OUTLINES = {
     'cross': _arms((0.95, 0.6, 0.95, 0.6), 0.17),
     'star': _arms((0.95, 0.6, 0.6, 0.95, 0.6, 0.6), 0.13),
 }
-RADII = (0.2, 0.44)  # smallest and largest, by the size of the picture
+RADII = (0.28, 0.46)  # smallest and largest, by the size of the picture
 TRAVEL = (0.35, 0.6)  # of a phase in a clip
 # How much of that the phases move: a tip that turns must not move farther than a shape that slides.
 GEARS = (1.0, 1.0, 0.6, 1.0)
@@ -66,7 +66,7 @@ LIGHT, DARK = (150, 235), (20, 90)
 # small as these, x264 does not promise it (seen with core 165: four files from one clip).
 ENCODING = {'crf': '18', 'threads': '1', 'x264-params': 'mbtree=0'}
 SPLITS = ('train', 'val')
-VERSION = 1  # of the files: part of a data set's parameters, so raise it when they change
+VERSION = 2  # of the files: part of a data set's parameters, so raise it when they change
 SPEC_FILE = 'spec.json'
 
 
