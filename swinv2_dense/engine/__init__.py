@@ -2,6 +2,7 @@
 
 from .amp import Bf16OptimWrapper
 from .atomic import WholeCheckpointHook
+from .class_folders import read_class_folders
 from .class_names import read_class_names
 from .classes import read_classes, set_num_classes
 from .config_parts import ConfigError
@@ -16,7 +17,6 @@ from .load_report import LoadReportHook
 from .nonfinite import NonFiniteError, NonFiniteHook
 from .preemption import PreemptionHook
 from .resume import MissedValidationHook, ResumableEpochLoop, ResumableIterLoop, ResumeHook
-from .video_labels import read_class_folders
 from .zero import ZeroStrategy
 
 __all__ = [

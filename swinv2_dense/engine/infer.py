@@ -19,6 +19,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
 
 from ..preparation.report import progress
+from .class_folders import VIDEO_SUFFIXES
 from .class_names import read_class_names
 from .command_line import read_config
 from .config_parts import ConfigError, datasets_of
@@ -27,7 +28,6 @@ from .inferencer import CheckedInferencer
 from .outputs import Outputs
 from .preflight import check_config
 from .video_files import UnreadableError
-from .video_labels import VIDEO_SUFFIXES
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
 

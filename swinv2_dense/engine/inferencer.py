@@ -15,13 +15,13 @@ from mmengine.infer import BaseInferencer
 from mmengine.registry import DATASETS
 from torch import nn
 
+from .class_folders import VIDEO_SUFFIXES
 from .classes import class_heads
 from .config_parts import ConfigError
 from .hooks import BackboneWeightsHook
 from .load_report import LoadReportHook
 from .outputs import Outputs
 from .video_files import frame_rate, read_frames, reading, write_frames
-from .video_labels import VIDEO_SUFFIXES
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Labels of video data sets, from folders or list files: read, and checked before training starts.
+"""Labels of video data sets, from folders or list files, checked before training starts.
 
 mmaction2 finds a label that no class of the head has in the first loss, as an index error (on a GPU
 as an assertion of a kernel), and takes a blank line of a list file for a video.
@@ -8,94 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from glob import glob
 from typing import Any
 
 from ..checkpoints.formats import shortened
 from .classes import class_heads
 from .config_parts import ConfigError, is_local
-
-VIDEO_SUFFIXES = ('.mp4', '.mkv', '.avi', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
-
-
-def read_class_folders(folder: str) -> tuple[str, ...]:
-    """Names of the classes of `folder/CLASS/*.mp4`: its folders, sorted. Hidden ones do not count.
-
-    Raises:
-        ConfigError: There is no such folder, it has fewer than two folders, or one without videos.
-    """
-    if not os.path.isdir(folder):
-        raise ConfigError(
-            f'folder of videos {folder!r} does not exist; correct data_root, for '
-            'configs/_base_/datasets/own_videos.py with export OWN_DATA=FOLDER'
-        )
-    names = tuple(sorted(name for name in os.listdir(folder) if _is_class(folder, name)))
-    if len(names) < 2:
-        raise ConfigError(
-            f'{folder} has {len(names)} folders with a name of a class; a class is learned beside '
-            f'others, so lay videos out as {os.path.join(folder, "CLASS", "VIDEO.mp4")}'
-        )
-    present = {label for _, label in labelled_videos(folder, names)}
-    for label, name in enumerate(names):
-        if label not in present:
-            raise ConfigError(_no_videos(os.path.join(folder, name)))
-    return names
-
-
-def labelled_videos(folder: str, classes: Sequence[str]) -> list[tuple[str, int]]:
-    """Path and label of each video in `folder/CLASS`, at any depth: by class, sorted in each.
-
-    Videos are told by `VIDEO_SUFFIXES` in any case; other files and hidden ones are left out. A
-    class may have no videos here, or no folder.
-
-    Raises:
-        ConfigError: Videos belong to no class, or there are none.
-    """
-    unknown = sorted(n for n in os.listdir(folder) if _is_class(folder, n) and n not in classes)
-    if unknown:
-        raise ConfigError(
-            f'{folder} has folders of {len(unknown)} classes that are not trained: '
-            f'{shortened(unknown)}; the classes are {shortened(classes)}. Correct their names, or '
-            'move them away'
-        )
-    loose = [name for name in sorted(os.listdir(folder)) if _is_video(folder, name)]
-    if loose:
-        raise ConfigError(
-            f'{os.path.join(folder, loose[0])} (of {len(loose)}) lies in no folder of a class, '
-            'which would be its label; move it into one'
-        )
-    found = [
-        (path, label)
-        for label, name in enumerate(classes)
-        for path in _videos(os.path.join(folder, name))
-    ]
-    if not found:
-        raise ConfigError(_no_videos(folder))
-    return found
-
-
-def _is_class(folder: str, name: str) -> bool:
-    return not name.startswith('.') and os.path.isdir(os.path.join(folder, name))
-
-
-def _is_video(folder: str, name: str) -> bool:
-    has_suffix = name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith('.')
-    return has_suffix and os.path.isfile(os.path.join(folder, name))
-
-
-def _videos(folder: str) -> list[str]:
-    # Names with a dot in front are left out, as ._NAME.mp4, which macOS writes beside NAME.mp4.
-    names = sorted(glob('**/*', root_dir=folder, recursive=True))
-    return [os.path.join(folder, name) for name in names if _is_video(folder, name)]
-
-
-def _no_videos(folder: str) -> str:
-    paths = glob('**/*.*', root_dir=folder, recursive=True)
-    suffixes = sorted({os.path.splitext(path)[1] for path in paths})
-    return (
-        f'{folder} has no video ({", ".join(VIDEO_SUFFIXES)}); it has '
-        f'{", ".join(suffixes[:5]) or "no files"}. Fill it, or move it away'
-    )
 
 
 def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> None:
