@@ -104,6 +104,7 @@ LOCAL = dict(strategy=dict(state_dict_cfg='local'))
 HOOKS_OF_ALL = ('BackboneWeightsHook', 'LoadReportHook', 'RecordHook')
 # A loss of process 1 in the second step is not a number.
 SKIPPING = dict(
+    train_cfg=dict(type='ResumableIterLoop', max_iters=STEPS),  # it knows its samples
     custom_hooks=[dict(type=hook) for hook in (*HOOKS_OF_ALL, 'NonFiniteHook')],
     train_dataloader=dict(
         dataset=dict(type='Samples', broken=3),

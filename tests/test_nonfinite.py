@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, HOOKS, MODELS, DefaultScope
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS, DefaultScope
 from torch import Tensor, nn
 
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
@@ -142,6 +144,43 @@ def test_a_gradient_alone_is_enough(tmp_path, capfd):
     with pytest.raises(NonFiniteError, match=r'iteration 2: gradients that are not finite'):
         train(config(tmp_path, model=dict(type='Sums', sqrt=True)))
     assert 'Skipped iteration 1: gradients' in ''.join(capfd.readouterr())
+
+
+@OPTIM_WRAPPERS.register_module()
+class ScaledOptimWrapper(AmpOptimWrapper):
+    """mmengine's wrapper for fp16, which asks for a GPU, with a loss scale on the CPU."""
+
+    def __init__(self, **settings: object) -> None:
+        OptimWrapper.__init__(self, **settings)
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=4.0)
+        self._scale_update_param = None
+
+    def optim_context(self, model: nn.Module) -> AbstractContextManager:
+        return OptimWrapper.optim_context(self, model)
+
+
+SCALED = dict(type='ScaledOptimWrapper', optimizer=dict(type='AdamW', lr=0.1))
+
+
+def test_a_loss_under_a_scale(tmp_path, capfd):
+    """The scaler would leave out the step itself, but not the batch norm's statistics."""
+    watch, runner = train(config(tmp_path / 'one', bad=[5], optim_wrapper=SCALED))
+    before, after = watch.states[1:3]
+    changed = [k for k in before['model'] if not same(before['model'][k], after['model'][k])]
+    assert changed == ['norm.num_batches_tracked'] and same(before['own'], after['own'])
+    assert not same(after['own'], watch.states[3]['own'])
+    assert runner.optim_wrapper.loss_scaler.get_scale() == 4.0
+    assert '1 steps were skipped in all' in ''.join(capfd.readouterr())
+    with pytest.raises(NonFiniteError, match=r'a loss of nan.*6\.png, \S+7\.png.*2 steps in a row'):
+        train(config(tmp_path / 'two', bad=[5, 7], optim_wrapper=SCALED))
+
+
+def test_gradients_that_overflow_are_the_scalers(tmp_path):
+    watch, runner = train(
+        config(tmp_path, model=dict(type='Sums', sqrt=True), optim_wrapper=SCALED)
+    )
+    assert len(watch.losses) == 6 and runner.optim_wrapper.loss_scaler.get_scale() < 4.0
+    assert same(watch.states[0]['model']['last.weight'], watch.states[-1]['model']['last.weight'])
 
 
 def test_steps_apart_do_not_count_as_in_a_row(tmp_path):

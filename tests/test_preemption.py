@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 from typing import Any
 
@@ -38,6 +39,18 @@ def test_the_step_is_finished_and_saved(training):
     assert 'resumed epoch: 0, iter: 5' in training.log('work')
     (work / 'preempted.pth').unlink()
     assert_same_checkpoints(work, training.folder / 'whole', '*.pth')
+
+
+def test_it_saves_where_the_config_saves_nothing(training):
+    unsaved = copy.copy(training)
+    unsaved.options = (*training.options, 'default_hooks.checkpoint=None')
+    assert unsaved.run('none', FAULT='term:4') == STATUS, training.log('none')
+    work = training.folder / 'none'
+    assert names(training, 'none') == {'preempted.pth'}
+    assert (work / 'last_checkpoint').read_text() == str(work / 'preempted.pth')
+    assert training.run('none', '--resume') == 0, training.log('none')
+    assert 'resumed epoch: 0, iter: 5' in training.log('none')
+    assert_same_checkpoints(work, training.folder / 'whole', 'epoch_2.pth')
 
 
 def test_in_validation_the_last_checkpoint_stands(training):

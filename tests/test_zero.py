@@ -55,6 +55,8 @@ def test_accumulated_gradients(spread):
 def test_a_step_that_is_not_finite_in_one_process_is_skipped(spread):
     expected = dict(alone(STEPS - 1)[0].state_dict())
     assert_close(weights(spread, 'zero_skipping', STEPS), expected, atol=1e-6, rtol=0)
+    log = (spread / 'log_0.txt').read_text()  # of the process whose own loss was finite
+    assert 'Skipped iteration 2: a loss of nan' in log and 'samples: number 3. 1 in a row' in log
 
 
 def test_initial_weights_are_read_by_one_process(spread):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_gather_object, all_reduce, barrier, get_world_size
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from torch import Tensor
-from torch.optim.optimizer import Optimizer
 
 from .resume import is_accumulating
 
@@ -25,7 +24,7 @@ class NonFiniteHook(Hook):
 
     Running statistics of batch norm are put back, too. With several processes, all leave out a step
     that one of them cannot use. Under a loss scale (`AmpOptimWrapper`) gradients that overflow are
-    the scaler's own affair; the loss is looked at.
+    the scaler's own affair, and the loss alone is looked at.
 
     Args:
         max_in_a_row: So many steps left out one after the other end the run, with a checkpoint
@@ -52,14 +51,17 @@ class NonFiniteHook(Hook):
         wrapper = runner.optim_wrapper
         if not isinstance(wrapper, OptimWrapper):  # several optimizers step on their own
             return
-        self._runner, backward = runner, wrapper.backward
+        self._runner, backward, step = runner, wrapper.backward, wrapper.step
 
         def noting(loss: Tensor, **kwargs: Any) -> None:
             self._losses.append(loss.detach())
             backward(loss, **kwargs)
 
-        wrapper.backward = noting
-        wrapper.optimizer.register_step_pre_hook(self._before_step)
+        def guarded(**kwargs: Any) -> None:
+            if self._is_usable(wrapper):
+                step(**kwargs)
+
+        wrapper.backward, wrapper.step = noting, guarded
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         if not self._numbers:
@@ -80,29 +82,26 @@ class NonFiniteHook(Hook):
                 f'{self.skipped} steps were skipped in all: their loss or gradient was not finite.'
             )
 
-    def _before_step(self, optimizer: Optimizer, *_: Any) -> None:
-        """Take the gradients from a step that cannot be used: without them it changes nothing."""
-        parameters = [p for group in optimizer.param_groups for p in group['params']]
-        gradients = [p.grad for p in parameters if p.grad is not None]
+    def _is_usable(self, wrapper: OptimWrapper) -> bool:
+        """Whether a step may be made; if not, all but the count of steps is as before it."""
+        is_scaled = hasattr(wrapper, 'loss_scaler')
+        groups = wrapper.optimizer.param_groups
+        parameters = [p for group in groups for p in group['params'] if p.grad is not None]
+        gradients = [] if is_scaled else [p.grad for p in parameters]
         faults = [not_finite(self._losses), not_finite(gradients)]
         if not any(agreed(faults, gradients or self._losses)):
             self.in_a_row = 0
-            return
-        for parameter in parameters:
-            parameter.grad = None
+            return True
         for buffer, before in self._buffers:
             buffer.copy_(before)
         self._count(faults)
+        return False
 
     def _count(self, faults: list[bool]) -> None:
         runner = self._runner
         self.skipped += 1
         self.in_a_row += 1
-        losses = ', '.join(f'{float(loss):.4g}' for loss in self._losses)
-        what = [f'a loss of {losses}' if faults[0] else '', 'gradients' if faults[1] else '']
-        what = ' and '.join(filter(None, what)) or 'another process with values'
-        names = ', '.join(self._sample_names())
-        message = f'iteration {runner.iter + 1}: {what} that are not finite; samples: {names}.'
+        message = f'iteration {runner.iter + 1}: {self._description(faults)}.'
         if self.in_a_row < self.max_in_a_row:
             runner.logger.warning(
                 f'Skipped {message} {self.in_a_row} in a row, {self.skipped} in all.'
@@ -115,6 +114,17 @@ class NonFiniteHook(Hook):
             'checkpoint with a smaller learning rate, or without these samples'
         )
 
+    def _description(self, faults: list[bool]) -> str:
+        """What is not finite, and the samples of the processes whose loss it is, or of all."""
+        losses = [f'{float(loss):.4g}' for loss in self._losses] if faults[0] else []
+        own = dict(losses=losses, gradients=faults[1], names=self._sample_names())
+        found = all_gather_object(own)
+        faulty = [part for part in found if part['losses']]
+        what = [f'a loss of {", ".join(part["losses"])}' for part in faulty]
+        what += ['gradients'] if any(part['gradients'] for part in found) else []
+        names = [name for part in faulty or found for name in part['names']]
+        return f'{" and ".join(what)} that are not finite; samples: {", ".join(names)}'
+
     def _dump(self) -> str:
         """Save the state before the step, as a checkpoint that is not named the last one."""
         runner, start = self._runner, self._start
@@ -124,6 +134,7 @@ class NonFiniteHook(Hook):
             loop.position = start['position']
         meta = dict(epoch=start['epoch'], iter=start['iter'])
         runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
+        barrier()  # who ends first makes torchrun end the one that writes
         return f'{runner.work_dir}/{name}'
 
     def _sample_names(self) -> list[str]:

@@ -9,16 +9,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch import distributed as dist
 
-from .atomic import PREEMPTED, WholeCheckpointHook
+from .atomic import LAST, PREEMPTED, WholeCheckpointHook, write_whole_file
 from .resume import is_accumulating
 
 STATUS = 75  # EX_TEMPFAIL of sysexits.h: run it again
@@ -68,15 +69,26 @@ class PreemptionHook(Hook):
             return  # a checkpoint has the gradients of one process only
         if not self._anyone_signalled():
             return
-        for hook in runner.hooks:
-            if isinstance(hook, WholeCheckpointHook):
-                hook.save_optimizer = hook.save_param_scheduler = True
-                meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
-                hook.save_as(runner, PREEMPTED, meta, by_epoch=False)
-                runner.logger.info(f'Pre-empted: saved {hook.last_ckpt}; go on with --resume.')
+        path = self._save(runner)
+        runner.logger.info(f'Pre-empted: saved {path}; go on with --resume.')
         if self._group is not None:
             dist.barrier(self._group)  # who ends first makes torchrun end the others
         sys.exit(STATUS)
+
+    @staticmethod
+    def _save(runner: Any) -> str:
+        """The checkpoint, which is written whatever the config says of others."""
+        meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
+        for hook in runner.hooks:
+            if isinstance(hook, WholeCheckpointHook):
+                hook.save_optimizer = hook.save_param_scheduler = True
+                hook.save_as(runner, PREEMPTED, meta, by_epoch=False)
+                return hook.last_ckpt
+        path = Path(runner.work_dir, PREEMPTED)
+        runner.save_checkpoint(runner.work_dir, PREEMPTED, meta=meta, by_epoch=False)
+        if is_main_process():
+            write_whole_file(path.with_name(LAST), str(path).encode())
+        return str(path)
 
     def _anyone_signalled(self) -> bool:
         if self._group is None:
