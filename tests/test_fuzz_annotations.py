@@ -20,6 +20,7 @@ from test_prepare_data import SIZE, annotation, write_split
 
 pytest.importorskip('mmdet')
 from mmdet.datasets import CocoDataset
+from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from pycocotools import mask as mask_api
 
@@ -28,6 +29,7 @@ from swinv2_dense.engine import ConfigError
 from swinv2_dense.engine.classes import read_classes
 from swinv2_dense.engine.data_faults import GuardedSamples, UnreadableSampleError
 from swinv2_dense.engine.masks import check_mask, expanded
+from swinv2_dense.engine.preflight import check_config
 from swinv2_dense.preparation import coco
 from swinv2_dense.preparation.report import format_report, is_sound
 
@@ -197,6 +199,45 @@ def masks() -> st.SearchStrategy:
 def compressed(mask: np.ndarray) -> dict:
     rle = mask_api.encode(np.asfortranarray(mask, np.uint8))
     return dict(size=list(rle['size']), counts=rle['counts'].decode())
+
+
+DROPPED = dict(area=0, bbox=[0, 0, 1, 1], iscrowd=0)  # mmdet leaves such objects out
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(segmentation=[[1e9, 0, 0, 1e9, 5, 5]]), 'polygon with a coordinate'),
+        (dict(segmentation=dict(size=[HEIGHT, WIDTH], counts=[3]), iscrowd=1), 'fill their size'),
+        (dict(segmentation=None), 'neither polygons nor run lengths'),
+    ],
+)
+def test_masks_that_only_the_metric_decodes_are_named(tmp_path, change, message):
+    """The first ends the process in COCOeval."""
+    content = dict(
+        images=[dict(id=1, file_name='a.jpg', height=HEIGHT, width=WIDTH)],
+        categories=[dict(id=1, name='cup'), dict(id=2, name='other')],
+        annotations=[dict(id=7, image_id=1, category_id=1) | DROPPED | change],
+    )
+    file = tmp_path / 'val.json'
+    evaluator = dict(type='CocoMetric', ann_file=str(file), metric=['bbox', 'segm'])
+    dataset = dict(
+        type='CocoDataset', data_root=f'{tmp_path}/', ann_file='val.json',
+        metainfo=dict(classes=('cup',)),
+    )  # fmt: skip
+    cfg = ConfigDict(
+        default_scope='mmdet', val_evaluator=evaluator, val_dataloader=dict(dataset=dataset)
+    )
+    file.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=f'val_evaluator.ann_file.*annotation 7 has a.*{message}'):
+        check_config(cfg, ('val',))
+    content['annotations'][0]['category_id'] = 2  # which is not evaluated
+    file.write_text(json.dumps(content))
+    check_config(cfg, ('val',))
+    content['annotations'][0].update(category_id=1)
+    file.write_text(json.dumps(content))
+    cfg.val_evaluator.metric = 'bbox'  # boxes need no masks
+    check_config(cfg, ('val',))
 
 
 @amounts(60, 4000)

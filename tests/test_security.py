@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from commands import ROOT
+from mmengine.fileio import load
 from test_checkpoint_files import Payload
 from test_checkpoint_tools import run_here
 
@@ -132,6 +134,25 @@ def test_no_tool_runs_what_a_checkpoint_holds(payload, shapes, tmp_path, door):
     assert result.returncode == 2
     assert 'run code' in result.stderr and str(payload) in result.stderr
     assert not (tmp_path / 'trace').exists()
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('name', ['a.pkl', 'a.yaml'])
+@pytest.mark.parametrize('key', ['dataset.ann_file', 'dataset.proposal_file', 'ann_file'])
+def test_no_tool_runs_what_an_annotation_file_holds(shapes, tmp_path, name, key):
+    """Which mmengine does, as the last lines show."""
+    file, trace = tmp_path / name, tmp_path / 'trace'
+    if name == 'a.pkl':
+        file.write_bytes(pickle.dumps(Payload(open, str(trace), 'w')))
+    else:
+        file.write_text(f'!!python/object/apply:builtins.open [{str(trace)!r}, w]')
+    part = 'train_dataloader' if key.startswith('dataset') else 'val_evaluator'
+    options = ['--work-dir', tmp_path / 'work', '--cfg-options', *shapes, f'{part}.{key}={file}']
+    result = run_here('train', CONFIG, *options)
+    assert result.returncode == 2 and f'{part}.{key}={str(file)!r}: reading' in result.stderr
+    assert not trace.exists()
+    load(file)
+    assert trace.exists()
 
 
 def tree(folder: Path) -> set[Path]:

@@ -12,7 +12,7 @@ import json
 import mmap
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..checkpoints.formats import shortened
@@ -117,6 +117,16 @@ def check_classes(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> No
             _check_heads(model, key, tuple(metainfo.get('thing_classes', classes)))
             first = first or (key, classes)
             _check_equal(first, (key, classes))
+
+
+def classes_of(datasets: Iterable[tuple[str, Mapping]]) -> tuple[str, ...]:
+    """Classes of the first mmdet data set that has some, whose predictions a metric gets."""
+    for key, dataset in datasets:
+        kind = _class_of(dataset)
+        classes = _metainfo(key, dataset, kind).get('classes') if kind else None
+        if classes:
+            return tuple(classes)
+    return ()
 
 
 def _class_of(dataset: Mapping) -> type | None:

@@ -10,13 +10,15 @@ import torch
 from mmengine.registry import MODELS
 
 from ..arguments import pretrained
-from .classes import check_classes
+from .classes import check_classes, classes_of
 from .config_parts import ConfigError, datasets_of, is_local, listed
+from .masks import check_evaluated_masks
 from .segmentation import check_segmentation
 from .semantic import check_semantic
 from .video_labels import check_video_labels
 
 BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
+RUN_BY_READING = ('.pkl', '.pickle', '.yaml', '.yml')
 KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck that return maps as they take them
 
 
@@ -46,8 +48,8 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
         for key, dataset in datasets_of(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
             _check_dataset(key, dataset)
         for evaluator in listed(cfg.get(f'{name}_evaluator')):
-            if isinstance(evaluator, Mapping) and is_local(evaluator.get('backend_args')):
-                _check_file(f'{name}_evaluator.ann_file', evaluator.get('ann_file'))
+            if isinstance(evaluator, Mapping):
+                _check_evaluator(cfg, name, evaluator)
     loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
     if cfg['default_scope'] == 'mmdet':
         check_classes(model, [found for loader in loaded for found in datasets_of(*loader)])
@@ -98,6 +100,8 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
 
 
 def _check_dataset(key: str, dataset: Mapping) -> None:
+    for name in ('ann_file', 'proposal_file'):
+        _refuse_code(f'{key}.{name}', dataset.get(name))
     if not is_local(dataset.get('backend_args')):
         return
     root = dataset.get('data_root') or ''
@@ -112,6 +116,27 @@ def _check_dataset(key: str, dataset: Mapping) -> None:
     for name, folder in prefix.items() if isinstance(prefix, Mapping) else ():
         if isinstance(folder, str) and folder:
             _check_file(f'{key}.data_prefix.{name}', os.path.join(root, folder), 'folder')
+
+
+def _check_evaluator(cfg: Mapping, loader: str, evaluator: Mapping) -> None:
+    key, path = f'{loader}_evaluator.ann_file', evaluator.get('ann_file')
+    _refuse_code(key, path)
+    if not is_local(evaluator.get('backend_args')):
+        return
+    _check_file(key, path)
+    masks = 'segm' in listed(evaluator.get('metric')) and not evaluator.get('format_only')
+    if masks and cfg['default_scope'] == 'mmdet' and path and os.path.isfile(path):
+        dataset = (cfg.get(f'{loader}_dataloader') or {}).get('dataset')
+        check_evaluated_masks(key, path, classes_of(datasets_of(loader, dataset)))
+
+
+def _refuse_code(key: str, path: Any) -> None:
+    """Refuse what mmengine reads by running what it holds."""
+    if isinstance(path, str) and path.lower().endswith(RUN_BY_READING):
+        raise ConfigError(
+            f'{key}={path!r}: reading pickle or YAML runs the code in it, whoever wrote it; save '
+            'the content as .json (lists of file names as .txt)'
+        )
 
 
 def _check_file(key: str, path: str | None, kind: str = 'file') -> None:
