@@ -1,6 +1,6 @@
 """What a training needs per GPU: memory, communication and time, counted from the model.
 
-Memory is that of tensors: parameters, gradients, AdamW's two moments, what a step keeps for its
+Memory is that of tensors: parameters, gradients, the optimizer's moments, what a step keeps for its
 backward pass, what a recomputed block keeps on top. Schemes are those of configs/_base_/schedules:
 torch's DDP, ZeroRedundancyOptimizer (ZeRO-1) and FSDP with a SwinV2 block as unit. Sizes are bytes.
 """
@@ -20,7 +20,7 @@ from ..models.blocks import SwinBlock
 from . import counts
 from .detectors import FAKE, DetectorPart
 
-FP32 = 4  # bytes of a parameter, a gradient, and each moment of AdamW; also under autocast
+FP32 = 4  # bytes of a parameter, a gradient, and each moment of an optimizer; also under autocast
 SCHEMES = ('DDP', 'ZeRO-1', 'FSDP')
 # Multiplications of a training step per one of a forward pass: twice as many backwards; in
 # attention the logits again, so five products for two.
@@ -37,6 +37,8 @@ class Costs:
     kept: int  # bytes for the backward pass
     working: int  # bytes in passing, at most
     macs: int  # forwards and backwards
+    moments: int = 2  # numbers that the optimizer keeps for each parameter; AdamW's
+    averages: int = 0  # moving averages of all parameters (EMA)
 
     @property
     def rest(self) -> int:
@@ -138,14 +140,15 @@ def memory(costs: Costs, scheme: str, gpus: int) -> dict[str, int]:
     rows = {
         'parameters': FP32 * math.ceil(total / shards),
         'gradients': FP32 * math.ceil(learned / shards),
-        'optimizer': 2 * FP32 * math.ceil(learned / shards),
+        'optimizer': costs.moments * FP32 * math.ceil(learned / shards),
+        'averaged weights': costs.averages * FP32 * total,
         'buckets of gradients': 0 if shards > 1 or gpus == 1 else FP32 * learned,
         'gathered parameters': 0,
         'activations': costs.kept,
         'in passing': costs.working,
     }
     if scheme == 'ZeRO-1':
-        rows['optimizer'] = 2 * FP32 * largest_share(costs.trainable, gpus)
+        rows['optimizer'] = costs.moments * FP32 * largest_share(costs.trainable, gpus)
     if shards > 1:  # what is outside blocks, for the whole step; a block, its gradient, the next
         rows['gathered parameters'] = FP32 * (2 * costs.rest + 3 * max(costs.blocks))
     return rows

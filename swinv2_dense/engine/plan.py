@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from mmengine.registry import MODELS, init_default_scope
 from ..benchmark.plan import SCHEMES, Costs, communication, costs_of, memory, step_seconds
 from ..models import SwinTransformerV2
 from .command_line import read_config
-from .config_parts import ConfigError
+from .config_parts import ConfigError, type_name
 
 FITS = 0.9  # share of a GPU's memory; the rest is for CUDA, nccl and what the allocator splits
 FRAGMENTS = {'ZeRO-1': 'zero1.py', 'FSDP': 'fsdp.py'}  # of configs/_base_/schedules
@@ -59,8 +60,19 @@ def config_costs(cfg: Config, size: Sequence[int]) -> tuple[Costs, int]:
     if len(size) != backbone.rank or min(size) < 1:
         raise ConfigError(f'--size {list(size)} must be {backbone.rank} positive numbers')
     images = cfg.train_dataloader.batch_size
-    bf16 = cfg.optim_wrapper.get('type') in ('Bf16OptimWrapper', 'AmpOptimWrapper')
-    return costs_of(model, _parts_of(cfg.default_scope), size, images, bf16), images
+    bf16 = type_name(cfg.optim_wrapper) in ('Bf16OptimWrapper', 'AmpOptimWrapper')
+    costs = costs_of(model, _parts_of(cfg.default_scope), size, images, bf16)
+    costs.moments = moments_of(cfg.optim_wrapper.get('optimizer') or {})
+    hooks = cfg.get('custom_hooks') or []
+    costs.averages = sum(type_name(hook) == 'EMAHook' for hook in hooks)
+    return costs, images
+
+
+def moments_of(optimizer: Mapping[str, Any]) -> int:
+    """Numbers that an optimizer keeps for each parameter; of one that is not known, AdamW's two."""
+    moving = bool(optimizer.get('momentum'))
+    kept = dict(SGD=moving, RMSprop=1 + moving, Adagrad=1, Lion=1)
+    return int(kept.get(type_name(optimizer), 2))
 
 
 def _parts_of(scope: str) -> Callable[..., list]:
@@ -86,26 +98,57 @@ def training_size(cfg: Config) -> tuple[int, ...]:
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset
     steps = dataset.get('pipeline') or []
-    crops = [step.crop_size for step in steps if step.get('type') == 'RandomCrop']
-    scales = [scale for step in steps for scale in _scales(step)]
-    sides = crops[-1] if crops else max(scales, key=lambda s: s[0] * s[1], default=None)
+    size = _size_after(steps, None, cfg.default_scope)
     frames = [step.clip_len for step in steps if 'clip_len' in step]
-    if sides is None or (cfg.default_scope == 'mmaction') != bool(frames):
+    if size is None or (cfg.default_scope == 'mmaction') != bool(frames):
         raise ConfigError(
             f'{cfg.filename}: the size of training images is not to be seen in the pipeline; give '
             'it with --size H W, or T H W for video'
         )
-    height, width = sides if crops else sides[::-1]  # scales are (W, H), or (long, short)
-    return (*frames[-1:], height, width)
+    return (*frames[-1:], *size)
+
+
+def _size_after(steps: Sequence, size: tuple[int, int] | None, scope: str) -> Any:
+    """(H, W) of what steps make of an image of `size`, the largest; None where they do not say."""
+    for step in steps:
+        branches = step.get('transforms') or []
+        if branches and not isinstance(branches[0], (list, tuple)):
+            branches = [branches]
+        sizes = [_size_after(branch, size, scope) for branch in branches]
+        sizes += _scales(step) if 'Resize' in type_name(step) else _crops(step, scope)
+        size = max(filter(None, sizes), key=math.prod, default=size)
+    return size
 
 
 def _scales(step: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Sizes that a step resizes to; -1 in a scale stands for a side that is not given."""
-    if 'Resize' not in str(step.get('type')):
-        return []
     given = step.get('scales') or step.get('scale') or []
-    given = given if given and isinstance(given[0], (list, tuple)) else [given]
-    return [tuple(scale) for scale in given if len(scale) == 2 and min(scale) > 0]
+    given = given if isinstance(given, (list, tuple)) else [given]
+    if given and all(isinstance(n, (int, float)) for n in given) and len(given) == 2:
+        given = [given]
+    pairs = [_pair(scale) for scale in given]
+    largest = max(step.get('ratio_range') or [1.0])
+    sizes = [(round(h * largest), round(w * largest)) for w, h in filter(None, pairs)]
+    # With the ratio kept, a scale is two sides in any order: most images are wider than high.
+    return [tuple(sorted(size)) for size in sizes] if step.get('keep_ratio') else sizes
+
+
+def _crops(step: Mapping[str, Any], scope: str) -> list[tuple[int, int]]:
+    """The size that a step cuts out; a share of the image is none."""
+    kind = step.get('crop_type', 'absolute')
+    pair = _pair(step.get('crop_size', step.get('size')))
+    if type_name(step) not in ('RandomCrop', 'CenterCrop') or not kind.startswith('absolute'):
+        return []
+    if pair and kind == 'absolute_range':  # from, to
+        pair = (pair[1], pair[1])
+    return [pair if scope == 'mmseg' else pair[::-1]] if pair else []  # mmseg's are (H, W)
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    """Two sides in pixels; a number stands for a square."""
+    value = (value, value) if isinstance(value, int) else tuple(value or ())
+    whole = len(value) == 2 and all(isinstance(n, int) and n > 0 for n in value)
+    return value if whole else None
 
 
 def _heading(
