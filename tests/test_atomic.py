@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,28 @@ def test_a_write_replaces_the_whole_file(tmp_path):
         assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
     assert path.stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o22))
+
+
+WRITER = """
+import sys
+from swinv2_dense.engine.atomic import WholeFileBackend
+for _ in range(100):
+    WholeFileBackend().put_text(sys.argv[2], sys.argv[1])
+"""
+
+
+def test_processes_that_write_one_file_do_not_mix(tmp_path):
+    """As all do with the metrics of a test, whose times differ."""
+    path, texts = tmp_path / 'a.json', ['short', 'long' * 999]
+    command = [sys.executable, '-W', 'ignore', '-c', WRITER, str(path)]
+    writers = [subprocess.Popen([*command, text]) for text in texts]
+    found = set()
+    while any(writer.poll() is None for writer in writers):
+        if path.exists():
+            found.add(path.read_text())
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert found and found <= set(texts)
+    assert [p.name for p in tmp_path.iterdir()] == ['a.json']
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

@@ -30,13 +30,16 @@ PREEMPTED = 'preempted.pth'
 TEMPLATES = ('epoch_{}.pth', 'iter_{}.pth', PREEMPTED)
 
 
-def write_whole_file(path: Path, content: bytes) -> None:
+def write_whole_file(path: Path, content: bytes, writer: str = '') -> None:
     """Write a file so that it is, at any moment and after a loss of power, the old or the new one.
+
+    Args:
+        writer: Tells processes apart that write the same file at once; the last one stays.
 
     Raises:
         CheckpointError: The disk is full; the old file is intact.
     """
-    part = path.with_name(f'.{path.name}.part')
+    part = path.with_name(f'.{path.name}{writer}.part')
     try:
         with part.open('wb') as file:
             file.write(content)
@@ -72,6 +75,12 @@ class WholeFileBackend(LocalBackend):
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole_file(path, obj)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text. Every process writes the metrics of a test (mmengine's LoggerHook)."""
+        path = Path(filepath)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole_file(path, obj.encode(encoding), f'.{os.getpid()}')
 
 
 class LateRemoval:
