@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from commands import ROOT
@@ -142,99 +144,205 @@ def test_size_of_the_pipeline(name):
         training_size(cfg)
 
 
+def size_of(scope: str, *steps: dict) -> tuple[int, ...]:
+    """Of steps as a pipeline has them; of video with 8 frames."""
+    frames = [dict(type='SampleFrames', clip_len=8)] if scope == 'mmaction' else []
+    loader = dict(dataset=dict(pipeline=[*frames, *steps]))
+    return training_size(Config(dict(default_scope=scope, train_dataloader=loader)))
+
+
+def step(kind: str, **settings: object) -> dict:
+    return dict(type=kind, **settings)
+
+
+SHORT = step('Resize', scale=(-1, 256))
+LARGE = step('Resize', scale=(1333, 800), keep_ratio=True)
+DETR = [
+    [step('RandomChoiceResize', scales=[(480, 1333), (800, 1333)], keep_ratio=True)],
+    [step('RandomCrop', crop_type='absolute_range', crop_size=(9, 600))],
+]
+
+
 @pytest.mark.parametrize(
     'scope, steps, size',
     [
-        ('mmseg', [dict(type='RandomCrop', crop_size=512)], (512, 512)),
-        ('mmseg', [dict(type='RandomCrop', crop_size=(300, 500))], (300, 500)),
-        ('mmdet', [dict(type='RandomCrop', crop_size=(500, 300))], (300, 500)),
-        ('mmdet', [dict(type='Resize', scale=640)], (640, 640)),
-        ('mmdet', [dict(type='RandomResize', scale=(60, 40), ratio_range=(0.5, 2.0))], (80, 120)),
+        ('mmdet', [step('Resize', scale=640)], (640, 640)),
+        ('mmdet', [step('RandomResize', scale=(60, 40), ratio_range=(0.5, 2.0))], (80, 120)),
+        ('mmdet', [step('RandomResize', scale=[(60, 40), (60, 50)])], (50, 60)),
+        ('mmdet', [step('RandomChoiceResize', scales=[480, 512])], (512, 512)),
+        ('mmdet', [step('RandomChoiceResize', scales=(480, 512))], (512, 480)),
+        ('mmdet', [step('ResizeShortestEdge', scale=800, max_size=1333)], (800, 1333)),
         (
-            'mmdet',
+            'mmseg',
             [
-                dict(type='Resize', scale=(640, 480)),
-                dict(type='RandomCrop', crop_type='relative_range', crop_size=(0.6, 0.6)),
-            ],
-            (480, 640),
-        ),
-        (  # as of DETR: the larger of two branches
-            'mmdet',
-            [
-                dict(
-                    type='RandomChoice',
-                    transforms=[
-                        [
-                            dict(
-                                type='RandomChoiceResize',
-                                scales=[(480, 1333), (800, 1333)],
-                                keep_ratio=True,
-                            ),
-                        ],
-                        [
-                            dict(type='RandomCrop', crop_type='absolute_range', crop_size=(9, 600)),
-                        ],
-                    ],
+                step(
+                    'RandomChoiceResize',
+                    scales=[256, 512],
+                    resize_type='ResizeShortestEdge',
+                    max_size=2048,
                 )
             ],
-            (800, 1333),
+            (512, 2048),
         ),
+        ('mmdet', [step('RandomChoice', transforms=DETR)], (800, 1333)),
+        ('mmdet', [step('RandomChoice', transforms=[LARGE, SHORT])], (800, 1333)),
+        ('mmdet', [LARGE, step('RandomApply', transforms=DETR[1])], (800, 1333)),
+        ('mmdet', [LARGE, step('Compose', transforms=DETR[1])], (600, 600)),
+        ('mmdet', [LARGE, step('RandomCrop', crop_type='relative', crop_size=(0.6, 0.6))],
+         (800, 1333)),
+        ('mmdet', [LARGE, step('RandomCrop', crop_type='relative_range', crop_size=(1, 1))],
+         (800, 1333)),
+        ('mmdet', [step('mmdet.Resize', scale=64), step('mmdet.RandomCrop', crop_size=(32, 16))],
+         (16, 32)),
+        ('mmaction', [SHORT, step('RandomCrop', size=224)], (8, 224, 224)),
         (
             'mmaction',
-            [
-                dict(type='SampleFrames', clip_len=8),
-                dict(type='Resize', scale=(-1, 256)),
-                dict(type='RandomCrop', size=224),
-            ],
-            (8, 224, 224),
+            [SHORT, step('RandomResizedCrop'), step('Resize', scale=(99, 88), keep_ratio=False)],
+            (8, 88, 99),
         ),
+        ('mmaction', [step('Resize', scale=(256, 340))], (8, 256, 340)),  # the ratio is kept
+    ],
+)  # fmt: skip
+def test_size_of_other_pipelines(scope, steps, size):
+    assert size_of(scope, *steps) == size
+
+
+@pytest.mark.parametrize(
+    'scope, steps',
+    [
+        ('mmdet', [step('RandomCrop', crop_type='relative_range', crop_size=(0.6, 0.6))]),
+        ('mmdet', [LARGE, step('Resize', scale_factor=2.0)]),
+        ('mmdet', [LARGE, step('FixShapeResize', width=640, height=640)]),
+        ('mmseg', [step('ResizeShortestEdge', scale=512)]),
+        ('mmaction', [SHORT]),
+        ('mmaction', [step('Resize', scale=0.5)]),
     ],
 )
-def test_size_of_other_pipelines(scope, steps, size):
-    loader = dict(dataset=dict(pipeline=steps))
-    assert training_size(Config(dict(default_scope=scope, train_dataloader=loader))) == size
+def test_a_size_that_a_pipeline_does_not_say(scope, steps):
+    with pytest.raises(ConfigError, match='give it with --size'):
+        size_of(scope, *steps)
 
 
-def test_what_optimizers_keep():
-    """By hand: numbers of the COSTS above, on two GPUs."""
-    assert moments_of(dict(type='AdamW')) == 2 and moments_of(dict(type='SGD')) == 0
-    assert moments_of(dict(type='SGD', momentum=0.9)) == 1
+@pytest.mark.parametrize(
+    'scope, crop',
+    [
+        ('mmdet', step('RandomCrop', crop_size=(50, 30))),
+        ('mmdet', step('RandomCrop', crop_type='absolute_range', crop_size=(30, 30))),
+        ('mmdet', step('CenterCrop', crop_size=(50, 30))),
+        ('mmseg', step('RandomCrop', crop_size=(50, 30))),
+        ('mmseg', step('RandomCrop', crop_size=30)),
+        ('mmseg', step('CenterCrop', crop_size=(50, 30))),
+        ('mmaction', step('RandomCrop', size=30)),
+        ('mmaction', step('CenterCrop', crop_size=(50, 30))),
+        ('mmaction', step('ThreeCrop', crop_size=(50, 60))),
+    ],
+)
+def test_the_order_of_sides_is_that_of_the_transforms(scope, crop):
+    """Each library's own transform, on an image of 60 x 70."""
+    pytest.importorskip(scope)
+    transforms = importlib.import_module(f'{scope}.registry').TRANSFORMS
+    importlib.import_module(f'{scope}.datasets.transforms')
+    image = np.zeros((60, 70, 3), np.uint8)
+    found = transforms.build(crop)(
+        dict(img=image, imgs=[image], img_shape=(60, 70), gt_seg_map=image[..., 0], seg_fields=[])
+    )
+    cropped = found['imgs'][0] if scope == 'mmaction' else found['img']
+    assert size_of(scope, crop)[-2:] == cropped.shape[:2]
+
+
+@pytest.mark.parametrize(
+    'kind, settings',
+    [
+        ('AdamW', {}),
+        ('Adam', dict(amsgrad=True)),
+        ('NAdam', {}),
+        ('RAdam', {}),
+        ('Adamax', {}),
+        ('Adadelta', {}),
+        ('Adagrad', {}),
+        ('RMSprop', {}),
+        ('RMSprop', dict(momentum=0.9, centered=True)),
+        ('SGD', dict(lr=0.1)),
+        ('SGD', dict(lr=0.1, momentum=0.9, nesterov=True)),
+    ],
+)
+def test_what_an_optimizer_keeps_is_what_it_has_after_a_step(kind, settings):
+    weight = nn.Parameter(torch.ones(7))
+    optimizer = getattr(torch.optim, kind)([weight], **settings)
+    weight.square().sum().backward()
+    optimizer.step()
+    kept = [x for x in optimizer.state[weight].values() if torch.is_tensor(x) and x.numel() == 7]
+    assert moments_of(dict(type=kind, **settings)) == len(kept)
+    assert moments_of(dict(type=getattr(torch.optim, kind), **settings)) == len(kept)
+
+
+def test_one_moment_and_an_average_by_hand():
+    """Of the COSTS above, on two GPUs: the average is of all 1200, whole on each."""
     costs = replace(COSTS, moments=1, averages=1)
     rows = {scheme: plan.memory(costs, scheme, 2) for scheme in plan.SCHEMES}
     assert [rows[scheme]['optimizer'] for scheme in plan.SCHEMES] == [4000, 4 * 600, 2000]
     assert {rows[scheme]['averaged weights'] for scheme in plan.SCHEMES} == {4800}
 
 
+CONFIG = ROOT / 'configs/segmentation/upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py'
+ADVICE = {
+    'DDP': 'Fits as it is.',
+    'ZeRO-1': 'Fits with ZeRO-1: add configs/_base_/schedules/zero1.py to _base_.',
+    'FSDP': 'Fits with FSDP: add configs/_base_/schedules/fsdp.py to _base_.',
+}
+
+
+def rows_of(output: str) -> dict[str, list[str]]:
+    return {line[:24].strip(): line[24:].split() for line in output.splitlines()}
+
+
 @pytest.mark.filterwarnings('ignore')  # of the libraries, in a process that sees them first
-def test_the_tool():
+@pytest.mark.parametrize('gpu_memory, scheme', [(3, None), (3.8, 'FSDP'), (4, 'ZeRO-1')])
+def test_the_tool(gpu_memory, scheme):
     pytest.importorskip('mmseg')
-    config = 'configs/segmentation/upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py'
-    result = run_here('plan', config, '--gpus', 8, '--gpu-memory', 3)
+    result = run_here('plan', CONFIG, '--gpus', 8, '--gpu-memory', gpu_memory)
     assert result.returncode == 0, result.stderr
-    lines = {line[:24].strip(): line[24:].split() for line in result.stdout.splitlines()}
+    rows = rows_of(result.stdout)
     assert '60.0 M parameters, products in fp32, 2 images of 512 x 512 per GPU' in result.stdout
     assert '8 GPUs: 16 images per step' in result.stdout
-    parameters = 60000662 * 4 / 2**30
-    assert [float(x) for x in lines['parameters']] == pytest.approx(
-        [parameters, parameters, parameters / 8], abs=0.005
-    )
-    totals = [float(x) for x in lines['total']]
-    assert totals[0] > totals[1] > totals[2]
-    assert lines['fits 3 GB'] == ['yes' if t <= 2.7 else 'no' for t in totals]
-    assert totals[-1] > 2.7 and 'Fits with none of them' in result.stdout
+    whole = 60000662 * 4 / 2**30
+    parameters = [float(x) for x in rows['parameters']]
+    assert parameters == pytest.approx([whole, whole, whole / 8], abs=0.005)
+    totals = dict(zip(plan.SCHEMES, map(float, rows['total'])))
+    fits = [name for name, total in totals.items() if total <= 0.9 * gpu_memory]
+    assert (fits or [None])[0] == scheme  # of the totals that are printed
+    assert rows[f'fits {gpu_memory:g} GB'] == ['yes' if s in fits else 'no' for s in totals]
+    last = result.stdout.splitlines()[-1]
+    assert last == ADVICE[scheme] if scheme else last.startswith('Fits with none of them: ')
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_the_tool_reads_the_optimizer_and_the_average(tmp_path):
+    pytest.importorskip('mmseg')
+    bases = [str(CONFIG), str(ROOT / 'configs/_base_/schedules/ema.py')]
+    outputs = []
+    for optimizer in (dict(type='SGD', lr=0.1, momentum=0.9), dict(type='Adafactor', lr=0.1)):
+        file = tmp_path / f'{optimizer["type"]}.py'
+        wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=optimizer)
+        file.write_text(f'_base_ = {bases}\noptim_wrapper = {wrapper}\n')
+        result = run_here('plan', file, '--gpus', 8)
+        assert result.returncode == 0, result.stderr
+        outputs.append(result.stdout)
+    one, two = (f'{moments * 60000662 * 4 / 2**30:.2f}' for moments in (1, 2))
+    sgd, unknown = map(rows_of, outputs)
+    assert sgd['averaged weights'] == unknown['averaged weights'] == [one] * 3
+    assert sgd['optimizer'][0] == one and unknown['optimizer'][0] == two
+    line = "optim_wrapper.optimizer.type='Adafactor' is not known: counted as AdamW, 2 moments."
+    assert line in outputs[1].splitlines() and 'is not known' not in outputs[0]
 
 
 def test_the_first_scheme_that_fits_is_named():
     costs = replace(COSTS, blocks=[150] * 8)
     found = {name: sum(plan.memory(costs, name, 8).values()) for name in plan.SCHEMES}
-    advice = dict.fromkeys(plan.SCHEMES, '')
+    assert found['DDP'] > found['ZeRO-1'] > found['FSDP']
     for name, total in found.items():
-        advice[name] = _advice(costs, SimpleNamespace(gpus=8, gpu_memory=total / 2**30 / FITS))
-    assert found['DDP'] > found['ZeRO-1'] > found['FSDP'] and advice == {
-        'DDP': 'Fits as it is.',
-        'ZeRO-1': 'Fits with ZeRO-1: add configs/_base_/schedules/zero1.py to _base_.',
-        'FSDP': 'Fits with FSDP: add configs/_base_/schedules/fsdp.py to _base_.',
-    }
+        gpu = SimpleNamespace(gpus=8, gpu_memory=total / 2**30 / FITS)
+        assert _advice(costs, gpu) == ADVICE[name]
 
 
 @pytest.mark.filterwarnings('ignore')
@@ -249,8 +357,7 @@ def test_the_first_scheme_that_fits_is_named():
 )  # fmt: skip
 def test_wrong_use(flags, message):
     pytest.importorskip('mmseg')
-    config = 'configs/segmentation/upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py'
-    result = run_here('plan', config, *flags)
+    result = run_here('plan', CONFIG, *flags)
     assert result.returncode == 2 and message in result.stderr
 
 

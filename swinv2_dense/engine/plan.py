@@ -15,10 +15,17 @@ from mmengine.registry import MODELS, init_default_scope
 from ..benchmark.plan import SCHEMES, Costs, communication, costs_of, memory, step_seconds
 from ..models import SwinTransformerV2
 from .command_line import read_config
-from .config_parts import ConfigError, type_name
+from .config_parts import ConfigError, listed, type_name
 
 FITS = 0.9  # share of a GPU's memory; the rest is for CUDA, nccl and what the allocator splits
 FRAGMENTS = {'ZeRO-1': 'zero1.py', 'FSDP': 'fsdp.py'}  # of configs/_base_/schedules
+# Numbers that an optimizer keeps for each parameter, and its arguments that add one.
+MOMENTS = {
+    **dict.fromkeys(('Adam', 'AdamW', 'NAdam', 'RAdam', 'Adamax', 'Adadelta'), 2),
+    **dict(Adagrad=1, RMSprop=1, Lion=1, SGD=0),
+}
+MORE_MOMENTS = ('momentum', 'amsgrad', 'centered')
+CROPS = ('RandomCrop', 'CenterCrop', 'ThreeCrop')
 
 
 def plan(argv: Sequence[str] | None = None) -> None:
@@ -34,6 +41,10 @@ def plan(argv: Sequence[str] | None = None) -> None:
     costs, images = config_costs(cfg, size)
     print(_heading(cfg, costs, size, images, args))
     print(memory_table(costs, args.gpus, args.gpu_memory))
+    optimizer = cfg.optim_wrapper.get('optimizer') or {}
+    if moments_of(optimizer) is None:
+        kind = type_name(optimizer)
+        print(f'optim_wrapper.optimizer.type={kind!r} is not known: counted as AdamW, 2 moments.\n')
     print(time_table(costs, args, cfg.optim_wrapper.get('accumulative_counts', 1)))
     print(_advice(costs, args))
 
@@ -62,17 +73,17 @@ def config_costs(cfg: Config, size: Sequence[int]) -> tuple[Costs, int]:
     images = cfg.train_dataloader.batch_size
     bf16 = type_name(cfg.optim_wrapper) in ('Bf16OptimWrapper', 'AmpOptimWrapper')
     costs = costs_of(model, _parts_of(cfg.default_scope), size, images, bf16)
-    costs.moments = moments_of(cfg.optim_wrapper.get('optimizer') or {})
+    moments = moments_of(cfg.optim_wrapper.get('optimizer') or {})
+    costs.moments = costs.moments if moments is None else moments
     hooks = cfg.get('custom_hooks') or []
     costs.averages = sum(type_name(hook) == 'EMAHook' for hook in hooks)
     return costs, images
 
 
-def moments_of(optimizer: Mapping[str, Any]) -> int:
-    """Numbers that an optimizer keeps for each parameter; of one that is not known, AdamW's two."""
-    moving = bool(optimizer.get('momentum'))
-    kept = dict(SGD=moving, RMSprop=1 + moving, Adagrad=1, Lion=1)
-    return int(kept.get(type_name(optimizer), 2))
+def moments_of(optimizer: Mapping[str, Any]) -> int | None:
+    """Numbers that an optimizer keeps for each parameter; None of one that is not known."""
+    kept = MOMENTS.get(type_name(optimizer))
+    return None if kept is None else kept + sum(bool(optimizer.get(key)) for key in MORE_MOMENTS)
 
 
 def _parts_of(scope: str) -> Callable[..., list]:
@@ -111,51 +122,69 @@ def training_size(cfg: Config) -> tuple[int, ...]:
 def _size_after(steps: Sequence, size: tuple[int, int] | None, scope: str) -> Any:
     """(H, W) of what steps make of an image of `size`, the largest; None where they do not say."""
     for step in steps:
-        branches = step.get('transforms') or []
-        if branches and not isinstance(branches[0], (list, tuple)):
-            branches = [branches]
-        sizes = [_size_after(branch, size, scope) for branch in branches]
-        sizes += _scales(step) if 'Resize' in type_name(step) else _crops(step, scope)
-        size = max(filter(None, sizes), key=math.prod, default=size)
+        name = type_name(step)
+        if step.get('transforms'):
+            sizes = [_size_after(branch, size, scope) for branch in _branches(step)]
+        elif 'Resize' in name and 'Crop' not in name:
+            sizes = _scales(step, scope)
+        else:  # a crop that does not say its size leaves at most what was there
+            sizes = [_crop(step, scope) or size]
+        size = max(filter(None, sizes), key=math.prod, default=None)
     return size
 
 
-def _scales(step: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Sizes that a step resizes to; -1 in a scale stands for a side that is not given."""
-    given = step.get('scales') or step.get('scale') or []
-    given = given if isinstance(given, (list, tuple)) else [given]
-    if given and all(isinstance(n, (int, float)) for n in given) and len(given) == 2:
-        given = [given]
-    pairs = [_pair(scale) for scale in given]
+def _branches(step: Mapping[str, Any]) -> list[list]:
+    """The pipelines of which a wrapper of transforms runs one."""
+    inner = listed(step['transforms'])
+    if type_name(step) == 'RandomChoice':
+        return [listed(part) for part in inner]
+    return [inner, []] if type_name(step) == 'RandomApply' else [inner]
+
+
+def _scales(step: Mapping[str, Any], scope: str) -> list[tuple[int, int]]:
+    """(H, W) that a step resizes to; none for a factor, or -1 for a side that is not given."""
+    if 'scales' in step:  # as mmcv: a list of choices, or one
+        given = step['scales'] if isinstance(step['scales'], list) else [step['scales']]
+    else:
+        parts = listed(step.get('scale'))
+        nested = all(isinstance(part, (list, tuple)) for part in parts)
+        given = parts if nested else [step.get('scale')]
+    pairs = list(filter(None, map(_pair, given)))
+    if 'ResizeShortestEdge' in (type_name(step), type_name({'type': step.get('resize_type')})):
+        longest = step.get('max_size')
+        return [(min(pair), longest) for pair in pairs] if longest else []
     largest = max(step.get('ratio_range') or [1.0])
-    sizes = [(round(h * largest), round(w * largest)) for w, h in filter(None, pairs)]
+    sizes = [(int(h * largest), int(w * largest)) for w, h in pairs]
     # With the ratio kept, a scale is two sides in any order: most images are wider than high.
-    return [tuple(sorted(size)) for size in sizes] if step.get('keep_ratio') else sizes
+    kept = step.get('keep_ratio', scope == 'mmaction')
+    return [tuple(sorted(size)) for size in sizes] if kept else sizes
 
 
-def _crops(step: Mapping[str, Any], scope: str) -> list[tuple[int, int]]:
-    """The size that a step cuts out; a share of the image is none."""
-    kind = step.get('crop_type', 'absolute')
+def _crop(step: Mapping[str, Any], scope: str) -> tuple[int, int] | None:
+    """(H, W) that a step cuts out; None if it is no crop, or cuts out a share of the image."""
+    name, kind = type_name(step), step.get('crop_type', 'absolute')
     pair = _pair(step.get('crop_size', step.get('size')))
-    if type_name(step) not in ('RandomCrop', 'CenterCrop') or not kind.startswith('absolute'):
-        return []
-    if pair and kind == 'absolute_range':  # from, to
-        pair = (pair[1], pair[1])
-    return [pair if scope == 'mmseg' else pair[::-1]] if pair else []  # mmseg's are (H, W)
+    if name not in CROPS or pair is None or not kind.startswith('absolute'):
+        return None
+    if kind == 'absolute_range':  # from, to
+        return pair[1], pair[1]
+    # mmseg's RandomCrop alone takes (H, W); those of mmdet, mmaction and mmcv take (W, H).
+    return pair if scope == 'mmseg' and name == 'RandomCrop' else pair[::-1]
 
 
 def _pair(value: Any) -> tuple[int, int] | None:
-    """Two sides in pixels; a number stands for a square."""
-    value = (value, value) if isinstance(value, int) else tuple(value or ())
-    whole = len(value) == 2 and all(isinstance(n, int) and n > 0 for n in value)
-    return value if whole else None
+    """Two sides in pixels; a whole number stands for a square."""
+    sides = (value, value) if isinstance(value, int) else value
+    if not isinstance(sides, (list, tuple)) or len(sides) != 2:
+        return None
+    return tuple(sides) if all(isinstance(n, int) and n > 0 for n in sides) else None
 
 
 def _heading(
     cfg: Config, costs: Costs, size: Sequence[int], images: int, args: argparse.Namespace
 ) -> str:
     parts = cfg.optim_wrapper.get('accumulative_counts', 1)
-    kind = cfg.optim_wrapper.get('type')
+    kind = type_name(cfg.optim_wrapper)
     dtype = {'Bf16OptimWrapper': 'bf16', 'AmpOptimWrapper': 'fp16'}.get(kind, 'fp32')
     unit = 'clips' if cfg.default_scope == 'mmaction' else 'images'
     accumulated = f' x {parts} accumulated' if parts > 1 else ''
