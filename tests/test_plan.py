@@ -14,6 +14,7 @@ import pytest
 import torch
 from commands import ROOT
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from test_checkpoint_tools import run_here
 from torch import nn
 
@@ -243,7 +244,9 @@ def test_the_order_of_sides_is_that_of_the_transforms(scope, crop):
     transforms = importlib.import_module(f'{scope}.registry').TRANSFORMS
     importlib.import_module(f'{scope}.datasets.transforms')
     image = np.zeros((60, 70, 3), np.uint8)
-    found = transforms.build(crop)(
+    with DefaultScope.overwrite_default_scope(scope):
+        transform = transforms.build(crop)
+    found = transform(
         dict(img=image, imgs=[image], img_shape=(60, 70), gt_seg_map=image[..., 0], seg_fields=[])
     )
     cropped = found['imgs'][0] if scope == 'mmaction' else found['img']
