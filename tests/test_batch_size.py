@@ -11,7 +11,7 @@ from test_checkpoint_tools import run_here
 from torch import nn
 
 from swinv2_dense.engine.batch_size import batch_of, fit_learning_rate
-from swinv2_dense.engine.config_parts import ConfigError
+from swinv2_dense.errors import ConfigError
 from swinv2_dense.quickstart.surfaces import SurfacesSpec, write_dataset
 
 

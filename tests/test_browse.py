@@ -15,7 +15,7 @@ pytest.importorskip('mmdet')
 
 from swinv2_dense.engine import browse as browsing
 from swinv2_dense.engine.command_line import read_config
-from swinv2_dense.engine.config_parts import ConfigError
+from swinv2_dense.errors import ConfigError
 
 SIZE, TITLE = 64, browsing.TITLE
 FACTOR = browsing.SMALLEST // SIZE

@@ -19,7 +19,7 @@ from torch.testing import assert_close
 
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.loading import load_pretrained
-from swinv2_dense.checkpoints.reading import CheckpointError
+from swinv2_dense.errors import CheckpointError
 from swinv2_dense.models import swin_transformer_v2
 
 HERE = Path(__file__).resolve().parent

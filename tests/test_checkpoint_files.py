@@ -23,12 +23,8 @@ from mmengine.utils import digit_version
 
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints import training_state
-from swinv2_dense.checkpoints.reading import (
-    CheckpointError,
-    CheckpointNotFoundError,
-    read_checkpoint_file,
-    unwrap,
-)
+from swinv2_dense.checkpoints.reading import read_checkpoint_file, unwrap
+from swinv2_dense.errors import CheckpointError, CheckpointNotFoundError
 
 NUMPY2 = digit_version(np.__version__) >= digit_version('2.0.0')
 

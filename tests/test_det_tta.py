@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 import swinv2_dense
-from swinv2_dense.engine.config_parts import ConfigError
+from swinv2_dense.errors import ConfigError
 
 pytest.importorskip('mmdet')
 from mmdet.models.roi_heads import HybridTaskCascadeRoIHead  # noqa: E402

@@ -21,7 +21,7 @@ from test_checkpoint_files import Payload, by_init_cfg, whole
 
 from swinv2_dense.checkpoints import fetching
 from swinv2_dense.checkpoints.fetching import fetch
-from swinv2_dense.checkpoints.reading import CheckpointError
+from swinv2_dense.errors import CheckpointError
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.divisors import from_name
 from swinv2_dense.checkpoints.formats import arch_name, arch_of, convert
 from swinv2_dense.checkpoints.loading import load_pretrained
-from swinv2_dense.checkpoints.reading import CheckpointError
+from swinv2_dense.errors import CheckpointError
 
 PWS = [6, 6, 6, 3]
 

@@ -16,9 +16,9 @@ from test_checkpoint_tools import run_here
 from torch import nn
 from torch.testing import assert_close
 
-from swinv2_dense.checkpoints.reading import CheckpointError, read_checkpoint_file
-from swinv2_dense.engine.config_parts import ConfigError
+from swinv2_dense.checkpoints.reading import read_checkpoint_file
 from swinv2_dense.engine.fsdp import ShardedStrategy, check_sharding, swin_block_policy
+from swinv2_dense.errors import CheckpointError, ConfigError
 from swinv2_dense.models.blocks import SwinBlock
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 

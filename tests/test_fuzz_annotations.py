@@ -25,10 +25,10 @@ from mmengine.registry import DefaultScope
 from pycocotools import mask as mask_api
 
 import swinv2_dense.det  # noqa: F401
+from swinv2_dense.checks.coco_masks import check_mask, expanded
 from swinv2_dense.engine import ConfigError
 from swinv2_dense.engine.classes import read_classes
 from swinv2_dense.engine.data_faults import GuardedSamples, UnreadableSampleError
-from swinv2_dense.engine.masks import check_mask, expanded
 from swinv2_dense.engine.preflight import check_config
 from swinv2_dense.preparation import coco
 from swinv2_dense.preparation.report import format_report, is_sound

@@ -21,11 +21,12 @@ from fuzzing import amounts, for_all
 from hypothesis import strategies as st
 from test_checkpoint_files import KINDS, whole
 
-from swinv2_dense.checkpoints.reading import CheckpointError, read_checkpoint_file
+from swinv2_dense.checkpoints.reading import read_checkpoint_file
 from swinv2_dense.engine import ConfigError
 from swinv2_dense.engine.data_faults import GuardedSamples, UnreadableSampleError
 from swinv2_dense.engine.label_maps import check_label_maps
 from swinv2_dense.engine.plot_log import plot_log
+from swinv2_dense.errors import CheckpointError
 from swinv2_dense.preparation import kinetics
 from swinv2_dense.preparation.images import File, FileError, LabelMapCheck, check_image
 

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from swinv2_dense import VideoSwinTransformerV2
 from swinv2_dense.checkpoints.loading import load_pretrained
-from swinv2_dense.checkpoints.reading import CheckpointError
+from swinv2_dense.errors import CheckpointError
 
 
 def still(image: torch.Tensor, frames: int) -> torch.Tensor:

@@ -14,7 +14,7 @@ from commands import tool
 
 pytest.importorskip('av')
 
-from swinv2_dense.engine.config_parts import ConfigError
+from swinv2_dense.errors import ConfigError
 from swinv2_dense.preparation import kinetics, videos
 from swinv2_dense.preparation.report import format_report, is_sound
 

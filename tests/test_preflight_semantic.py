@@ -10,8 +10,8 @@ from commands import ROOT
 from mmengine.config import Config, ConfigDict
 from test_checkpoint_tools import run_here
 
-from swinv2_dense.engine.config_parts import ConfigError
 from swinv2_dense.engine.preflight import check_config
+from swinv2_dense.errors import ConfigError
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
 TRAIN = 'train_dataloader.dataset.dataset.'

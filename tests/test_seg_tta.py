@@ -17,8 +17,8 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
 from segmentors import CLASSES, SLIDE, WHOLE, pair
 
-from swinv2_dense.engine.config_parts import ConfigError
 from swinv2_dense.engine.segmentation import use_seg_tta
+from swinv2_dense.errors import ConfigError
 from swinv2_dense.seg import TiledSegTTAModel, tiled
 
 

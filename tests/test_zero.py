@@ -14,9 +14,9 @@ from torch.testing import assert_close
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.benchmark.plan import largest_share
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
-from swinv2_dense.engine.config_parts import ConfigError
 from swinv2_dense.engine.fsdp import plain_name
 from swinv2_dense.engine.zero import with_zero
+from swinv2_dense.errors import ConfigError
 
 
 @pytest.fixture(scope='module')

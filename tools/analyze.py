@@ -16,7 +16,7 @@ from mmengine.registry import MODELS, init_default_scope
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.benchmark import counts
 from swinv2_dense.engine.command_line import read_config
-from swinv2_dense.engine.config_parts import ConfigError
+from swinv2_dense.errors import ConfigError
 
 
 def build(path: str) -> torch.nn.Module:

@@ -7,8 +7,8 @@ the config that it was trained with, so look for paths in it that are nobody's b
 import argparse
 from pathlib import Path
 
-from swinv2_dense.checkpoints.reading import CheckpointError
 from swinv2_dense.checkpoints.writing import publish_checkpoint
+from swinv2_dense.errors import CheckpointError
 
 
 def main() -> None:

@@ -18,13 +18,8 @@ import torch
 from mmengine import fileio
 from mmengine.dist import barrier, is_main_process
 
-from .reading import (
-    HUB_FILES,
-    CheckpointError,
-    CheckpointNotFoundError,
-    read_checkpoint,
-    read_checkpoint_file,
-)
+from ..errors import CheckpointError, CheckpointNotFoundError
+from .reading import HUB_FILES, read_checkpoint, read_checkpoint_file
 
 HF = 'hf://'
 # Start of a sha256 at the end of a file's name; 20240131 is a date.

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from ..arguments import ARCHS, Arch
-from .reading import CheckpointError, unwrap
+from ..errors import CheckpointError
+from .reading import unwrap
 
 METADATA_KEY = 'pretrained_window_sizes'  # of a state dict of this package
 TABLE = 'attn.relative_coords_table'

@@ -15,10 +15,11 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from ..arguments import Arch
+from ..errors import CheckpointError
 from .divisors import Divisors, find_divisors
 from .fetching import LocalCheckpoint, fetch
 from .formats import Weights, arch_name, arch_of, convert, kinds, shortened
-from .reading import CheckpointError, read_checkpoint_file
+from .reading import read_checkpoint_file
 
 if TYPE_CHECKING:
     from ..models.swin_transformer_v2 import SwinTransformerV2

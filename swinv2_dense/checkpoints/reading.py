@@ -17,20 +17,13 @@ from typing import Any, BinaryIO
 
 import torch
 
+from ..errors import CheckpointError, CheckpointNotFoundError
 from .shards import FILE, join_shards
 from .training_state import load_weights_and_training_state
 
 HEADER = 'swinv2_dense'  # entry of a safetensors header with what tensors cannot hold, as JSON
 DEEPSPEED = 'mp_rank_00_model_states.pt'  # in a folder of DeepSpeed: up to ZeRO-2 the whole model
 HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # as transformers and timm name them
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message names it and says why, in one line."""
-
-
-class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
-    """There is no file where a checkpoint should be."""
 
 
 def read_checkpoint_file(path: str | os.PathLike, map_location: Any = None) -> Any:

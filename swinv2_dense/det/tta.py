@@ -17,7 +17,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..engine.config_parts import ConfigError
+from ..errors import ConfigError
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
 MASK_AXES = dict(horizontal=(3,), vertical=(2,), diagonal=(2, 3))  # of masks (n, C, h, w)

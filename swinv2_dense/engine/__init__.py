@@ -1,11 +1,11 @@
 """Training and testing: what mmengine lacks, shared by all tasks."""
 
+from ..errors import ConfigError
 from .amp import Bf16OptimWrapper
 from .atomic import WholeCheckpointHook
 from .class_folders import read_class_folders
 from .class_names import read_class_names
 from .classes import read_classes, set_num_classes
-from .config_parts import ConfigError
 from .data_faults import DataFaultsHook
 from .deepspeed import DeepSpeedZeroStrategy
 from .distributed import AnyDeviceDistributedDataParallel

@@ -10,7 +10,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from .config_parts import type_name
+from ..config_parts import type_name
 
 
 @OPTIM_WRAPPERS.register_module()

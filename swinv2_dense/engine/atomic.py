@@ -22,8 +22,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
-from ..checkpoints.reading import CheckpointError
-from .config_parts import ConfigError
+from ..errors import CheckpointError, ConfigError
 
 LAST = 'last_checkpoint'  # the file in which mmengine names the last checkpoint
 PREEMPTED = 'preempted.pth'

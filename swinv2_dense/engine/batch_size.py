@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mmengine.config import Config, ConfigDict
 
-from .config_parts import ConfigError
+from ..errors import ConfigError
 from .distributed import world_size
 
 

@@ -21,8 +21,9 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
+from ..config_parts import datasets_of
+from ..errors import ConfigError
 from .command_line import read_config
-from .config_parts import ConfigError, datasets_of
 from .hooks import check_files
 from .preflight import check_config
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from glob import glob
 
 from ..checkpoints.formats import shortened
-from .config_parts import ConfigError
+from ..errors import ConfigError
 
 VIDEO_SUFFIXES = ('.mp4', '.mkv', '.avi', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
 

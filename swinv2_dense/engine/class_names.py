@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .config_parts import ConfigError
+from ..errors import ConfigError
 
 
 def read_class_names(path: str) -> tuple[str, ...]:

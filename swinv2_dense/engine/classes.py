@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..checkpoints.formats import shortened
-from .config_parts import ConfigError, is_local, type_name
+from ..config_parts import is_local, type_name
+from ..errors import ConfigError
 
 EDGE_HEADS = ('STDCHead',)  # of mmseg; they learn where objects end
 JSON_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]]')  # or a string, which may hold some

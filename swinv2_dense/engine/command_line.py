@@ -20,11 +20,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from ..checkpoints.reading import CheckpointError
+from ..errors import CheckpointError, ConfigError
 from .amp import run_amp_on_cpu, use_amp
 from .atomic import resume_last, write_whole_checkpoints
 from .batch_size import fit_learning_rate
-from .config_parts import ConfigError
 from .data_faults import skip_unreadable
 from .deepspeed import fit_deepspeed
 from .distributed import join_on_cpu

@@ -24,9 +24,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader, Dataset
 
-from .config_parts import ConfigError
-from .hooks import FILE_KEYS, leaves
-from .masks import check_masks
+from ..checks.coco_masks import check_masks
+from ..config_parts import leaf_datasets
+from ..errors import ConfigError
+from .hooks import FILE_KEYS
 
 # No fault of a sample: too little memory, and a program that is not whole.
 NO_FAULTS = (MemoryError, torch.cuda.OutOfMemoryError, ImportError)
@@ -342,7 +343,7 @@ def _count_again(dataset: Any) -> None:
 
 def _distinct(dataset: Any) -> list[Any]:
     """The data sets below wrappers, each once, that read samples as mmengine's do."""
-    found = {id(part): part for part in leaves(dataset) if hasattr(part, 'prepare_data')}
+    found = {id(part): part for part in leaf_datasets(dataset) if hasattr(part, 'prepare_data')}
     return list(found.values())
 
 

@@ -10,7 +10,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import STRATEGIES
 from torch import nn
 
-from .config_parts import ConfigError, type_name
+from ..config_parts import type_name
+from ..errors import ConfigError
 
 WRAPPERS = ('OptimWrapper', 'Bf16OptimWrapper', 'DeepSpeedOptimWrapper')
 

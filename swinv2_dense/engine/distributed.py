@@ -25,7 +25,8 @@ from mmengine.utils.dl_utils import set_multi_processing
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from .config_parts import ConfigError, type_name
+from ..config_parts import type_name
+from ..errors import ConfigError
 
 # The variable by which each launcher tells a process how many there are.
 WORLD_SIZES = dict(pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')

@@ -22,9 +22,9 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..checkpoints import shards
 from ..checkpoints.formats import WRAPPERS
-from ..checkpoints.reading import CheckpointError
+from ..config_parts import type_name
+from ..errors import CheckpointError, ConfigError
 from ..models.blocks import SwinBlock
-from .config_parts import ConfigError, type_name
 from .distributed import init_in_process_0, synchronise_on_cpu
 
 

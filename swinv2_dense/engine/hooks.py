@@ -15,8 +15,8 @@ from mmengine.registry import HOOKS
 from ..checkpoints.divisors import attach_divisors, from_tables
 from ..checkpoints.formats import METADATA_KEY, shortened
 from ..checkpoints.loading import check_arch, check_values
-from ..checkpoints.reading import CheckpointError
-from .config_parts import ConfigError, is_local
+from ..config_parts import is_local, leaf_datasets
+from ..errors import CheckpointError, ConfigError
 from .fsdp import full_shapes, plain_name
 
 FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # of mmdet and mmseg; of mmaction2
@@ -186,19 +186,9 @@ def check_files(name: str, dataset: Any) -> None:
         raise ConfigError(message)
 
 
-def leaves(dataset: Any) -> Iterator[Any]:
-    """The data sets below wrappers (RepeatDataset, ConcatDataset, ...)."""
-    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    parts = [part for part in inner if part is not None]
-    if not parts:
-        yield dataset
-    for part in parts:
-        yield from leaves(part)
-
-
 def _files(dataset: Any) -> Iterator[tuple[str, str]]:
     """The local files of a data set, each with its key in FILE_KEYS."""
-    for part in leaves(dataset):
+    for part in leaf_datasets(dataset):
         if not hasattr(part, 'get_data_info') or not is_local(getattr(part, 'backend_args', None)):
             continue
         for index in range(len(part)):

@@ -18,11 +18,12 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
 
+from ..config_parts import datasets_of
+from ..errors import ConfigError
 from ..preparation.report import progress
 from .class_folders import VIDEO_SUFFIXES
 from .class_names import read_class_names
 from .command_line import read_config
-from .config_parts import ConfigError, datasets_of
 from .fsdp import without_sharding
 from .inferencer import CheckedInferencer
 from .outputs import Outputs

@@ -15,9 +15,9 @@ from mmengine.infer import BaseInferencer
 from mmengine.registry import DATASETS
 from torch import nn
 
+from ..errors import ConfigError
 from .class_folders import VIDEO_SUFFIXES
 from .classes import class_heads
-from .config_parts import ConfigError
 from .hooks import BackboneWeightsHook
 from .load_report import LoadReportHook
 from .outputs import Outputs

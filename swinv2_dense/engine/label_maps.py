@@ -26,8 +26,8 @@ from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from .config_parts import ConfigError, is_local, listed
-from .hooks import leaves
+from ..config_parts import is_local, leaf_datasets, listed
+from ..errors import ConfigError
 
 ORIENTATION = 0x0112  # EXIF; 5 to 8 exchange the axes
 PROGRESS = 2000  # maps between lines in the log
@@ -128,7 +128,7 @@ def check_label_maps(name: str, dataset: Any, log: Callable[[str], None]) -> Non
         ConfigError: One part per kind of fault: how many maps, the first, and what to do.
     """
     found: dict[str, list[str]] = defaultdict(list)
-    for part in leaves(dataset):
+    for part in leaf_datasets(dataset):
         rules = _rules(name, part)
         if rules is None:
             continue
@@ -252,7 +252,7 @@ def _ranges(numbers: Iterable[int]) -> str:
 def _check_names(dataset: Any) -> None:
     """mmseg names its files after the images, without their folders."""
     seen: dict[str, str] = {}
-    for part in leaves(dataset):
+    for part in leaf_datasets(dataset):
         for i in range(len(part)):
             path = part.get_data_info(i)['img_path']
             name = os.path.splitext(os.path.basename(path))[0]

@@ -16,7 +16,7 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from ..checkpoints.formats import shortened
-from ..checkpoints.reading import CheckpointError
+from ..errors import CheckpointError
 from .fsdp import full_shapes, plain_name
 from .hooks import source_of, unwrapped
 

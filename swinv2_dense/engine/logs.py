@@ -6,7 +6,7 @@ import importlib.util
 
 from mmengine.config import Config, ConfigDict
 
-from .config_parts import ConfigError
+from ..errors import ConfigError
 
 BACKENDS = {'tensorboard': 'TensorboardVisBackend', 'wandb': 'WandbVisBackend'}  # by package
 

@@ -13,9 +13,10 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import MODELS, init_default_scope
 
 from ..benchmark.plan import SCHEMES, Costs, communication, costs_of, memory, step_seconds
+from ..config_parts import listed, type_name
+from ..errors import ConfigError
 from ..models import SwinTransformerV2
 from .command_line import read_config
-from .config_parts import ConfigError, listed, type_name
 
 FITS = 0.9  # share of a GPU's memory; the rest is for CUDA, nccl and what the allocator splits
 FRAGMENTS = {'ZeRO-1': 'zero1.py', 'FSDP': 'fsdp.py'}  # of configs/_base_/schedules

@@ -10,9 +10,10 @@ import torch
 from mmengine.registry import MODELS
 
 from ..arguments import pretrained
+from ..checks.coco_masks import check_evaluated_masks
+from ..config_parts import datasets_of, is_local, listed
+from ..errors import ConfigError
 from .classes import check_classes, classes_of
-from .config_parts import ConfigError, datasets_of, is_local, listed
-from .masks import check_evaluated_masks
 from .segmentation import check_segmentation
 from .semantic import check_semantic
 from .video_labels import check_video_labels

@@ -21,7 +21,7 @@ from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
-from .config_parts import type_name
+from ..config_parts import type_name
 from .data_order import EPOCH, STEP, VALIDATION, ResumableLoader, seed_all
 
 META_KEY = 'swinv2_dense_progress'  # in meta of a checkpoint

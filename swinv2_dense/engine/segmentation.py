@@ -9,8 +9,9 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..config_parts import datasets_of, is_local, listed, type_name
+from ..errors import ConfigError
 from .classes import class_heads
-from .config_parts import ConfigError, datasets_of, is_local, listed, type_name
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
 

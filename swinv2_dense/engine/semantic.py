@@ -9,7 +9,8 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-from .config_parts import ConfigError, is_local, listed
+from ..config_parts import is_local, listed
+from ..errors import ConfigError
 
 MAPS = 'for COCO those of stuffthingmaps_trainval2017.zip, see data/README.md'
 

@@ -6,7 +6,8 @@ import copy
 
 from mmengine.config import Config, ConfigDict
 
-from .config_parts import ConfigError, datasets_of, listed, type_name
+from ..config_parts import datasets_of, listed, type_name
+from ..errors import ConfigError
 
 BOX_MODEL = dict(
     type='DetTTAModel',

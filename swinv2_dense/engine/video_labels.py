@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..checkpoints.formats import shortened
+from ..config_parts import is_local
+from ..errors import ConfigError
 from .classes import class_heads
-from .config_parts import ConfigError, is_local
 
 
 def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> None:

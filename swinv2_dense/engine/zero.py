@@ -11,7 +11,8 @@ from mmengine.optim import BaseOptimWrapper
 from mmengine.registry import STRATEGIES
 from torch import nn
 
-from .config_parts import ConfigError, type_name
+from ..config_parts import type_name
+from ..errors import ConfigError
 from .distributed import init_in_process_0
 
 

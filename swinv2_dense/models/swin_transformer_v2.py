@@ -20,7 +20,7 @@ from ..arguments import arch_settings, is_int, out_stages, pretrained, stage_win
 from ..checkpoints.divisors import from_tables
 from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
-from ..checkpoints.reading import CheckpointError
+from ..errors import CheckpointError
 from .attention import CHOICES
 from .blocks import PatchEmbed, PatchMerging, Stage, SwinBlock
 from .precision import is_compiling

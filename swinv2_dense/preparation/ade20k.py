@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..engine.config_parts import ConfigError
+from ..errors import ConfigError
 from .images import File, LabelMapCheck, check_files, image_size
 from .report import Part
 

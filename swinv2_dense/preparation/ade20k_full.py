@@ -20,7 +20,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..engine.config_parts import ConfigError
+from ..errors import ConfigError
 from .ade20k import IMAGES, tree_below
 from .ade20k_names import MERGED, NAMES
 from .images import File, FileError, check_files

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.masks import check_mask
+from ..checks.coco_masks import check_mask
 from .report import Part
 
 REQUIRED = ('id', 'image_id', 'category_id', 'bbox', 'area')  # what mmdet reads of each annotation

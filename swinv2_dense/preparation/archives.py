@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from ..engine.config_parts import ConfigError
+from ..errors import ConfigError
 from .report import Part, progress
 
 CHUNK = 1 << 20  # bytes

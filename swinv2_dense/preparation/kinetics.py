@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..engine.config_parts import ConfigError
+from ..errors import ConfigError
 from .images import File, FileError, check_files
 from .report import Part
 from .videos import check_video, resize

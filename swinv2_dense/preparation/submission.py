@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.config_parts import ConfigError
+from ..errors import ConfigError
 from .annotations import Image, read_annotations
 from .coco import CATEGORY_IDS
 from .report import Part, is_sound, progress

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from ..engine.config_parts import ConfigError
+from ..errors import ConfigError
 from .images import MISSING, File, FileError
 from .report import Part, progress
 

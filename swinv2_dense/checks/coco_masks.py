@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from .config_parts import ConfigError
+from ..errors import ConfigError
 
 FARTHEST = 2**16  # pixels from the origin; pycocotools walks along edges, a fifth of a pixel a step
 MAX_PIXELS = 2**30  # as OpenCV reads images

@@ -1,13 +1,9 @@
-"""The parts of a config that checks look at, and the error that they raise."""
+"""The parts of a config that checks look at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-
-class ConfigError(ValueError):
-    """Something a user can mend; the message names the key, the value and the remedy."""
 
 
 def listed(value: Any) -> list:
@@ -21,7 +17,7 @@ def type_name(part: Mapping[str, Any] | None) -> str:
 
 
 def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
-    """The data sets below wrappers (RepeatDataset, ConcatDataset, ...), with their keys."""
+    """Dataset configs below wrappers (RepeatDataset, ConcatDataset, ...), with their keys."""
     pending = [(f'{name}_dataloader.dataset', dataset)]
     while pending:
         key, dataset = pending.pop()
@@ -38,3 +34,13 @@ def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
 def is_local(backend_args: Mapping | None) -> bool:
     """Whether paths are read from this machine's disks; other backends may map them anywhere."""
     return (backend_args or {}).get('backend', 'local') in ('local', 'disk')
+
+
+def leaf_datasets(dataset: Any) -> Iterator[Any]:
+    """The built datasets below wrappers (RepeatDataset, ConcatDataset, ...)."""
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    parts = [part for part in inner if part is not None]
+    if not parts:
+        yield dataset
+    for part in parts:
+        yield from leaf_datasets(part)

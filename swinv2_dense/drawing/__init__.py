@@ -1,0 +1,1 @@
+"""Pictures of samples and predictions: colors, captions and labels of all tasks."""

@@ -1,0 +1,1 @@
+"""Training and testing through faults: of files, processes and machines."""

@@ -1,0 +1,83 @@
+"""Precompile the torch headers that all of mmcv's C++ files include; called by tools/setup.sh.
+
+    CFLAGS="$(python tools/precompile_header.py mmcv==2.1.0 FOLDER)" pip install mmcv==2.1.0
+
+mmcv's 77 C++ files spend nearly all of their time in parsing torch's headers. GCC reads them from
+one precompiled header instead, if that was made with the flags of the build. The flags printed for
+the build contain `-Werror=invalid-pch`: GCC would otherwise fall back to the plain header
+without a word, and the build would merely be slow.
+
+Exits with a status other than 0, and the reason, where this does not apply: another compiler than
+GCC, a build with CUDA or another accelerator, an mmcv that is laid out differently.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from pathlib import Path
+
+HEADER = 'mmcv/ops/csrc/common/pytorch_cpp_helper.hpp'
+# CFLAGS replaces Python's own flags, -DNDEBUG and -fPIC among them. Optimization is torch's and
+# mmcv's usual -O2; debugging information is what made the objects large and slow to write.
+CFLAGS = ['-g0', '-O2', '-DNDEBUG', '-fPIC', '-Winvalid-pch', '-Werror=invalid-pch']
+# What torch's BuildExtension and mmcv's setup.py add to the command of each file.
+BUILD_FLAGS = ['-DTORCH_API_INCLUDE_EXTENSION_H', '-DTORCH_EXTENSION_NAME=_ext', '-std=c++17']
+
+
+def main() -> None:
+    """Print the CFLAGS of a build that uses the header, after making it in a folder."""
+    requirement, folder = sys.argv[1], Path(sys.argv[2]).resolve()
+    compiler = shlex.split(os.environ.get('CXX', 'c++'))
+    refuse_other_builds(compiler)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / Path(HEADER).name).write_bytes(header_of(requirement, folder))
+    precompile(compiler, folder)
+    flags = ' '.join([*CFLAGS, '-I' + shlex.quote(str(folder))])
+    print(f'{flags} {os.environ.get("CFLAGS", "")}'.strip())
+
+
+def refuse_other_builds(compiler: list[str]) -> None:
+    """End the program where the build would not use the header."""
+    import torch
+
+    macros = subprocess.run(
+        [*compiler, '-dM', '-E', '-x', 'c++', os.devnull], capture_output=True, text=True
+    )
+    if macros.returncode or '__clang__' in macros.stdout or '__GNUC__' not in macros.stdout:
+        sys.exit(f'{compiler[0]} is not GCC')
+    others = [name for name in os.environ if name.startswith('FORCE_')]
+    others += [name for name in ('MMCV_WITH_DIOPI', 'CPPFLAGS', 'CXXFLAGS') if name in os.environ]
+    if others or torch.cuda.is_available() or torch.version.hip:
+        sys.exit(f'a build with an accelerator or flags of its own: {", ".join(others) or "CUDA"}')
+
+
+def header_of(requirement: str, folder: Path) -> bytes:
+    """The header in the sdist of mmcv, which pip downloads (and keeps for the build)."""
+    command = [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps']
+    command += ['--no-build-isolation', '--no-binary', ':all:', '--dest', str(folder)]
+    subprocess.run([*command, requirement], check=True, stdout=sys.stderr)
+    sdist = next(iter(folder.glob('*.tar.gz')))
+    with tarfile.open(sdist) as archive:
+        member = archive.extractfile(f'{sdist.name.removesuffix(".tar.gz")}/{HEADER}')
+        content = member.read()
+    sdist.unlink()
+    return content
+
+
+def precompile(compiler: list[str], folder: Path) -> None:
+    """Make FOLDER/pytorch_cpp_helper.hpp.gch."""
+    from torch.utils.cpp_extension import include_paths
+
+    includes = [*include_paths(), sysconfig.get_path('include')]
+    command = [*compiler, '-x', 'c++-header', *CFLAGS, *BUILD_FLAGS]
+    command += [f'-I{path}' for path in includes]
+    command += shlex.split(os.environ.get('CFLAGS', ''))
+    header = folder / Path(HEADER).name
+    subprocess.run([*command, str(header), '-o', f'{header}.gch'], check=True, stdout=sys.stderr)
+
+
+if __name__ == '__main__':
+    main()
