@@ -11,7 +11,7 @@ Environment, of several machines (run the script on each of them):
   NODE_RANK    number of this one, from 0 (0)
   MASTER_ADDR  address of machine 0 (127.0.0.1)
   PORT         a free port of machine 0 (29500)
-PYTHON is the Python to run; without it .venv, if that is there, else python.'
+PYTHON is the Python to run; without it that of .venv or .venv-onedl, else python.'
 if [ $# -lt 3 ] || ! [[ "$3" =~ ^[1-9][0-9]*$ ]]; then
   printf '%s\n' "$usage" >&2
   exit 2

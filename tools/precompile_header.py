@@ -11,6 +11,7 @@ Exits with a status other than 0, and the reason, where this does not apply: ano
 GCC, a build with CUDA or another accelerator, an mmcv that is laid out differently.
 """
 
+import argparse
 import os
 import shlex
 import subprocess
@@ -29,12 +30,17 @@ BUILD_FLAGS = ['-DTORCH_API_INCLUDE_EXTENSION_H', '-DTORCH_EXTENSION_NAME=_ext',
 
 def main() -> None:
     """Print the CFLAGS of a build that uses the header, after making it in a folder."""
-    requirement, folder = sys.argv[1], Path(sys.argv[2]).resolve()
+    parser = argparse.ArgumentParser(description=__doc__.partition(';')[0] + '.')
+    parser.add_argument('requirement', help='mmcv==VERSION, or its fork')
+    parser.add_argument('folder', help='where the header goes')
+    args = parser.parse_args()
+    folder = Path(args.folder).resolve()
     compiler = shlex.split(os.environ.get('CXX', 'c++'))
     refuse_other_builds(compiler)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / Path(HEADER).name).write_bytes(header_of(requirement, folder))
-    precompile(compiler, folder)
+    header = folder / Path(HEADER).name
+    header.write_bytes(header_of(args.requirement, folder))
+    precompile(compiler, header)
     flags = ' '.join([*CFLAGS, '-I' + shlex.quote(str(folder))])
     print(f'{flags} {os.environ.get("CFLAGS", "")}'.strip())
 
@@ -67,15 +73,13 @@ def header_of(requirement: str, folder: Path) -> bytes:
     return content
 
 
-def precompile(compiler: list[str], folder: Path) -> None:
-    """Make FOLDER/pytorch_cpp_helper.hpp.gch."""
+def precompile(compiler: list[str], header: Path) -> None:
+    """Make HEADER.gch with the flags and the include paths of the build."""
     from torch.utils.cpp_extension import include_paths
 
-    includes = [*include_paths(), sysconfig.get_path('include')]
     command = [*compiler, '-x', 'c++-header', *CFLAGS, *BUILD_FLAGS]
-    command += [f'-I{path}' for path in includes]
+    command += [f'-I{path}' for path in (*include_paths(), sysconfig.get_path('include'))]
     command += shlex.split(os.environ.get('CFLAGS', ''))
-    header = folder / Path(HEADER).name
     subprocess.run([*command, str(header), '-o', f'{header}.gch'], check=True, stdout=sys.stderr)
 
 

@@ -4,15 +4,17 @@
 
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-stack=classic
+stack=''
 use_active=no
 rest=()
 
-setup_help='  --stack classic|onedl  the OpenMMLab packages (default: classic) or their maintained forks (onedl)
+setup_help='  --stack classic|onedl  the OpenMMLab packages or their maintained forks (default: classic, and onedl
+                         where only Python 3.12 or 3.13 is found)
   --active               install into the active environment instead of .venv / .venv-onedl
 Environment:
-  PYTHON                 the Python 3.10 or 3.11 to make the environment with
-  MAX_JOBS               how many files of mmcv are compiled at once'
+  PYTHON                 the Python to make the environment with: 3.10 to 3.13, for classic up to 3.11
+  MAX_JOBS               how many files of mmcv are compiled at once
+  PLAIN_BUILD=1          compile mmcv without a precompiled header'
 
 die() {
   printf '\nSet-up failed at: %s\n' "$1" >&2
@@ -31,37 +33,65 @@ parse_setup_arguments() {
     esac
     shift || break
   done
-  case "$stack" in
+  case "${stack:-classic}" in
     classic | onedl) ;;
     *) die "reading --stack '$stack'" "use --stack classic or --stack onedl." ;;
   esac
-  requirements="$root/requirements/$stack.txt"
-  log="$root/work_dirs/setup/$stack.log"
 }
 
-is_supported_python() {
-  "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null
+# fits STACK PYTHON: whether the pinned packages of the stack exist for that Python.
+fits() {
+  local newest=11
+  [ "$1" = classic ] || newest=13
+  "$2" -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $newest))" 2>/dev/null
 }
 
 refuse_python() {
-  die "choosing a Python" "$1 is $("$1" --version 2>&1), but the pinned stacks need Python 3.10 or \
-3.11: the OpenMMLab packages predate 3.12. $2"
+  die "choosing a Python" "$1 is $("$1" --version 2>&1), but the classic stack needs Python 3.10 or \
+3.11 (its packages predate 3.12), the onedl stack 3.10 to 3.13. $2"
 }
 
+# Sets python, and stack where the command line did not.
 find_python() {
+  local wanted="${stack:-classic}" candidates='python3.11 python3.10 python3 python'
+  [ "$stack" != onedl ] || candidates='python3.11 python3.12 python3.13 python3.10 python3 python'
   if [ -n "${PYTHON:-}" ]; then
     command -v "$PYTHON" >/dev/null \
-      || die "choosing a Python" "PYTHON=$PYTHON is not a program; set it to a Python 3.10 or 3.11."
-    is_supported_python "$PYTHON" || refuse_python "$PYTHON" "Set PYTHON to one of those."
-    python="$PYTHON"
-    return
+      || die "choosing a Python" "PYTHON=$PYTHON is not a program; set it to a Python 3.10 to 3.13."
+    candidates="$PYTHON"
   fi
-  for python in python3.11 python3.10 python3 python; do
-    is_supported_python "$python" && return
+  for python in $candidates; do
+    if fits "$wanted" "$python"; then
+      stack="$wanted"
+      return
+    fi
   done
+  [ -n "$stack" ] || for python in ${PYTHON:-python3.12 python3.13 python3 python}; do
+    if fits onedl "$python"; then
+      stack=onedl
+      say "$("$python" --version 2>&1) is too new for the classic stack: the onedl stack is set up."
+      return
+    fi
+  done
+  [ -z "${PYTHON:-}" ] || refuse_python "$PYTHON" "Set PYTHON to one of those."
   command -v python3 >/dev/null && refuse_python python3 \
     "Install one of those (for example with conda, pyenv or uv) and set PYTHON to its path."
-  die "choosing a Python" "no Python found. Install Python 3.10 or 3.11, or set PYTHON to its path."
+  die "choosing a Python" "no Python found. Install Python 3.10 to 3.13, or set PYTHON to its path."
+}
+
+# A stack that was not given is that of the Python at hand.
+choose_stack() {
+  if [ -z "$stack" ] && [ "$use_active" = yes ]; then
+    stack=classic
+    ! fits onedl python || fits classic python || stack=onedl
+  elif [ -z "$stack" ] && fits classic "$root/.venv/bin/python"; then
+    stack=classic
+  elif [ -z "$stack" ]; then
+    find_python
+  fi
+  requirements="$root/requirements/$stack.txt"
+  log="$root/work_dirs/setup/$stack.log"
+  mkdir -p "$(dirname "$log")"
 }
 
 # Sets env_python, the interpreter of the environment that all packages go into.
@@ -70,7 +100,7 @@ open_environment() {
     [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] || die "finding the active environment" \
       "--active needs an activated virtual or conda environment; activate one or drop --active."
     env_python="$(command -v python)" || die "finding the active environment" "it has no python."
-    is_supported_python "$env_python" || refuse_python "$env_python" \
+    fits "$stack" "$env_python" || refuse_python "$env_python" \
       "Activate an environment with one of those."
     environment="$("$env_python" -c 'import sys; print(sys.prefix)')"
     return
@@ -84,7 +114,7 @@ open_environment() {
     "$python" -m venv --clear "$environment" >>"$log" 2>&1 || die "creating $environment" \
       "Python's venv module is needed (Debian, Ubuntu: apt install python3-venv). Log: $log"
   fi
-  is_supported_python "$env_python" || refuse_python "$env_python" \
+  fits "$stack" "$env_python" || refuse_python "$env_python" \
     "Remove $environment and set PYTHON to one of those."
 }
 
@@ -192,6 +222,27 @@ install_section() {
   pip_install -r "$list" "$@"
 }
 
+has_cached_wheel() {
+  "$env_python" -m pip cache list --format=abspath "${1//-/_}-*-$("$env_python" -c \
+    'import sys; print("cp%d%d" % sys.version_info[:2])')-*" 2>/dev/null | grep -q '[.]whl$'
+}
+
+# mmcv's files take seconds each with a precompiled header of torch, and half a minute without.
+compile_mmcv() {
+  local headers="$environment/swinv2_dense-headers" flags=''
+  if [ "${PLAIN_BUILD:-0}" != 1 ]; then
+    flags="$("$env_python" "$root/tools/precompile_header.py" \
+      "$(section ops | grep 'mmcv==')" "$headers")" || flags=''
+  fi
+  if [ -n "$flags" ] && CFLAGS="$flags" install_section ops; then
+    rm -rf "$headers"
+    return
+  fi
+  rm -rf "$headers"
+  say "===== without a precompiled header"
+  install_section ops
+}
+
 install_mmcv() {
   local name
   name="$(section ops | sed -n 's/^\(.*mmcv\)==.*/\1/p')"
@@ -202,12 +253,15 @@ install_mmcv() {
     say "The installed $name lacks its compiled ops (mmcv._ext) and is removed."
     "$env_python" -m pip uninstall -y "$name" >>"$log" 2>&1
   fi
-  has_mmcv_ops || check_compiler
-  has_mmcv_ops || say "mmcv's operators are compiled next, unless pip kept them from an earlier \
-set-up. This takes about ten minutes on 2 cores, once."
   local remedy="The first line with 'error:' in the log says why. Out of memory: MAX_JOBS=1. A CUDA \
 toolkit that does not fit torch: see README, supported versions."
-  step "mmcv with its operators" "$remedy" install_section ops
+  if ! has_mmcv_ops && ! has_cached_wheel "$name"; then
+    check_compiler
+    say "mmcv's operators are compiled next, once: about three minutes on 2 cores, ten where the \
+headers of torch cannot be compiled ahead."
+    step "mmcv with its operators" "$remedy" compile_mmcv
+  fi
+  step "mmcv" "$remedy" install_section ops
   if ! has_mmcv_ops; then
     say "pip's cache held a $name without ops (mmcv._ext); it is compiled again."
     step "mmcv with its operators, without the cache" "$remedy" \
@@ -248,7 +302,7 @@ PY
 }
 
 set_up() {
-  mkdir -p "$(dirname "$log")"
+  choose_stack
   open_environment
   local stamp="$environment/swinv2_dense-setup" wanted started=$SECONDS
   wanted="$(fingerprint)"

@@ -13,7 +13,7 @@ Environment:
   SRUN_ARGS      further arguments of srun, split at spaces
   PY_ARGS        further arguments of tools/test.py, split at spaces
   MASTER_PORT    a free port of the first machine (29500)
-PYTHON is the Python to run; without it .venv, if that is there, else python.'
+PYTHON is the Python to run; without it that of .venv or .venv-onedl, else python.'
 if [ $# -lt 4 ]; then
   printf '%s\n' "$usage" >&2
   exit 2
