@@ -92,6 +92,8 @@ def test_the_variable_and_an_environment_that_exists_decide(tree):
     result = choose(tree, '', PYTHON=str(tree / 'bin' / 'python3.13'))
     assert result.stdout.split()[-2:] == ['onedl', 'python3.13']
     install(tree, '3.11', folder='.venv/bin')
+    result = choose(tree, '', PYTHON=str(tree / 'bin' / 'python3.13'))
+    assert result.stdout.split()[-2:] == ['onedl', 'python3.13']
     (tree / 'bin' / 'python3.11').unlink()
     assert choose(tree, '').stdout.split()[-2:] == ['classic', 'none']
 

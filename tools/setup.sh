@@ -84,7 +84,7 @@ choose_stack() {
   if [ -z "$stack" ] && [ "$use_active" = yes ]; then
     stack=classic
     ! fits onedl python || fits classic python || stack=onedl
-  elif [ -z "$stack" ] && fits classic "$root/.venv/bin/python"; then
+  elif [ -z "$stack${PYTHON:-}" ] && fits classic "$root/.venv/bin/python"; then
     stack=classic
   elif [ -z "$stack" ]; then
     find_python
