@@ -1,6 +1,7 @@
 """Training and testing: what mmengine lacks, shared by all tasks."""
 
 from ..errors import ConfigError
+from ..training.checkpoint_classes import CheckpointClassesHook
 from .amp import Bf16OptimWrapper
 from .atomic import WholeCheckpointHook
 from .class_folders import read_class_folders
@@ -25,6 +26,7 @@ __all__ = [
     'Bf16OptimWrapper',
     'CheckFilesHook',
     'CheckLabelMapsHook',
+    'CheckpointClassesHook',
     'ConfigError',
     'DataFaultsHook',
     'LoadReportHook',

@@ -156,7 +156,7 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
-    hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook']
+    hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook', 'CheckpointClassesHook']
     hooks += ['DataFaultsHook', 'NonFiniteHook']
     if cfg.default_scope == 'mmdet':
         import swinv2_dense.det  # noqa: F401
@@ -167,8 +167,9 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
 
         hooks.insert(1, 'CheckLabelMapsHook')
     else:
-        import swinv2_dense.video  # noqa: F401
+        from ..video.label_map import name_classes
 
+        name_classes(cfg)
         hooks.append('Fp32ScoresHook')
     present = {hook.get('type') for hook in cfg.get('custom_hooks') or []}
     new = [ConfigDict(type=hook) for hook in hooks if hook not in present]

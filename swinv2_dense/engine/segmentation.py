@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 
 from ..config_parts import datasets_of, is_local, listed, type_name
 from ..errors import ConfigError
+from ..training.checkpoint_classes import first_difference
 from .classes import class_heads
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
@@ -133,6 +134,7 @@ def check_segmentation(model: Mapping, datasets: Iterable[tuple[str, Mapping]]) 
         windows(model.get('test_cfg') or {}, (1, 1))
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    first = None
     for key, config in datasets:
         kind = config.get('type')
         kind = DATASETS.get(kind) if isinstance(kind, str) else kind
@@ -146,6 +148,8 @@ def check_segmentation(model: Mapping, datasets: Iterable[tuple[str, Mapping]]) 
         classes = dataset.metainfo.get('classes')
         if classes and 'LoadAnnotations' in _names(config.get('pipeline', [])):
             _check_heads(model, key, len(classes))
+            first = first or (key, classes)
+            _check_equal(first, (key, classes))
         if is_local(dataset.backend_args) and not dataset.load_data_list():
             raise ConfigError(_empty(key, dataset))
 
@@ -162,6 +166,14 @@ def _check_heads(model: Mapping, key: str, num_classes: int) -> None:
         raise ConfigError(
             f'{name}={number}, but {key} has {num_classes} classes; set the heads with '
             f'--cfg-options {options}, or metainfo=dict(classes=...) of the data set'
+        )
+
+
+def _check_equal(first: tuple[str, Sequence[str]], second: tuple[str, Sequence[str]]) -> None:
+    difference = first_difference(first[1], second[1], (first[0], second[0]))
+    if difference:
+        raise ConfigError(
+            f'{difference}: labels are positions in metainfo.classes, so make the lists identical'
         )
 
 

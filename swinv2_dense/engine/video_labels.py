@@ -32,7 +32,7 @@ def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) 
     first = None
     for key, dataset in datasets:
         kind = _class_of(dataset)
-        classes = tuple((dataset.get('metainfo') or {}).get('classes') or ()) if kind else ()
+        classes = _names(key, dataset, kind) if kind else ()
         if classes:
             _check_heads(model, key, classes)
             first = first or (key, classes)
@@ -46,6 +46,16 @@ def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) 
             _build(key, dataset, kind).load_data_list()
         elif kind and is_local(dataset.get('backend_args')):
             _check_list(model, key, dataset)
+
+
+def _names(key: str, dataset: Mapping, kind: type) -> tuple[str, ...]:
+    names = kind._load_metainfo(dataset.get('metainfo')).get('classes') or ()
+    if isinstance(names, str):
+        raise ConfigError(
+            f'{key}.metainfo.classes={names!r} must be a tuple of names, or a file with a name per '
+            'line'
+        )
+    return tuple(names)
 
 
 def _class_of(dataset: Mapping) -> type | None:
