@@ -153,7 +153,10 @@ def test_videos_get_the_label_of_their_folder(folder):
         (['a/1.mp4'], 'has 1 folders with a name of a class'),
         (['1.mp4', 'b.txt'], 'has 0 folders .* as .*/CLASS/VIDEO.mp4'),
         (['a/1.mp4', 'b/2.mp4', 'z.mkv'], r'/z\.mkv \(of 1\) lies in no folder of a class'),
-        (['a/1.mp4', 'b/2.ts', 'b/.c.mp4'], r'/b has no video \(\.mp4, .*\); it has \.ts\. Fill'),
+        (
+            ['a/1.mp4', 'b/2.ts', 'b/.c.mp4'],
+            r'1 of 2 videos in .* not read, \.ts .*/b/2\.ts; convert',
+        ),
         (['a/c.txt', 'b/2.ts'], r' has no video .*; it has \.ts, \.txt\.'),
     ],
 )

@@ -30,6 +30,7 @@ from .preflight import check_config
 SMALLEST = 512  # pixels; smaller images are enlarged, or their labels would hide them
 IGNORED = 255  # of semantic maps
 FRAMES = 8  # of a clip, at most
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 TITLE = 28  # pixels, height of the line above a picture
 
 
@@ -65,9 +66,12 @@ def build_dataset(cfg: Config, split: str) -> Any:
     loader = f'{split}_dataloader'
     if not (cfg.get(loader) or {}).get('dataset'):
         raise ConfigError(f'{cfg.filename} has no {loader}.dataset')
-    check_config({'default_scope': cfg.default_scope, loader: cfg[loader]}, (split,))
+    loaders = {name: cfg.get(name) for name in LOADERS}
+    check_config({'default_scope': cfg.default_scope, **loaders}, (split,))
     if cfg.default_scope == 'mmdet':
         import swinv2_dense.det  # noqa: F401
+    elif cfg.default_scope == 'mmseg':
+        import swinv2_dense.seg  # noqa: F401
     elif cfg.default_scope == 'mmaction':
         import swinv2_dense.video  # noqa: F401
     init_default_scope(cfg.default_scope)

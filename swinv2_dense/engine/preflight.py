@@ -55,7 +55,13 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     if cfg['default_scope'] == 'mmdet':
         check_classes(model, [found for loader in loaded for found in datasets_of(*loader)])
     elif cfg['default_scope'] == 'mmseg':
-        check_segmentation(model, [found for loader in loaded for found in datasets_of(*loader)])
+        others = (name for name in ('train', 'val', 'test') if name not in loaders)
+        others = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in others)
+        check_segmentation(
+            model,
+            [found for loader in loaded for found in datasets_of(*loader)],
+            [found for loader in others for found in datasets_of(*loader)],
+        )
     elif cfg['default_scope'] == 'mmaction':
         check_video_labels(model, [found for loader in loaded for found in datasets_of(*loader)])
 

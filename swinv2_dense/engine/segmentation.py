@@ -113,20 +113,26 @@ def _without_annotations(steps: list) -> list:
     return kept
 
 
-def check_segmentation(model: Mapping, datasets: Iterable[tuple[str, Mapping]]) -> None:
+def check_segmentation(
+    model: Mapping,
+    datasets: Iterable[tuple[str, Mapping]],
+    others: Iterable[tuple[str, Mapping]] = (),
+) -> None:
     """Hold the heads of a segmentor against the classes of mmseg data sets, and find empty ones.
 
     Args:
         model: Config of the segmentor, alone or within that of test-time augmentation.
         datasets: Key and config of each data set without wrappers.
+        others: The same of the datasets of the config that are not used now.
 
     Raises:
-        ConfigError: A head has another number of classes, a data set no image, or test windows
-            leave gaps.
+        ConfigError: A head has another number of classes, a dataset has no image or leaves some
+            out, or test windows leave gaps.
     """
     from mmseg.datasets import BaseSegDataset
     from mmseg.registry import DATASETS
 
+    from ..seg.left_out import Split, check_left_out
     from ..seg.tiled import windows
 
     model = model.get('module', model)
@@ -134,7 +140,7 @@ def check_segmentation(model: Mapping, datasets: Iterable[tuple[str, Mapping]]) 
         windows(model.get('test_cfg') or {}, (1, 1))
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    first = None
+    first, splits = None, []
     for key, config in datasets:
         kind = config.get('type')
         kind = DATASETS.get(kind) if isinstance(kind, str) else kind
@@ -150,8 +156,11 @@ def check_segmentation(model: Mapping, datasets: Iterable[tuple[str, Mapping]]) 
             _check_heads(model, key, len(classes))
             first = first or (key, classes)
             _check_equal(first, (key, classes))
-        if is_local(dataset.backend_args) and not dataset.load_data_list():
-            raise ConfigError(_empty(key, dataset))
+        if is_local(dataset.backend_args):
+            splits.append(Split(key, dataset, dataset.load_data_list()))
+            if not splits[-1].samples:
+                raise ConfigError(_empty(key, dataset))
+    check_left_out(splits, others)
 
 
 def _check_heads(model: Mapping, key: str, num_classes: int) -> None:
@@ -182,9 +191,11 @@ def _empty(key: str, dataset: Any) -> str:
     if dataset.ann_file or not folder:
         return f'{key}.ann_file={dataset.ann_file!r} lists no image'
     suffixes = sorted({path.suffix for path in Path(folder).rglob('*') if path.is_file()})
+    wanted = f'ends in img_suffix={dataset.img_suffix!r}'
+    if type_name(dict(type=type(dataset))) == 'FolderSegDataset':
+        wanted = 'is an image'
     return (
-        f'{key}: no file in {folder} ends in img_suffix={dataset.img_suffix!r}; there are '
-        f'{", ".join(suffixes[:5]) or "none at all"}'
+        f'{key}: no file in {folder} {wanted}; there are {", ".join(suffixes[:5]) or "none at all"}'
     )
 
 
