@@ -2,6 +2,7 @@
 
 from ..errors import ConfigError
 from ..training.checkpoint_classes import CheckpointClassesHook
+from ..training.undefined_metrics import UndefinedMetricsHook
 from .amp import Bf16OptimWrapper
 from .atomic import WholeCheckpointHook
 from .class_folders import read_class_folders
@@ -41,6 +42,7 @@ __all__ = [
     'ResumeHook',
     'ShardedStrategy',
     'SwinV2OptimWrapperConstructor',
+    'UndefinedMetricsHook',
     'WholeCheckpointHook',
     'ZeroStrategy',
     'read_class_folders',

@@ -156,6 +156,7 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
+    hooks += ['UndefinedMetricsHook']
     hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook', 'CheckpointClassesHook']
     hooks += ['DataFaultsHook', 'NonFiniteHook']
     if cfg.default_scope == 'mmdet':
@@ -168,9 +169,11 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
 
         hooks.insert(1, 'CheckLabelMapsHook')
     else:
+        from ..video.few_classes import drop_certain_topk
         from ..video.label_map import name_classes
 
         name_classes(cfg)
+        drop_certain_topk(cfg)
         hooks.append('Fp32ScoresHook')
     present = {hook.get('type') for hook in cfg.get('custom_hooks') or []}
     new = [ConfigDict(type=hook) for hook in hooks if hook not in present]
