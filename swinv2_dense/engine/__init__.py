@@ -2,6 +2,7 @@
 
 from ..errors import ConfigError
 from ..training.checkpoint_classes import CheckpointClassesHook
+from ..training.image_check import CheckImagesHook
 from ..training.undefined_metrics import UndefinedMetricsHook
 from .amp import Bf16OptimWrapper
 from .atomic import WholeCheckpointHook
@@ -26,6 +27,7 @@ __all__ = [
     'BackboneWeightsHook',
     'Bf16OptimWrapper',
     'CheckFilesHook',
+    'CheckImagesHook',
     'CheckLabelMapsHook',
     'CheckpointClassesHook',
     'ConfigError',

@@ -23,6 +23,7 @@ from mmengine.utils import track_iter_progress
 
 from ..config_parts import datasets_of
 from ..errors import ConfigError
+from ..training.image_check import check_images
 from .command_line import read_config
 from .hooks import check_files
 from .label_maps import check_label_maps
@@ -85,6 +86,7 @@ def build_dataset(cfg: Config, split: str) -> Any:
     except (AssertionError, ImportError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f'{loader}.dataset cannot be built: {error}') from error
     check_files(loader, dataset)
+    check_images(loader, dataset, print)
     if cfg.default_scope == 'mmseg':
         check_label_maps(loader, dataset, print)
     if not len(dataset):

@@ -163,11 +163,12 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
         from ..det import separate_classwise_keys
 
         separate_classwise_keys(cfg)
+        hooks.insert(1, 'CheckImagesHook')
         hooks.append('Fp32BordersHook')
     elif cfg.default_scope == 'mmseg':
         import swinv2_dense.seg  # noqa: F401
 
-        hooks.insert(1, 'CheckLabelMapsHook')
+        hooks[1:1] = ['CheckImagesHook', 'CheckLabelMapsHook']
     else:
         from ..video.few_classes import drop_certain_topk
         from ..video.label_map import name_classes

@@ -17,6 +17,7 @@ from mmengine.registry import DATASETS
 from torch import nn
 
 from ..checkpoints.formats import shortened
+from ..checks.image_files import loader_problem
 from ..errors import CheckpointError, ConfigError
 from ..training.checkpoint_classes import (
     class_names,
@@ -25,12 +26,13 @@ from ..training.checkpoint_classes import (
     knows_classes,
     mismatch,
 )
+from ..training.image_check import is_default_loader
 from .class_folders import VIDEO_SUFFIXES
 from .classes import class_heads
 from .hooks import BackboneWeightsHook
 from .load_report import LoadReportHook
 from .outputs import Outputs
-from .video_files import frame_rate, read_frames, reading, write_frames
+from .video_files import UnreadableError, frame_rate, read_frames, reading, write_frames
 
 
 @dataclass
@@ -202,6 +204,9 @@ class ImageInferencer(CheckedInferencer):
     def read(self, path: Path) -> np.ndarray:
         """An image (BGR) as the pipeline's LoadImageFromFile reads it."""
         loader = next(step for step in self.pipeline.transforms if hasattr(step, 'from_file'))
+        problem = loader_problem(path) if is_default_loader(loader.from_file) else None
+        if problem:
+            raise UnreadableError(problem)
         with reading():
             return loader.from_file(dict(img_path=str(path)))['img']
 

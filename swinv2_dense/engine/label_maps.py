@@ -28,7 +28,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from ..checks.label_presence import check_presence
-from ..config_parts import is_local, leaf_datasets, listed
+from ..config_parts import is_local, leaf_datasets, transforms_within
 from ..errors import ConfigError
 
 ORIENTATION = 0x0112  # EXIF; 5 to 8 exchange the axes
@@ -226,7 +226,7 @@ def _rules(name: str, dataset: Any) -> Rules | None:
     from mmcv.transforms import LoadImageFromFile
     from mmseg.datasets import BaseSegDataset, LoadAnnotations
 
-    steps = list(_steps(getattr(dataset, 'pipeline', None)))
+    steps = list(transforms_within(getattr(dataset, 'pipeline', None)))
     loaders = [step for step in steps if isinstance(step, LoadAnnotations)]
     classes = isinstance(dataset, BaseSegDataset) and dataset.metainfo.get('classes')
     if not loaders or not classes or type(loaders[0]) is not LoadAnnotations:
@@ -255,13 +255,6 @@ def labels_of_ids(reduce_zero_label: bool, label_map: Mapping[int, int] | None) 
     for old, new in (label_map or {}).items():
         labels[given == old] = new
     return labels
-
-
-def _steps(step: Any) -> Iterator[Any]:
-    """A transform and those within it (Compose, TestTimeAug, RandomApply...)."""
-    yield step
-    for inner in (*listed(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
-        yield from _steps(inner)
 
 
 def _pairs(name: str, dataset: Any) -> Iterator[tuple[str, str]]:
