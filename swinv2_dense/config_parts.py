@@ -44,3 +44,10 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
         yield dataset
     for part in parts:
         yield from leaf_datasets(part)
+
+
+def transforms_within(step: Any) -> Iterator[Any]:
+    """A built transform and those within it (Compose, TestTimeAug, RandomApply, ...)."""
+    yield step
+    for inner in (*listed(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
+        yield from transforms_within(inner)

@@ -163,6 +163,15 @@ def test_pictures_of_a_segmentor(tmp_path):
     ignored = picture[420:, 600:] - image[420:] // 3
     assert (ignored.max(-1) == ignored.min(-1)).all()
 
+    path = root / 'annotations/validation/a.png'
+    for wrong, message in (
+        (np.zeros_like(labels), '1 label maps hold no class at all'),
+        (image.astype(np.uint8), '1 label maps hold colours instead of class ids'),
+    ):
+        cv2.imwrite(str(path), wrong)
+        with pytest.raises(ConfigError, match=message):  # as in a training
+            browse(tmp_path / 'seg.py', tmp_path / 'out', '--split', 'val')
+
 
 def test_frames_of_a_clip(tmp_path):
     """Eight of ten, evenly spaced, in RGB as decoded; the class in the title."""

@@ -315,3 +315,16 @@ def test_wrong_use_ends_before_anything_is_written(detector, segmentor, tmp_path
     assert result.stderr.splitlines()[-1].startswith('error: input ')
     assert 'Traceback' not in result.stderr
     assert not os.path.exists(tmp_path / 'out')
+
+
+def test_images_that_would_be_misread_are_skipped(segmentor, tmp_path, capsys):
+    config, checkpoint = segmentor
+    pixels = np.random.default_rng(0).integers(0, 4096, (64, 64), dtype=np.uint16)  # 12 bits
+    pixels[0, 0] = 4095
+    for name, scale in (('dark', 1), ('full', 16)):
+        assert cv2.imwrite(str(tmp_path / f'{name}.png'), pixels * scale)
+    with pytest.raises(SystemExit):
+        infer([str(config), str(checkpoint), str(tmp_path), '--out-dir', str(tmp_path / 'out')])
+    printed = capsys.readouterr()
+    assert 'dark.png: has 16 bits, but no value above 4095' in printed.err
+    assert list(predictions(tmp_path / 'out')) == ['full.png']

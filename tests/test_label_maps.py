@@ -17,6 +17,7 @@ pytest.importorskip('mmseg')
 from mmseg.datasets import ADE20KDataset, BaseSegDataset, LoadAnnotations
 from mmseg.utils import register_all_modules
 
+from swinv2_dense.engine import label_maps
 from swinv2_dense.engine.label_maps import check_label_maps, labels_of_ids
 from swinv2_dense.engine.segmentation import check_segmentation, write_label_maps
 from swinv2_dense.errors import ConfigError
@@ -58,10 +59,10 @@ def dataset_of(root: Path, backend: str = 'pillow', kind: type = BaseSegDataset,
     return kind(data_root=str(root), data_prefix=prefix, pipeline=pipeline, **settings)
 
 
-def check(dataset) -> list[str]:
+def check(dataset, name: str = 'train_dataloader') -> list[str]:
     """Check it; returns what was logged."""
     lines: list[str] = []
-    check_label_maps('train_dataloader', dataset, lines.append)
+    check_label_maps(name, dataset, lines.append)
     return lines
 
 
@@ -143,17 +144,84 @@ def test_all_kinds_of_fault_are_in_one_line(tmp_path):
 def test_palettes_are_ids_for_pillow_and_colours_for_opencv(tmp_path):
     write(tmp_path, 'palette', palette())
     (line,) = check(dataset_of(tmp_path))
-    assert '1 label maps have a palette: its indices are taken as class ids, first' in line
+    assert '1 of 1 label maps have a palette: its indices are taken as class ids, first' in line
     loaded = dataset_of(tmp_path)[0]['data_samples'].gt_sem_seg.data[0].numpy()
     assert np.array_equal(loaded, np.asarray(image_of()))
     with pytest.raises(ConfigError, match=r'colours .*imdecode_backend=.pillow.'):
         check(dataset_of(tmp_path, backend='cv2'))
 
 
-def test_masks_of_0_and_255_are_noted(tmp_path):
-    write(tmp_path, 'mask', image_of(np.where(np.eye(*SIZE), 255, 0).astype(np.uint8)))
+def masks(root: Path, *values: int) -> None:
+    """A map with each of the values, and one of the first alone."""
+    rows = np.resize(np.array(values, np.uint8), SIZE)
+    write(root, 'mixed', image_of(rows))
+    write(root, 'plain', image_of(np.full(SIZE, values[0], np.uint8)))
+
+
+def test_masks_of_0_and_255_teach_nothing(tmp_path):
+    masks(tmp_path, 0, 255)
+    message = (
+        "^train_dataloader: the 2 label maps hold only the class 'wall', .* the loss would be 0 .*"
+        r'1 of them hold 0 and 255 alone, first .*mixed\.png: 255 is ignored; .* write 1'
+    )
+    with pytest.raises(ConfigError, match=message):
+        check(dataset_of(tmp_path))
+    with pytest.raises(ConfigError, match='hold only the class .shape'):  # softmax over one class
+        check(dataset_of(tmp_path, metainfo=dict(classes=('shape',))))
+    (warning, note) = check(dataset_of(tmp_path), 'val_dataloader')
+    assert 'no label map has a pixel of 2 of 3 classes (floor, sky): mIoU is the mean' in warning
+    assert '1 of 2 label maps hold 0 and 255 alone, and 255 is ignored' in note
+
+
+def test_one_class_of_other_ids_teaches_nothing_either(tmp_path):
+    masks(tmp_path, 1, 255)
+    with pytest.raises(ConfigError, match="only the class 'floor'.*Give the background an id"):
+        check(dataset_of(tmp_path))
+    masks(tmp_path, 0, 1)  # 0 is ignored, 1 becomes 0
+    with pytest.raises(ConfigError, match="only the class 'wall'.*see reduce_zero_label"):
+        check(dataset_of(tmp_path, reduce_zero_label=True))
+    check(dataset_of(tmp_path))
+
+
+def test_maps_without_any_class(tmp_path):
+    masks(tmp_path, 255)
+    for name in ('train_dataloader', 'val_dataloader'):
+        with pytest.raises(ConfigError, match=f'{name}: the 2 label maps hold no class at all'):
+            check(dataset_of(tmp_path), name)
+    (line,) = check(dataset_of(tmp_path), 'test_dataloader')  # placeholders of a test set
+    assert 'hold no class at all, other pixels are ignored: mIoU would be nan' in line
+
+
+def test_a_mask_among_maps_of_more_classes_is_a_warning(tmp_path):
+    write(tmp_path, 'a')
+    masks(tmp_path, 0, 255)
     (line,) = check(dataset_of(tmp_path))
-    assert '1 label maps hold 0 and 255 alone, and 255 is ignored' in line
+    assert '1 of 3 label maps hold 0 and 255 alone' in line
+
+
+def test_classes_without_a_pixel_are_named(tmp_path):
+    write(tmp_path, 'a')
+    write(tmp_path, 'b', image_of(np.resize(np.array([0, 2], np.uint8), SIZE)))
+    classes = (*CLASSES, 'river', 'road')
+    dataset = dataset_of(tmp_path, metainfo=dict(classes=classes))
+    (line,) = check(dataset)
+    assert line == (
+        'train_dataloader: no label map has a pixel of 2 of 5 classes (river, road): it is not '
+        'learned'
+    )
+    write(tmp_path, 'a', image_of(np.resize(np.arange(5, dtype=np.uint8), SIZE)))
+    assert check(dataset) == []
+
+
+def test_processes_put_what_they_found_together(tmp_path, monkeypatch):
+    """The maps of two processes, with a class each, are enough to learn from."""
+    masks(tmp_path, 0, 255)
+    others = np.array([False, True, False])
+    monkeypatch.setattr(
+        label_maps, 'all_gather_object', lambda part: [part, ({}, {CLASSES: others}, 2)]
+    )
+    (warning, note) = check(dataset_of(tmp_path))
+    assert '1 of 3 classes (sky)' in warning and '1 of 4 label maps hold 0 and 255' in note
 
 
 def test_zero_is_no_class_where_it_is_reduced(tmp_path):

@@ -153,7 +153,10 @@ def test_videos_get_the_label_of_their_folder(folder):
         (['a/1.mp4'], 'has 1 folders with a name of a class'),
         (['1.mp4', 'b.txt'], 'has 0 folders .* as .*/CLASS/VIDEO.mp4'),
         (['a/1.mp4', 'b/2.mp4', 'z.mkv'], r'/z\.mkv \(of 1\) lies in no folder of a class'),
-        (['a/1.mp4', 'b/2.ts', 'b/.c.mp4'], r'/b has no video \(\.mp4, .*\); it has \.ts\. Fill'),
+        (
+            ['a/1.mp4', 'b/2.ts', 'b/.c.mp4'],
+            r'1 of 2 videos in .* not read, \.ts .*/b/2\.ts; convert',
+        ),
         (['a/c.txt', 'b/2.ts'], r' has no video .*; it has \.ts, \.txt\.'),
     ],
 )
@@ -227,3 +230,14 @@ def test_list_files_that_do(own, tmp_path):
     own.train_dataloader.dataset.ann_file = str(tmp_path / 'gone.txt')
     with pytest.raises(ConfigError, match="dataset.ann_file='.*gone.txt': there is no such file"):
         check_config(own, ('train',))
+
+
+def test_classes_without_a_video_are_named(own, tmp_path, capsys):
+    touch(tmp_path, 'val/wave/1.mp4')
+    own.val_dataloader.dataset.data_root = str(tmp_path)
+    check_config(own, ('train', 'val'))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if 'has no video' in line]
+    assert 'val_dataloader.dataset has no video of 2 of 3 classes (Jump, clap hands): acc/' in line
+    (tmp_path / 'list.txt').write_text('a.mp4 0\nb.mp4 2\n')
+    check_config(listed(own, tmp_path / 'list.txt'), ('train',))
+    assert 'no video of 1 of 3 classes (1): it is not learned' in capsys.readouterr().out

@@ -1,5 +1,11 @@
 """What mmdet lacks. Imports mmdet; name it in `custom_imports` beside `swinv2_dense`."""
 
+from .classwise_metric import (
+    ClasswiseCocoMetric,
+    ClasswiseLVISMetric,
+    ClasswiseOVCocoMetric,
+    separate_classwise_keys,
+)
 from .global_attention import GlobalAttention
 from .htc import MaskEnsembleHTCRoIHead
 from .instaboost import RunLengthInstaBoost
@@ -7,10 +13,14 @@ from .precision import Fp32BordersHook, keep_borders_in_fp32
 from .tta import InstanceSegTTAModel
 
 __all__ = [
+    'ClasswiseCocoMetric',
+    'ClasswiseLVISMetric',
+    'ClasswiseOVCocoMetric',
     'Fp32BordersHook',
     'GlobalAttention',
     'InstanceSegTTAModel',
     'MaskEnsembleHTCRoIHead',
     'RunLengthInstaBoost',
     'keep_borders_in_fp32',
+    'separate_classwise_keys',
 ]

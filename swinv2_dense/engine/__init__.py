@@ -1,6 +1,9 @@
 """Training and testing: what mmengine lacks, shared by all tasks."""
 
 from ..errors import ConfigError
+from ..training.checkpoint_classes import CheckpointClassesHook
+from ..training.image_check import CheckImagesHook
+from ..training.undefined_metrics import UndefinedMetricsHook
 from .amp import Bf16OptimWrapper
 from .atomic import WholeCheckpointHook
 from .class_folders import read_class_folders
@@ -24,7 +27,9 @@ __all__ = [
     'BackboneWeightsHook',
     'Bf16OptimWrapper',
     'CheckFilesHook',
+    'CheckImagesHook',
     'CheckLabelMapsHook',
+    'CheckpointClassesHook',
     'ConfigError',
     'DataFaultsHook',
     'LoadReportHook',
@@ -39,6 +44,7 @@ __all__ = [
     'ResumeHook',
     'ShardedStrategy',
     'SwinV2OptimWrapperConstructor',
+    'UndefinedMetricsHook',
     'WholeCheckpointHook',
     'ZeroStrategy',
     'read_class_folders',

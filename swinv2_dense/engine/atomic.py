@@ -23,6 +23,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
 from ..errors import CheckpointError, ConfigError
+from ..training.main_metric import main_metric
 
 LAST = 'last_checkpoint'  # the file in which mmengine names the last checkpoint
 PREEMPTED = 'preempted.pth'
@@ -147,6 +148,9 @@ class WholeCheckpointHook(CheckpointHook):
             write_whole_file(Path(runner.work_dir, LAST), str(self.last_ckpt).encode())
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        main = main_metric(metrics)
+        if main is not None:  # save_best='auto' takes the first
+            metrics = {main: metrics[main], **metrics}
         late = self.file_backend = LateRemoval(self.file_backend)
         try:
             super()._save_best_checkpoint(runner, metrics)

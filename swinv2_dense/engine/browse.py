@@ -23,13 +23,16 @@ from mmengine.utils import track_iter_progress
 
 from ..config_parts import datasets_of
 from ..errors import ConfigError
+from ..training.image_check import check_images
 from .command_line import read_config
 from .hooks import check_files
+from .label_maps import check_label_maps
 from .preflight import check_config
 
 SMALLEST = 512  # pixels; smaller images are enlarged, or their labels would hide them
 IGNORED = 255  # of semantic maps
 FRAMES = 8  # of a clip, at most
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 TITLE = 28  # pixels, height of the line above a picture
 
 
@@ -65,9 +68,12 @@ def build_dataset(cfg: Config, split: str) -> Any:
     loader = f'{split}_dataloader'
     if not (cfg.get(loader) or {}).get('dataset'):
         raise ConfigError(f'{cfg.filename} has no {loader}.dataset')
-    check_config({'default_scope': cfg.default_scope, loader: cfg[loader]}, (split,))
+    loaders = {name: cfg.get(name) for name in LOADERS}
+    check_config({'default_scope': cfg.default_scope, **loaders}, (split,))
     if cfg.default_scope == 'mmdet':
         import swinv2_dense.det  # noqa: F401
+    elif cfg.default_scope == 'mmseg':
+        import swinv2_dense.seg  # noqa: F401
     elif cfg.default_scope == 'mmaction':
         import swinv2_dense.video  # noqa: F401
     init_default_scope(cfg.default_scope)
@@ -80,6 +86,9 @@ def build_dataset(cfg: Config, split: str) -> Any:
     except (AssertionError, ImportError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f'{loader}.dataset cannot be built: {error}') from error
     check_files(loader, dataset)
+    check_images(loader, dataset, print)
+    if cfg.default_scope == 'mmseg':
+        check_label_maps(loader, dataset, print)
     if not len(dataset):
         raise ConfigError(f'{loader}.dataset is empty; see its ann_file, metainfo and filter_cfg')
     return dataset

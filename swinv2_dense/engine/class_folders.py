@@ -7,9 +7,15 @@ from collections.abc import Sequence
 from glob import glob
 
 from ..checkpoints.formats import shortened
+from ..checks.image_files import counted_suffixes, files_below
 from ..errors import ConfigError
 
 VIDEO_SUFFIXES = ('.mp4', '.mkv', '.avi', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
+
+UNREAD_SUFFIXES = (  # of videos too, but decoders do not find frames reliably in them
+    *('.ts', '.mts', '.m2ts', '.m2v', '.vob', '.3gp', '.3g2', '.ogv', '.asf', '.f4v'),
+    *('.rm', '.rmvb', '.divx', '.mxf', '.mpe', '.mjpg', '.mjpeg', '.gif', '.y4m', '.hevc'),
+)
 
 
 def read_class_folders(folder: str) -> tuple[str, ...]:
@@ -43,7 +49,7 @@ def labelled_videos(folder: str, classes: Sequence[str]) -> list[tuple[str, int]
     class may have no videos here, or no folder.
 
     Raises:
-        ConfigError: Videos belong to no class, or there are none.
+        ConfigError: Videos belong to no class or have another format, or there are none.
     """
     unknown = sorted(n for n in os.listdir(folder) if _is_class(folder, n) and n not in classes)
     if unknown:
@@ -65,6 +71,17 @@ def labelled_videos(folder: str, classes: Sequence[str]) -> list[tuple[str, int]
     ]
     if not found:
         raise ConfigError(_no_videos(folder))
+    unread = [
+        os.path.join(folder, name, path)
+        for name in classes
+        for path in files_below(os.path.join(folder, name), UNREAD_SUFFIXES)
+    ]
+    if unread:
+        raise ConfigError(
+            f'{len(unread)} of {len(found) + len(unread)} videos in {folder} have a format that is '
+            f'not read, {counted_suffixes(unread)}, first {unread[0]}; convert them (ffmpeg -i OLD '
+            f'NEW.mp4), or move them away'
+        )
     return found
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..checkpoints.formats import shortened
+from ..checks.class_lengths import resize_blending, resize_class_settings, resize_panoptic
 from ..config_parts import is_local, type_name
 from ..errors import ConfigError
 
@@ -69,17 +70,20 @@ def _end_of_list(text: mmap.mmap, start: int) -> int:
 def set_num_classes(model: Mapping, num_classes: int) -> Any:
     """A copy of a model's config for another number of classes, the same in every head.
 
-    The head of a semantic branch of a detector, and one that learns edges, keep their own.
+    Class weights and other settings of the heads' losses follow, see `resize_class_settings`. The
+    head of a semantic branch of a detector, and one that learns edges, keep their own.
 
     Raises:
-        ConfigError: No head has a `num_classes`.
+        ConfigError: No head has a `num_classes`, or a setting must be made by hand.
     """
     model = copy.deepcopy(model)
-    heads = [head for _, head in class_heads(model)]
-    if not heads:
+    heads = list(class_heads(model))
+    if not heads and not resize_panoptic(model, num_classes):
         raise ConfigError(f'no head of model {model.get("type")} has num_classes: set it by hand')
-    for head in heads:
+    for key, head in heads:
+        resize_class_settings(key, head, head['num_classes'], num_classes)
         head['num_classes'] = num_classes
+    resize_blending(model, num_classes)
     return model
 
 

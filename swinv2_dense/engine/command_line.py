@@ -156,19 +156,25 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
-    hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook']
+    hooks += ['UndefinedMetricsHook']
+    hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook', 'CheckpointClassesHook']
     hooks += ['DataFaultsHook', 'NonFiniteHook']
     if cfg.default_scope == 'mmdet':
-        import swinv2_dense.det  # noqa: F401
+        from ..det import separate_classwise_keys
 
+        separate_classwise_keys(cfg)
+        hooks.insert(1, 'CheckImagesHook')
         hooks.append('Fp32BordersHook')
     elif cfg.default_scope == 'mmseg':
         import swinv2_dense.seg  # noqa: F401
 
-        hooks.insert(1, 'CheckLabelMapsHook')
+        hooks[1:1] = ['CheckImagesHook', 'CheckLabelMapsHook']
     else:
-        import swinv2_dense.video  # noqa: F401
+        from ..video.few_classes import drop_certain_topk
+        from ..video.label_map import name_classes
 
+        name_classes(cfg)
+        drop_certain_topk(cfg)
         hooks.append('Fp32ScoresHook')
     present = {hook.get('type') for hook in cfg.get('custom_hooks') or []}
     new = [ConfigDict(type=hook) for hook in hooks if hook not in present]

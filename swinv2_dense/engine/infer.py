@@ -129,7 +129,9 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
         cfg.visualizer = _visualizer(cfg, 'LegendSegVisualizer')
     else:
         from ..video.inference import RecognitionInferencer as Inferencer
+        from ..video.label_map import name_classes
 
+        name_classes(cfg)
         cfg.pop('visualizer', None)
     inferencer = Inferencer(cfg, _device(args.device), classes)
     if cfg.default_scope == 'mmdet':

@@ -12,16 +12,27 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch import nn
 
-from ..errors import ConfigError
+from ..checkpoints.formats import shortened
+from ..checks.image_files import loader_problem
+from ..errors import CheckpointError, ConfigError
+from ..training.checkpoint_classes import (
+    class_names,
+    classes_of_checkpoint,
+    first_difference,
+    knows_classes,
+    mismatch,
+)
+from ..training.image_check import is_default_loader
 from .class_folders import VIDEO_SUFFIXES
 from .classes import class_heads
 from .hooks import BackboneWeightsHook
 from .load_report import LoadReportHook
 from .outputs import Outputs
-from .video_files import frame_rate, read_frames, reading, write_frames
+from .video_files import UnreadableError, frame_rate, read_frames, reading, write_frames
 
 
 @dataclass
@@ -88,7 +99,38 @@ class CheckedInferencer(BaseInferencer):
             {key.lower(): value for key, value in (meta.get('dataset_meta') or {}).items()},
             _meta_of_dataset(cfg),
         ]
-        model.dataset_meta = describe_classes(_num_classes(cfg), metas, self.given_classes)
+        count = _num_classes(cfg)
+        model.dataset_meta = describe_classes(count, metas, self.given_classes)
+        trained = classes_of_checkpoint(checkpoint)
+        if knows_classes(cfg.model) and count in (None, len(trained)):
+            _check_names(cfg.load_from, trained, class_names(metas[1]), self.given_classes)
+
+
+def _check_names(
+    source: str, trained: Sequence[str], present: Sequence[str], given: Sequence[str] | None
+) -> None:
+    """Compare the names in a checkpoint with those of --classes, or without it of the config.
+
+    --classes may rename classes, but a name of the checkpoint must keep its place.
+    """
+    if not trained:
+        print_log(f'checkpoint {source} has no class names to compare with the data', 'current')
+    elif given is None and len(present) == len(trained):
+        difference = first_difference(trained, present)
+        if difference:
+            where = 'test_dataloader.dataset of the config'
+            raise CheckpointError(
+                f'{mismatch(source, where, difference)} Or infer with the config that training '
+                'saved beside the checkpoint, or name the classes with --classes FILE.'
+            )
+    elif given is not None:
+        for old, new in zip(trained, given):
+            if old != new and new in trained:
+                raise ConfigError(
+                    f'--classes has {new!r} where checkpoint {source} has {old!r}: class '
+                    f'{trained.index(new)} of the checkpoint is {new!r}. Put the lines in the '
+                    f'order of training: {shortened(trained)}'
+                )
 
 
 def _num_classes(cfg: Config) -> int | None:
@@ -162,6 +204,9 @@ class ImageInferencer(CheckedInferencer):
     def read(self, path: Path) -> np.ndarray:
         """An image (BGR) as the pipeline's LoadImageFromFile reads it."""
         loader = next(step for step in self.pipeline.transforms if hasattr(step, 'from_file'))
+        problem = loader_problem(path) if is_default_loader(loader.from_file) else None
+        if problem:
+            raise UnreadableError(problem)
         with reading():
             return loader.from_file(dict(img_path=str(path)))['img']
 

@@ -7,7 +7,8 @@ What mmseg does with a file that is no map of class ids, and what this module sa
   at. A note is logged. OpenCV reads colours from it.
 - 16 or 32 bits: the last 8 bits are kept. Ids up to 255 pass; larger ones are an error here.
 - Colours: fails in the first iteration, or after it; an error here.
-- 0 and 255, as masks often have: 255 is ignored, and nothing is learned. A note is logged.
+- 0 and 255, as masks often have: 255 is ignored. An error where no map has a second class, so that
+  nothing would be learned; else a warning. So is a class that no map has.
 - An id beyond the classes: fails in the loss; on CUDA, in any operation after it. An error here.
 """
 
@@ -22,11 +23,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from mmengine.dist import get_dist_info
+from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from ..config_parts import is_local, leaf_datasets, listed
+from ..checks.label_presence import check_presence
+from ..config_parts import is_local, leaf_datasets, transforms_within
 from ..errors import ConfigError
 
 ORIENTATION = 0x0112  # EXIF; 5 to 8 exchange the axes
@@ -48,14 +50,15 @@ class CheckLabelMapsHook(Hook):
     """
 
     def before_train(self, runner: Any) -> None:
-        log = runner.logger.info
-        check_label_maps('train_dataloader', runner.train_loop.dataloader.dataset, log)
+        logs = runner.logger.info, runner.logger.warning
+        check_label_maps('train_dataloader', runner.train_loop.dataloader.dataset, *logs)
         if runner.val_loop is not None:
-            check_label_maps('val_dataloader', runner.val_loop.dataloader.dataset, log)
+            check_label_maps('val_dataloader', runner.val_loop.dataloader.dataset, *logs)
 
     def before_test(self, runner: Any) -> None:
         dataset = runner.test_loop.dataloader.dataset
-        check_label_maps('test_dataloader', dataset, runner.logger.info)
+        logs = runner.logger.info, runner.logger.warning
+        check_label_maps('test_dataloader', dataset, *logs)
         if any(getattr(metric, 'output_dir', None) for metric in runner.test_evaluator.metrics):
             _check_names(dataset)
 
@@ -64,12 +67,26 @@ class Rules(NamedTuple):
     """How a data set reads its maps."""
 
     backend: str
-    allowed: np.ndarray  # (256,) bool by the id in the file
-    num_classes: int
+    labels: np.ndarray  # (256,) by the id in the file; those of classes, or ignored
+    ignored: int
+    classes: tuple[str, ...]
     is_rotated: bool | None  # images by EXIF; None where sizes cannot be compared
 
-    def faults(self, image: str, label_map: str) -> Iterator[tuple[str, str]]:
-        """Kind and file, or more than the file, of what is wrong with a pair of files."""
+    @property
+    def allowed(self) -> np.ndarray:
+        """(256,) bool by the id in the file."""
+        return (self.labels < len(self.classes)) | (self.labels == self.ignored)
+
+    def examine(self, image: str, label_map: str) -> tuple[list[tuple[str, str]], np.ndarray]:
+        """The `faults` of a pair of files, and (256,) bool: which ids occur."""
+        present = np.zeros(256, bool)
+        return list(self.faults(image, label_map, present)), present
+
+    def faults(self, image: str, label_map: str, present: np.ndarray) -> Iterator[tuple[str, str]]:
+        """Kind and file, or more than the file, of what is wrong with a pair of files.
+
+        Sets the ids that occur in `present`.
+        """
         from mmcv import imfrombytes
         from PIL import Image
 
@@ -82,7 +99,7 @@ class Rules(NamedTuple):
         if ids.ndim < 2:
             yield 'are one pixel high or wide, which mmseg does not load as maps', label_map
             return
-        yield from self._value_faults(ids, label_map)
+        yield from self._value_faults(ids, label_map, present)
         with Image.open(label_map) as file:
             if file.mode == 'P' and ids.ndim == 2:
                 yield PALETTE, label_map
@@ -91,7 +108,9 @@ class Rules(NamedTuple):
             sizes = 'the map {1} x {0}, the image {3} x {2}'.format(*ids.shape[:2], *size)
             yield 'have another size than their image', f'{label_map}: {sizes} pixels'
 
-    def _value_faults(self, ids: np.ndarray, label_map: str) -> Iterator[tuple[str, str]]:
+    def _value_faults(
+        self, ids: np.ndarray, label_map: str, present: np.ndarray
+    ) -> Iterator[tuple[str, str]]:
         if ids.ndim != 2:
             yield (
                 'hold colours instead of class ids (write one channel of ids; a palette is read '
@@ -107,27 +126,43 @@ class Rules(NamedTuple):
                 f'{label_map} with {_shown(wide)}',
             )
             return
+        found = found.astype(int)
+        present[found] = True
         if list(found) == [0, 255] and self.allowed[255]:
             yield BINARY, label_map
-        beyond = found[~self.allowed[found.astype(int)]]
+        beyond = found[~self.allowed[found]]
         if len(beyond):
             yield (
-                f'hold ids beyond the {self.num_classes} classes (allowed in these files: '
+                f'hold ids beyond the {len(self.classes)} classes (allowed in these files: '
                 f'{_ranges(np.flatnonzero(self.allowed))}; see reduce_zero_label and '
                 'metainfo.classes of the data set)',
                 f'{label_map} with {_shown(beyond)}',
             )
 
 
-def check_label_maps(name: str, dataset: Any, log: Callable[[str], None]) -> None:
-    """Hold the label maps of a data set against its classes and its images.
+def check_label_maps(
+    name: str,
+    dataset: Any,
+    log: Callable[[str], None],
+    warn: Callable[[str], None] | None = None,
+) -> None:
+    """Hold the label maps of a dataset against its classes and its images.
 
-    Data sets that load in ways of their own, and files elsewhere than on local disks, are left out.
+    Datasets that load in ways of their own, and files elsewhere than on local disks, are left out.
+
+    Args:
+        name: Key of its loader.
+        dataset: A built dataset, also within wrappers.
+        log, warn: What is said of progress and palettes, and of classes without pixels.
 
     Raises:
-        ConfigError: One part per kind of fault: how many maps, the first, and what to do.
+        ConfigError: One part per kind of fault: how many maps, the first, and what to do. Or there
+            is nothing to learn from the maps, see `check_presence`.
     """
+    warn = warn or log
     found: dict[str, list[str]] = defaultdict(list)
+    present: dict[tuple[str, ...], np.ndarray] = {}  # by the classes of a dataset
+    maps = 0
     for part in leaf_datasets(dataset):
         rules = _rules(name, part)
         if rules is None:
@@ -137,21 +172,49 @@ def check_label_maps(name: str, dataset: Any, log: Callable[[str], None]) -> Non
         if len(pairs) > PROGRESS:
             log(f'{name}: checking {len(pairs)} label maps')
         with ThreadPoolExecutor() as pool:
-            results = pool.map(lambda pair, rules=rules: list(rules.faults(*pair)), pairs)
-            for count, faults in enumerate(results, start=1):
+            ids = np.zeros(256, bool)
+            results = pool.map(lambda pair, rules=rules: rules.examine(*pair), pairs)
+            for count, (faults, in_map) in enumerate(results, start=1):
+                ids |= in_map
                 for kind, file in faults:
                     found[kind].append(file)
                 if count % PROGRESS == 0:
                     log(f'{name}: {count} of {len(pairs)} label maps checked')
-    for note in NOTES:
-        files = found.pop(note, [])
+        has_class = present.setdefault(rules.classes, np.zeros(len(rules.classes), bool))
+        labels = set(rules.labels[ids].tolist()) - {rules.ignored}
+        has_class[[label for label in labels if label < len(rules.classes)]] = True
+        maps += len(pairs)
+    found, present, maps = _of_all_processes(found, present, maps)
+    notes = {note: found.pop(note, []) for note in NOTES}
+    if not found:
+        for classes, has_class in present.items():
+            for warning in check_presence(name, classes, has_class, maps, notes[BINARY]):
+                warn(warning)
+    for note, files in notes.items():
         if files:
-            log(f'{name}: {len(files)} label maps {note}, first {files[0]}')
+            (warn if note is BINARY else log)(
+                f'{name}: {len(files)} of {maps} label maps {note}, first {files[0]}'
+            )
     if found:
         parts = [
             f'{len(files)} label maps {kind}, first {files[0]}' for kind, files in found.items()
         ]
         raise ConfigError(f'{name}: ' + '; '.join(parts))
+
+
+def _of_all_processes(
+    found: dict[str, list[str]], present: dict[tuple[str, ...], np.ndarray], maps: int
+) -> tuple[dict[str, list[str]], dict[tuple[str, ...], np.ndarray], int]:
+    """The findings of all processes, so that each ends with the same error."""
+    parts = all_gather_object((dict(found), present, maps))
+    all_found: dict[str, list[str]] = defaultdict(list)
+    for files_by_kind, _, _ in parts:
+        for kind, files in files_by_kind.items():
+            all_found[kind] += files
+    all_present = {
+        classes: np.any([part[classes] for _, part, _ in parts], axis=0) for classes in present
+    }
+    return all_found, all_present, sum(part[2] for part in parts)
 
 
 def _rules(name: str, dataset: Any) -> Rules | None:
@@ -163,7 +226,7 @@ def _rules(name: str, dataset: Any) -> Rules | None:
     from mmcv.transforms import LoadImageFromFile
     from mmseg.datasets import BaseSegDataset, LoadAnnotations
 
-    steps = list(_steps(getattr(dataset, 'pipeline', None)))
+    steps = list(transforms_within(getattr(dataset, 'pipeline', None)))
     loaders = [step for step in steps if isinstance(step, LoadAnnotations)]
     classes = isinstance(dataset, BaseSegDataset) and dataset.metainfo.get('classes')
     if not loaders or not classes or type(loaders[0]) is not LoadAnnotations:
@@ -177,10 +240,10 @@ def _rules(name: str, dataset: Any) -> Rules | None:
             f'reduce_zero_label={given}; remove the latter'
         )
     labels = labels_of_ids(own, dataset.label_map)
-    allowed = (labels < len(classes)) | (labels == dataset.ignore_index)
     images = [step for step in steps if type(step) is LoadImageFromFile]
     is_rotated = images[0].color_type in ('color', 'grayscale') if images else None
-    return Rules(loaders[0].imdecode_backend, allowed, len(classes), is_rotated)
+    ignored = dataset.ignore_index
+    return Rules(loaders[0].imdecode_backend, labels, ignored, tuple(classes), is_rotated)
 
 
 def labels_of_ids(reduce_zero_label: bool, label_map: Mapping[int, int] | None) -> np.ndarray:
@@ -192,13 +255,6 @@ def labels_of_ids(reduce_zero_label: bool, label_map: Mapping[int, int] | None) 
     for old, new in (label_map or {}).items():
         labels[given == old] = new
     return labels
-
-
-def _steps(step: Any) -> Iterator[Any]:
-    """A transform and those within it (Compose, TestTimeAug, RandomApply...)."""
-    yield step
-    for inner in (*listed(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
-        yield from _steps(inner)
 
 
 def _pairs(name: str, dataset: Any) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..errors import ConfigError
+from ..training.main_metric import main_metric
 
 # In training records beside losses: times in seconds, memory in MiB, the place in training.
 NO_METRICS = ('lr', 'base_lr', 'data_time', 'time', 'memory', 'step', 'epoch', 'iter', 'grad_norm')
@@ -56,7 +57,7 @@ def plot_log(argv: Sequence[str] | None = None) -> None:
     unknown = [key for key in args.metric or () if key not in known]
     if unknown:
         raise ConfigError(f'--metric {unknown[0]!r}: the logs have {", ".join(known) or "none"}')
-    metrics = args.metric or known[:1]
+    metrics = args.metric or [main_metric(known)] * bool(known)
     first = args.runs[0]
     out = args.out or (first if first.is_dir() else first.parent) / 'curves.png'
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -177,6 +178,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'runs', nargs='+', type=Path, metavar='RUN', help='work directory, or a scalars.json'
     )
-    parser.add_argument('--metric', nargs='+', help='metrics to draw (default: the first)')
+    parser.add_argument('--metric', nargs='+', help='metrics to draw (default: mAP, mIoU or top-1)')
     parser.add_argument('--out', type=Path, help='PNG (default: curves.png in the first RUN)')
     return parser

@@ -10,10 +10,11 @@ import torch
 from mmengine.registry import MODELS
 
 from ..arguments import pretrained
+from ..checks.class_lengths import check_class_weights
 from ..checks.coco_masks import check_evaluated_masks
 from ..config_parts import datasets_of, is_local, listed
 from ..errors import ConfigError
-from .classes import check_classes, classes_of
+from .classes import check_classes, class_heads, classes_of
 from .segmentation import check_segmentation
 from .semantic import check_semantic
 from .video_labels import check_video_labels
@@ -51,11 +52,19 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
         for evaluator in listed(cfg.get(f'{name}_evaluator')):
             if isinstance(evaluator, Mapping):
                 _check_evaluator(cfg, name, evaluator)
+    for key, head in class_heads(model):
+        check_class_weights(key, head)
     loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
     if cfg['default_scope'] == 'mmdet':
         check_classes(model, [found for loader in loaded for found in datasets_of(*loader)])
     elif cfg['default_scope'] == 'mmseg':
-        check_segmentation(model, [found for loader in loaded for found in datasets_of(*loader)])
+        others = (name for name in ('train', 'val', 'test') if name not in loaders)
+        others = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in others)
+        check_segmentation(
+            model,
+            [found for loader in loaded for found in datasets_of(*loader)],
+            [found for loader in others for found in datasets_of(*loader)],
+        )
     elif cfg['default_scope'] == 'mmaction':
         check_video_labels(model, [found for loader in loaded for found in datasets_of(*loader)])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 
 from ..config_parts import datasets_of, is_local, listed, type_name
 from ..errors import ConfigError
+from ..training.checkpoint_classes import first_difference
 from .classes import class_heads
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
@@ -112,20 +113,26 @@ def _without_annotations(steps: list) -> list:
     return kept
 
 
-def check_segmentation(model: Mapping, datasets: Iterable[tuple[str, Mapping]]) -> None:
+def check_segmentation(
+    model: Mapping,
+    datasets: Iterable[tuple[str, Mapping]],
+    others: Iterable[tuple[str, Mapping]] = (),
+) -> None:
     """Hold the heads of a segmentor against the classes of mmseg data sets, and find empty ones.
 
     Args:
         model: Config of the segmentor, alone or within that of test-time augmentation.
         datasets: Key and config of each data set without wrappers.
+        others: The same of the datasets of the config that are not used now.
 
     Raises:
-        ConfigError: A head has another number of classes, a data set no image, or test windows
-            leave gaps.
+        ConfigError: A head has another number of classes, a dataset has no image or leaves some
+            out, or test windows leave gaps.
     """
     from mmseg.datasets import BaseSegDataset
     from mmseg.registry import DATASETS
 
+    from ..seg.left_out import Split, check_left_out
     from ..seg.tiled import windows
 
     model = model.get('module', model)
@@ -133,6 +140,7 @@ def check_segmentation(model: Mapping, datasets: Iterable[tuple[str, Mapping]]) 
         windows(model.get('test_cfg') or {}, (1, 1))
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    first, splits = None, []
     for key, config in datasets:
         kind = config.get('type')
         kind = DATASETS.get(kind) if isinstance(kind, str) else kind
@@ -146,8 +154,13 @@ def check_segmentation(model: Mapping, datasets: Iterable[tuple[str, Mapping]]) 
         classes = dataset.metainfo.get('classes')
         if classes and 'LoadAnnotations' in _names(config.get('pipeline', [])):
             _check_heads(model, key, len(classes))
-        if is_local(dataset.backend_args) and not dataset.load_data_list():
-            raise ConfigError(_empty(key, dataset))
+            first = first or (key, classes)
+            _check_equal(first, (key, classes))
+        if is_local(dataset.backend_args):
+            splits.append(Split(key, dataset, dataset.load_data_list()))
+            if not splits[-1].samples:
+                raise ConfigError(_empty(key, dataset))
+    check_left_out(splits, others)
 
 
 def _check_heads(model: Mapping, key: str, num_classes: int) -> None:
@@ -165,14 +178,24 @@ def _check_heads(model: Mapping, key: str, num_classes: int) -> None:
         )
 
 
+def _check_equal(first: tuple[str, Sequence[str]], second: tuple[str, Sequence[str]]) -> None:
+    difference = first_difference(first[1], second[1], (first[0], second[0]))
+    if difference:
+        raise ConfigError(
+            f'{difference}: labels are positions in metainfo.classes, so make the lists identical'
+        )
+
+
 def _empty(key: str, dataset: Any) -> str:
     folder = dataset.data_prefix.get('img_path')
     if dataset.ann_file or not folder:
         return f'{key}.ann_file={dataset.ann_file!r} lists no image'
     suffixes = sorted({path.suffix for path in Path(folder).rglob('*') if path.is_file()})
+    wanted = f'ends in img_suffix={dataset.img_suffix!r}'
+    if type_name(dict(type=type(dataset))) == 'FolderSegDataset':
+        wanted = 'is an image'
     return (
-        f'{key}: no file in {folder} ends in img_suffix={dataset.img_suffix!r}; there are '
-        f'{", ".join(suffixes[:5]) or "none at all"}'
+        f'{key}: no file in {folder} {wanted}; there are {", ".join(suffixes[:5]) or "none at all"}'
     )
 
 

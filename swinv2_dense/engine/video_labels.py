@@ -6,9 +6,12 @@ as an assertion of a kernel), and takes a blank line of a list file for a video.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from mmengine.logging import print_log
 
 from ..checkpoints.formats import shortened
 from ..config_parts import is_local
@@ -32,7 +35,7 @@ def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) 
     first = None
     for key, dataset in datasets:
         kind = _class_of(dataset)
-        classes = tuple((dataset.get('metainfo') or {}).get('classes') or ()) if kind else ()
+        classes = _names(key, dataset, kind) if kind else ()
         if classes:
             _check_heads(model, key, classes)
             first = first or (key, classes)
@@ -43,9 +46,34 @@ def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) 
                     'equal'
                 )
         if kind and issubclass(kind, FolderVideoDataset):
-            _build(key, dataset, kind).load_data_list()
+            videos = _build(key, dataset, kind).load_data_list()
+            _note_absent(key, classes, {video['label'] for video in videos})
         elif kind and is_local(dataset.get('backend_args')):
             _check_list(model, key, dataset)
+
+
+def _note_absent(key: str, classes: Sequence[str], present: set[int]) -> None:
+    """Name the classes without a video; `read_class_folders` refuses them in training."""
+    absent = [name for label, name in enumerate(classes) if label not in present]
+    if absent:
+        result = 'acc/mean1 counts such a class as 0.0 if it is predicted, and leaves it out if not'
+        if key.startswith('train'):
+            result = 'it is not learned'
+        print_log(
+            f'{key} has no video of {len(absent)} of {len(classes)} classes ({shortened(absent)}): '
+            f'{result}',
+            level=logging.WARNING,
+        )
+
+
+def _names(key: str, dataset: Mapping, kind: type) -> tuple[str, ...]:
+    names = kind._load_metainfo(dataset.get('metainfo')).get('classes') or ()
+    if isinstance(names, str):
+        raise ConfigError(
+            f'{key}.metainfo.classes={names!r} must be a tuple of names, or a file with a name per '
+            'line'
+        )
+    return tuple(names)
 
 
 def _class_of(dataset: Mapping) -> type | None:
@@ -88,6 +116,12 @@ def _check_list(model: Mapping, key: str, dataset: Mapping) -> None:
     lines = list(_read_list(path, dataset))
     if not lines:
         raise ConfigError(f'{key}.ann_file={path!r} lists no video')
+    names = dataset.get('metainfo', {}).get('classes') or ()
+    present = {label for _, labels in lines for label in labels}
+    if present:
+        for _, head in class_heads(model):
+            known = names or tuple(map(str, range(head['num_classes'])))
+            _note_absent(key, known, present)
     for where, labels in lines:
         if needs_labels and not labels:
             raise ConfigError(f'{where}: no label; each line is VIDEO LABEL')

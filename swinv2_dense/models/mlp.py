@@ -69,13 +69,14 @@ class GeluMlp(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight1, bias1, weight2, bias2):
         hidden = x.new_empty(len(x), len(weight1))
-        ctx.save_for_backward(x, hidden, weight1, weight2)
+        ctx.save_for_backward(x, hidden, weight1, bias1, weight2)
         return gelu_mlp(x, weight1, bias1, weight2, bias2, hidden)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        x, hidden, weight1, weight2 = ctx.saved_tensors
+        x, hidden, weight1, bias1, weight2 = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True
+            return _differentiable_grads(grad, x, weight1, bias1, weight2)
         x_grad, exact = torch.empty_like(x), torch.promote_types(x.dtype, torch.float32)
         totals = [torch.zeros_like(t, dtype=exact) for t in (weight1, weight2)]
         totals += [torch.zeros_like(t[:, 0], dtype=exact) for t in (weight1, weight2)]
@@ -92,6 +93,18 @@ class GeluMlp(torch.autograd.Function):
                     total += part.sum(0, dtype=exact)
         weight1, weight2, bias1, bias2 = (total.to(x.dtype) for total in totals)
         return x_grad, weight1, bias1, weight2, bias2
+
+
+def _differentiable_grads(
+    grad: Tensor, x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradients of `GeluMlp` as functions of its inputs, for second derivatives."""
+    with without_autocast(x):
+        hidden = F.linear(x, weight1, bias1)
+        inner_grad = torch.ops.aten.gelu_backward(grad @ weight2, hidden)
+        x_grad, weight1_grad = inner_grad @ weight1, inner_grad.t() @ x
+        weight2_grad = grad.t() @ F.gelu(hidden)
+        return x_grad, weight1_grad, inner_grad.sum(0), weight2_grad, grad.sum(0)
 
 
 def gelu_mlp(

@@ -57,10 +57,36 @@ class TiledWindowAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        grads = tiled_backward(grad, *ctx.saved_tensors, *ctx.geometry)
+        saved = ctx.saved_tensors  # under activation checkpointing they can be read once
+        with torch.no_grad():
+            grads = tiled_backward(grad, *saved, *ctx.geometry)
+        if torch.is_grad_enabled():  # create_graph=True
+            grads = FirstDerivative.apply(*grads, grad, *saved)
         return *grads, None, None, None
+
+
+class FirstDerivative(torch.autograd.Function):
+    """Passes on the five gradients of attention, and raises where they are differentiated.
+
+    `once_differentiable` raises only where the incoming gradient has a graph. That of a sum has
+    none, though the gradients depend on the inputs all the same: it would treat them as constants,
+    and second derivatives would be wrong without a word. So the inputs are arguments here.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, scale, table, *_):
+        return x, weight, bias, scale, table
+
+    @staticmethod
+    def backward(ctx, *_):
+        raise RuntimeError(NO_SECOND_DERIVATIVE)
+
+
+NO_SECOND_DERIVATIVE = (
+    "attention_backend='tiled' has no second derivatives; take attention_backend='plain', which "
+    'keeps N x N logits'
+)
 
 
 def tiled_forward(
@@ -251,6 +277,11 @@ if hasattr(torch.library, 'custom_op'):
     @_compiled_backward.register_fake
     def _(grad, x, kept, weight, bias, scale, table, window_size, shifted):
         return tuple(t.new_empty(t.shape) for t in (x, weight, bias, scale, table))
+
+    def _no_second_derivative(ctx, *_):
+        raise RuntimeError(NO_SECOND_DERIVATIVE)
+
+    _compiled_backward.register_autograd(_no_second_derivative)
 
     def _setup_context(ctx, inputs, output):
         x, weight, bias, scale, table, window_size, shifted, _ = inputs

@@ -1,13 +1,13 @@
-# A data set of your own, images and PNG maps of class ids; docs/own_data.md goes from a folder to
-# mIoU. Its folder is data/own, or what the environment variable OWN_DATA names. With other names of
-# folders, copy this file beside your config and change them in the first lines. The classes are
-# the lines of classes.txt: id 0 in a map is the first of them; 255 is not learned.
+# A dataset of your own, images of any format and PNG maps of class ids; docs/own_data.md goes from
+# a folder to mIoU. Its folder is data/own, or what the environment variable OWN_DATA names. With
+# other names of folders, copy this file beside your config and change them in the first lines. The
+# classes are the lines of classes.txt: id 0 in a map is the first of them; 255 is not learned.
 data_root = '{{$OWN_DATA:data/own}}/'
 folders = dict(
     train=dict(img_path='images/train', seg_map_path='masks/train'),
     val=dict(img_path='images/val', seg_map_path='masks/val'),
 )
-suffixes = dict(img_suffix='.jpg', seg_map_suffix='.png')
+suffixes = dict(seg_map_suffix='.png')
 classes = __import__('swinv2_dense').engine.read_class_names(data_root + 'classes.txt')
 metainfo = dict(classes=classes)  # mmseg draws them in colours at random
 train_pipeline = [
@@ -31,7 +31,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        type='BaseSegDataset',
+        type='FolderSegDataset',
         data_root=data_root,
         data_prefix=folders['train'],
         metainfo=metainfo,
@@ -45,7 +45,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='BaseSegDataset',
+        type='FolderSegDataset',
         data_root=data_root,
         data_prefix=folders['val'],
         metainfo=metainfo,

@@ -1,0 +1,63 @@
+"""mmdet's COCO metrics with a key of its own for each AP of a class, after the means."""
+
+from __future__ import annotations
+
+from mmdet.evaluation import CocoMetric, LVISMetric, OVCocoMetric
+from mmdet.registry import METRICS
+from mmengine.config import Config
+
+from ..config_parts import listed, type_name
+
+SUFFIX = '_precision'  # of mmdet's keys per class, CLASS_precision
+
+
+class ClasswiseKeys:
+    """Names APs of classes after their metric, `bbox_CLASS_precision`, with `classwise=True`.
+
+    mmdet calls the AP of boxes and that of masks `CLASS_precision`, so that the latter overwrites
+    the former. And it puts them before mAP, so that `save_best='auto'`, which takes the first key,
+    compares checkpoints by one class.
+    """
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Means of all metrics, then the APs of classes."""
+        if not self.classwise:
+            return super().compute_metrics(results)
+        means: dict[str, float] = {}
+        classes: dict[str, float] = {}
+        metrics = self.metrics
+        try:
+            for metric in metrics:  # one at a time: together, the last one would overwrite
+                self.metrics = [metric]
+                for key, value in super().compute_metrics(results).items():
+                    if key.endswith(SUFFIX):
+                        classes[f'{metric}_{key}'] = value
+                    else:
+                        means[f'{metric}_{key}' if key in means else key] = value
+        finally:
+            self.metrics = metrics
+        return {**means, **classes}
+
+
+@METRICS.register_module()
+class ClasswiseCocoMetric(ClasswiseKeys, CocoMetric):
+    """`CocoMetric`, see `ClasswiseKeys`."""
+
+
+@METRICS.register_module()
+class ClasswiseLVISMetric(ClasswiseKeys, LVISMetric):
+    """`LVISMetric`, see `ClasswiseKeys`."""
+
+
+@METRICS.register_module()
+class ClasswiseOVCocoMetric(ClasswiseKeys, OVCocoMetric):
+    """`OVCocoMetric`, see `ClasswiseKeys`."""
+
+
+def separate_classwise_keys(cfg: Config) -> None:
+    """Let the classwise COCO metrics of a config be the ones above."""
+    for loader in ('val', 'test'):
+        for evaluator in listed(cfg.get(f'{loader}_evaluator') or []):
+            name = f'Classwise{type_name(evaluator)}'
+            if evaluator.get('classwise') and name in METRICS.module_dict:
+                evaluator['type'] = name

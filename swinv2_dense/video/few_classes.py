@@ -1,0 +1,57 @@
+"""Top-k accuracy where there are no more classes than k."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmaction.models.heads import BaseHead
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ..config_parts import listed, type_name
+
+DEFAULT = (1, 5)  # of AccMetric and of mmaction2's heads
+
+
+def drop_certain_topk(cfg: Config) -> None:
+    """Leave out top-k accuracies that are 1.0 whatever is predicted: k of at most k classes.
+
+    In the metrics and in the training log of mmaction2's heads. Top-1 stays.
+    """
+    head = cfg.model.get('cls_head') or {}
+    count = head.get('num_classes')
+    if count is None:
+        return
+    topk = head.get('topk', DEFAULT)
+    if _kept(topk, count) != _as_tuple(topk) and _takes_topk(head):
+        head['topk'] = _kept(topk, count)
+    dropped = set()
+    for loader in ('val', 'test'):
+        for evaluator in listed(cfg.get(f'{loader}_evaluator') or []):
+            if type_name(evaluator) != 'AccMetric':
+                continue
+            options = dict(evaluator.get('metric_options') or {})
+            top_k = dict(options.get('top_k_accuracy') or {})
+            topk = _as_tuple(top_k.get('topk', DEFAULT))
+            if _kept(topk, count) != topk:
+                dropped |= set(topk) - set(_kept(topk, count))
+                top_k['topk'] = _kept(topk, count)
+                evaluator['metric_options'] = dict(options, top_k_accuracy=top_k)
+    if dropped:
+        names = ', '.join(f'top-{k}' for k in sorted(dropped))
+        print_log(f'{names} accuracy is not reported: of {count} classes it is always 1.0')
+
+
+def _takes_topk(head: dict) -> bool:
+    kind = head.get('type')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(kind, type) and issubclass(kind, BaseHead)
+
+
+def _kept(topk: Any, count: int) -> tuple[int, ...]:
+    return tuple(k for k in _as_tuple(topk) if k < count) or (1,)
+
+
+def _as_tuple(topk: Any) -> tuple[int, ...]:
+    return tuple(topk) if isinstance(topk, (list, tuple)) else (topk,)

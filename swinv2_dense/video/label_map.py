@@ -1,0 +1,40 @@
+"""Class names of list-file datasets, from the label map that lies beside the list."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from mmengine.config import Config
+
+from ..config_parts import datasets_of, is_local
+from ..engine.class_names import read_class_names
+from ..engine.classes import class_heads
+
+LIST_FILE = re.compile(r'(?P<dataset>.+)_(train|val|test)_list_.+\.txt')  # of mmaction2's tools
+
+
+def name_classes(cfg: Config) -> None:
+    """Give list-file datasets the names in `NAME_label_map.txt`, which checkpoints then store.
+
+    The map lies beside `NAME_train_list_videos.txt`, as `prepare_data.py kinetics` writes both, and
+    is used if it has a name for each class of the head. Names given in the config stay.
+    """
+    counts = {head['num_classes'] for _, head in class_heads(cfg.model)}
+    for loader in ('train', 'val', 'test'):
+        dataset = (cfg.get(f'{loader}_dataloader') or {}).get('dataset')
+        for _, part in datasets_of(loader, dataset):
+            if not (part.get('metainfo') or {}).get('classes'):
+                names = _label_map(part)
+                if names and counts == {len(names)}:
+                    part['metainfo'] = dict(part.get('metainfo') or {}, classes=names)
+
+
+def _label_map(dataset: Mapping) -> tuple[str, ...]:
+    path = os.path.join(dataset.get('data_root') or '', dataset.get('ann_file') or '')
+    found = LIST_FILE.fullmatch(path)
+    label_map = f'{found["dataset"]}_label_map.txt' if found else ''
+    if not is_local(dataset.get('backend_args')) or not os.path.isfile(label_map):
+        return ()
+    return read_class_names(label_map)
