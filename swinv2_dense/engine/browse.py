@@ -25,6 +25,7 @@ from ..config_parts import datasets_of
 from ..errors import ConfigError
 from .command_line import read_config
 from .hooks import check_files
+from .label_maps import check_label_maps
 from .preflight import check_config
 
 SMALLEST = 512  # pixels; smaller images are enlarged, or their labels would hide them
@@ -73,6 +74,9 @@ def build_dataset(cfg: Config, split: str) -> Any:
     init_default_scope(cfg.default_scope)
     settings = copy.deepcopy(cfg[loader].dataset)
     if cfg.default_scope == 'mmdet':
+        from ..det.annotation_files import use_repaired
+
+        use_repaired({loader: dict(dataset=settings)}, (split,), print, print)
         for _, part in datasets_of(split, settings):
             part.pipeline = annotated_first(part.pipeline)
     try:
@@ -80,6 +84,8 @@ def build_dataset(cfg: Config, split: str) -> Any:
     except (AssertionError, ImportError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f'{loader}.dataset cannot be built: {error}') from error
     check_files(loader, dataset)
+    if cfg.default_scope == 'mmseg':
+        check_label_maps(loader, dataset, print)
     if not len(dataset):
         raise ConfigError(f'{loader}.dataset is empty; see its ann_file, metainfo and filter_cfg')
     return dataset
