@@ -74,7 +74,7 @@ def _check_images(file: CocoFile, use: Use, report: Report, found: Findings) -> 
                 f'{image.file_name!r} with ids {file.keys[key]!r} and {file.keys[image.key]!r}',
             )
     if use.needs_objects and not file.images:
-        found.add("entries are in 'images'; list the images there", 'missing', 0)
+        report.errors.append("lists no images in 'images'")
     return resolve_sizes(file, use, report, found)
 
 
@@ -154,7 +154,7 @@ def _check_wrong_masks(file: CocoFile, use: Use, found: Findings, notes: list[st
     wrong = Findings()
     for index, fault in file.wrong_masks.items():
         if file.rows[index, CATEGORY] in chosen:
-            kind = f'annotations have a {fault}; correct the mask, or remove the annotation'
+            kind = f'masks are wrong: {fault}; correct it, or remove the annotation'
             wrong.add(kind, file.name(index))
     count = sum(count for count, _ in wrong.values())
     if use.is_evaluated or count > FEW * len(file.rows):
