@@ -94,7 +94,6 @@ def test_objects_kept_and_listed_are_always_said(root):
         for key, split in (
             ('train_dataloader.dataset', 'train'),
             ('val_dataloader.dataset', 'val'),
-            ('val_evaluator', 'val'),
         )
     ]
     assert not warned
@@ -128,12 +127,27 @@ def test_a_metric_with_a_file_of_its_own(root):
     with pytest.raises(ConfigError, match=r'val_evaluator\[1\]\.ann_file=.*category_id 9'):
         check_config(cfg, LOADERS)
     metric['format_only'] = True
-    coco = content()
+    coco = content(20)
     del coco['annotations']
-    write(root / 'other.json', coco)
     write(root / 'val.json', coco)
     metric['ann_file'] = str(root / 'val.json')
     check_config(config(root, val_evaluator=metric), LOADERS)
+
+
+def test_a_metric_left_at_the_file_of_other_images(root):
+    """Whose ids are the same, as each file counts from 1: AP of boxes on other pictures."""
+    coco = content()
+    for image in coco['images']:
+        image['file_name'] = f'2{image["file_name"]}'
+    write(root / 'val.json', coco)
+    cfg = config(root)
+    check_config(cfg, LOADERS)
+    cfg.val_evaluator.ann_file = str(root / 'train.json')
+    with pytest.raises(ConfigError, match=r"val_evaluator.*: image 1 is '0.jpg', and '20.jpg' in"):
+        check_config(cfg, LOADERS)
+    write(root / 'val.json', content(20))
+    with pytest.raises(ConfigError, match='it has no image with id 21, which is .20.jpg'):
+        check_config(cfg, LOADERS)
 
 
 def test_evaluation_without_objects_stops(root):
@@ -194,7 +208,7 @@ def test_perfect_predictions_have_ap_1(root, case):
     write(root / 'val.json', changed(SPOILED[case], 20))
     cfg = config(root)
     _, warned = told(cfg)
-    assert len(warned) == 2  # dataset and metric, of one copy
+    assert len(warned) == 1
     assert f"val_dataloader.dataset.ann_file='{root}/val.json': " in warned[0]
     assert cfg.val_dataloader.dataset.ann_file == cfg.val_evaluator.ann_file
     assert f'read from the repaired copy {cfg.val_evaluator.ann_file}' in warned[0]
@@ -271,7 +285,9 @@ def test_training_and_evaluation_on_the_same_file_is_said(root):
     cfg = config(root, val_dataloader=dict(dataset=dataset(root, 'train', test_mode=True)))
     cfg.val_evaluator.ann_file = str(root / 'train.json')
     _, warned = told(cfg)
-    assert any('has the same annotations and images: 6 of 6' in line for line in warned)
+    (line,) = warned
+    assert line.startswith('val_dataloader.dataset.ann_file=')
+    assert 'has the same annotations and images: 6 of 6' in line
 
 
 # -------------------------------------------------------------------------- what is kept

@@ -212,6 +212,21 @@ FAULTS = {
         ['1 masks are wrong: polygon with a coordinate', 'annotation 5'],
         'correct it',
     ),
+    'polygons as fractions': (
+        every(segmentation=lambda a: [[side / 100 for side in a['segmentation'][0]]]),
+        ['24 of 24 boxes do not touch their mask', 'annotation 1 [4, 6, 30, 20]'],
+        'write both in pixels',
+    ),
+    'run lengths across': (
+        one(segmentation=dict(size=[WIDTH, HEIGHT], counts=[100, 60, WIDTH * HEIGHT - 160])),
+        ['1 masks are run lengths of another size', 'annotation 5: 96 x 64, not 64 x 96'],
+        'their size is [height, width]',
+    ),
+    'a file merged with itself': (
+        lambda coco: {key: coco[key] * (1 + (key != 'categories')) for key in coco},
+        ['24 of 48 annotations have the image, category, bbox and mask of', 'annotation 1'],
+        'remove the copies',
+    ),
     'numbers as annotations': (dict(annotations=[3]), ['annotations', 'annotations[0]=3'], ''),
     'images without names': (images(file_name=None), ['6 images have no id or file_name'], ''),
     'a panoptic file': (every(segments_info=[]), ['segments_info'], 'CocoPanopticDataset'),
@@ -461,6 +476,7 @@ def scattered(rng: np.random.Generator) -> dict:
             iscrowd=int(rng.random() < 0.1),
             ignore=int(rng.random() < 0.1),
         )
+        del annotation['segmentation']
     for index in rng.integers(0, len(coco['annotations']), 2):  # more would be filled in
         coco['annotations'][index]['area'] = float(rng.choice([-1, 0]))
     return coco
@@ -484,6 +500,7 @@ def test_objects_are_counted_as_mmdet_keeps_them(tmp_path):
             min_size=(filters or {}).get('min_size', 0),
             indices=tuple(indices) if isinstance(indices, list) else indices,
             is_evaluated=False,
+            with_masks=False,
         )
         real = datasets.CocoDataset(
             ann_file=str(path),

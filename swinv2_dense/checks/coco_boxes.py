@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .coco_file import BOTTOM, ID, IMAGE, LEFT, CocoFile, Findings, X
+from .coco_file import BOTTOM, ID, IMAGE, LEFT, MASK, SHORT, CocoFile, Findings, X
 from .coco_report import MANY
 
 SURE = 0.98  # of the boxes fit another format
@@ -55,11 +55,21 @@ def check_boxes(file: CocoFile, sizes: np.ndarray, found: Findings, notes: list[
             wrong = over if over.any() else fits
             report(f'overrun their image or miss their mask: they are {name}', wrong, remedy)
             return
-    if over.mean() > MANY:
+    apart = _is_apart(rows, plain) & (x < width) & (y < height)
+    if apart.sum() > MANY * np.isfinite(rows[:, LEFT]).sum():
+        report('do not touch their mask', apart, 'write both in pixels of the image, x before y')
+    elif over.mean() > MANY:
         notes.append(
             f'{over.sum()} of {len(rows)} boxes overrun their image by more than a pixel; boxes '
             'must be x, y, width, height in pixels'
         )
+
+
+def _is_apart(rows: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Whether boxes (x1, y1, x2, y2; 4, N) of a pixel or more lie elsewhere than their masks."""
+    extents = rows[:, LEFT : BOTTOM + 1].T
+    apart = ((extents[2:] < boxes[:2] - 1) | (extents[:2] > boxes[2:] + 1)).any(0)
+    return apart & (boxes[2:] - boxes[:2] >= 1).all(0) & (rows[:, MASK] != SHORT)
 
 
 def _is_by_masks(rows: np.ndarray, plain: np.ndarray, other: np.ndarray) -> bool:

@@ -27,7 +27,7 @@ class Result(NamedTuple):
     kept: int  # objects as mmdet holds them
     learned: int  # without crowds
     listed: int
-    images: list[str]  # file names
+    images: list[list]  # id and file name
     copy: str | None  # the file to read instead
 
 
@@ -42,33 +42,45 @@ def check_annotation_file(path: str, use: Use) -> Result:
     return Result(**cached(key, lambda: _examine(path, use, key)._asdict(), _is_current))
 
 
-def check_splits(path: str, use: Use, images: list[str], other: tuple) -> str:
-    """Words for images that two files with their uses and images share; '' if none.
+Split = tuple[str, Use, list[list]]  # a file, its use, and its images as in a Result
 
-    Args:
-        path: File of the one split.
-        use: Its use.
-        images: Its file names.
-        other: The three of the other split.
-    """
-    digests = [file_digest(path), file_digest(other[0])]
-    folders = [use.folder, other[1].folder]
+
+def check_splits(train: Split, other: Split) -> str:
+    """Words for images that two splits share; '' if there are none."""
+    digests = [file_digest(train[0]), file_digest(other[0])]
+    folders = [train[1].folder, other[1].folder]
     key = key_of(RULES, 'shared', digests, folders, list(map(_modified, folders)))
 
     def compare() -> dict:
-        names = [[image_path(n, u) for n in i] for u, i in ((use, images), other[1:])]
-        pairs = shared_images(*names)
+        pairs = shared_images(*map(_paths, (train, other)))
         return dict(count=len(pairs), first=pairs[:1])
 
     found = cached(key, compare, lambda result: not result['count'])
     if not found['count']:
         return ''
     first, second = found['first'][0]
-    alike = 'is' if first == second else f'equals {second}, which is'
+    alike = 'in both' if first == second else f'like {second}'
     return (
-        f'{found["count"]} of {len(other[2])} images are also in {path}, first {first} {alike} in '
-        'both'
+        f'{found["count"]} of {len(other[2])} images are also in {train[0]}, first {first} {alike}'
     )
+
+
+def check_metric_images(dataset: Split, metric: Split) -> str:
+    """Words for images of a dataset that are not those of its metric's file; '' if all are.
+
+    pycocotools tells images apart by their id alone, and files that count from 1 share theirs.
+    """
+    known = {number: os.path.basename(name) for number, name in metric[2]}
+    for number, name in dataset[2]:
+        if number not in known:
+            return f'it has no image with id {number!r}, which is {name!r} in {dataset[0]}'
+        if known[number] != os.path.basename(name):
+            return f'image {number!r} is {known[number]!r}, and {name!r} in {dataset[0]}'
+    return ''
+
+
+def _paths(split: Split) -> list[str]:
+    return [image_path(name, split[1]) for _, name in split[2]]
 
 
 def _examine(path: str, use: Use, key: str) -> Result:
@@ -96,7 +108,7 @@ def _examine(path: str, use: Use, key: str) -> Result:
         kept=report.kept,
         learned=report.learned,
         listed=report.listed,
-        images=[image.file_name for image in file.images],
+        images=[[file.keys[image.key], image.file_name] for image in file.images],
         copy=copy and str(copy),
     )
 

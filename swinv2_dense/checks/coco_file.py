@@ -19,8 +19,10 @@ import numpy as np
 from .coco_masks import check_mask, expanded
 
 # Columns of `CocoFile.rows`. IMAGE and CATEGORY index `keys`, and are -1 where there is no id.
-ID, IMAGE, CATEGORY, X, Y, W, H, AREA, CROWD, IGNORE, MASK, LEFT, TOP, RIGHT, BOTTOM = range(15)
-COLUMNS = 15
+# The last six are the extent of a mask, and the size of run lengths.
+ID, IMAGE, CATEGORY, X, Y, W, H, AREA, CROWD, IGNORE, MASK = range(11)
+LEFT, TOP, RIGHT, BOTTOM, MASK_HEIGHT, MASK_WIDTH = range(11, 17)
+COLUMNS = 17
 NO_MASK, SOUND, PARTLY_SHORT, SHORT, WRONG = range(5)  # in the column MASK
 EXTENTS = 20_000  # annotations whose masks are measured; enough to recognize a format of boxes
 NOTHING = math.nan
@@ -68,8 +70,8 @@ class CocoFile(NamedTuple):
         return f'annotations[{index}]' if math.isnan(number) else f'annotation {number:.0f}'
 
 
-def parse(path: str | Path, hook: Callable[[dict], Any] | None = None) -> tuple[dict, str]:
-    """The object that a JSON file holds, and the encoding if a byte-order mark names one.
+def parse(path: str | Path, hook: Callable[[dict], Any] | None = None) -> tuple[Any, str]:
+    """What a JSON file holds, and the encoding if a byte-order mark names one.
 
     Raises:
         ValueError: It is not JSON, or in another encoding; says which, and how to convert it.
@@ -85,8 +87,6 @@ def parse(path: str | Path, hook: Callable[[dict], Any] | None = None) -> tuple[
         raise ValueError('is not in COCO format: it is nested too deeply') from error
     except json.JSONDecodeError as error:
         raise ValueError(f'is not in COCO format, as it is not valid JSON: {error}') from error
-    if not isinstance(content, dict):
-        raise ValueError('is not in COCO format: it holds no object with lists of images')
     return content, marked
 
 
@@ -114,6 +114,8 @@ def read_coco_file(path: str | Path, with_masks: bool = False) -> CocoFile:
     """
     reader = _Reader(with_masks)
     content, marked = parse(path, reader)
+    if not isinstance(content, dict):
+        raise ValueError('is not in COCO format: it holds no object with a list of images')
     if marked:
         reader.repairs.add(f'has a byte-order mark ({marked})', 'the first bytes')
     missing = [key for key in ('images', 'categories') if not isinstance(content.get(key), list)]
@@ -236,6 +238,7 @@ class _Reader:
                 float(bool(record.get('ignore'))),
                 kind,
                 *(extent or (NOTHING,) * 4),
+                *_run_length_size(mask),
             )
         )
         return _Row(index)
@@ -313,6 +316,13 @@ def extent_of(mask: Any) -> tuple[float, float, float, float] | None:
         return extent if finite else None
     except (TypeError, ValueError, KeyError, OverflowError):
         return None
+
+
+def _run_length_size(mask: Any) -> tuple[float, float]:
+    size = mask.get('size') if isinstance(mask, Mapping) else None
+    if isinstance(size, list) and len(size) == 2:
+        return number_of(size[0]), number_of(size[1])
+    return NOTHING, NOTHING
 
 
 def mask_area(mask: Any) -> float:

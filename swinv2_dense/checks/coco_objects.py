@@ -12,17 +12,25 @@ from .coco_boxes import check_boxes
 from .coco_counts import count_objects
 from .coco_file import (
     AREA,
+    BOTTOM,
     CATEGORY,
     CROWD,
     ID,
     IMAGE,
+    LEFT,
     MASK,
+    MASK_HEIGHT,
+    MASK_WIDTH,
     PARTLY_SHORT,
+    RIGHT,
     SHORT,
+    TOP,
     CocoFile,
     Findings,
     H,
     W,
+    X,
+    Y,
 )
 from .coco_report import MANY, Report, Use, chosen_categories, line
 from .coco_sizes import resolve_sizes
@@ -40,7 +48,9 @@ def check_objects(file: CocoFile, use: Use) -> Report:
     _check_references(file, found, report.notes)
     if not found and not file.faults:
         check_boxes(file, sizes, found, report.notes)
-    _check_wrong_masks(file, use, found, report.notes)
+        _check_repeated(file, found)
+    if use.with_masks:
+        _check_masks(file, sizes, use, found, report.notes)
     _repair(file, use, report)
     for findings in (file.faults, found):
         report.errors += [line(kind, *finding) for kind, finding in findings.items()]
@@ -149,15 +159,47 @@ def _first(file: CocoFile, mask: np.ndarray) -> tuple[str, int]:
     return file.name(int(np.flatnonzero(mask)[0])), int(mask.sum())
 
 
-def _check_wrong_masks(file: CocoFile, use: Use, found: Findings, notes: list[str]) -> None:
+def _check_repeated(file: CocoFile, found: Findings) -> None:
+    """Objects that are there twice, as after merging a file with itself."""
+    columns = [IMAGE, CATEGORY, X, Y, W, H, LEFT, TOP, RIGHT, BOTTOM]
+    objects = np.nan_to_num(file.rows[:, columns])
+    _, firsts = np.unique(objects, axis=0, return_index=True)
+    again = np.ones(len(objects), bool)
+    again[firsts] = False
+    if again.sum() > MANY * len(objects):
+        name, count = _first(file, again)
+        found.add(
+            f'of {len(objects)} annotations have the image, category, bbox and mask of another; '
+            'remove the copies',
+            name,
+            count,
+        )
+
+
+def _check_masks(
+    file: CocoFile, sizes: np.ndarray, use: Use, found: Findings, notes: list[str]
+) -> None:
     chosen = chosen_categories(file, use)
     wrong = Findings()
     for index, fault in file.wrong_masks.items():
         if file.rows[index, CATEGORY] in chosen:
             kind = f'masks are wrong: {fault}; correct it, or remove the annotation'
             wrong.add(kind, file.name(index))
+    rows = file.rows
+    is_run_length = np.isin(rows[:, CATEGORY], list(chosen)) & (rows[:, IMAGE] >= 0)
+    is_run_length &= np.isfinite(rows[:, MASK_HEIGHT])
+    places = np.flatnonzero(is_run_length)
+    size = sizes[rows[places, IMAGE].astype(int)]
+    differs = (rows[places][:, [MASK_WIDTH, MASK_HEIGHT]] != size).any(1) & np.isfinite(size).all(1)
+    for place in places[differs]:
+        height, width = rows[place, [MASK_HEIGHT, MASK_WIDTH]]
+        image = sizes[int(rows[place, IMAGE])]
+        wrong.add(
+            'masks are run lengths of another size than the image; their size is [height, width]',
+            f'{file.name(place)}: {height:g} x {width:g}, not {image[1]:g} x {image[0]:g}',
+        )
     count = sum(count for count, _ in wrong.values())
-    if use.is_evaluated or count > FEW * len(file.rows):
+    if use.is_evaluated or count > FEW * len(rows):
         found.update(wrong)
     else:  # the guard of a training takes other samples in their place
         notes += [line(kind, *finding) for kind, finding in wrong.items()]

@@ -13,7 +13,7 @@ from mmdet.datasets import CocoDataset, Objects365V1Dataset, Objects365V2Dataset
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 
-from ..checks.coco_check import Result, check_annotation_file, check_splits
+from ..checks.coco_check import Result, check_annotation_file, check_metric_images, check_splits
 from ..checks.coco_report import Use
 from ..checks.result_cache import file_digest
 from ..config_parts import datasets_of, is_local, listed, type_name
@@ -34,6 +34,7 @@ class AnnotationFile(NamedTuple):
     owner: Any  # the part of the config whose ann_file it is
     path: str
     use: Use
+    is_metric: bool = False
 
 
 def annotation_files(cfg: Mapping, loaders: tuple[str, ...]) -> list[AnnotationFile]:
@@ -63,21 +64,30 @@ def check_annotation_files(
     for file, result in checked:
         for other, others in checked:
             if file.loader == 'train' and other.loader != 'train':
-                result.notes.extend(_shared(file, result, other, others))
+                others.notes.extend(_shared(file, result, other, others))
+            if file.is_metric and other.loader == file.loader and not other.is_metric:
+                wrong = check_metric_images(_split(other, others), _split(file, result))
+                if wrong:
+                    raise ConfigError(
+                        f'{file.key}.ann_file={file.path!r}: {wrong}; name the file of the dataset'
+                    )
     return checked
 
 
+def _split(file: AnnotationFile, result: Result) -> tuple[str, Use, list]:
+    return file.path, file.use, result.images
+
+
 def _shared(file: AnnotationFile, result: Result, other: AnnotationFile, others: Result) -> list:
-    if file.use.folder is None or other.use.folder is None:
+    if file.use.folder is None or other.use.folder is None or other.is_metric:
         return []
-    both = (other.path, other.use, others.images)
-    found = check_splits(file.path, file.use, result.images, both)
+    found = check_splits(_split(file, result), _split(other, others))
     if found and file_digest(file.path) != file_digest(other.path):
         raise ConfigError(
             f'{other.key}.ann_file={other.path!r}: {found}; an evaluation on images of the '
             'training says nothing, so take them out of one of the two'
         )
-    return [f'{other.key} has the same annotations and images: {found}'] if found else []
+    return [f'has the same annotations and images: {found}'] if found else []
 
 
 def use_repaired(
@@ -94,7 +104,13 @@ def use_repaired(
         log: Takes the numbers of objects.
         warn: Takes what was repaired, and what is to be known.
     """
+    said = set()
     for file, result in check_annotation_files(parts, loaders):
+        if result.copy:
+            file.owner['ann_file'] = result.copy
+        if (file.path, file.use) in said:  # a metric mostly reads the file of its dataset
+            continue
+        said.add((file.path, file.use))
         log(f'{file.key}: {result.counts} ({file.path})')
         for note in result.notes:
             warn(f'{file.key}.ann_file={file.path!r}: {note}')
@@ -103,7 +119,6 @@ def use_repaired(
                 f'{file.key}.ann_file={file.path!r}: {"; ".join(result.repairs)}. It is read from '
                 f'the repaired copy {result.copy}'
             )
-            file.owner['ann_file'] = result.copy
 
 
 def repair_runner(runner: Any, loaders: tuple[str, ...]) -> None:
@@ -149,7 +164,8 @@ def _files_of(cfg: Mapping, loader: str) -> Iterator[AnnotationFile]:
                 with_masks=masks,
                 needs_objects=metric in evaluated,
             )
-            yield AnnotationFile(loader, key, metric, path, uses.get(os.path.abspath(path), alone))
+            use = uses.get(os.path.abspath(path), alone)
+            yield AnnotationFile(loader, key, metric, path, use, is_metric=True)
 
 
 def _path(part: Mapping, ann_file: Any) -> str | None:

@@ -66,7 +66,7 @@ def _parse_categories(path: str) -> list[dict] | None:
         content, _ = parse(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f'{path} {error}') from error
-    found = content.get('categories')
+    found = content.get('categories') if isinstance(content, dict) else None
     return found if isinstance(found, list) and _has_names(found) else None
 
 
