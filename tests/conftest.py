@@ -32,6 +32,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture(autouse=True, scope='session')
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Results of checks are kept for the session alone, also those of tools that tests start."""
+    os.environ['SWINV2_DENSE_CACHE'] = str(tmp_path_factory.mktemp('cache'))
+
+
 @pytest.fixture(autouse=True)
 def seed() -> None:
     """The same random numbers whichever tests run before."""

@@ -209,7 +209,8 @@ DROPPED = dict(area=0, bbox=[0, 0, 1, 1], iscrowd=0)  # mmdet leaves such object
     [
         (dict(segmentation=[[1e9, 0, 0, 1e9, 5, 5]]), 'polygon with a coordinate'),
         (dict(segmentation=dict(size=[HEIGHT, WIDTH], counts=[3]), iscrowd=1), 'fill their size'),
-        (dict(segmentation=None), 'neither polygons nor run lengths'),
+        (dict(segmentation={}), 'neither polygons nor run lengths'),
+        (dict(segmentation=None), 'no segmentation'),
     ],
 )
 def test_masks_that_only_the_metric_decodes_are_named(tmp_path, change, message):
@@ -217,8 +218,9 @@ def test_masks_that_only_the_metric_decodes_are_named(tmp_path, change, message)
     content = dict(
         images=[dict(id=1, file_name='a.jpg', height=HEIGHT, width=WIDTH)],
         categories=[dict(id=1, name='cup'), dict(id=2, name='other')],
-        annotations=[dict(id=7, image_id=1, category_id=1) | DROPPED | change],
+        annotations=[dict(id=7, image_id=1, category_id=1) | DROPPED | change, annotation(8)],
     )
+    content['annotations'][1].update(image_id=1, category_id=1)
     file = tmp_path / 'val.json'
     evaluator = dict(type='CocoMetric', ann_file=str(file), metric=['bbox', 'segm'])
     dataset = dict(
@@ -229,7 +231,7 @@ def test_masks_that_only_the_metric_decodes_are_named(tmp_path, change, message)
         default_scope='mmdet', val_evaluator=evaluator, val_dataloader=dict(dataset=dataset)
     )
     file.write_text(json.dumps(content))
-    with pytest.raises(ConfigError, match=f'val_evaluator.ann_file.*annotation 7 has a.*{message}'):
+    with pytest.raises(ConfigError, match=f'val_dataloader.*{message}.*annotation 7'):
         check_config(cfg, ('val',))
     content['annotations'][0]['category_id'] = 2  # which is not evaluated
     file.write_text(json.dumps(content))

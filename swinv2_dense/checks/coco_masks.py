@@ -7,11 +7,7 @@ pixels of whatever lay in memory.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import Any
-
-from ..errors import ConfigError
 
 FARTHEST = 2**16  # pixels from the origin; pycocotools walks along edges, a fifth of a pixel a step
 MAX_PIXELS = 2**30  # as OpenCV reads images
@@ -44,34 +40,6 @@ def check_masks(dataset: Any, index: Any) -> None:
     if any(getattr(step, 'with_mask', False) for step in steps):
         for instance in dataset.get_data_info(index).get('instances', ()):
             check_mask(instance.get('mask'))
-
-
-def check_evaluated_masks(key: str, path: str, classes: Sequence[str]) -> None:
-    """Check all masks that COCO's evaluation decodes: also of objects that mmdet leaves out.
-
-    Args:
-        key: Of the evaluator's file in the config.
-        path: The file, in COCO's format.
-        classes: Those that are evaluated; none are all.
-
-    Raises:
-        ConfigError: The file cannot be read, or names the first annotation with a wrong mask.
-    """
-    try:
-        with open(path, 'rb') as file:
-            content = json.load(file)
-        evaluated = {c['id'] for c in content['categories'] if not classes or c['name'] in classes}
-        annotations = [a for a in content.get('annotations', ()) if a['category_id'] in evaluated]
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f'{key}={path!r} is not in COCO format: {error!r}') from error
-    for found in annotations:
-        try:
-            check_mask(found.get('segmentation'))
-        except ValueError as error:
-            raise ConfigError(
-                f'{key}={path!r}: annotation {found.get("id")!r} has a {error}, on which '
-                'pycocotools would end; mend it, or take it out of the file'
-            ) from error
 
 
 def _check_polygons(polygons: list[list]) -> None:

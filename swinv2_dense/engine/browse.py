@@ -79,6 +79,9 @@ def build_dataset(cfg: Config, split: str) -> Any:
     init_default_scope(cfg.default_scope)
     settings = copy.deepcopy(cfg[loader].dataset)
     if cfg.default_scope == 'mmdet':
+        from ..det.annotation_files import use_repaired
+
+        use_repaired({loader: dict(dataset=settings)}, (split,), print, print)
         for _, part in datasets_of(split, settings):
             part.pipeline = annotated_first(part.pipeline)
     try:

@@ -12,11 +12,12 @@ import json
 import mmap
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..checkpoints.formats import shortened
 from ..checks.class_lengths import resize_blending, resize_class_settings, resize_panoptic
+from ..checks.coco_file import parse
 from ..config_parts import is_local, type_name
 from ..errors import ConfigError
 
@@ -40,6 +41,8 @@ def read_classes(ann_file: str) -> tuple[str, ...]:
     with open(ann_file, 'rb') as file:
         categories = _find_categories(file.fileno()) if os.path.getsize(ann_file) else None
     if not categories:
+        categories = _parse_categories(ann_file)
+    if not categories:
         raise ConfigError(f'{ann_file} is not in COCO format: it lists no categories with names')
     return tuple(category['name'] for category in categories)
 
@@ -53,9 +56,24 @@ def _find_categories(file: int) -> list[dict] | None:
                 found = json.loads(text[start : _end_of_list(text, start)])
             except (ValueError, RecursionError):
                 continue
-            if found and all(isinstance(c, dict) and isinstance(c.get('name'), str) for c in found):
+            if _has_names(found):
                 return found
     return None
+
+
+def _parse_categories(path: str) -> list[dict] | None:
+    """The list from the whole file, which names what is wrong with it; also of UTF-16."""
+    try:
+        content, _ = parse(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f'{path} {error}') from error
+    found = content.get('categories') if isinstance(content, dict) else None
+    return found if isinstance(found, list) and _has_names(found) else None
+
+
+def _has_names(found: list) -> bool:
+    named = [isinstance(c, dict) and isinstance(c.get('name'), str) for c in found]
+    return bool(named) and all(named)
 
 
 def _end_of_list(text: mmap.mmap, start: int) -> int:
@@ -110,10 +128,12 @@ def check_classes(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> No
     Raises:
         ConfigError: They differ.
     """
+    from ..det.datasets import dataset_class, metainfo_of
+
     first = None
     for key, dataset in datasets:
-        kind = _class_of(dataset)
-        metainfo = _metainfo(key, dataset, kind) if kind else {}
+        kind = dataset_class(dataset)
+        metainfo = metainfo_of(key, dataset, kind) if kind else {}
         classes = tuple(metainfo.get('classes') or ())
         if not classes:
             continue
@@ -122,36 +142,6 @@ def check_classes(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> No
             _check_heads(model, key, tuple(metainfo.get('thing_classes', classes)))
             first = first or (key, classes)
             _check_equal(first, (key, classes))
-
-
-def classes_of(datasets: Iterable[tuple[str, Mapping]]) -> tuple[str, ...]:
-    """Classes of the first mmdet data set that has some, whose predictions a metric gets."""
-    for key, dataset in datasets:
-        kind = _class_of(dataset)
-        classes = _metainfo(key, dataset, kind).get('classes') if kind else None
-        if classes:
-            return tuple(classes)
-    return ()
-
-
-def _class_of(dataset: Mapping) -> type | None:
-    """The class of a data set of images with boxes; None for others, as of video, and unknown."""
-    from mmdet.datasets import BaseDetDataset
-    from mmdet.registry import DATASETS
-
-    kind = dataset.get('type')
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    return kind if isinstance(kind, type) and issubclass(kind, BaseDetDataset) else None
-
-
-def _metainfo(key: str, dataset: Mapping, kind: type) -> dict:
-    given = (dataset.get('metainfo') or {}).get('classes')
-    if isinstance(given, str) and not os.path.isfile(given):
-        raise ConfigError(
-            f'{key}.metainfo.classes={given!r} must be a tuple of names, for one class '
-            f'({given!r},), or a file with a name per line'
-        )
-    return kind._load_metainfo(dataset.get('metainfo'))
 
 
 def _check_ann_file(key: str, dataset: Mapping, classes: tuple[str, ...], kind: type) -> None:

@@ -29,7 +29,7 @@ from .deepspeed import fit_deepspeed
 from .distributed import join_on_cpu
 from .fsdp import check_sharding, without_sharding
 from .logs import BACKENDS, log_to
-from .preflight import check_config
+from .preflight import check_config, read_repaired
 from .resume import make_resumable
 from .segmentation import use_seg_tta, write_label_maps
 from .tta import use_tta
@@ -63,8 +63,10 @@ def train(argv: Sequence[str] | None = None) -> None:
         log_to(cfg, args.log_to)
     check_sharding(cfg)
     fit_deepspeed(cfg)
-    check_config(cfg, ('train',) if args.no_validate else ('train', 'val'))
+    loaders = ('train',) if args.no_validate else ('train', 'val')
+    check_config(cfg, loaders)
     runner = build_runner(cfg, args.keep)
+    read_repaired(runner, loaders)
     if about_batch:
         runner.logger.warning(about_batch)
     runner.train()
@@ -93,6 +95,7 @@ def test(argv: Sequence[str] | None = None) -> None:
         skip_unreadable(cfg)
     check_config(cfg, ('test',))
     runner = build_runner(cfg)
+    read_repaired(runner, ('test',))
     if pickled:
         runner.test_evaluator.metrics.append(_dump_metric(cfg.default_scope, pickled))
     runner.test()

@@ -28,10 +28,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from ..checks.label_presence import check_presence
+from ..checks.image_sizes import loaded_size
 from ..config_parts import is_local, leaf_datasets, transforms_within
 from ..errors import ConfigError
 
-ORIENTATION = 0x0112  # EXIF; 5 to 8 exchange the axes
 PROGRESS = 2000  # maps between lines in the log
 PALETTE = 'have a palette: its indices are taken as class ids'
 BINARY = 'hold 0 and 255 alone, and 255 is ignored: if it is meant as a class, write 1'
@@ -103,9 +103,9 @@ class Rules(NamedTuple):
         with Image.open(label_map) as file:
             if file.mode == 'P' and ids.ndim == 2:
                 yield PALETTE, label_map
-        size = self.is_rotated is not None and _size(image, self.is_rotated)
-        if size and size != ids.shape[:2]:
-            sizes = 'the map {1} x {0}, the image {3} x {2}'.format(*ids.shape[:2], *size)
+        size = self.is_rotated is not None and loaded_size(image, self.is_rotated)
+        if size and size != ids.shape[1::-1]:
+            sizes = 'the map {1} x {0}, the image {2} x {3}'.format(*ids.shape[:2], *size)
             yield 'have another size than their image', f'{label_map}: {sizes} pixels'
 
     def _value_faults(
@@ -267,19 +267,6 @@ def _pairs(name: str, dataset: Any) -> Iterator[tuple[str, str]]:
             )
         if '://' not in info['seg_map_path']:
             yield info['img_path'], info['seg_map_path']
-
-
-def _size(image: str, is_rotated: bool) -> tuple[int, ...] | None:
-    """(height, width) of an image as loaded, or None if pillow does not know its format."""
-    from PIL import Image
-
-    try:
-        with Image.open(image) as file:
-            width, height = file.size
-            turned = is_rotated and file.getexif().get(ORIENTATION, 1) >= 5
-    except OSError:
-        return None
-    return (width, height) if turned else (height, width)
 
 
 def _distinct(ids: np.ndarray) -> np.ndarray:

@@ -11,10 +11,9 @@ from mmengine.registry import MODELS
 
 from ..arguments import pretrained
 from ..checks.class_lengths import check_class_weights
-from ..checks.coco_masks import check_evaluated_masks
 from ..config_parts import datasets_of, is_local, listed
 from ..errors import ConfigError
-from .classes import check_classes, class_heads, classes_of
+from .classes import check_classes, class_heads
 from .segmentation import check_segmentation
 from .semantic import check_semantic
 from .video_labels import check_video_labels
@@ -51,12 +50,16 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
             _check_dataset(key, dataset)
         for evaluator in listed(cfg.get(f'{name}_evaluator')):
             if isinstance(evaluator, Mapping):
-                _check_evaluator(cfg, name, evaluator)
+                _check_evaluator(name, evaluator)
     for key, head in class_heads(model):
         check_class_weights(key, head)
     loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
     if cfg['default_scope'] == 'mmdet':
         check_classes(model, [found for loader in loaded for found in datasets_of(*loader)])
+        if loaders:
+            from ..det.annotation_files import check_annotation_files
+
+            check_annotation_files(cfg, loaders)
     elif cfg['default_scope'] == 'mmseg':
         others = (name for name in ('train', 'val', 'test') if name not in loaders)
         others = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in others)
@@ -67,6 +70,14 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
         )
     elif cfg['default_scope'] == 'mmaction':
         check_video_labels(model, [found for loader in loaded for found in datasets_of(*loader)])
+
+
+def read_repaired(runner: Any, loaders: tuple[str, ...]) -> None:
+    """Let a runner of mmdet whose loops are not built read annotations as they were repaired."""
+    if runner.cfg.get('default_scope') == 'mmdet':
+        from ..det.annotation_files import repair_runner
+
+        repair_runner(runner, loaders)
 
 
 def _build_on_meta(backbone: Mapping) -> Any:
@@ -128,16 +139,11 @@ def _check_dataset(key: str, dataset: Mapping) -> None:
             _check_file(f'{key}.data_prefix.{name}', os.path.join(root, folder), 'folder')
 
 
-def _check_evaluator(cfg: Mapping, loader: str, evaluator: Mapping) -> None:
+def _check_evaluator(loader: str, evaluator: Mapping) -> None:
     key, path = f'{loader}_evaluator.ann_file', evaluator.get('ann_file')
     _refuse_code(key, path)
-    if not is_local(evaluator.get('backend_args')):
-        return
-    _check_file(key, path)
-    masks = 'segm' in listed(evaluator.get('metric')) and not evaluator.get('format_only')
-    if masks and cfg['default_scope'] == 'mmdet' and path and os.path.isfile(path):
-        dataset = (cfg.get(f'{loader}_dataloader') or {}).get('dataset')
-        check_evaluated_masks(key, path, classes_of(datasets_of(loader, dataset)))
+    if is_local(evaluator.get('backend_args')):
+        _check_file(key, path)
 
 
 def _refuse_code(key: str, path: Any) -> None:

@@ -6,7 +6,6 @@ parsed: the text of a large file takes gigabytes, its dicts would take several t
 
 from __future__ import annotations
 
-import json
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..checks.coco_file import parse
 from ..checks.coco_masks import check_mask
 from .report import Part
 
@@ -96,14 +96,16 @@ def check_categories(
 def _parse(path: Path, part: Part, hook: Callable[[dict], Any]) -> dict[str, Any] | None:
     print(f'reading {path}', file=sys.stderr)
     try:
-        content = json.loads(path.read_text(encoding='utf-8'), object_hook=hook)
+        content, marked = parse(path, hook)
     except FileNotFoundError:
         part.fault('missing', str(path))
     except OSError as error:
         part.fault('not readable', f'{path}: {error.strerror}')
-    except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or nested too deeply
-        part.fault('no valid JSON', f'{path}: {error}')
+    except ValueError as error:
+        part.fault('no valid JSON', f'{path} {error}')
     else:
+        if marked:
+            part.warn('byte-order mark, which pycocotools does not read', f'{path}: {marked}')
         if isinstance(content, dict) and content:
             return content
         part.fault('no JSON object with images and categories', str(path))

@@ -1,0 +1,125 @@
+"""Check an annotation file for a use of it, or read what was found before; see `result_cache`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from .coco_file import read_coco_file
+from .coco_objects import check_objects
+from .coco_repair import write_repaired
+from .coco_report import Use
+from .coco_sizes import image_path
+from .result_cache import cache_folder, cached, file_digest, key_of
+from .shared_images import shared_images
+
+RULES = 1  # to be raised when the checks change, so that older results are not taken
+
+
+class Result(NamedTuple):
+    """What was found; the texts go on after the name of the file."""
+
+    errors: list[str]
+    repairs: list[str]
+    notes: list[str]
+    counts: str
+    kept: int  # objects as mmdet holds them
+    learned: int  # without crowds
+    listed: int
+    images: list[list]  # id and file name
+    copy: str | None  # the file to read instead
+
+
+def check_annotation_file(path: str, use: Use) -> Result:
+    """Check a file, once for its content and its use on a machine.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    digest = file_digest(path)
+    key = key_of(RULES, 'objects', digest, Path(path).stem, use, _modified(use.folder))
+    return Result(**cached(key, lambda: _examine(path, use, key)._asdict(), _is_current))
+
+
+Split = tuple[str, Use, list[list]]  # a file, its use, and its images as in a Result
+
+
+def check_splits(train: Split, other: Split) -> str:
+    """Words for images that two splits share; '' if there are none."""
+    digests = [file_digest(train[0]), file_digest(other[0])]
+    folders = [train[1].folder, other[1].folder]
+    key = key_of(RULES, 'shared', digests, folders, list(map(_modified, folders)))
+
+    def compare() -> dict:
+        pairs = shared_images(*map(_paths, (train, other)))
+        return dict(count=len(pairs), first=pairs[:1])
+
+    found = cached(key, compare, lambda result: not result['count'])
+    if not found['count']:
+        return ''
+    first, second = found['first'][0]
+    alike = 'in both' if first == second else f'like {second}'
+    return (
+        f'{found["count"]} of {len(other[2])} images are also in {train[0]}, first {first} {alike}'
+    )
+
+
+def check_metric_images(dataset: Split, metric: Split) -> str:
+    """Words for images of a dataset that are not those of its metric's file; '' if all are.
+
+    pycocotools tells images apart by their id alone, and files that count from 1 share theirs.
+    """
+    known = {number: os.path.basename(name) for number, name in metric[2]}
+    for number, name in dataset[2]:
+        if number not in known:
+            return f'it has no image with id {number!r}, which is {name!r} in {dataset[0]}'
+        if known[number] != os.path.basename(name):
+            return f'image {number!r} is {known[number]!r}, and {name!r} in {dataset[0]}'
+    return ''
+
+
+def _paths(split: Split) -> list[str]:
+    return [image_path(name, split[1]) for _, name in split[2]]
+
+
+def _examine(path: str, use: Use, key: str) -> Result:
+    try:
+        file = read_coco_file(path, use.with_masks)
+    except ValueError as error:
+        return Result([str(error)], [], [], '', 0, 0, 0, [], None)
+    report = check_objects(file, use)
+    copy = None
+    if report.repairs and not report.errors:
+        copy = cache_folder() / f'{Path(path).stem}-{key}-repaired.json'
+        write_repaired(
+            path,
+            copy,
+            sizes={file.keys[key]: size for key, size in report.sizes.items()},
+            renumbers=report.renumbers,
+            fills_area=report.fills_area,
+            ignores_short=use.is_evaluated and use.with_masks,
+        )
+    return Result(
+        errors=report.errors,
+        repairs=report.repairs,
+        notes=report.notes,
+        counts=report.counts,
+        kept=report.kept,
+        learned=report.learned,
+        listed=report.listed,
+        images=[[file.keys[image.key], image.file_name] for image in file.images],
+        copy=copy and str(copy),
+    )
+
+
+def _is_current(result: dict) -> bool:
+    """Errors are looked for again: what was wrong may have been corrected in the images."""
+    return not result['errors'] and (not result['copy'] or os.path.isfile(result['copy']))
+
+
+def _modified(folder: str | None) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns if folder else 0
+    except OSError:
+        return 0

@@ -1,0 +1,50 @@
+"""Sizes of image files as a loader delivers them, from their headers alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+ORIENTATION = 0x0112  # EXIF; 5 to 8 exchange the axes
+THREADS = 16  # most of the time is spent waiting for the disk
+
+
+def loaded_size(path: str, is_rotated: bool) -> tuple[int, int] | None:
+    """(width, height) of an image as loaded, or None if Pillow cannot read its header.
+
+    Args:
+        path: The file.
+        is_rotated: Whether the loader turns images by their EXIF orientation.
+    """
+    found = stored_size(path)
+    if found is None:
+        return None
+    width, height, is_turned = found
+    return (height, width) if is_rotated and is_turned else (width, height)
+
+
+def stored_size(path: str) -> tuple[int, int, bool] | None:
+    """Width and height of the stored pixels, and whether EXIF exchanges the axes."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            return (*file.size, _orientation(file) >= 5)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def stored_sizes(paths: Sequence[str]) -> list[tuple[int, int, bool] | None]:
+    """`stored_size` of many files, read side by side."""
+    with ThreadPoolExecutor(min(THREADS, 4 * (os.cpu_count() or 1))) as pool:
+        return list(pool.map(stored_size, paths))
+
+
+def _orientation(file: Any) -> int:
+    # Pillow decodes the whole of a PNG without EXIF to look for it at the end.
+    if file.format == 'PNG' and 'exif' not in file.info:
+        return 1
+    value = file.getexif().get(ORIENTATION, 1)
+    return value if isinstance(value, int) else 1

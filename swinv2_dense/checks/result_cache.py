@@ -1,0 +1,114 @@
+"""Results of slow checks, kept on the disk: a restart, and the other processes, read them.
+
+Processes take turns by a lock on a file, so one on each machine checks and the others read what it
+found, also before they are joined. Results lie in the folder that the environment variable
+SWINV2_DENSE_CACHE names, by default `~/.cache/swinv2_dense`; it may be removed at any time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+BLOCK = 2**20
+
+
+def cache_folder() -> Path:
+    """The folder of results, which can be written; one below the system's for temporary files
+    where the home folder cannot.
+    """
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.join('~', '.cache')
+    chosen = os.environ.get('SWINV2_DENSE_CACHE') or os.path.join(base, 'swinv2_dense')
+    folder = Path(os.path.expanduser(chosen))
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return _temporary_folder()
+
+
+@functools.lru_cache(maxsize=1)
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.gettempdir(), f'swinv2_dense-{os.getuid()}')
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid == os.getuid():
+            return folder
+    return Path(tempfile.mkdtemp(prefix='swinv2_dense-'))
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file; of one that has not changed since, as computed before."""
+    state = os.stat(path)
+    return _digest(os.path.abspath(path), state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(path: str, modified: int, size: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def key_of(*parts: Any) -> str:
+    """A short key of values that json writes."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def cached(key: str, compute: Callable[[], dict], is_valid: Callable[[dict], bool]) -> dict:
+    """A result that json can write, computed once per key on a machine.
+
+    Args:
+        key: Names the result; see `key_of`.
+        compute: Makes it.
+        is_valid: Whether a stored one still stands. One that another process made while this one
+            waited for it is taken as it is, so that all processes of a run end alike.
+    """
+    path = cache_folder() / f'{key}.json'
+    asked = time.time()
+    with _locked(path.with_suffix('.lock')):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            stored = json.loads(path.read_text(encoding='utf-8'))
+            if stored['time'] >= asked or is_valid(stored['result']):
+                return stored['result']
+        result = compute()
+        with suppress(OSError):  # a full disk must not stop a training
+            write_atomically(path, json.dumps(dict(time=time.time(), result=result)))
+        return result
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that other processes see whole or not at all."""
+    handle, part = tempfile.mkstemp(prefix=f'.{path.name}-', dir=path.parent)
+    try:
+        with open(handle, 'w', encoding='utf-8') as file:
+            file.write(text)
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part)
+        raise
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        file = open(path, 'w')  # noqa: SIM115
+    except OSError:
+        yield
+        return
+    with file:
+        with suppress(OSError):  # a file system without locks: then each process checks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

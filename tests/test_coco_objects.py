@@ -1,0 +1,552 @@
+"""Annotation files that would train or evaluate wrongly: named, or read as they must be meant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from coco_files import (
+    BOXES,
+    CLASSES,
+    HEIGHT,
+    IMAGES,
+    WIDTH,
+    changed,
+    check,
+    content,
+    every,
+    images,
+    one,
+    write,
+    write_images,
+)
+
+OBJECTS = IMAGES * len(BOXES)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('coco') / 'images'
+    write_images(folder)
+    return folder
+
+
+def merged(coco: dict) -> dict:
+    """As `images + images` of two files that both count from 1."""
+    other = content()
+    for image in other['images']:
+        image['file_name'] = 'b' + image['file_name']
+    return {key: coco[key] + other[key] * (key != 'categories') for key in coco}
+
+
+def shifted(coco: dict) -> None:
+    for annotation in coco['annotations']:
+        annotation['category_id'] -= 1
+
+
+def images_from_0(coco: dict) -> None:
+    for annotation in coco['annotations']:
+        annotation['image_id'] -= 1
+
+
+def twice_listed(coco: dict) -> None:
+    coco['images'].append(dict(coco['images'][1], id=99))
+    coco['annotations'][5]['image_id'] = 99
+
+
+def as_fractions(annotation: dict) -> list[float]:
+    x, y, w, h = annotation['bbox']
+    return [x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT]
+
+
+def as_corners(annotation: dict) -> list[float]:
+    x, y, w, h = annotation['bbox']
+    return [x, y, x + w, y + h]
+
+
+def as_center(annotation: dict) -> list[float]:
+    x, y, w, h = annotation['bbox']
+    return [x + w / 2, y + h / 2, w, h]
+
+
+FAULTS = {
+    'categories from 1, annotations from 0': (
+        shifted,
+        [f'12 of {OBJECTS} annotations have a category_id that no category has', 'annotation 1 '],
+        'they are numbered from 0, and the list from 1: add 1 to each',
+    ),
+    'an unknown category': (
+        one(category_id=77),
+        [f'1 of {OBJECTS} annotations', 'annotation 5 with category_id 77'],
+        'correct it, or list the category',
+    ),
+    'images from 0': (
+        images_from_0,
+        ['4 of', 'annotation 1 with image_id 0'],
+        'they are numbered from 0, and the list from 1: add 1 to each',
+    ),
+    'no category id': (one(category_id=None), ['1 annotations have no category_id', ' 5'], 'add'),
+    'fractions': (
+        every(bbox=as_fractions),
+        [f'{OBJECTS} of {OBJECTS} boxes lie within 0..1', 'annotation 1 [0.0416'],
+        "multiply by the image's width and height",
+    ),
+    'some fractions': (
+        lambda coco: [one(i, bbox=as_fractions)(coco) for i in range(4, 10)] and None,
+        [f'6 of {OBJECTS} boxes lie within 0..1', 'annotation 5 ['],
+        'multiply',
+    ),
+    'corners': (
+        every(bbox=as_corners),
+        ['boxes overrun their image', 'annotation 2 [50, 8, 90, 33] in image 1 of 96 x 64'],
+        'write x, y, width, height: subtract x1 from x2',
+    ),
+    'corners without masks': (
+        every(bbox=as_corners, segmentation=None),
+        ['boxes overrun their image', 'annotation 2 [50, 8, 90, 33]'],
+        'write x, y, width, height: subtract x1 from x2',
+    ),
+    'corners of small objects in the first quarter': (
+        every(bbox=[10, 10, 14, 15], area=20, segmentation=[[10, 10, 14, 10, 14, 15, 10, 15]]),
+        [f'{OBJECTS} of {OBJECTS} boxes', 'miss their mask: they are x1, y1, x2, y2'],
+        'subtract x1 from x2',
+    ),
+    'centers': (
+        every(bbox=as_center),
+        ['they are center x, center y, width, height', 'annotation 2 [70, 20.5, 40, 25]'],
+        'subtract half of the width',
+    ),
+    'negative boxes': (
+        every(bbox=lambda a: [*a['bbox'][:2], -5, 10]),
+        [f'{OBJECTS} of {OBJECTS} objects are left out'],
+        'less than a pixel wide or high',
+    ),
+    'five of 24 boxes elsewhere': (
+        lambda coco: [one(i, bbox=[500, 2, 9, 9])(coco) for i in range(5)] and None,
+        [
+            f'5 of {OBJECTS} objects are left out (5 outside of their image)',
+            '10%, first annotation 1;',
+        ],
+        'correct them, or remove them',
+    ),
+    'boxes that are not finite': (
+        one(bbox=[1, 2, float('nan'), 4]),
+        ['1 bboxes are not four finite numbers', 'annotation 5: [1, 2, nan, 4]'],
+        '',
+    ),
+    'three numbers': (one(bbox=[1, 2, 4]), ['not four finite numbers', 'annotation 5: [1'], ''),
+    'no box and no mask': (
+        one(bbox=None, segmentation=None),
+        ['annotations have no bbox, and no mask', 'annotation 5'],
+        '',
+    ),
+    'crowds': (
+        every(iscrowd=1),
+        ['24 objects are listed, first annotation 1, and none is kept: all 24 that', 'iscrowd=1'],
+        'write iscrowd=0 for objects',
+    ),
+    'ignored': (
+        every(ignore=1),
+        ['24 objects are listed, first annotation 1, and none is kept'],
+        'AP',
+    ),
+    'no annotations': (dict(annotations=[]), ['0 objects are listed, and none is kept'], 'AP'),
+    'no list of annotations': (
+        dict(annotations=None),
+        ["has no list 'annotations'", 'AP is -1'],
+        'name the file with the annotations',
+    ),
+    'classes elsewhere': (
+        lambda coco: (
+            one(0, category_id=4)(coco)
+            or dict(coco, categories=[dict(id=k + 1, name='xyzw'[k]) for k in range(4)])
+        ),
+        ['none is of the classes of the config'],
+        'Correct metainfo.classes',
+    ),
+    'exchanged sizes': (
+        images(width=HEIGHT, height=WIDTH),
+        ['6 images have width and height exchanged', "'0.jpg': 64 x 96 in the file, 96 x 64"],
+        'write width, then height',
+    ),
+    'half the size': (
+        images(width=WIDTH // 2, height=HEIGHT // 2),
+        ['6 images have another size than in the file', "'0.jpg': 48 x 32 in the file, 96 x 64"],
+        'export the annotations for these pixels',
+    ),
+    'merged files': (
+        merged,
+        ['6 images have the id of another', "'b0.jpg', which has id 1 like '0.jpg'"],
+        'give each image its own id',
+    ),
+    'an image listed twice': (
+        twice_listed,
+        ['1 images are listed again', "'1.jpg' with ids 2 and 99"],
+        'list each image once',
+    ),
+    'a category id twice': (
+        lambda coco: coco['categories'].append(dict(id=2, name='fork')),
+        ["1 categories have the id of another, first 'fork', which has id 2 like 'plate'"],
+        'give each one its own',
+    ),
+    'a category name twice': (
+        lambda coco: coco['categories'].append(dict(id=9, name='cup')),
+        ["1 categories have the name of another, first 'cup'"],
+        'give each one its own',
+    ),
+    'no masks': (
+        every(segmentation=[]),
+        [f'{OBJECTS} of {OBJECTS} objects have no segmentation', 'annotation 1'],
+        "take a model without mask_head with with_mask=False and metric='bbox'",
+    ),
+    'lines as masks': (
+        lambda coco: [one(i, segmentation=[[1, 2, 3, 4]])(coco) for i in range(3, 9)] and None,
+        ['6 of 24 objects are left out (6 ignored for their polygons of odd or fewer than 6'],
+        'more than 10%',
+    ),
+    'far masks': (
+        one(segmentation=[[1e9, 0, 0, 1e9, 5, 5]]),
+        ['1 masks are wrong: polygon with a coordinate', 'annotation 5'],
+        'correct it',
+    ),
+    'polygons as fractions': (
+        every(segmentation=lambda a: [[side / 100 for side in a['segmentation'][0]]]),
+        ['24 of 24 boxes do not touch their mask', 'annotation 1 [4, 6, 30, 20]'],
+        'write both in pixels',
+    ),
+    'run lengths across': (
+        one(segmentation=dict(size=[WIDTH, HEIGHT], counts=[100, 60, WIDTH * HEIGHT - 160])),
+        ['1 masks are run lengths of another size', 'annotation 5: 96 x 64, not 64 x 96'],
+        'their size is [height, width]',
+    ),
+    'a file merged with itself': (
+        lambda coco: {key: coco[key] * (1 + (key != 'categories')) for key in coco},
+        ['24 of 48 annotations have the image, category, bbox and mask of', 'annotation 1'],
+        'remove the copies',
+    ),
+    'numbers as annotations': (dict(annotations=[3]), ['annotations', 'annotations[0]=3'], ''),
+    'images without names': (images(file_name=None), ['6 images have no id or file_name'], ''),
+    'a panoptic file': (every(segments_info=[]), ['segments_info'], 'CocoPanopticDataset'),
+}
+
+
+@pytest.mark.parametrize('case', FAULTS)
+def test_a_fault_is_named_with_the_first_annotation_and_the_remedy(folder, tmp_path, case):
+    change, parts, remedy = FAULTS[case]
+    if isinstance(change, dict):
+        coco = {key: value for key, value in {**content(), **change}.items() if value is not None}
+    else:
+        coco = changed(change)
+    result = check(write(tmp_path / 'a.json', coco), folder=str(folder))
+    text = '; '.join(result.errors)
+    for part in (*parts, remedy):
+        assert part in text
+    assert '\n' not in text
+    assert result.copy is None
+
+
+def test_what_is_right_passes_untouched(folder, tmp_path):
+    result = check(write(tmp_path / 'a.json', content()), folder=str(folder))
+    assert not result.errors + result.repairs + result.notes
+    assert result.copy is None
+    assert result.counts == '24 of 24 objects kept, in 6 of 6 images'
+
+
+# ------------------------------------------------------------------ what has one meaning is read
+
+
+def without_sizes(coco: dict) -> None:
+    for image, broken in zip(coco['images'], (0, -1, None)):
+        image['width'] = image['height'] = broken
+    del coco['images'][3]['height']
+
+
+def as_text(coco: dict) -> None:
+    for image in coco['images']:
+        for key in ('id', 'width', 'height'):
+            image[key] = str(image[key])
+    for annotation in coco['annotations']:
+        for key in ('id', 'image_id', 'category_id', 'area', 'iscrowd'):
+            annotation[key] = str(annotation[key])
+        annotation['bbox'] = [str(side) for side in annotation['bbox']]
+    for category in coco['categories']:
+        category['id'] = f'0{category["id"]}'
+
+
+def from_0(coco: dict) -> None:
+    for index, annotation in enumerate(coco['annotations']):
+        annotation['id'] = index
+
+
+def flat(annotation: dict) -> list[float]:
+    return annotation['segmentation'][0]
+
+
+def points(annotation: dict) -> list[list[float]]:
+    return np.reshape(annotation['segmentation'], (-1, 2)).tolist()
+
+
+REPAIRS = {
+    'no area': (every(area=None), '24 annotations have no area, which is taken from their masks'),
+    'area null': (lambda c: c['annotations'][4].update(area=None), '1 annotations have no area'),
+    'area 0': (every(area=0), '24 annotations have area 0 or less'),
+    'no iscrowd': (every(iscrowd=None), '24 annotations have no iscrowd, which is 0'),
+    'iscrowd null': (lambda c: c['annotations'][4].update(iscrowd=None), 'iscrowd are not numbers'),
+    'no bbox': (every(bbox=None), "24 annotations have no bbox, which is that of the mask's"),
+    'text': (as_text, 'numbers are written as text'),
+    'ids twice': (every(id=3), '24 annotations share their id with others'),
+    'no ids': (every(id=None), '24 annotations have no id in a whole number'),
+    'uuids': (every(id='a-b'), '24 annotations have no id in a whole number'),
+    'ids from 0': (from_0, '1 annotations have id 0, which COCO evaluation takes for unmatched'),
+    'sizes': (without_sizes, '4 images have no width and height, which are read from the image'),
+    'flat polygons': (every(segmentation=flat), '24 polygons are not lists of x, y, x, y'),
+    'points': (every(segmentation=points), '24 polygons are not lists of x, y, x, y'),
+}
+
+
+@pytest.mark.parametrize('case', REPAIRS)
+def test_what_has_one_meaning_is_read_from_a_copy(folder, tmp_path, case):
+    """The copy equals the file before it was spoiled."""
+    change, said = REPAIRS[case]
+    path = write(tmp_path / 'a.json', changed(change))
+    before = path.read_bytes()
+    result = check(path, folder=str(folder))
+    assert not result.errors
+    assert said in '; '.join(result.repairs)
+    assert path.read_bytes() == before
+    copy = json.loads(Path(result.copy).read_text())
+    assert copy == content()
+    assert result.kept == result.learned == OBJECTS
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-32'])
+def test_byte_order_marks_are_read(folder, tmp_path, encoding):
+    from swinv2_dense.engine import read_classes
+
+    coco = content()
+    coco['categories'][0]['name'] = 'Glühbirne'
+    path = write(tmp_path / 'a.json', coco, encoding)
+    result = check(path, folder=str(folder), classes=())
+    assert not result.errors
+    assert 'byte-order mark' in result.repairs[0]
+    assert json.loads(Path(result.copy).read_bytes()) == coco
+    assert read_classes(str(path)) == ('Glühbirne', *CLASSES[1:])
+
+
+@pytest.mark.parametrize('name', ['encoding', 'classes'])
+def test_another_encoding_is_named_with_its_conversion(tmp_path, name):
+    from swinv2_dense.engine import ConfigError, read_classes
+
+    coco = content()
+    coco['categories'][0]['name'] = 'Glühbirne'
+    for encoding, told in (('latin-1', 'ISO-8859-1'), ('cp1252', 'WINDOWS-1252')):
+        coco['info'] = '\xe9' if encoding == 'latin-1' else '\u20ac'
+        path = write(tmp_path / 'a.json', coco, encoding)
+        if name == 'classes':
+            with pytest.raises(ConfigError) as error:
+                read_classes(str(path))
+            text = str(error.value)
+        else:
+            (text,) = check(path).errors
+        assert 'is not UTF-8: byte 0xfc' in text
+        assert f'convert it: iconv -f {told} -t UTF-8 {path} > NEW.json' in text
+
+
+def test_areas_come_from_masks_before_boxes(tmp_path):
+    """A triangle of half its box, 12 pixels of run lengths, and a box alone."""
+    coco = changed(every(area=None))
+    coco['annotations'][0]['segmentation'] = [[0, 0, 10, 0, 0, 8]]
+    counts = [HEIGHT * 3, 12, HEIGHT * (WIDTH - 3) - 12]
+    coco['annotations'][1]['segmentation'] = dict(size=[HEIGHT, WIDTH], counts=counts)
+    del coco['annotations'][2]['segmentation']
+    result = check(write(tmp_path / 'a.json', coco), with_masks=False)
+    areas = [a['area'] for a in json.loads(Path(result.copy).read_text())['annotations']]
+    assert areas[:4] == [40, 12, 400, 33 * 24]
+
+
+def test_boxes_come_from_run_lengths(tmp_path):
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[5:9, 20:31] = 1
+    column = mask.T.ravel()
+    ends = np.flatnonzero(np.diff(column)) + 1
+    counts = np.diff([0, *ends, column.size]).tolist()
+    coco = changed(one(bbox=None, segmentation=dict(size=[HEIGHT, WIDTH], counts=counts)))
+    result = check(write(tmp_path / 'a.json', coco))
+    copy = json.loads(Path(result.copy).read_text())
+    assert copy['annotations'][4]['bbox'] == [20, 5, 11, 4]
+
+
+def test_polygons_without_an_area_are_left_out_or_their_object_is_ignored(tmp_path):
+    coco = content()
+    sound = coco['annotations'][0]['segmentation'][0]
+    coco['annotations'][0]['segmentation'] = [sound, [1, 2, 3, 4], []]
+    coco['annotations'][1]['segmentation'] = [[7, 8]]
+    path = write(tmp_path / 'a.json', coco)
+    result = check(path)
+    assert [line.split(',')[0] for line in result.repairs] == [
+        '1 annotations have polygons of odd or fewer than 6 numbers alone',
+        '1 annotations have polygons of odd or fewer than 6 numbers among others: these are left '
+        'out',
+    ]
+    first, second = json.loads(Path(result.copy).read_text())['annotations'][:2]
+    assert (first['segmentation'], first['iscrowd']) == ([sound], 0)
+    assert (second['segmentation'], second['iscrowd']) == ([[50, 8, 90, 8, 90, 33, 50, 33]], 1)
+    assert (result.kept, result.learned) == (OBJECTS, OBJECTS - 1)
+    assert check(path, is_evaluated=False).copy is None  # mmdet trains on it as it is
+
+
+def test_ids_from_0_are_read_as_they_are_for_training(tmp_path):
+    """No copy of a large file is written without need."""
+    path = write(tmp_path / 'a.json', changed(from_0))
+    assert check(path, is_evaluated=False).copy is None
+
+
+# ---------------------------------------------------------------------------------- image files
+
+
+def turned(folder: Path, orientation: int) -> Path:
+    """The images with an EXIF tag; mmcv turns them by it."""
+    from PIL import Image
+
+    folder.mkdir()
+    for i in range(IMAGES):
+        pixels = np.random.default_rng(i).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(pixels).save(folder / f'{i}.jpg', exif=exif)
+    return folder
+
+
+def test_sizes_are_those_of_pixels_as_loaded(tmp_path):
+    folder = turned(tmp_path / 'images', 6)
+    assert cv2.imread(str(folder / '0.jpg')).shape[:2] == (WIDTH, HEIGHT)
+    path = write(tmp_path / 'a.json', content())
+    (error,) = check(path, folder=str(folder)).errors
+    assert error.startswith(
+        "6 images are described by their pixels unturned by EXIF, first '0.jpg'"
+    )
+    assert 'color_ignore_orientation' in error
+    assert not check(path, folder=str(folder), is_rotated=False).errors
+    upright = write(tmp_path / 'b.json', changed(images(width=HEIGHT, height=WIDTH)))
+    assert not any('size' in e for e in check(upright, folder=str(folder)).errors)
+    (error,) = check(upright, folder=str(folder), is_rotated=False).errors
+    assert "color_type='color'" in error
+
+
+def test_a_pixel_more_is_said_and_files_that_are_not_there_are_left_to_another_check(
+    folder, tmp_path
+):
+    path = write(tmp_path / 'a.json', changed(images(width=WIDTH + 1)))
+    result = check(path, folder=str(folder))
+    assert not result.errors
+    assert result.notes[0].startswith('6 images are up to 2 pixels larger or smaller than in')
+    gone = changed(images(file_name=lambda image: f'gone{image["id"]}.jpg'))
+    assert not check(write(tmp_path / 'b.json', gone), folder=str(folder)).errors
+    assert (
+        'height of 1 or more'
+        in check(
+            write(tmp_path / 'c.json', changed(lambda c: without_sizes(c))), folder=None
+        ).errors[0]
+    )
+
+
+def test_of_many_images_a_stated_number_is_compared(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr('swinv2_dense.checks.coco_sizes.COMPARED', 2)
+    result = check(write(tmp_path / 'a.json', content()), folder=str(folder), min_size=1)
+    assert result.notes == ['sizes of 2 of its 6 images are compared']
+
+
+# ------------------------------------------------------------------- counted as mmdet keeps them
+
+
+def scattered(rng: np.random.Generator) -> dict:
+    """Objects of every kind that mmdet leaves out, keeps, or ignores."""
+    coco = content()
+    coco['images'].append(dict(id=50, file_name='empty.jpg', width=WIDTH, height=HEIGHT))
+    coco['images'][2].update(width=20)
+    for annotation in coco['annotations']:
+        x, y = rng.integers(-30, 110, 2)
+        w, h = rng.choice([0, 0.5, 1, 9, 30], 2)
+        annotation.update(
+            bbox=[float(x), float(y), float(w), float(h)],
+            area=float(rng.choice([5, 50])),
+            iscrowd=int(rng.random() < 0.1),
+            ignore=int(rng.random() < 0.1),
+        )
+        del annotation['segmentation']
+    for index in rng.integers(0, len(coco['annotations']), 2):  # more would be filled in
+        coco['annotations'][index]['area'] = float(rng.choice([-1, 0]))
+    return coco
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_objects_are_counted_as_mmdet_keeps_them(tmp_path):
+    datasets = pytest.importorskip('mmdet.datasets')
+    rng = np.random.default_rng(0)
+    for trial in range(40):
+        path = write(tmp_path / f'{trial}.json', scattered(rng))
+        classes = CLASSES[: rng.integers(1, 4)]
+        filters = rng.choice([None, dict(filter_empty_gt=True, min_size=32), dict(min_size=10)])
+        indices = (None, 4, [0, 0, 3])[trial % 3]
+        test_mode = bool(rng.random() < 0.3)
+        result = check(
+            path,
+            classes=classes,
+            is_filtered=filters is not None and not test_mode,
+            filter_empty=bool((filters or {}).get('filter_empty_gt')),
+            min_size=(filters or {}).get('min_size', 0),
+            indices=tuple(indices) if isinstance(indices, list) else indices,
+            is_evaluated=False,
+            with_masks=False,
+        )
+        real = datasets.CocoDataset(
+            ann_file=str(path),
+            data_prefix=dict(img=''),
+            metainfo=dict(classes=classes),
+            filter_cfg=filters,
+            indices=indices,
+            test_mode=test_mode,
+            serialize_data=False,
+        )
+        objects = [i for info in real.data_list for i in info['instances']]
+        assert result.kept == len(objects)
+        assert result.learned == sum(not i['ignore_flag'] for i in objects)
+        assert f'in {len(real)} of 7 images' in result.counts
+
+
+def test_losses_that_the_config_explains_are_no_error(tmp_path):
+    path = write(tmp_path / 'a.json', content())
+    result = check(path, classes=('spoon',))
+    assert not result.errors
+    assert result.counts == (
+        '6 of 24 objects kept, in 6 of 6 images; left out: 18 of other classes'
+    )
+    two = changed(lambda coco: [one(i, bbox=[500, 2, 9, 9])(coco) for i in range(2)] and None)
+    result = check(write(tmp_path / 'b.json', two))
+    assert not result.errors
+    assert result.counts.endswith('left out: 2 outside of their image')
+    absent = changed(lambda coco: coco['categories'].append(dict(id=9, name='fork')))
+    result = check(write(tmp_path / 'c.json', absent), classes=(*CLASSES, 'fork'))
+    assert result.notes == ['1 of 4 classes have no object: fork']
+
+
+def test_lists_of_test_images_need_no_annotations(folder, tmp_path):
+    coco = content()
+    del coco['annotations']
+    path = write(tmp_path / 'a.json', coco)
+    assert not check(path, folder=str(folder), needs_objects=False).errors
+
+
+@pytest.mark.parametrize('split', ['train2017', 'val2017'])
+def test_real_files_pass(samples, split):
+    from mmdet.datasets import CocoDataset
+
+    path = samples / 'coco_mini' / 'annotations' / f'instances_{split}.json'
+    classes = CocoDataset.METAINFO['classes']
+    folder = str(samples / 'coco_mini' / split)
+    result = check(path, classes=classes, folder=folder)
+    assert not result.errors + result.repairs
+    assert result.kept == result.listed == len(json.loads(path.read_text())['annotations'])
