@@ -33,16 +33,15 @@ class FrameIndex(NamedTuple):
 
     Attributes:
         count: Frames that are shown.
-        held: Frames in the file, hidden ones included; less than `promised` in a file that was
-            cut.
-        promised: Frames in the index of an mp4 file, 0 for others.
+        held: Frames in the file, hidden ones included.
+        damage: Why the file has fewer frames than it should, or ''.
         times: Timestamps of the shown frames in order, empty if frames cannot be told by them.
         keys: Indices of shown key frames, in order.
     """
 
     count: int
     held: int
-    promised: int
+    damage: str
     times: list[int]
     keys: list[int]
 
@@ -93,33 +92,36 @@ class FrameReader:
     def _read_index(self) -> FrameIndex:
         import av
 
-        packets, is_whole = [], True
+        packets, damage, is_reliable = [], '', True
         try:
             for p in self.container.demux(self.stream):
                 if p.size:
-                    is_whole &= not p.is_corrupt
+                    is_reliable &= not p.is_corrupt
                     packets.append(_Packet(p.pts, p.is_keyframe, p.is_discard))
-        except av.error.FFmpegError:
-            is_whole = False
+        except av.error.FFmpegError as error:
+            damage = str(error)
+        kind, held = self.container.format.name, len(packets)
+        if 'mp4' in kind and held < self.stream.frames:  # the number in an AVI includes gaps
+            damage = f'it ends after {held} of {self.stream.frames} frames'
         shown = [packet for packet in packets if not packet.is_hidden]
-        is_mp4 = 'mp4' in self.container.format.name
-        promised = self.stream.frames if is_mp4 else 0  # AVI counts gaps, too
         times = sorted(packet.time for packet in shown if packet.time is not None)
         if (
-            not is_whole
-            or not any(name in self.container.format.name for name in INDEXED)
+            damage
+            or not is_reliable
+            or not any(name in kind for name in INDEXED)
             or self.stream.codec.name in HIDDEN_FRAMES
-            or promised not in (0, len(packets))
+            or self.stream.frames not in (0, held)
             or not (packets and packets[0].is_key)
             or not len(shown) == len(times) == len(set(times))
         ):
-            return FrameIndex(self._count(), len(packets), promised, [], [])
+            count, error = self._decode_all()
+            return FrameIndex(count, held, damage or error, [], [])
         place = {time: i for i, time in enumerate(times)}
         keys = sorted(place[packet.time] for packet in shown if packet.is_key)
-        return FrameIndex(len(shown), len(packets), promised, times, keys)
+        return FrameIndex(len(shown), held, '', times, keys)
 
-    def _count(self) -> int:
-        """Frames that can be decoded from the beginning, up to the first error."""
+    def _decode_all(self) -> tuple[int, str]:
+        """Frames from the beginning to the first error, and that error."""
         import av
 
         count = 0
@@ -127,9 +129,9 @@ class FrameReader:
             try:
                 for _ in container.decode(stream):
                     count += 1
-            except av.error.FFmpegError:
-                pass
-        return count
+            except av.error.FFmpegError as error:
+                return count, str(error)
+        return count, ''
 
     def _read_in_turn(self, wanted: set[int]) -> dict[int, np.ndarray]:
         frames: dict[int, np.ndarray] = {}

@@ -95,10 +95,8 @@ def _copy(ffmpeg: str, source: Path, target: Path, side: int) -> str | None:
 
 def _check_frames(reader: FrameReader) -> None:
     index = reader.index
-    if index.held < index.promised:
-        raise FileError('broken', f'ends after {index.held} of {index.promised} frames')
-    if index.held >= MIN_FRAMES and not index.count:
-        raise FileError('broken', 'no frame can be decoded')
+    if index.damage:
+        raise FileError('broken', index.damage)
     if index.count < MIN_FRAMES:
         raise FileError('too short', f'{index.count} frames')
     ends = {0, index.count - 1}

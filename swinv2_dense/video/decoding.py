@@ -45,11 +45,11 @@ class CountingPyAVInit(BaseTransform):
         content = self.backend_args and bytes(fileio.get(path, self.backend_args))
         reader = FrameReader(path, content)
         index = reader.index
-        if index.count and index.held < index.promised:
+        if index.damage and index.count:
             _say_once(
-                'cut',
-                f'{path} ends after {index.held} of the {index.promised} frames that its index '
-                f'lists; the first {index.count} are used',
+                'damaged',
+                f'{path} is damaged: {index.damage}; its first {index.count} frames are used, '
+                'and so it is done with others like it',
             )
         return results | dict(
             video_reader=reader,
