@@ -19,7 +19,7 @@ import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import distributed as dist
 
 from .atomic import LAST, PREEMPTED, WholeCheckpointHook, write_whole_file
@@ -68,7 +68,7 @@ class PreemptionHook(Hook):
         signal.signal(signal.SIGTERM, self._default)
 
     def before_train_epoch(self, runner: Any) -> None:
-        self.steps = runner.iter
+        self._wait_for_data(runner, runner.iter)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self.steps = None
@@ -80,8 +80,7 @@ class PreemptionHook(Hook):
 
     def after_val(self, runner: Any) -> None:
         self.validating = False
-        is_last = runner.train_loop.stop_training or runner.iter >= runner.max_iters
-        self.steps = None if is_last else runner.iter
+        self._wait_for_data(runner, runner.iter)
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -89,9 +88,7 @@ class PreemptionHook(Hook):
         if self._group is not None and is_accumulating(runner):
             return  # a checkpoint has the gradients of one process only
         if not self._anyone_signalled():
-            # After the last step of an epoch other hooks may still write checkpoints.
-            is_last = batch_idx + 1 >= _steps_in_a_row(runner)
-            self.steps = None if is_last else runner.iter + 1
+            self._wait_for_data(runner, runner.iter + 1, batch_idx)
             return
         _stop_alarm()
         path = self._save(runner, runner.iter + 1)
@@ -99,6 +96,18 @@ class PreemptionHook(Hook):
         if self._group is not None:
             dist.barrier(self._group)  # who ends first makes torchrun end the others
         _end()
+
+    def _wait_for_data(self, runner: Any, steps: int, batch_idx: int = -1) -> None:
+        """Set `steps` where the loop goes on to the next batch; else None.
+
+        At the end of an epoch or of the training other hooks may still write checkpoints.
+        """
+        loop = runner.train_loop
+        if isinstance(loop, EpochBasedTrainLoop):
+            goes_on = batch_idx + 1 < len(loop.dataloader) and loop.epoch < loop.max_epochs
+        else:
+            goes_on = isinstance(loop, IterBasedTrainLoop) and steps < loop.max_iters
+        self.steps = steps if goes_on and not loop.stop_training else None
 
     @staticmethod
     def _save(runner: Any, steps: int) -> str:
@@ -153,12 +162,6 @@ class PreemptionHook(Hook):
     def _end_in_validation() -> NoReturn:
         _say(b'SIGTERM in validation: the last checkpoint stands.\n')
         _end()
-
-
-def _steps_in_a_row(runner: Any) -> int:
-    """Steps between which a loop does nothing but validate: an epoch, or the whole training."""
-    loop = runner.train_loop
-    return len(loop.dataloader) if isinstance(loop, EpochBasedTrainLoop) else runner.max_iters
 
 
 def _stop_alarm() -> None:
