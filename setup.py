@@ -13,7 +13,7 @@ VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'swinv2_dense/__init__.py')
 # mmengine, is required without an extra.
 CLASSIC = ['mmengine>=0.10', 'mmcv>=2.0,<2.2', 'numpy<2', 'opencv-python<4.12']
 ONEDL = ['onedl-mmengine>=0.10.12', 'onedl-mmcv>=2.3.6', 'numpy>=2']
-VIDEO = ['decord; platform_system == "Linux" and platform_machine == "x86_64"', 'einops']
+VIDEO = ['av', 'decord; platform_system == "Linux" and platform_machine == "x86_64"', 'einops']
 EXTRAS = {
     'det': [*CLASSIC, 'mmdet>=3.3', 'pycocotools'],
     'seg': [*CLASSIC, 'mmsegmentation>=1.2', 'ftfy', 'regex'],

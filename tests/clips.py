@@ -19,6 +19,7 @@ def write_clip(
     times: Sequence[int] | None = None,
     codec: str = 'h264',
     options: dict | None = None,
+    pix_fmt: str = 'yuv420p',
 ) -> Path:
     """A bar that moves right over a green upper half.
 
@@ -29,6 +30,7 @@ def write_clip(
         times: Of each frame, in hundredths of a second (default: ten frames in a second).
         codec: Of FFmpeg.
         options: Of the container.
+        pix_fmt: Of the frames in the file, as FFmpeg names it.
     """
     import av
 
@@ -36,7 +38,7 @@ def write_clip(
     height, width = size
     with av.open(str(path), 'w', options=options or {}) as container:
         stream = container.add_stream(codec, rate=10)
-        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
+        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.codec_context.time_base = Fraction(1, 100)
         for i in range(num_frames):
             pixels = np.zeros((height, width, 3), np.uint8)
@@ -81,4 +83,77 @@ def turn(path: Path, degrees: int) -> Path:
     start = data.index(b'tkhd') + 44  # the matrix of the track header, ISO 14496-12
     data[start : start + 36] = struct.pack('>9i', a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
+    return path
+
+
+def trim(source: Path, path: Path, first: int, last: int) -> Path:
+    """Frames `first` to `last` without encoding again, as `ffmpeg -ss -t -c copy` cuts.
+
+    The packets since the key frame before stay in the file: their times are negative, and the
+    muxer of mp4 writes an edit list that hides them.
+    """
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(source)) as old, av.open(str(path), 'w') as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [p for p in old.demux(old.streams.video[0]) if p.size]
+        times = sorted(p.pts for p in packets)
+        key = max(p.pts for p in packets if p.is_keyframe and p.pts <= times[first])
+        for packet in packets:
+            if key <= packet.pts <= times[last]:
+                packet.pts, packet.dts = packet.pts - times[first], packet.dts - times[first]
+                packet.stream = stream
+                new.mux(packet)
+    return path
+
+
+def write_trimmed(path: Path, hidden: int = 20, shown: int = 7) -> Path:
+    """A clip of `hidden + shown` frames whose edit list hides the first."""
+    whole = write_clip(path.with_name(f'whole_{path.name}'), hidden + shown)
+    return trim(whole, path, hidden, hidden + shown - 1)
+
+
+def write_with_sound(path: Path, num_frames: int = 12, seconds: int = 3) -> Path:
+    """Pictures for `num_frames / 10` seconds, and silence that goes on after them."""
+    import av
+
+    pictures = write_clip(path.with_name(f'silent_{path.name}'), num_frames)
+    with av.open(str(pictures)) as old, av.open(str(path), 'w') as container:
+        picture = container.add_stream_from_template(old.streams.video[0])
+        stream = container.add_stream('aac', rate=44100)
+        for packet in old.demux(old.streams.video[0]):
+            if packet.size:
+                packet.stream = picture
+                container.mux(packet)
+        for i in range(seconds * 44100 // 1024):
+            silence = np.zeros((1, 1024), np.float32)
+            frame = av.AudioFrame.from_ndarray(silence, format='fltp', layout='mono')
+            frame.rate, frame.pts = 44100, 1024 * i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_lying_avi(path: Path, promised: int = 9000) -> Path:
+    """12 frames, of a header that promises more."""
+    data = bytearray(write_clip(path, codec='mpeg4').read_bytes())
+    for chunk, offset in ((b'avih', 24), (b'strh', 40)):  # dwTotalFrames, dwLength
+        start = data.index(chunk) + offset
+        data[start : start + 4] = struct.pack('<I', promised)
+    path.write_bytes(data)
+    return path
+
+
+def write_joined(path: Path, num_frames: int = 12) -> Path:
+    """A clip twice, one file after the other: times start over in the middle."""
+    write_clip(path, num_frames, codec='mpeg2video' if path.suffix == '.mpg' else 'h264')
+    path.write_bytes(2 * path.read_bytes())
+    return path
+
+
+def write_cut_mkv(path: Path) -> Path:
+    """A Matroska file whose header states four seconds, but whose frames end early."""
+    data = write_clip(path, 40, options={'cluster_time_limit': '500'}).read_bytes()
+    path.write_bytes(data[: round(0.6 * len(data))])
     return path

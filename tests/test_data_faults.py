@@ -66,7 +66,7 @@ def test_broken_videos_are_replaced_counted_and_listed(clips, tmp_path, workers,
     # Each is drawn once in every epoch, and may be drawn again in place of another.
     assert all(record['times'] >= epochs for record in found.values())
     assert 'one.mp4 has 1 frames' in found['one.mp4']['reason']
-    assert 'sound.mp4 is no video' in found['sound.mp4']['reason']
+    assert 'sound.mp4 is not a video' in found['sound.mp4']['reason']
 
 
 def test_iteration_based_training_with_workers(clips, tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +68,45 @@ def test_in_validation_the_last_checkpoint_stands(training):
 def test_a_second_signal_ends_at_once(training):
     assert training.run('twice', FAULT='term_twice:3') == -signal.SIGTERM
     assert names(training, 'twice') == set()
+
+
+def ended(pid_file: Any) -> bool:
+    """Whether the process ends, of which a parent may still have to take note."""
+    stat = Path('/proc', pid_file.read_text(), 'stat')
+    for _ in range(50):
+        if not stat.exists() or stat.read_text().rpartition(')')[2].split()[0] == 'Z':
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize(
+    'workers, kind',
+    [
+        (2, 'gil'),
+        pytest.param(0, 'sleep', marks=pytest.mark.slow),
+        pytest.param(2, 'sleep', marks=pytest.mark.slow),
+    ],
+)
+def test_no_data_comes_for_the_next_step(training, workers, kind, tmp_path):
+    """What the last step left is saved, and a worker that no signal reaches does not remain."""
+    work, pid = tmp_path / 'work', tmp_path / 'pid'
+    hanging = dict(FAULT='term_later:1', HANG=f'{kind}:5', HANG_PID=pid)
+    assert training.run(work, num_workers=workers, **hanging) == STATUS, training.log(work)
+    assert 'no data for the next step: saved' in training.log(work)
+    assert {path.name for path in work.glob('*.pth')} == {'preempted.pth'}
+    assert workers == 0 or ended(pid)
+    assert training.run(work, '--resume') == 0, training.log(work)
+    assert 'resumed epoch: 0, iter: ' in training.log(work)
+    (work / 'preempted.pth').unlink()
+    assert_same_checkpoints(work, training.folder / 'whole', '*.pth')
+
+
+def test_a_second_signal_ends_workers_too_that_hang(training, tmp_path):
+    pid = tmp_path / 'pid'
+    hanging = dict(FAULT='term_later_twice:1', HANG='gil:5', HANG_PID=pid)
+    assert training.run('both', num_workers=1, **hanging) == -signal.SIGTERM
+    assert ended(pid)
 
 
 def test_one_of_two_processes_gets_the_signal(tmp_path):

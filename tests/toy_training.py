@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -189,10 +190,16 @@ class Pack:
 class Jitter:
     """Noise of three kinds; a fifth of the samples is refused, and others are taken instead.
 
-    Appends the number of each sample asked for to the file DRAWS.
+    Appends the number of each sample asked for to the file DRAWS. Hangs on the sample that the
+    variable HANG names, as `kind:number`: sleep, which signals interrupt, or gil, which nothing
+    does; and writes the process to the file HANG_PID.
     """
 
     def __call__(self, results: dict) -> dict | None:
+        kind, _, number = os.environ.get('HANG', 'none:-1').partition(':')
+        if results['sample_idx'] == int(number):
+            Path(os.environ['HANG_PID']).write_text(str(os.getpid()))
+            {'sleep': time.sleep, 'gil': ctypes.PyDLL(None).sleep}[kind](100)
         with open(os.environ.get('DRAWS', os.devnull), 'a') as file:
             file.write(f'{results["sample_idx"]}\n')
         if np.random.rand() < 0.2:
@@ -230,7 +237,8 @@ class FaultHook(Hook):
     """The fault that the variable FAULT names, as `kind:steps`, when that many steps are done.
 
     kill, killed_validating: the process is killed, in the second batch of a validation. term,
-    term_validating: it gets SIGTERM, its workers too; term_twice: and once more. writing: it is
+    term_validating: it gets SIGTERM, its workers too; term_twice: and once more; term_later: one
+    and a half seconds later, and waits but half a second for data; term_later_twice. writing: it is
     killed when a part of a checkpoint is on the disk; removing: before an old one is removed.
     full: the disk takes no more than a part of a checkpoint. In all processes, or in FAULT_RANK.
     """
@@ -255,6 +263,12 @@ class FaultHook(Hook):
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGTERM)
                 time.sleep(0.01)
+        elif self.kind in ('term_later', 'term_later_twice'):
+            preemption.ONE_SIGNAL, preemption.WAIT_FOR_DATA = 0.0, 0.5
+            for number in range(1 + (self.kind == 'term_later_twice')):
+                late = threading.Timer(1.5 + 0.1 * number, os.kill, (os.getpid(), signal.SIGTERM))
+                late.daemon = True
+                late.start()
         elif self.kind == 'removing':
             WholeCheckpointHook._remove = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 

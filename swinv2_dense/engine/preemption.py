@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import multiprocessing
 import os
 import signal
 import sys
@@ -11,12 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import distributed as dist
 
 from .atomic import LAST, PREEMPTED, WholeCheckpointHook, write_whole_file
@@ -24,7 +27,10 @@ from .resume import is_accumulating
 
 STATUS = 75  # EX_TEMPFAIL of sysexits.h: run it again
 ONE_SIGNAL = 5.0  # seconds in which SIGTERM of the scheduler and of torchrun count as one
+WAIT_FOR_DATA = 20.0  # seconds after SIGTERM; torchrun kills its processes after 30
+AGAIN = 2.0  # seconds
 ALIVE_CHECK = 5.0  # seconds, as torch's workers
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 @HOOKS.register_module()
@@ -32,6 +38,9 @@ class PreemptionHook(Hook):
     """End on SIGTERM: after the step, with a checkpoint; during validation, at once.
 
     With several processes it is enough that one gets the signal. A second SIGTERM ends at once.
+    The batch of the next step may never come, from a decoder or a file system that hangs. After
+    `WAIT_FOR_DATA` seconds a single process saves what the last step left; one of several ends
+    without, as the others are within the step already.
     """
 
     priority = 'LOWEST'
@@ -39,6 +48,8 @@ class PreemptionHook(Hook):
     def __init__(self) -> None:
         self.signalled = 0.0  # when
         self.validating = False
+        # While the loop waits for a batch: steps done, of which a checkpoint can be written.
+        self.steps: int | None = None
         self._group: Any = None
         self._default: Any = signal.SIG_DFL
 
@@ -50,17 +61,26 @@ class PreemptionHook(Hook):
         for loader in (loop.dataloader for loop in loops if loop is not None):
             loader.worker_init_fn = functools.partial(_set_up_worker, loader.worker_init_fn)
         self._default = signal.signal(signal.SIGTERM, self._on_signal) or signal.SIG_DFL
+        self._runner = runner
 
     def after_train(self, runner: Any) -> None:
+        self.steps = None
         signal.signal(signal.SIGTERM, self._default)
 
+    def before_train_epoch(self, runner: Any) -> None:
+        self._wait_for_data(runner, runner.iter)
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self.steps = None
+
     def before_val(self, runner: Any) -> None:
-        self.validating = True
+        self.validating, self.steps = True, None
         if self.signalled:
             self._end_in_validation()
 
     def after_val(self, runner: Any) -> None:
         self.validating = False
+        self._wait_for_data(runner, runner.iter)
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -68,17 +88,31 @@ class PreemptionHook(Hook):
         if self._group is not None and is_accumulating(runner):
             return  # a checkpoint has the gradients of one process only
         if not self._anyone_signalled():
+            self._wait_for_data(runner, runner.iter + 1, batch_idx)
             return
-        path = self._save(runner)
+        _stop_alarm()
+        path = self._save(runner, runner.iter + 1)
         runner.logger.info(f'Pre-empted: saved {path}; go on with --resume.')
         if self._group is not None:
             dist.barrier(self._group)  # who ends first makes torchrun end the others
-        sys.exit(STATUS)
+        _end()
+
+    def _wait_for_data(self, runner: Any, steps: int, batch_idx: int = -1) -> None:
+        """Set `steps` where the loop goes on to the next batch; else None.
+
+        At the end of an epoch or of the training other hooks may still write checkpoints.
+        """
+        loop = runner.train_loop
+        if isinstance(loop, EpochBasedTrainLoop):
+            goes_on = batch_idx + 1 < len(loop.dataloader) and loop.epoch < loop.max_epochs
+        else:
+            goes_on = isinstance(loop, IterBasedTrainLoop) and steps < loop.max_iters
+        self.steps = steps if goes_on and not loop.stop_training else None
 
     @staticmethod
-    def _save(runner: Any) -> str:
-        """The checkpoint, which is written whatever the config says of others."""
-        meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
+    def _save(runner: Any, steps: int) -> str:
+        """The checkpoint after `steps`, which is written whatever the config says of others."""
+        meta = dict(epoch=runner.epoch, iter=steps)
         for hook in runner.hooks:
             if isinstance(hook, WholeCheckpointHook):
                 hook.save_optimizer = hook.save_param_scheduler = True
@@ -104,14 +138,45 @@ class PreemptionHook(Hook):
         if not self.signalled:
             self.signalled = now
             _say(b'SIGTERM: ending after this step, with a checkpoint.\n')
+            if hasattr(signal, 'setitimer'):  # not on Windows
+                signal.signal(signal.SIGALRM, self._on_alarm)
+                signal.setitimer(signal.ITIMER_REAL, WAIT_FOR_DATA, AGAIN)
         elif now - self.signalled > ONE_SIGNAL:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
 
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        """After `WAIT_FOR_DATA`, and then again and again: end, unless a step is being made."""
+        if self.steps is None:
+            return
+        _stop_alarm()
+        if self._group is None:
+            path = self._save(self._runner, self.steps)
+            said = f'SIGTERM, and no data for the next step: saved {path}; go on with --resume.\n'
+        else:
+            said = 'SIGTERM, and no data for the next step: the last checkpoint stands.\n'
+        _say(said.encode())
+        _end()
+
     @staticmethod
-    def _end_in_validation() -> None:
+    def _end_in_validation() -> NoReturn:
         _say(b'SIGTERM in validation: the last checkpoint stands.\n')
-        sys.exit(STATUS)
+        _end()
+
+
+def _stop_alarm() -> None:
+    if hasattr(signal, 'setitimer'):
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def _end() -> NoReturn:
+    """End this process. Python would wait for workers, which may hang and keep no signal."""
+    if hasattr(signal, 'SIGCHLD'):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler makes it an error
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
+    sys.exit(STATUS)
 
 
 def _say(words: bytes) -> None:
@@ -120,6 +185,9 @@ def _say(words: bytes) -> None:
 
 def _set_up_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
     """Set up a worker of a loader: schedulers signal it too, but the step needs its data."""
+    if sys.platform == 'linux':
+        # A decoder that hangs and holds the GIL stops the thread below, but not the kernel.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if hasattr(signal, 'sigtimedwait'):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()

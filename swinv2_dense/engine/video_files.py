@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from ..preparation.video_frames import iter_frames, open_video
 from .data_faults import NO_FAULTS
 
 
@@ -34,13 +35,10 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
     """All frames of a video, turned as players turn them.
 
     Raises:
-        UnreadableError: It is damaged or holds no pictures.
+        UnreadableError: It is damaged, holds no pictures, or has frames of too many pixels.
     """
-    with reading(), av.open(str(path)) as container:
-        _first_stream(container)
-        for frame in container.decode(video=0):
-            turned = np.rot90(frame.to_ndarray(format='rgb24'), frame.rotation // 90)
-            yield np.ascontiguousarray(turned)
+    with reading():
+        yield from iter_frames(str(path))
 
 
 def frame_rate(path: Path) -> Fraction:
@@ -49,14 +47,8 @@ def frame_rate(path: Path) -> Fraction:
     Raises:
         UnreadableError: As `read_frames`.
     """
-    with reading(), av.open(str(path)) as container:
-        return _first_stream(container).average_rate or Fraction(25)
-
-
-def _first_stream(container: av.container.InputContainer) -> av.VideoStream:
-    if not container.streams.video:
-        raise UnreadableError('no video in it, only other streams')
-    return container.streams.video[0]
+    with reading(), open_video(str(path)) as (_, stream):
+        return stream.average_rate or Fraction(25)
 
 
 def write_frames(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> None:

@@ -23,6 +23,7 @@ ARCHIVES = {f'{split}/part_*.tar.gz': f'videos_{split}' for split in SPLITS} | {
 SIZES = (400, 600, 700)  # numbers of classes of the releases
 COLUMNS = ('youtube_id', 'time_start', 'time_end')  # and label, which a test set may lack
 GONE = 'missing, left out of the list'
+HIDING = "hides frames, which mmaction2's DecordInit counts; use VideoInit"
 
 
 class Row(NamedTuple):
@@ -145,10 +146,11 @@ def _check_split(
 def _check_videos(part: Part, folder: Path, names: Sequence[str], workers: int) -> dict[str, str]:
     """What is wrong with each broken video; a warning, as the list does without it."""
     broken: dict[str, str] = {}
+    hidden: dict[str, int] = {}
 
     def check(path: Path, file: File) -> None:
         try:
-            check_video(path, file)
+            hidden[file.name] = check_video(path, file)
         except FileError as fault:
             broken[file.name] = ': '.join(filter(None, fault.args))
             raise
@@ -157,6 +159,9 @@ def _check_videos(part: Part, folder: Path, names: Sequence[str], workers: int) 
     part.found = len(names) - len(broken)
     part.warnings |= {f'{kind}, left out of the list': f for kind, f in part.faults.items()}
     part.faults = {}
+    for name in names:
+        if hidden.get(name):
+            part.warn(HIDING, f'{name}: {hidden[name]}')
     return broken
 
 

@@ -5,28 +5,42 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import closing
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from ..errors import ConfigError
 from .images import MISSING, File, FileError
 from .report import Part, progress
+from .video_frames import FrameReader, NoVideoStreamError
 
 MIN_FRAMES = 2  # as VideoInit asks for
 
 
-def check_video(path: Path, _: File) -> None:
-    """Raise FileError unless the first and the last frame of a video can be decoded."""
+def check_video(path: Path, _: File) -> int:
+    """Check that the first and the last frame of a video can be decoded.
+
+    Returns:
+        How many frames the file holds that are not shown, see `video_frames`.
+
+    Raises:
+        FileError: They cannot, or it is too short or too large.
+    """
     av = _pyav()
     try:
         if not path.stat().st_size:
             raise FileError('empty', '0 bytes')
-        with av.open(str(path)) as container:
-            _check_frames(container)
+        with closing(FrameReader(str(path))) as reader:
+            _check_frames(reader)
+            return reader.index.held - reader.index.count
     except FileNotFoundError:
         raise FileError(MISSING) from None
-    except (av.error.FFmpegError, OSError, StopIteration) as error:
-        raise FileError('broken', str(error) or 'no frame') from error
+    except NoVideoStreamError:
+        raise FileError('no pictures, sound only') from None
+    except ConfigError as error:
+        raise FileError('too large', str(error)) from error
+    except (av.error.FFmpegError, OSError) as error:
+        raise FileError('broken', str(error)) from error
 
 
 def resize(part: Part, folder: Path, names: Sequence[str], target: Path, side: int, workers: int):
@@ -79,24 +93,15 @@ def _copy(ffmpeg: str, source: Path, target: Path, side: int) -> str | None:
     return None
 
 
-def _check_frames(container: object) -> None:
-    if not container.streams.video:
-        raise FileError('no pictures, sound only')
-    stream = container.streams.video[0]
-    packets = [(p.pts, p.dts) for p in container.demux(stream) if p.size]
-    if 'mp4' in container.format.name and len(packets) < stream.frames:
-        raise FileError('broken', f'ends after {len(packets)} of {stream.frames} frames')
-    if len(packets) < MIN_FRAMES:
-        raise FileError('too short', f'{len(packets)} frames')
-    for pts in (packets[0][0], packets[-1][0]):
-        container.seek(pts or stream.start_time or 0, stream=stream)
-        frames = 0
-        for _ in container.decode(stream):
-            frames += 1
-            if pts == packets[0][0]:
-                break
-        if not frames:
-            raise FileError('broken', 'no frame can be decoded')
+def _check_frames(reader: FrameReader) -> None:
+    index = reader.index
+    if index.damage:
+        raise FileError('broken', index.damage)
+    if index.count < MIN_FRAMES:
+        raise FileError('too short', f'{index.count} frames')
+    ends = {0, index.count - 1}
+    if reader.read(ends).keys() != ends:
+        raise FileError('broken', 'its first or last frame cannot be decoded')
 
 
 def _pyav():

@@ -1,79 +1,113 @@
-"""Open and decode videos with whichever of decord, PyAV and OpenCV is installed.
+"""Open and decode videos with PyAV, decord or OpenCV.
 
-The three give the same frames, bit for bit, for whole files, also with a variable frame rate and
-with the turn that phones write (tests/test_decoding.py). They differ at the end of a file that was
-cut: decord and PyAV raise an error where an index promises more (mp4), OpenCV reads a shorter
-video.
+The three give the same frames, of H.264 and VP9 bit for bit, also with a variable frame rate, the
+rotation that phones write, edit lists that hide frames, and files that end early
+(tests/test_decoding.py, tests/test_frame_counts.py). mmaction2's own `DecordInit` does not: it
+counts hidden frames, and decord 0.6.0 repeats frames, or never returns, when asked for what does
+not exist.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
 import cv2
 import numpy as np
-from mmaction.datasets.transforms import (
-    DecordDecode,
-    DecordInit,
-    OpenCVDecode,
-    OpenCVInit,
-    PyAVDecode,
-    PyAVInit,
-)
+from mmaction.datasets.transforms import DecordDecode, DecordInit, OpenCVDecode, OpenCVInit
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from mmengine.logging import print_log
+
+from ..checks.pixel_limit import check_pixels
+from ..errors import ConfigError
+from ..preparation.video_frames import FrameReader
+from ..resilience.deadline import call_with_deadline
+
+TIMEOUT = 60.0  # seconds
+SECONDS_PER_FRAME = 0.25  # more to decode each frame that is asked for; usually it takes 0.002
+MAX_GIB = 8.0
+_said: set[str] = set()
+
+
+class CountingPyAVInit(BaseTransform):
+    """Open a video by PyAV. Its `video_reader` is a FrameReader."""
+
+    def __init__(self, io_backend: str = 'disk', **kwargs: Any) -> None:
+        is_local = io_backend == 'disk'
+        self.backend_args = None if is_local else dict(backend=io_backend, **kwargs)
+
+    def transform(self, results: dict) -> dict:
+        path = results['filename']
+        content = self.backend_args and bytes(fileio.get(path, self.backend_args))
+        reader = FrameReader(path, content)
+        index = reader.index
+        if index.damage and index.count:
+            _say_once(
+                'damaged',
+                f'{path} is damaged: {index.damage}; its first {index.count} frames are used, '
+                'and so it is done with others like it',
+            )
+        return results | dict(
+            video_reader=reader,
+            total_frames=index.count,
+            avg_fps=float(reader.rate or 0),
+            frame_shape=reader.shape,
+        )
+
+
+class ExactPyAVDecode(BaseTransform):
+    """Decode by PyAV the frames asked for, and keep no others."""
+
+    def transform(self, results: dict) -> dict:
+        wanted = results['frame_inds'].tolist()
+        reader = results['video_reader']
+        try:
+            return _with_frames(results, wanted, reader.read(wanted))
+        finally:
+            reader.close()
 
 
 class CheckedDecordInit(DecordInit):
-    """mmaction2's, which also decodes the first frame.
+    """mmaction2's, for files that decord gets right; the others are an error.
 
-    decord 0.6.0 returns rows with their padding, as pixels of four channels, for videos that are
-    to be shown turned by 90 degrees.
+    decord takes all packets for frames. It also returns rows with their padding, as pixels of four
+    channels, for videos that are to be shown turned by 90 degrees.
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        has_pyav = find_spec('av') is not None
+        self.counter = (CountingPyAVInit if has_pyav else CountingOpenCVInit)(
+            io_backend=self.io_backend, **self.kwargs
+        )
+
     def transform(self, results: dict) -> dict:
+        count = self._count(results)
         results = super().transform(results)
+        if results['total_frames'] != count:
+            raise ValueError(f'decord counts {results["total_frames"]} frames, not {count}')
+        results['frame_shape'] = results['video_reader'][0].shape[:2]
         if results['video_reader'][0].shape[2] != 3:
             raise ValueError('decord cannot turn a video by 90 degrees')
         return results
 
-
-class CountingPyAVInit(PyAVInit):
-    """mmaction2's, with a frame count for every container, and `avg_fps`.
-
-    Matroska states no count (upstream takes it as 0 and fails), and AVI one that includes gaps.
-    """
-
-    def transform(self, results: dict) -> dict:
-        try:
-            container = super().transform(results)['video_reader']
-        except IndexError as error:
-            raise ValueError('it holds no video stream') from error
-        stream = container.streams.video[0]
-        packets = container.demux(stream)
-        results['total_frames'] = sum(bool(p.size) and not p.is_discard for p in packets)
-        results['avg_fps'] = float(stream.average_rate or 0)
-        container.seek(stream.start_time or 0, stream=stream)
-        return results
-
-
-class ExactPyAVDecode(PyAVDecode):
-    """mmaction2's accurate mode: keeps only the frames asked for, turned as they are to be shown.
-
-    Upstream converts and keeps all frames up to the last, and takes others for those that are
-    missing.
-    """
-
-    def transform(self, results: dict) -> dict:
-        wanted = results['frame_inds'].tolist()
-        frames: dict[int, np.ndarray] = {}
-        with results['video_reader'] as container:
-            for i, frame in zip(range(max(wanted) + 1), container.decode(video=0)):
-                if i in wanted:
-                    turned = np.rot90(frame.to_ndarray(format='rgb24'), frame.rotation // 90)
-                    frames[i] = np.ascontiguousarray(turned)
-        return _with_frames(results, wanted, frames)
+    def _count(self, results: dict) -> int:
+        """Frames that there are; decord is not asked to open what may hang it."""
+        opened = self.counter(dict(results))
+        reader = opened['video_reader']
+        if not isinstance(reader, FrameReader):
+            return opened['total_frames']
+        reader.close()
+        index = reader.index
+        if not index.times:
+            raise ValueError('decord cannot rely on its packets')
+        if index.held != index.count:
+            raise ValueError(f'decord counts {index.held} frames, not {index.count}')
+        return index.count
 
 
 class CountingOpenCVInit(OpenCVInit):
@@ -86,6 +120,9 @@ class CountingOpenCVInit(OpenCVInit):
     def transform(self, results: dict) -> dict:
         results = super().transform(results)
         counted = cv2.VideoCapture(results['new_path'])
+        size = [int(counted.get(k)) for k in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+        check_pixels(*size, results['filename'])
+        results['frame_shape'] = size[1], size[0]
         results['total_frames'] = sum(1 for _ in iter(counted.grab, False))
         results['avg_fps'] = counted.get(cv2.CAP_PROP_FPS)
         results['video_reader'] = cv2.VideoCapture(results['new_path'])
@@ -109,30 +146,34 @@ class SequentialOpenCVDecode(OpenCVDecode):
 
 
 DECODERS = {  # module, and what opens and what decodes; in the order of choice
-    'decord': ('decord', CheckedDecordInit, DecordDecode),
     'pyav': ('av', CountingPyAVInit, ExactPyAVDecode),
+    'decord': ('decord', CheckedDecordInit, DecordDecode),
     'opencv': ('cv2', CountingOpenCVInit, SequentialOpenCVDecode),
 }
-INSTALL = 'install one by "pip install decord" (Linux on x86_64) or "pip install av"'
+INSTALL = 'install one by "pip install av"'
 
 
 @TRANSFORMS.register_module()
 class VideoInit(BaseTransform):
     """Open a video, in the place of `DecordInit`.
 
-    Required keys: `filename`. Added keys: `video_reader`, `video_decoder`, `total_frames`,
-    `avg_fps`.
+    Required keys: `filename`. Added keys: `video_reader`, `video_decoder`, `total_frames` (those
+    that players show), `avg_fps`, `frame_shape` (H, W, before a rotation).
 
     Args:
-        decoder: 'decord', 'pyav', 'opencv', or 'auto': decord, and PyAV for the files that decord
-            cannot open (AV1; turned by 90 degrees); one of them where the other is not installed;
-            OpenCV where neither is.
+        decoder: 'pyav', 'decord', 'opencv', or 'auto': PyAV; where it is not installed, decord;
+            where neither is, OpenCV. Files that decord gets wrong (frames hidden by an edit list,
+            joined MPEG streams, AV1, rotation by 90 degrees) are left to PyAV, or where it is not
+            installed, to OpenCV, and the log says so once.
         min_frames: Videos of fewer frames are an error. `SampleFrames` repeats the frames of
             videos that are shorter than a clip; a single frame has no motion.
+        timeout: Seconds within which a decoder must open the video and count its frames.
         io_backend: Where files lie, with `kwargs` for it, as `DecordInit` takes it.
 
     Raises:
-        ValueError: No such decoder; or in `transform`, the video is broken or too short.
+        ValueError: No such decoder; or in `transform`, the video is broken or too short, or takes
+            longer than `timeout`.
+        ConfigError: In `transform`, frames have too many pixels, see `checks.pixel_limit`.
         ImportError: No decoder is installed.
     """
 
@@ -140,59 +181,92 @@ class VideoInit(BaseTransform):
         self,
         decoder: str = 'auto',
         min_frames: int = 2,
+        timeout: float = TIMEOUT,
         io_backend: str = 'disk',
         **kwargs: Any,
     ) -> None:
         self.min_frames = min_frames
+        self.timeout = _checked_timeout('VideoInit', timeout)
         self.openers = {
             name: DECODERS[name][1](io_backend=io_backend, **kwargs) for name in choose(decoder)
         }
 
     def transform(self, results: dict) -> dict:
+        path = results['filename']
         reasons = []
         for name, opener in self.openers.items():
             try:
-                results = opener(results)
+                opened = _in_time('VideoInit', self.timeout, self.timeout, name, opener, results)
                 break
+            except ConfigError:  # it names the file
+                raise
             except Exception as error:
                 reasons.append(f'{name}: {_first_line(error)}')
         else:
-            raise ValueError(f'{results["filename"]} is no video: {"; ".join(reasons)}')
-        count = results['total_frames']
+            raise ValueError(f'{path} is not a video: {"; ".join(reasons)}')
+        if reasons:
+            _say_once('fallback', f'{reasons[0]}; {name} decodes {path}, and others like it')
+        count = opened['total_frames']
         if count < self.min_frames:
-            raise ValueError(
-                f'{results["filename"]} has {count} frames, fewer than min_frames={self.min_frames}'
-            )
-        results['video_decoder'] = name
-        return results
+            raise ValueError(f'{path} has {count} frames, fewer than min_frames={self.min_frames}')
+        opened['video_decoder'] = name
+        return opened
 
     def __repr__(self) -> str:
-        return f'VideoInit(decoder={list(self.openers)}, min_frames={self.min_frames})'
+        return (
+            f'VideoInit(decoder={list(self.openers)}, min_frames={self.min_frames}, '
+            f'timeout={self.timeout:g})'
+        )
 
 
 @TRANSFORMS.register_module()
 class VideoDecode(BaseTransform):
     """Decode the frames of `frame_inds`, with what `VideoInit` opened the video with.
 
-    Required keys: `video_reader`, `video_decoder`, `frame_inds`. Added keys: `imgs` (arrays (H, W,
-    3), uint8, RGB), `original_shape`, `img_shape` (H, W).
+    Required keys: `video_reader`, `video_decoder`, `frame_shape`, `frame_inds`. Added keys: `imgs`
+    (arrays (H, W, 3), uint8, RGB), `original_shape`, `img_shape` (H, W).
+
+    Args:
+        timeout: Decoding ends with an error after `timeout` seconds, and 0.25 more for each frame
+            asked for.
+        max_gib: GiB that the frames asked for may take, each counted once.
 
     Raises:
-        ValueError: A frame cannot be decoded.
+        ValueError: A frame cannot be decoded, or not in time, or the frames take too much memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = TIMEOUT, max_gib: float = MAX_GIB) -> None:
+        self.timeout = _checked_timeout('VideoDecode', timeout)
+        self.max_gib = max_gib
         self.decoders = {name: decode() for name, (_, _, decode) in DECODERS.items()}
 
     def transform(self, results: dict) -> dict:
-        name = results.pop('video_decoder')
+        path, name = results['filename'], results.pop('video_decoder')
         # Upstream squeezes one index to no dimension, which ends the process within decord.
         results['frame_inds'] = np.reshape(results['frame_inds'], -1)
+        self._check_memory(path, len(np.unique(results['frame_inds'])), results.pop('frame_shape'))
+        seconds = self.timeout + SECONDS_PER_FRAME * len(results['frame_inds'])
         try:
-            return self.decoders[name](results)
+            decode = self.decoders[name]
+            return _in_time('VideoDecode', self.timeout, seconds, name, decode, results)
+        except ConfigError:
+            raise
         except Exception as error:
             reason = f'{name}: {_first_line(error)}'
-            raise ValueError(f'{results["filename"]} cannot be decoded: {reason}') from error
+            raise ValueError(f'{path} cannot be decoded: {reason}') from error
+
+    def _check_memory(self, path: str, count: int, shape: tuple[int, int]) -> None:
+        height, width = shape
+        gib = count * height * width * 3 / 2**30
+        if gib > self.max_gib:
+            raise ConfigError(
+                f'{path}: {count} frames of {width} x {height} pixels take {gib:.1f} GiB, more '
+                f'than max_gib={self.max_gib:g} of VideoDecode; make it smaller, take fewer views, '
+                'or raise max_gib'
+            )
+
+    def __repr__(self) -> str:
+        return f'VideoDecode(timeout={self.timeout:g}, max_gib={self.max_gib:g})'
 
 
 def choose(decoder: str) -> list[str]:
@@ -200,20 +274,49 @@ def choose(decoder: str) -> list[str]:
     if decoder != 'auto' and decoder not in DECODERS:
         raise ValueError(f"decoder={decoder!r} is unknown; choose 'auto' or of {list(DECODERS)}")
     installed = [name for name, (module, *_) in DECODERS.items() if find_spec(module)]
-    chosen = [name for name in installed if decoder in ('auto', name)]
-    if not chosen:
-        missing = 'decord, av or cv2' if decoder == 'auto' else DECODERS[decoder][0]
+    chosen = next((name for name in installed if decoder in ('auto', name)), None)
+    if chosen is None:
+        missing = 'av, decord or cv2' if decoder == 'auto' else DECODERS[decoder][0]
         raise ImportError(f'decoder={decoder!r} needs the module {missing}; {INSTALL}')
-    return chosen if chosen == ['opencv'] else [name for name in chosen if name != 'opencv']
+    others = [name for name in installed if name != 'decord']
+    return [chosen, *others[:1]] if chosen == 'decord' else [chosen]
+
+
+def _in_time(
+    transform: str, timeout: float, seconds: float, name: str, step: Callable, results: dict
+) -> dict:
+    """`step(results)`, unless it takes longer than `seconds`."""
+    try:
+        return call_with_deadline(
+            lambda: step(dict(results)), seconds, f'{name} on {results["filename"]}'
+        )
+    except TimeoutError as error:
+        raise ValueError(f'{error} (timeout={timeout:g} of {transform})') from error
+
+
+def _checked_timeout(transform: str, timeout: float) -> float:
+    if not timeout > 0:
+        raise ValueError(f'timeout={timeout!r} of {transform} must be a number of seconds above 0')
+    return timeout
+
+
+def _say_once(kind: str, message: str) -> None:
+    """Warn of the first of a kind in this process."""
+    if kind not in _said:
+        _said.add(kind)
+        print_log(message, logger='current', level=logging.WARNING)
 
 
 def _with_frames(results: dict, wanted: list[int], frames: dict[int, np.ndarray]) -> dict:
     missing = sorted(set(wanted) - set(frames))
     if missing:
         raise ValueError(f'frames {missing[:3]} are missing of {results["total_frames"]}')
+    shapes = sorted({frame.shape[:2] for frame in frames.values()})
+    if len(shapes) > 1:
+        raise ValueError(f'its frames are of several sizes (H, W): {shapes[:3]}')
     results['video_reader'] = None
     results['imgs'] = [frames[i] for i in wanted]
-    results['original_shape'] = results['img_shape'] = results['imgs'][0].shape[:2]
+    results['original_shape'] = results['img_shape'] = shapes[0]
     return results
 
 
