@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 from mmengine.config import Config
 
 from .config_file import short_path
+
+
+class Origin(NamedTuple):
+    """What a config was read from: its file, and the keys that --cfg-options set."""
+
+    filename: str | None
+    options: Collection[str] = ()
+
+    def __call__(self, path: Sequence[str | int]) -> str:
+        """Where a key was set, to begin a message with."""
+        key = '.'.join(map(str, path))
+        if any(key == name or key.startswith(f'{name}.') for name in self.options):
+            return '--cfg-options '
+        place = where(self.filename, path)
+        return f'{place}: ' if place else ''
 
 
 def where(filename: str | None, path: Sequence[str | int]) -> str:

@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ..errors import ConfigError
-from .config_lines import where
+from .config_lines import Origin
 from .names import suggestion
 from .signatures import accepted
 
@@ -35,8 +35,18 @@ ANY = (
     registries.DATASETS,
 )
 SKIPPED = ('type', '_scope_', '_delete_')
-# What dicts hold whose keys are chosen by users, or go to other programs.
-FREE = ('metainfo', 'meta', 'custom_keys', 'dist_cfg', 'define_metric_cfg', 'mapping', 'remapping')
+# Dicts whose keys are chosen by users or go to other programs; mmaction2's tokenizers have a
+# registry of their own.
+FREE = (
+    'tokenizer',
+    'metainfo',
+    'meta',
+    'custom_keys',
+    'dist_cfg',
+    'define_metric_cfg',
+    'mapping',
+    'remapping',
+)
 FREE_ENDINGS = ('kwargs', '_args')
 OTHER_LIBRARIES = ('torchvision.', 'timm.')  # backbones that mmaction2 takes from them
 FOREIGN_CONTENTS = ('Albu', 'Imgaug', 'TorchVisionWrapper', 'PytorchVideoWrapper')
@@ -51,6 +61,7 @@ BY_KEY = {
 }
 # Top-level keys: their registry, and what is built where there is no type.
 PLACES = {
+    'runner_type': (registries.RUNNERS, None),
     'model': (registries.MODELS, None),
     'tta_model': (registries.MODELS, None),
     'data_preprocessor': (registries.MODELS, None),
@@ -70,7 +81,8 @@ TAKEN = {
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer'},
     'train_cfg': {'by_epoch'},
 }
-LAYERS = {'requires_grad', 'inplace'}  # taken by mmcv's builders of norms and activations
+# Taken by mmcv's builders of norms and activations, and by `Runner.register_hook`.
+EXTRA = {None: {'requires_grad', 'inplace'}, registries.HOOKS: {'priority'}}
 LOADER = {'dataset', 'num_batch_per_epoch', 'disable_subprocess_warning'}
 DICTS = {  # dicts without a type, and who reads them
     'randomness': Runner.set_randomness,
@@ -99,34 +111,78 @@ class Part(NamedTuple):
         return self.settings.get('type', self.default)
 
 
-def check_types(cfg: Config, parts: Collection[str] | None = None) -> None:
+def check_types(
+    cfg: Config, parts: Collection[str] | None = None, options: Collection[str] = ()
+) -> None:
     """Check types and arguments in a config, or in some of its top-level keys.
+
+    Args:
+        parts: Top-level keys; those of `options` are checked besides.
+        options: Keys that --cfg-options set, such as 'model.backbone.arch'.
 
     Raises:
         ConfigError: The first type that is not registered, or argument that its class does not
             take, with file and line where they are to be seen.
     """
-    for key in cfg if parts is None else parts:
+    origin = Origin(cfg.filename, options)
+    given = {key.partition('.')[0] for key in options}
+    for key in cfg if parts is None else {**dict.fromkeys(parts), **dict.fromkeys(given)}:
         try:
             value = cfg.get(key)
         except ImportError as error:  # of a config that names classes
             raise ConfigError(f'{key}: {" ".join(str(error).split())}') from error
+        if key == 'runner_type' and isinstance(value, str):
+            value = dict(type=value)
         if value is not None:
-            _check_dicts(cfg, key, value)
+            _check_dicts(origin, key, value)
+            if key == 'optim_wrapper':
+                _check_constructor(origin, value, cfg.get('default_scope'))
             for part in parts_of(key, value, cfg.get('default_scope')):
-                check_part(part, cfg.filename)
+                check_part(part, origin)
 
 
-def _check_dicts(cfg: Config, key: str, value: Any) -> None:
+def scope_of_model(cfg: Config) -> str | None:
+    """The library of a model that is given as a class, or with a scope before its name.
+
+    Raises:
+        ConfigError: The class cannot be imported.
+    """
+    try:
+        model = cfg.get('model')
+        kind = model.get('type') if isinstance(model, Mapping) else None
+    except ImportError as error:
+        raise ConfigError(f'model: {" ".join(str(error).split())}') from error
+    scope, dot, _ = str(getattr(kind, '__module__', kind)).partition('.')
+    return scope if dot else None
+
+
+def _check_dicts(origin: Origin, key: str, value: Any) -> None:
     for name, reader in DICTS.items():
         outer, _, inner = name.partition('.')
         settings = value.get(inner) if inner and isinstance(value, Mapping) else value
         if outer == key and isinstance(settings, Mapping):
             known = reader if isinstance(reader, set) else accepted(reader)
-            _refuse_unknown(tuple(name.split('.')), settings, known, name, cfg.filename)
+            _refuse_unknown(tuple(name.split('.')), settings, known, name, origin)
     if key.endswith('_dataloader') and isinstance(value, Mapping):
         known = accepted(DataLoader) | LOADER
-        _refuse_unknown((key,), value, known, 'a data loader', cfg.filename)
+        _refuse_unknown((key,), value, known, 'a data loader', origin)
+
+
+def _check_constructor(origin: Origin, settings: Mapping, scope: str | None) -> None:
+    """The class that makes the optimizer, which is given by name, and its own settings."""
+    name = settings.get('constructor')
+    if name is None:
+        return
+    root = registries.OPTIM_WRAPPER_CONSTRUCTORS
+    kind = _registered(name, root, scope) if isinstance(name, str) else name
+    if kind is None:
+        path = ('optim_wrapper', 'constructor')
+        remedy = suggestion(name, {*root.module_dict, *_scoped(root, scope).module_dict})
+        raise ConfigError(f'{origin(path)}{".".join(path)}={name!r} is not registered{remedy}')
+    known, given = getattr(kind, 'PARAMWISE', None), settings.get('paramwise_cfg')
+    if known and given:
+        path = ('optim_wrapper', 'paramwise_cfg')
+        _refuse_unknown(path, given, set(known), kind.__name__, origin)
 
 
 def parts_of(key: str, value: Any, scope: str | None) -> Iterator[Part]:
@@ -171,7 +227,7 @@ def _below(
         for i, item in enumerate(value):
             yield from _below((*path, i), item, registry, scope, parent)
         return
-    if not isinstance(value, Mapping) or _is_free(path[-1]):
+    if not isinstance(value, Mapping) or is_free(path[-1]):
         return
     scope = value.get('_scope_') or scope
     part = Part(path, value, registry, scope, default, parent)
@@ -193,7 +249,8 @@ def _below(
             yield from _below((*path, name), inner, place, scope, kind)
 
 
-def _is_free(name: str | int) -> bool:
+def is_free(name: str | int) -> bool:
+    """Whether the keys of a dict of this name are chosen by users, or go to other programs."""
     return name in FREE or (isinstance(name, str) and name.endswith(FREE_ENDINGS))
 
 
@@ -223,43 +280,45 @@ def _registered(name: str, root: Registry, scope: str | None) -> Callable | None
     return _scoped(root, scope).get(name)
 
 
-def check_part(part: Part, filename: str | None) -> None:
+def check_part(part: Part, origin: Origin) -> None:
     """Raises a `ConfigError` if a part has no type, one that is not registered, or an argument
     that its class does not take.
     """
     if part.kind is None:
-        place = where(filename, part.path)
+        place = origin(part.path)
         raise ConfigError(
-            f'{_at(place)}{part.key} has no type, so nothing can be built from '
+            f'{place}{part.key} has no type, so nothing can be built from '
             f'{_short(part.settings)}; name one, e.g. {part.key}.type=NAME'
         )
     kind = find(part)
-    if kind is None and not str(part.kind).startswith(OTHER_LIBRARIES):
-        raise ConfigError(_unregistered(part, filename))
+    excused = _source(part.parent) if inspect.isclass(part.parent) else ''
+    named = str(part.kind).startswith(OTHER_LIBRARIES) or repr(part.kind) in excused
+    if kind is None and not named:
+        raise ConfigError(_unregistered(part, origin))
     if kind is None or str(getattr(kind, '__module__', '')).startswith('mmcv.ops'):
         return
     names = accepted(kind)
     if names is None:
         return
-    known = (
-        names | TAKEN.get(str(part.path[0]), set()) | (LAYERS if part.registry is None else set())
-    )
-    unknown = {n: v for n, v in part.settings.items() if n not in known and n not in SKIPPED}
-    if unknown and inspect.isclass(part.parent):  # which may take out what it needs itself
-        excused = _source(part.parent)
-        unknown = {n: v for n, v in unknown.items() if repr(str(n)) not in excused}
-    _refuse_unknown(part.path, unknown, known, kind.__name__, filename, names)
+    known = names | TAKEN.get(str(part.path[0]), set()) | EXTRA.get(part.registry, set())
+    unknown = {
+        name: value
+        for name, value in part.settings.items()
+        if name not in known and repr(str(name)) not in excused
+    }
+    _refuse_unknown(part.path, unknown, known, kind.__name__, origin, names)
 
 
 @functools.cache
 def _source(kind: type) -> str:
-    """Source of a class and its bases, which may take settings out of the dicts they are given."""
+    """Source of the modules of a class and its bases.
+
+    These may take settings out of the dicts they are given, or build from their types themselves.
+    """
     text = []
-    for base in kind.__mro__[:-1]:
-        try:
-            text.append(inspect.getsource(base))
-        except (OSError, TypeError):
-            continue
+    for name in dict.fromkeys(base.__module__ for base in kind.__mro__[:-1]):
+        with contextlib.suppress(OSError, TypeError, KeyError):
+            text.append(inspect.getsource(sys.modules[name]))
     return '\n'.join(text).replace('"', "'")
 
 
@@ -268,16 +327,18 @@ def _refuse_unknown(
     settings: Mapping,
     known: Collection[str],
     owner: str,
-    filename: str | None,
+    origin: Origin,
     offered: Collection[str] | None = None,
 ) -> None:
     for name in settings:
         if name not in known and name not in SKIPPED:
-            place = where(filename, (*path, name))
+            place = origin((*path, name))
             key = '.'.join(map(str, path))
+            inherited = f'{key}.type' in origin.options and not place.startswith('--')
             raise ConfigError(
-                f'{_at(place)}{key}.{name}={_short(settings[name])}: {owner} takes no {name!r}'
+                f'{place}{key}.{name}={_short(settings[name])}: {owner} takes no {name!r}'
                 f'{suggestion(name, offered or known) or _listing(offered or known)}'
+                f'{f"; give {key}._delete_=True, too, to drop it" if inherited else ""}'
             )
 
 
@@ -286,19 +347,15 @@ def _listing(known: Collection[str]) -> str:
     return f'; it takes {", ".join(shown[:12])}{", ..." if len(shown) > 12 else ""}'
 
 
-def _unregistered(part: Part, filename: str | None) -> str:
-    place = where(filename, (*part.path, 'type'))
+def _unregistered(part: Part, origin: Origin) -> str:
+    place = origin((*part.path, 'type'))
     scope, _, last = str(part.kind).rpartition('.')
     names = set()
     for root in ANY if part.registry is None else [part.registry]:
         names |= {*_scoped(root, scope or part.scope).module_dict, *root.module_dict}
     remedy = suggestion(last, names) or '; name the module that registers it in custom_imports'
     what = part.registry.root.name if part.registry is not None else 'model part'
-    return f'{_at(place)}{part.key}.type={part.kind!r} is not a registered {what}{remedy}'
-
-
-def _at(place: str) -> str:
-    return f'{place}: ' if place else ''
+    return f'{place}{part.key}.type={part.kind!r} is not a registered {what}{remedy}'
 
 
 def _short(value: Any) -> str:

@@ -36,7 +36,7 @@ def accepted(kind: Callable) -> frozenset[str] | None:
         found |= names
         if rest is None:
             break
-        taken = _taken(init, rest)
+        taken = _taken(init, rest, base.__name__)
         if taken is None:
             return None
         found |= taken
@@ -54,7 +54,7 @@ def _named(function: Callable) -> tuple[frozenset[str] | None, str | None]:
     return frozenset(p.name for p in parameters if p.kind in kinds), (rest or [None])[0]
 
 
-def _taken(init: Callable, rest: str) -> set[str] | None:
+def _taken(init: Callable, rest: str, owner: str) -> set[str] | None:
     """What an `__init__` takes out of its `**rest`; None if it may hand them anywhere.
 
     To `super().__init__(**rest)` they go as they are.
@@ -66,7 +66,7 @@ def _taken(init: Callable, rest: str) -> set[str] | None:
     uses = sum(isinstance(node, ast.Name) and node.id == rest for node in ast.walk(tree))
     passed, taken = 0, set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _is_super_init(node.func):
+        if isinstance(node, ast.Call) and _is_super_init(node.func, owner):
             values = [word.value for word in node.keywords if word.arg is None]
             passed += sum(_is_name(value, rest) for value in values)
         name = _literal_access(node, rest)
@@ -80,12 +80,14 @@ def _is_name(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
 
 
-def _is_super_init(function: ast.AST) -> bool:
+def _is_super_init(function: ast.AST, owner: str) -> bool:
+    """Whether it is `super().__init__`, and not `super(OTHER, self).__init__`."""
     return (
         isinstance(function, ast.Attribute)
         and function.attr == '__init__'
         and isinstance(function.value, ast.Call)
         and _is_name(function.value.func, 'super')
+        and all(_is_name(of, owner) for of in function.value.args[:1])
     )
 
 

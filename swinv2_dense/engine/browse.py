@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
+from ..checks.options import OptionsAction
 from ..config_parts import datasets_of
 from ..errors import ConfigError
 from .command_line import read_config
@@ -36,7 +37,7 @@ TITLE = 28  # pixels, height of the line above a picture
 def browse(argv: Sequence[str] | None = None) -> None:
     """Draw samples of a data set: `browse_dataset.py CONFIG [flags]`."""
     args = _parser().parse_args(argv)
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options, [f'{args.split}_dataloader'])
     if args.number < 1:
         raise ConfigError(f'--number {args.number} must be at least 1')
     dataset = build_dataset(cfg, args.split)
@@ -66,10 +67,6 @@ def build_dataset(cfg: Config, split: str) -> Any:
     if not (cfg.get(loader) or {}).get('dataset'):
         raise ConfigError(f'{cfg.filename} has no {loader}.dataset')
     check_config({'default_scope': cfg.default_scope, loader: cfg[loader]}, (split,))
-    if cfg.default_scope == 'mmdet':
-        import swinv2_dense.det  # noqa: F401
-    elif cfg.default_scope == 'mmaction':
-        import swinv2_dense.video  # noqa: F401
     init_default_scope(cfg.default_scope)
     settings = copy.deepcopy(cfg[loader].dataset)
     if cfg.default_scope == 'mmdet':
@@ -256,6 +253,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the choice and the augmentation')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as in train.py'
+        '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='as in train.py'
     )
     return parser

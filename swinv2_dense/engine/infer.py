@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
+from ..checks.options import OptionsAction
 from ..config_parts import datasets_of
 from ..errors import ConfigError
 from ..preparation.report import progress
@@ -39,7 +40,7 @@ def infer(argv: Sequence[str] | None = None) -> None:
     Exits with status 1 if inputs were skipped because they cannot be read.
     """
     args = _parser().parse_args(argv)
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options, ['model', 'test_dataloader'])
     folder = Path(args.out_dir or f'work_dirs/{Path(args.config).stem}/infer')
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f'--out-dir={str(folder)!r} is a file; name a folder')
@@ -179,6 +180,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--device', help='default: cuda where there is one, else cpu')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as in test.py'
+        '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='as in test.py'
     )
     return parser

@@ -31,8 +31,10 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
         ValueError: `paramwise_cfg` has other keys, or FSDP has joined parameters.
     """
 
+    PARAMWISE = dict(backbone_lr_mult=1.0, layer_decay=1.0)
+
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
-        settings = dict(backbone_lr_mult=1.0, layer_decay=1.0)
+        settings = self.PARAMWISE
         unknown = set(paramwise_cfg or {}) - set(settings)
         if unknown:
             raise ValueError(

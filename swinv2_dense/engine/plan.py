@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from ..benchmark.plan import SCHEMES, Costs, communication, costs_of, memory, step_seconds
+from ..checks.options import OptionsAction
 from ..config_parts import listed, type_name
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
@@ -26,6 +27,7 @@ MOMENTS = {
     **dict(Adagrad=1, RMSprop=1, Lion=1, SGD=0),
 }
 MORE_MOMENTS = ('momentum', 'amsgrad', 'centered')
+READ = ('model', 'train_dataloader', 'optim_wrapper')  # keys of the config
 CROPS = ('RandomCrop', 'CenterCrop', 'ThreeCrop')
 
 
@@ -37,7 +39,7 @@ def plan(argv: Sequence[str] | None = None) -> None:
             raise ConfigError(f'--{name.replace("_", "-")}={getattr(args, name)} must be positive')
     if not 0 < args.utilisation <= 1:
         raise ConfigError(f'--utilisation={args.utilisation} must be above 0 and at most 1')
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options, READ)
     size = tuple(args.size) if args.size else training_size(cfg)
     costs, images = config_costs(cfg, size)
     print(_heading(cfg, costs, size, images, args))
@@ -89,13 +91,10 @@ def moments_of(optimizer: Mapping[str, Any]) -> int | None:
 
 def _parts_of(scope: str) -> Callable[..., list]:
     if scope == 'mmdet':
-        import swinv2_dense.det  # noqa: F401
         from swinv2_dense.benchmark.detectors import detector_parts as parts
     elif scope == 'mmseg':
-        import swinv2_dense.seg  # noqa: F401
         from swinv2_dense.benchmark.segmentors import segmentor_parts as parts
     else:
-        import swinv2_dense.video  # noqa: F401
         from swinv2_dense.benchmark.recognizers import recognizer_parts as parts
     return parts
 
@@ -257,5 +256,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--tflops', type=float, default=312, help='of one, as its data sheet says')
     parser.add_argument('--utilisation', type=float, default=0.35, help='the share that is reached')
     parser.add_argument('--bandwidth', type=float, default=50, help='GB/s that one sends')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE')
     return parser
