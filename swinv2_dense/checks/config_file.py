@@ -104,6 +104,8 @@ def short_path(path: str) -> str:
 def _told(error: BaseException) -> str:
     """Kind and message of an error in one line; a KeyError's message is only the key."""
     text = ' '.join(str(error).split())
+    if isinstance(error, ConfigError):  # of what the config calls, such as read_classes
+        return text
     return f'{type(error).__name__}: {text}' if text else type(error).__name__
 
 

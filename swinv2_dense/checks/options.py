@@ -110,7 +110,8 @@ def misspelled_keys(cfg: Config) -> list[str]:
     Other unknown keys are variables, which configs may have.
     """
     known = top_level_keys(cfg)
-    unset = [key for key in known if key not in cfg]
+    # test_pipeline is a usual variable, and near tta_pipeline.
+    unset = [key for key in known if key not in cfg and not key.startswith('tta_')]
     lines = []
     for key, value in cfg.items():
         meant = nearest(key, unset, 1, 0.85) if key not in known else []

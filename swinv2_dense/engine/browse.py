@@ -22,6 +22,7 @@ from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
 from ..checks.options import OptionsAction
+from ..checks.paths import check_writable
 from ..config_parts import datasets_of
 from ..errors import ConfigError
 from .command_line import read_config
@@ -37,11 +38,12 @@ TITLE = 28  # pixels, height of the line above a picture
 def browse(argv: Sequence[str] | None = None) -> None:
     """Draw samples of a data set: `browse_dataset.py CONFIG [flags]`."""
     args = _parser().parse_args(argv)
+    folder = Path(args.output_dir or f'work_dirs/{Path(args.config).stem}/browse_{args.split}')
+    check_writable('--output-dir', folder)
     cfg = read_config(args.config, args.cfg_options, [f'{args.split}_dataloader'])
     if args.number < 1:
         raise ConfigError(f'--number {args.number} must be at least 1')
     dataset = build_dataset(cfg, args.split)
-    folder = Path(args.output_dir or f'work_dirs/{Path(args.config).stem}/browse_{args.split}')
     folder.mkdir(parents=True, exist_ok=True)
     number = min(args.number, len(dataset))
     indices = sorted(random.Random(args.seed).sample(range(len(dataset)), number))

@@ -7,6 +7,7 @@ accepted.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -26,6 +27,7 @@ from ..checks.building import build_error
 from ..checks.config_file import import_custom_modules, load_config_file
 from ..checks.config_types import check_types, scope_of_model
 from ..checks.options import OptionsAction, merge_options, misspelled_keys
+from ..checks.paths import check_checkpoint, check_writable, check_writable_file
 from ..errors import CheckpointError, ConfigError
 from .amp import run_amp_on_cpu, use_amp
 from .atomic import resume_last, write_whole_checkpoints
@@ -42,6 +44,7 @@ from .tta import use_tta
 
 EXTENSIONS = dict(mmdet='swinv2_dense.det', mmseg='swinv2_dense.seg', mmaction='swinv2_dense.video')
 TASKS = tuple(EXTENSIONS)
+UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
 TESTING = (  # top-level keys that a test reads
     *('model', 'data_preprocessor', 'test_dataloader', 'test_evaluator', 'test_cfg', 'tta_model'),
     *('tta_pipeline', 'default_hooks', 'custom_hooks', 'visualizer', 'log_processor', 'env_cfg'),
@@ -52,6 +55,8 @@ TESTING = (  # top-level keys that a test reads
 def train(argv: Sequence[str] | None = None) -> None:
     """Train a model: `train.py CONFIG [flags]`."""
     args = _train_parser().parse_args(argv)
+    if args.resume not in (None, 'auto'):
+        check_checkpoint('--resume', args.resume)
     cfg = load_config(args)
     if args.resume and args.resume != 'auto':
         cfg.resume, cfg.load_from = True, args.resume
@@ -85,6 +90,14 @@ def train(argv: Sequence[str] | None = None) -> None:
 def test(argv: Sequence[str] | None = None) -> None:
     """Test a model: `test.py CONFIG CHECKPOINT [flags]`."""
     args = _test_parser().parse_args(argv)
+    check_checkpoint('CHECKPOINT', args.checkpoint)
+    for argument, file in (('--out', args.out), ('--dump', args.dump)):
+        if file and file.endswith(('.pkl', '.pickle')):
+            check_writable_file(argument, file)
+        elif file:
+            check_writable(argument, file)
+    if args.show_dir:
+        check_writable('--show-dir', args.show_dir)
     cfg = load_config(args, TESTING)
     without_sharding(cfg)
     cfg.load_from = args.checkpoint
@@ -120,6 +133,10 @@ def run(command: Callable[[], None]) -> None:
         command()
     except (ConfigError, CheckpointError) as error:
         sys.exit(_fail(error))
+    except OSError as error:
+        if error.errno not in UNWRITABLE or not error.filename:
+            raise
+        sys.exit(_fail(f'{error.filename} cannot be written: {error.strerror}'))
     except BUILD_ERRORS as error:
         text = build_error(error)
         if text is None:  # not of the config
@@ -139,6 +156,7 @@ def load_config(args: argparse.Namespace, parts: Sequence[str] | None = None) ->
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('./work_dirs', Path(args.config).stem)
+    check_writable('--work-dir' if args.work_dir else 'work_dir', cfg.work_dir)
     return cfg
 
 
