@@ -12,6 +12,7 @@ from . import compat
 compat.apply()
 
 from . import engine  # noqa: E402
+from .checks.names import nearest  # noqa: E402
 from .models import SwinTransformerV2, VideoSwinTransformerV2  # noqa: E402
 
 __version__ = '0.1.0'
@@ -31,5 +32,8 @@ def config_path(name: str) -> str:
     for folder in folders:
         if (folder / name).is_file():
             return str(folder / name)
-    known = sorted(str(p.relative_to(f)) for f in folders for p in f.glob('[!_]*/*.py'))
-    raise FileNotFoundError(f'no config {name!r} in swinv2_dense; there are {", ".join(known)}')
+    folder = next(folder for folder in folders if folder.is_dir())
+    known = sorted(str(path.relative_to(folder)) for path in folder.glob('[!_]*/*.py'))
+    found = nearest(name, known, count=3, cutoff=0.4)
+    meant = f'; did you mean {" or ".join(map(repr, found))}?' if found else ';'
+    raise FileNotFoundError(f'no config {name!r} in swinv2_dense{meant} All are in {folder}')

@@ -10,6 +10,9 @@ from commands import ROOT, scalars, succeed, tool
 
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
+VIDEO_CONFIG = (
+    'configs/video/swinv2-tiny-p244-w888_in1k-pre_8xb8-bf16-32x2x1-30e_kinetics400-rgb.py'
+)
 ARCH = dict(embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8))
 LOADERS = '\n'.join(
     f'{part}_dataloader = dict(num_workers=0, persistent_workers=False)'
@@ -191,7 +194,7 @@ def test_a_config_that_names_classes_needs_no_scope(tmp_path):
         (['train', '{config}', '--cfg-options', 'default_scope=mmpose'], "scope='mmpose'"),
         (['test', '{config}', '{config}', '--out', 'x.json'], "--out='x.json' must end in .pkl"),
         (
-            ['test', '{config}', '{config}', '--tta', '--cfg-options', 'default_scope=mmaction'],
+            ['test', VIDEO_CONFIG, '{config}', '--tta'],
             'error: --tta needs tta_model and tta_pipeline in the config',
         ),
     ],

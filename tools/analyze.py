@@ -1,4 +1,4 @@
-"""What a config's backbone costs at an input size: python tools/analyze.py CONFIG --size H W.
+"""What a config's backbone costs at an input size: python tools/analyze.py CONFIG [--size H W].
 
 Parameters of the whole model; MACs of the backbone, products with weights and attention apart; what
 a training step keeps per stage; the largest tensor; and how much of this machine's own
@@ -8,24 +8,24 @@ with --count-only nothing is run.
 
 import argparse
 import statistics
-import sys
 
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.benchmark import counts
-from swinv2_dense.engine.command_line import read_config
+from swinv2_dense.checks.options import OptionsAction
+from swinv2_dense.engine.command_line import read_config, run
+from swinv2_dense.engine.plan import training_size
 from swinv2_dense.errors import ConfigError
 
 
-def build(path: str) -> torch.nn.Module:
+def build(cfg: Config) -> torch.nn.Module:
     """The model of a config, without pretrained weights."""
-    cfg = read_config(path)
-    if 'model' not in cfg:
+    path = cfg.filename
+    if not cfg.get('model'):
         raise ConfigError(f'config {path} has no model: give one for tools/train.py')
-    if cfg.default_scope == 'mmdet':
-        import swinv2_dense.det  # noqa: F401
     init_default_scope(cfg.default_scope)
     try:
         model = MODELS.build(cfg.model)
@@ -102,23 +102,29 @@ def main() -> None:
     )
     parser.add_argument('config', metavar='CONFIG')
     parser.add_argument(
-        '--size', type=int, nargs='+', required=True, metavar='N', help='H W, or T H W for video'
+        '--size',
+        type=int,
+        nargs='+',
+        metavar='N',
+        help='H W, or T H W for video, else what the training pipeline makes',
     )
     parser.add_argument('--runs', type=int, default=3, help='timed forward passes')
     parser.add_argument('--count-only', action='store_true', help='run nothing')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='as in train.py'
+    )
     args = parser.parse_args()
-    try:
-        model = build(args.config)
-        if len(args.size) != model.backbone.rank or min(args.size) < 1:
-            raise ConfigError(f'--size {args.size} must be {model.backbone.rank} positive numbers')
-        if args.runs < 1:
-            raise ConfigError(f'--runs {args.runs} must be at least 1')
-    except ConfigError as error:
-        sys.exit(f'error: {error}')
-    macs = report_counts(model, args.size)
+    if args.runs < 1:
+        raise ConfigError(f'--runs {args.runs} must be at least 1')
+    cfg = read_config(args.config, args.cfg_options, ['model'])
+    model = build(cfg)
+    size = args.size or list(training_size(cfg))
+    if len(size) != model.backbone.rank or min(size) < 1:
+        raise ConfigError(f'--size {size} must be {model.backbone.rank} positive numbers')
+    macs = report_counts(model, size)
     if not args.count_only:
-        report_run(model.backbone, args.size, macs, args.runs)
+        report_run(model.backbone, size, macs, args.runs)
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -22,6 +22,7 @@ from swinv2_dense.arguments import ARCHS
 from swinv2_dense.benchmark.compare import environment, line, plot, run_case, table
 from swinv2_dense.benchmark.peers import PACKAGES
 from swinv2_dense.benchmark.worker import DTYPES, Case
+from swinv2_dense.checks.paths import check_writable
 from swinv2_dense.models.attention import CHOICES
 
 
@@ -102,6 +103,8 @@ def main() -> None:
     if args.weights != 'fp32' and args.against:
         parser.error(f'--weights {args.weights} is for ours alone: leave --against out')
     try:
+        if args.out:
+            check_writable('--out', args.out)
         todo = cases(args)
     except ValueError as error:
         parser.error(str(error))

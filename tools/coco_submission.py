@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from swinv2_dense.checks.paths import check_writable
 from swinv2_dense.engine import ConfigError
 from swinv2_dense.preparation.report import format_report
 from swinv2_dense.preparation.submission import write_submission
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=Path(), help='folder (default: this one)')
     args = parser.parse_args()
     try:
+        check_writable('--out', args.out)
         written, parts = write_submission(args.results, args.image_info, args.name, args.out)
     except ConfigError as error:
         parser.exit(2, f'error: {error}\n')

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from swinv2_dense.checks.paths import check_writable
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
 
@@ -19,9 +20,10 @@ def main() -> None:
     args = parser.parse_args()
     spec = ShapesSpec(args.seed, args.size, args.train, args.val)
     try:
+        check_writable('--out', args.out)
         written = write_dataset(args.out, spec)
     except ValueError as error:
-        parser.exit(1, f'{parser.prog}: {error}\n')
+        parser.exit(2, f'error: {error}\n')
     print(
         f'{args.out}: {spec.train} training and {spec.val} validation images '
         f'{"written" if written else "already there"}'

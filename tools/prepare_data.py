@@ -12,7 +12,8 @@ import os
 import sys
 from pathlib import Path
 
-from swinv2_dense.engine import ConfigError
+from swinv2_dense.checks.paths import check_writable
+from swinv2_dense.errors import ConfigError
 from swinv2_dense.preparation import ade20k, ade20k_full, coco, kinetics, objects365
 from swinv2_dense.preparation.archives import unpack
 from swinv2_dense.preparation.report import format_report, is_sound
@@ -42,6 +43,8 @@ def main() -> None:
     args = parser.parse_args()
     dataset = DATASETS[args.dataset]
     try:
+        if args.archives or getattr(args, 'convert_full', None) or getattr(args, 'resize', None):
+            check_writable('--root', args.root)
         parts = unpack(args.archives, args.root, dataset.ARCHIVES) if args.archives else []
         if getattr(args, 'convert_full', None):
             parts += ade20k_full.convert(args.convert_full, args.root, args.workers)

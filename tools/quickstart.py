@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from swinv2_dense.checks.paths import check_writable
+from swinv2_dense.errors import ConfigError
 from swinv2_dense.quickstart.examples import EXAMPLES, Example, Results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,8 +98,9 @@ def write_data(task: Example, args: argparse.Namespace, root: Path) -> None:
     spec = task.spec(args.seed, **{k: v for k, v in numbers.items() if v is not None})
     try:
         written = task.write(root, spec)
-    except ValueError as error:
-        sys.exit(f'quickstart: {error}')
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
     print(
         f'Data: {spec.train} training and {spec.val} validation {task.samples} of {task.content}, '
         f'{"generated" if written else "generated earlier"} in {short(root)}'
@@ -157,6 +160,11 @@ Next: {task.next_data}, laid out as data/README.md says. {task.next_steps}:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     work_dir = args.work_dir.resolve()
+    try:
+        check_writable('--work-dir', work_dir)
+    except ConfigError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
     reached = [run_example(EXAMPLES[name], args, work_dir / name) for name in args.task]
     return 0 if all(reached) else 1
 

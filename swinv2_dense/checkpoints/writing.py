@@ -177,7 +177,10 @@ def write(checkpoint: dict[str, Any], target: Path) -> None:
             from safetensors.torch import save_file
 
             tensors = {key: value.detach().clone().contiguous() for key, value in state.items()}
+            part.touch()
+            mode = part.stat().st_mode  # as the umask says; safetensors sets one of its own
             save_file(tensors, part, metadata=_header(state, checkpoint['meta']))
+            part.chmod(mode)
         else:
             with part.open('wb') as file:  # torch writes the name of a path into the file
                 torch.save(checkpoint, file)

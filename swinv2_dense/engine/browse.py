@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
+from ..checks.options import OptionsAction
+from ..checks.paths import check_writable
 from ..config_parts import datasets_of
 from ..errors import ConfigError
 from ..training.image_check import check_images
@@ -39,11 +41,12 @@ TITLE = 28  # pixels, height of the line above a picture
 def browse(argv: Sequence[str] | None = None) -> None:
     """Draw samples of a data set: `browse_dataset.py CONFIG [flags]`."""
     args = _parser().parse_args(argv)
-    cfg = read_config(args.config, args.cfg_options)
+    folder = Path(args.output_dir or f'work_dirs/{Path(args.config).stem}/browse_{args.split}')
+    check_writable('--output-dir', folder)
+    cfg = read_config(args.config, args.cfg_options, [f'{args.split}_dataloader'])
     if args.number < 1:
         raise ConfigError(f'--number {args.number} must be at least 1')
     dataset = build_dataset(cfg, args.split)
-    folder = Path(args.output_dir or f'work_dirs/{Path(args.config).stem}/browse_{args.split}')
     folder.mkdir(parents=True, exist_ok=True)
     number = min(args.number, len(dataset))
     indices = sorted(random.Random(args.seed).sample(range(len(dataset)), number))
@@ -70,12 +73,6 @@ def build_dataset(cfg: Config, split: str) -> Any:
         raise ConfigError(f'{cfg.filename} has no {loader}.dataset')
     loaders = {name: cfg.get(name) for name in LOADERS}
     check_config({'default_scope': cfg.default_scope, **loaders}, (split,))
-    if cfg.default_scope == 'mmdet':
-        import swinv2_dense.det  # noqa: F401
-    elif cfg.default_scope == 'mmseg':
-        import swinv2_dense.seg  # noqa: F401
-    elif cfg.default_scope == 'mmaction':
-        import swinv2_dense.video  # noqa: F401
     init_default_scope(cfg.default_scope)
     settings = copy.deepcopy(cfg[loader].dataset)
     if cfg.default_scope == 'mmdet':
@@ -268,6 +265,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the choice and the augmentation')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as in train.py'
+        '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='as in train.py'
     )
     return parser

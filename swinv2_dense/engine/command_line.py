@@ -7,6 +7,8 @@ accepted.
 from __future__ import annotations
 
 import argparse
+import errno
+import importlib
 import os
 import sys
 import warnings
@@ -15,11 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import record
 
+from ..checks.building import ERRORS as BUILD_ERRORS
+from ..checks.building import build_error
+from ..checks.config_file import import_custom_modules, load_config_file
+from ..checks.config_types import check_types, scope_of_model
+from ..checks.options import OptionsAction, merge_options, misspelled_keys
+from ..checks.paths import check_checkpoint, check_writable, check_writable_file
 from ..errors import CheckpointError, ConfigError
 from .amp import run_amp_on_cpu, use_amp
 from .atomic import resume_last, write_whole_checkpoints
@@ -34,12 +42,21 @@ from .resume import make_resumable
 from .segmentation import use_seg_tta, write_label_maps
 from .tta import use_tta
 
-TASKS = ('mmdet', 'mmseg', 'mmaction')
+EXTENSIONS = dict(mmdet='swinv2_dense.det', mmseg='swinv2_dense.seg', mmaction='swinv2_dense.video')
+TASKS = tuple(EXTENSIONS)
+UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
+TESTING = (  # top-level keys that a test reads
+    *('model', 'data_preprocessor', 'test_dataloader', 'test_evaluator', 'test_cfg', 'tta_model'),
+    *('tta_pipeline', 'default_hooks', 'custom_hooks', 'visualizer', 'log_processor', 'env_cfg'),
+    *('randomness', 'strategy'),
+)
 
 
 def train(argv: Sequence[str] | None = None) -> None:
     """Train a model: `train.py CONFIG [flags]`."""
     args = _train_parser().parse_args(argv)
+    if args.resume not in (None, 'auto'):
+        check_checkpoint('--resume', args.resume)
     cfg = load_config(args)
     if args.resume and args.resume != 'auto':
         cfg.resume, cfg.load_from = True, args.resume
@@ -75,7 +92,15 @@ def train(argv: Sequence[str] | None = None) -> None:
 def test(argv: Sequence[str] | None = None) -> None:
     """Test a model: `test.py CONFIG CHECKPOINT [flags]`."""
     args = _test_parser().parse_args(argv)
-    cfg = load_config(args)
+    check_checkpoint('CHECKPOINT', args.checkpoint)
+    for argument, file in (('--out', args.out), ('--dump', args.dump)):
+        if file and file.endswith(('.pkl', '.pickle')):
+            check_writable_file(argument, file)
+        elif file:
+            check_writable(argument, file)
+    if args.show_dir:
+        check_writable('--show-dir', args.show_dir)
+    cfg = load_config(args, TESTING)
     without_sharding(cfg)
     cfg.load_from = args.checkpoint
     if args.amp:
@@ -111,51 +136,68 @@ def run(command: Callable[[], None]) -> None:
         command()
     except (ConfigError, CheckpointError) as error:
         sys.exit(_fail(error))
+    except OSError as error:
+        if error.errno not in UNWRITABLE or not error.filename:
+            raise
+        sys.exit(_fail(f'{error.filename} cannot be written: {error.strerror}'))
+    except BUILD_ERRORS as error:
+        text = build_error(error)
+        if text is None:  # not of the config
+            raise
+        sys.exit(_fail(text))
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def load_config(args: argparse.Namespace, parts: Sequence[str] | None = None) -> Config:
     """Read the config, merge the flags that all commands share and decide on the work directory.
 
     Raises:
         ConfigError: See `read_config`.
     """
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options, parts)
     cfg.launcher = args.launcher
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('./work_dirs', Path(args.config).stem)
+    check_writable('--work-dir' if args.work_dir else 'work_dir', cfg.work_dir)
     return cfg
 
 
-def read_config(path: str, options: dict[str, Any] | None = None) -> Config:
+def read_config(
+    path: str, options: dict[str, Any] | None = None, parts: Sequence[str] | None = None
+) -> Config:
     """A config with its `default_scope`, and `options` merged into it.
 
+    Its library and this package's extensions of it are imported.
+
+    Args:
+        parts: The top-level keys whose types and arguments are checked; all by default.
+
     Raises:
-        ConfigError: There is no such config, or its scope is none of `TASKS`.
+        ConfigError: There is no such config, its scope is none of `TASKS`, or what it says cannot
+            be built.
     """
-    if not os.path.isfile(path):
-        raise ConfigError(f'config {path!r} does not exist')
-    try:
-        cfg = Config.fromfile(path)
-    except FileNotFoundError as error:  # one of its bases
-        raise ConfigError(f'config {path}: {error}') from error
-    cfg.merge_from_dict(options or {})
+    cfg = load_config_file(path)
+    merge_options(cfg, options or {})
     if cfg.get('default_scope') is None:  # as in configs that name classes instead of strings
-        model = cfg.get('model', {}).get('type')
-        cfg.default_scope = getattr(model, '__module__', str(model)).split('.')[0]
+        cfg.default_scope = scope_of_model(cfg)
     if cfg.get('default_scope') not in TASKS:
         raise ConfigError(
             f'default_scope={cfg.default_scope!r} of {path}: set the library of its '
             f'model, one of {", ".join(TASKS)}'
         )
+    importlib.import_module(EXTENSIONS[cfg.default_scope])
+    if cfg.get('custom_imports'):
+        import_custom_modules(path, cfg.custom_imports)  # of --cfg-options
+    for line in misspelled_keys(cfg):
+        warnings.warn(line, stacklevel=2)
+    check_types(cfg, parts, options or ())
     return cfg
 
 
 def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     """The config's runner, with the hooks that this package adds to every run."""
-    import swinv2_dense  # noqa: F401  registers the models for configs without custom_imports
-
+    importlib.import_module(EXTENSIONS[cfg.default_scope])
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
@@ -169,8 +211,6 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
         hooks.insert(1, 'CheckImagesHook')
         hooks.append('Fp32BordersHook')
     elif cfg.default_scope == 'mmseg':
-        import swinv2_dense.seg  # noqa: F401
-
         hooks[1:1] = ['CheckImagesHook', 'CheckLabelMapsHook']
     else:
         from ..video.few_classes import drop_certain_topk
@@ -186,7 +226,7 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
-def _fail(error: Exception) -> int:
+def _fail(error: Exception | str) -> int:
     print(f'error: {error}', file=sys.stderr)
     return 2
 
@@ -201,7 +241,7 @@ def _shared_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. model.backbone.arch=s "a.b=[1,2]"',
     )
@@ -259,8 +299,6 @@ def _test_parser() -> argparse.ArgumentParser:
 def _draw(cfg: Config, args: argparse.Namespace) -> None:
     """Turn on the library's visualisation hook; each keeps the output folder elsewhere."""
     if cfg.default_scope == 'mmaction':
-        import swinv2_dense.video  # noqa: F401
-
         cfg.default_hooks.visualization = ConfigDict(
             dict(cfg.default_hooks.get('visualization', {})) | dict(type='ViewVisualizationHook')
         )

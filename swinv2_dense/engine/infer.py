@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
+from ..checks.options import OptionsAction
+from ..checks.paths import check_checkpoint, check_writable, saved_config
 from ..config_parts import datasets_of
 from ..errors import ConfigError
 from ..preparation.report import progress
@@ -39,10 +41,10 @@ def infer(argv: Sequence[str] | None = None) -> None:
     Exits with status 1 if inputs were skipped because they cannot be read.
     """
     args = _parser().parse_args(argv)
-    cfg = read_config(args.config, args.cfg_options)
+    check_checkpoint('CHECKPOINT', args.checkpoint)
     folder = Path(args.out_dir or f'work_dirs/{Path(args.config).stem}/infer')
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f'--out-dir={str(folder)!r} is a file; name a folder')
+    check_writable('--out-dir', folder)
+    cfg = _read_config(args)
     is_video = cfg.default_scope == 'mmaction'
     suffixes = VIDEO_SUFFIXES if is_video else IMAGE_SUFFIXES + VIDEO_SUFFIXES
     files = find_inputs(args.inputs, suffixes, folder)
@@ -58,6 +60,24 @@ def infer(argv: Sequence[str] | None = None) -> None:
     print(f'{done} of {len(files)} inputs done, {skipped} skipped; results are in {folder}')
     if skipped:
         sys.exit(1)
+
+
+def _read_config(args: argparse.Namespace) -> Config:
+    """The config, or an error that points to one that does not read the dataset.
+
+    A config that reads its classes from the training data fails where that is not at hand; the
+    one that training saves holds the classes.
+    """
+    try:
+        return read_config(args.config, args.cfg_options, ['model', 'test_dataloader'])
+    except ConfigError as error:
+        saved = saved_config(args.checkpoint, args.config)
+        if isinstance(error.__cause__, (ConfigError, OSError)) and saved:
+            raise ConfigError(
+                f'{error} Or give {saved}, which training saved beside the checkpoint: it does '
+                'not read the dataset.'
+            ) from error
+        raise
 
 
 def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], leave_out: Path) -> list[Path]:
@@ -181,6 +201,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--device', help='default: cuda where there is one, else cpu')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as in test.py'
+        '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='as in test.py'
     )
     return parser

@@ -27,8 +27,8 @@ from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from ..checks.label_presence import check_presence
 from ..checks.image_sizes import loaded_size
+from ..checks.label_presence import check_presence
 from ..config_parts import is_local, leaf_datasets, transforms_within
 from ..errors import ConfigError
 

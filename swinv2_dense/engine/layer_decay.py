@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from torch import nn
 
+from ..errors import ConfigError
 from ..models import SwinTransformerV2
 from .fsdp import full_shapes, plain_name
 
@@ -29,10 +31,14 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Raises:
         ValueError: `paramwise_cfg` has other keys, or FSDP has joined parameters.
+        ConfigError: There is no learning rate to multiply, in the config nor as the default of the
+            optimizer's class.
     """
 
+    PARAMWISE = dict(backbone_lr_mult=1.0, layer_decay=1.0)
+
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
-        settings = dict(backbone_lr_mult=1.0, layer_decay=1.0)
+        settings = self.PARAMWISE
         unknown = set(paramwise_cfg or {}) - set(settings)
         if unknown:
             raise ValueError(
@@ -42,6 +48,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().__init__(optim_wrapper_cfg, settings | dict(paramwise_cfg or {}))
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
+        self._lr = self._given_or_default_lr()
         self._shapes = full_shapes(model)  # here, as add_params gets what is within a wrapper
         return super().__call__(model)
 
@@ -62,13 +69,30 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
             decays = is_matrix and not any(key in name for key in NO_DECAY)
             if (scale, decays) not in groups:
                 group = dict(params=[])
-                if self.base_lr is not None:  # else the optimizer's default
-                    group['lr'] = self.base_lr * scale
+                if self._lr is not None:
+                    group['lr'] = self._lr * scale
+                elif scale != 1:
+                    raise ConfigError(
+                        f'optim_wrapper.optimizer={self.optimizer_cfg} has no lr, which '
+                        'paramwise_cfg (layer_decay, backbone_lr_mult) multiplies; set '
+                        'optim_wrapper.optimizer.lr'
+                    )
                 if not decays:
                     group['weight_decay'] = 0.0
                 groups[scale, decays] = group
                 params.append(group)
             groups[scale, decays]['params'].append(param)
+
+    def _given_or_default_lr(self) -> float | None:
+        """The learning rate of the config, or else of the optimizer's class; None if it has none."""
+        if 'lr' in self.optimizer_cfg:
+            return self.optimizer_cfg['lr']
+        kind = self.optimizer_cfg['type']
+        if isinstance(kind, str):
+            with OPTIMIZERS.switch_scope_and_registry(None) as registry:
+                kind = registry.get(kind)
+        lr = kind and inspect.signature(kind).parameters.get('lr')
+        return lr.default if lr and isinstance(lr.default, (int, float)) else None
 
     def _lr_scales(self, model: nn.Module) -> dict[nn.Parameter, float]:
         """Multiplier of the learning rate for the parameters of the backbones in `model`."""

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 
 from ..benchmark.plan import SCHEMES, Costs, communication, costs_of, memory, step_seconds
+from ..checks.options import OptionsAction
 from ..config_parts import listed, type_name
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
@@ -26,18 +27,22 @@ MOMENTS = {
     **dict(Adagrad=1, RMSprop=1, Lion=1, SGD=0),
 }
 MORE_MOMENTS = ('momentum', 'amsgrad', 'centered')
+READ = ('model', 'train_dataloader', 'optim_wrapper')  # keys of the config
 CROPS = ('RandomCrop', 'CenterCrop', 'ThreeCrop')
 
 
 def plan(argv: Sequence[str] | None = None) -> None:
     """Print what a training needs: `plan.py CONFIG --gpus N [flags]`."""
     args = _parser().parse_args(argv)
-    for name in ('gpus', 'gpu_memory', 'tflops', 'bandwidth'):
-        if getattr(args, name) <= 0:
+    for name in ('gpus', 'gpu_memory', 'tflops', 'bandwidth', 'samples'):
+        if getattr(args, name) is not None and getattr(args, name) <= 0:
             raise ConfigError(f'--{name.replace("_", "-")}={getattr(args, name)} must be positive')
     if not 0 < args.utilisation <= 1:
         raise ConfigError(f'--utilisation={args.utilisation} must be above 0 and at most 1')
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options, READ)
+    for key in READ:
+        if not cfg.get(key):
+            raise ConfigError(f'{args.config} has no {key}, which a training needs')
     size = tuple(args.size) if args.size else training_size(cfg)
     costs, images = config_costs(cfg, size)
     print(_heading(cfg, costs, size, images, args))
@@ -46,8 +51,20 @@ def plan(argv: Sequence[str] | None = None) -> None:
     if moments_of(optimizer) is None:
         kind = type_name(optimizer)
         print(f'optim_wrapper.optimizer.type={kind!r} is not known: counted as AdamW, 2 moments.\n')
-    print(time_table(costs, args, cfg.optim_wrapper.get('accumulative_counts', 1)))
+    parts = cfg.optim_wrapper.get('accumulative_counts', 1)
+    print(time_table(costs, args, parts, iterations(cfg, images * args.gpus, args.samples)))
+    if args.samples is None and (cfg.get('train_cfg') or {}).get('max_epochs'):
+        print('The time in all needs the number of samples of an epoch: give it with --samples.\n')
     print(_advice(costs, args))
+
+
+def iterations(cfg: Config, batch: int, samples: int | None) -> int | None:
+    """Batches that the training takes; None where that depends on an unknown number of samples."""
+    settings = cfg.get('train_cfg') or {}
+    if settings.get('max_iters'):
+        return settings.max_iters
+    epochs = settings.get('max_epochs')
+    return epochs * math.ceil(samples / batch) if epochs and samples else None
 
 
 def config_costs(cfg: Config, size: Sequence[int]) -> tuple[Costs, int]:
@@ -89,13 +106,10 @@ def moments_of(optimizer: Mapping[str, Any]) -> int | None:
 
 def _parts_of(scope: str) -> Callable[..., list]:
     if scope == 'mmdet':
-        import swinv2_dense.det  # noqa: F401
         from swinv2_dense.benchmark.detectors import detector_parts as parts
     elif scope == 'mmseg':
-        import swinv2_dense.seg  # noqa: F401
         from swinv2_dense.benchmark.segmentors import segmentor_parts as parts
     else:
-        import swinv2_dense.video  # noqa: F401
         from swinv2_dense.benchmark.recognizers import recognizer_parts as parts
     return parts
 
@@ -106,7 +120,7 @@ def training_size(cfg: Config) -> tuple[int, ...]:
     Raises:
         ConfigError: It is not to be seen there.
     """
-    dataset = cfg.train_dataloader.dataset
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or ConfigDict()
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset
     steps = dataset.get('pipeline') or []
@@ -188,10 +202,11 @@ def _heading(
     kind = type_name(cfg.optim_wrapper)
     dtype = {'Bf16OptimWrapper': 'bf16', 'AmpOptimWrapper': 'fp16'}.get(kind, 'fp32')
     unit = 'clips' if cfg.default_scope == 'mmaction' else 'images'
+    plural = '' if args.gpus == 1 else 's'
     accumulated = f' x {parts} accumulated' if parts > 1 else ''
     return (
         f'{cfg.filename}\n{sum(costs.parameters) / 1e6:,.1f} M parameters, products in {dtype}, '
-        f'{images} {unit} of {" x ".join(map(str, size))} per GPU, {args.gpus} GPUs{accumulated}: '
+        f'{images} {unit} of {" x ".join(map(str, size))} per GPU, {args.gpus} GPU{plural}{accumulated}: '
         f'{images * args.gpus * parts} {unit} per step\n'
     )
 
@@ -209,8 +224,10 @@ def memory_table(costs: Costs, gpus: int, gpu_memory: float) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def time_table(costs: Costs, args: argparse.Namespace, parts: int) -> str:
-    """Seconds of a step, and what is sent in it."""
+def time_table(
+    costs: Costs, args: argparse.Namespace, parts: int, batches: int | None = None
+) -> str:
+    """Seconds of a step, what is sent in it, and hours of a training of so many batches."""
     title = f'at {args.tflops:g} TFLOPS x {args.utilisation:g}, {args.bandwidth:g} GB/s'
     lines = [title]
     sent, computing, communicating, step = [], [], [], []
@@ -224,11 +241,18 @@ def time_table(costs: Costs, args: argparse.Namespace, parts: int) -> str:
         step.append(max(computing[-1], communicating[-1]))
     lines += [_row('GB sent per step', sent), _row('s computing', computing)]
     lines += [_row('s sending', communicating), _row('s per step, if beside', step)]
+    if batches:
+        lines.append(_row('hours in all', [seconds * batches / parts / 3600 for seconds in step]))
     return '\n'.join(lines) + '\n'
 
 
 def _row(name: str, values: Sequence[float]) -> str:
-    return f'{name:<24}' + ''.join(f'{value:10.2f}' for value in values)
+    return f'{name:<24}' + ''.join(f'{_digits(value):>10}' for value in values)
+
+
+def _digits(value: float) -> str:
+    """Two decimals, and two digits at least of what is small: 12.34, 0.0056."""
+    return f'{value:.2f}' if value == 0 or value >= 0.1 else f'{value:.2g}'
 
 
 def _advice(costs: Costs, args: argparse.Namespace) -> str:
@@ -254,8 +278,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--gpus', type=int, default=1, help='in all')
     parser.add_argument('--gpu-memory', type=float, default=80, help='GB of one')
     parser.add_argument('--size', type=int, nargs='+', help='H W or T H W, else the pipeline says')
+    parser.add_argument('--samples', type=int, help='of an epoch, for the time of all epochs')
     parser.add_argument('--tflops', type=float, default=312, help='of one, as its data sheet says')
     parser.add_argument('--utilisation', type=float, default=0.35, help='the share that is reached')
     parser.add_argument('--bandwidth', type=float, default=50, help='GB/s that one sends')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE')
     return parser

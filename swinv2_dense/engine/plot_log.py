@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..checks.paths import check_writable_file
 from ..errors import ConfigError
 from ..training.main_metric import main_metric
 
@@ -52,14 +53,15 @@ class Run(NamedTuple):
 def plot_log(argv: Sequence[str] | None = None) -> None:
     """Draw curves: `plot_log.py RUN... [flags]`."""
     args = _parser().parse_args(argv)
+    first = args.runs[0]
+    out = args.out or (first if first.is_dir() else first.parent) / 'curves.png'
+    check_writable_file('--out', out)
     runs = [read_run(path) for path in args.runs]
     known = list(dict.fromkeys(key for run in runs for key in run.metrics))
     unknown = [key for key in args.metric or () if key not in known]
     if unknown:
         raise ConfigError(f'--metric {unknown[0]!r}: the logs have {", ".join(known) or "none"}')
     metrics = args.metric or [main_metric(known)] * bool(known)
-    first = args.runs[0]
-    out = args.out or (first if first.is_dir() else first.parent) / 'curves.png'
     out.parent.mkdir(parents=True, exist_ok=True)
     empty = draw(runs, metrics, out)
     for run in runs:

@@ -10,6 +10,7 @@ import torch
 from mmengine.registry import MODELS
 
 from ..arguments import pretrained
+from ..checks.building import check_transforms
 from ..checks.class_lengths import check_class_weights
 from ..config_parts import datasets_of, is_local, listed
 from ..errors import ConfigError
@@ -47,6 +48,11 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
         check_semantic(model, datasets_of('train', train_set), getattr(cfg, 'filename', None))
     for name in loaders:
         for key, dataset in datasets_of(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
+            check_transforms(
+                f'{key}.pipeline',
+                dataset.get('pipeline'),
+                dataset.get('_scope_') or cfg['default_scope'],
+            )
             _check_dataset(key, dataset)
         for evaluator in listed(cfg.get(f'{name}_evaluator')):
             if isinstance(evaluator, Mapping):

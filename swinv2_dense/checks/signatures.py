@@ -1,0 +1,105 @@
+"""The arguments that a class or function of a config's `type` takes."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.utils import ManagerMixin
+from torch import nn
+
+
+@functools.cache
+def accepted(kind: Callable) -> frozenset[str] | None:
+    """Names of the keyword arguments of a class or function; None if it takes any.
+
+    Of a class whose `__init__` passes its `**kwargs` to `super().__init__` alone, those of the next
+    class in its MRO count, too, and so on.
+    """
+    if not inspect.isclass(kind):
+        names, rest = _named(kind)
+        return None if rest or names is None else names
+    found: set[str] = {'name'} if issubclass(kind, ManagerMixin) else set()
+    for base in kind.__mro__:
+        if base is object or base is nn.Module:  # both refuse what is left
+            break
+        init = base.__dict__.get('__init__')
+        if init is None:
+            continue
+        names, rest = _named(init)
+        if names is None:
+            return None
+        found |= names
+        if rest is None:
+            break
+        taken = _taken(init, rest, base.__name__)
+        if taken is None:
+            return None
+        found |= taken
+    return frozenset(found - {'self'})
+
+
+def _named(function: Callable) -> tuple[frozenset[str] | None, str | None]:
+    """Names that a function takes, None if unknown, and the name of its `**kwargs`."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of C
+        return None, None
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    rest = [p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD]
+    return frozenset(p.name for p in parameters if p.kind in kinds), (rest or [None])[0]
+
+
+def _taken(init: Callable, rest: str, owner: str) -> set[str] | None:
+    """What an `__init__` takes out of its `**rest`; None if it may hand them anywhere.
+
+    To `super().__init__(**rest)` they go as they are.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(init)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    uses = sum(isinstance(node, ast.Name) and node.id == rest for node in ast.walk(tree))
+    passed, taken = 0, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _is_super_init(node.func, owner):
+            values = [word.value for word in node.keywords if word.arg is None]
+            passed += sum(_is_name(value, rest) for value in values)
+        name = _literal_access(node, rest)
+        if name is not None:
+            taken.add(name)
+            uses -= 1
+    return taken if passed and uses == passed else None
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _is_super_init(function: ast.AST, owner: str) -> bool:
+    """Whether it is `super().__init__`, and not `super(OTHER, self).__init__`."""
+    return (
+        isinstance(function, ast.Attribute)
+        and function.attr == '__init__'
+        and isinstance(function.value, ast.Call)
+        and _is_name(function.value.func, 'super')
+        and all(_is_name(of, owner) for of in function.value.args[:1])
+    )
+
+
+def _literal_access(node: ast.AST, rest: str) -> str | None:
+    """NAME of `rest.pop('NAME', ...)`, `rest['NAME']`, `'NAME' in rest` and the like."""
+    literal: Any = None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+        reads = node.func.attr in ('pop', 'get', 'setdefault')
+        literal = node.args[0] if reads and _is_name(node.func.value, rest) else None
+    elif isinstance(node, ast.Subscript) and _is_name(node.value, rest):
+        literal = node.slice
+    elif isinstance(node, ast.Compare) and _is_name(node.comparators[0], rest):
+        literal = node.left
+    is_text = isinstance(literal, ast.Constant) and isinstance(literal.value, str)
+    return literal.value if is_text else None
