@@ -45,6 +45,7 @@ def clip_sheet(
     caption: str,
     truth: Sequence[str] = (),
     prediction: str = '',
+    score: float | None = None,
     columns: int = FRAMES,
 ) -> np.ndarray:
     """A picture of frames in one row, or more if there are many, and lines of text above them.
@@ -53,7 +54,9 @@ def clip_sheet(
         frames: At least one, all of one size.
         caption: The name of the file.
         truth: Names of the classes; without any there is no such line.
-        prediction: Name and score; '' for none. It is red if it begins with no name of the truth.
+        prediction: Name of the class, red if it is not in the truth; '' for none.
+        score: Of the prediction.
+        columns: Frames in a row.
     """
     height, width = frames[0].shape[:2]
     factor = max(1, SIDE // max(height, width))
@@ -66,8 +69,9 @@ def clip_sheet(
     if truth:
         lines.append((f'truth: {", ".join(truth)}', INK))
     if prediction:
-        right = not truth or prediction.startswith(tuple(truth))
-        lines.append((f'prediction: {prediction}', INK if right else WRONG))
+        shown = '' if score is None else f' {score:.2f}'
+        is_right = not truth or prediction in truth
+        lines.append((f'prediction: {prediction}{shown}', INK if is_right else WRONG))
     head = [
         block(wrapped(text, size, total - size), size, ink, GROUND) for text, ink in lines if text
     ]

@@ -40,7 +40,7 @@ def class_colors(count: int, given: Any = None) -> np.ndarray:
             such as 'coco', one inherited from a dataset with other classes) the colors are those
             of this module, and the color of a class depends on its index only.
     """
-    palette = _as_palette(given, count)
+    palette = as_palette(given, count)
     return default_colors(count) if palette is None else _distinct(palette)
 
 
@@ -72,7 +72,8 @@ def smallest_distance(colors: np.ndarray) -> float:
     return min(nearest, default=np.inf)
 
 
-def _as_palette(given: Any, count: int) -> np.ndarray | None:
+def as_palette(given: Any, count: int) -> np.ndarray | None:
+    """A palette (count, 3) uint8 of anything that is one for `count` classes, else None."""
     if given is None or isinstance(given, str):
         return None
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,14 +33,14 @@ class ClipVisualizer(PictureVisualizer, ActionVisualizer):
         """Frames (H, W, 3) RGB, and what the sample says of them."""
         truth = label_names(data_sample, self.style.name) if draw_gt else []
         scores = data_sample.get('pred_score') if draw_pred and data_sample is not None else None
-        prediction = ''
+        found: tuple = ()
         if scores is not None:
             label = int(scores.argmax())
-            prediction = f'{self.style.name(label)} {float(scores[label]):.2f}'
-        return clip_sheet([displayable(frame) for frame in image], caption, truth, prediction)
+            found = self.style.name(label), float(scores[label])
+        return clip_sheet([displayable(frame) for frame in image], caption, truth, *found)
 
 
-def label_names(data_sample: ActionDataSample | None, name: Any) -> list[str]:
+def label_names(data_sample: ActionDataSample | None, name: Callable[[int], str]) -> list[str]:
     """Names of the true classes of a sample; none if it has no label."""
     labels = data_sample.get('gt_label') if data_sample is not None else None
     return [] if labels is None else [name(int(label)) for label in labels.reshape(-1)]
