@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from matplotlib import font_manager
@@ -118,7 +118,7 @@ def _fonts_for(chars: Sequence[str]) -> Iterator[str]:
             yield f'Noto Sans {script.title()} (Debian, Ubuntu: apt install fonts-noto-core)'
 
 
-@lru_cache(maxsize=None)
+@cache
 def _font_of(char: str) -> str | None:
     return next((path for path in font_files() if _has(path, char)), None)
 
@@ -129,7 +129,7 @@ def _has(path: str, char: str) -> bool:
     return ord(char) in _characters(path) or is_invisible and bool(_characters(path))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _characters(path: str) -> frozenset[int]:
     """Code points of a font; none if it cannot be drawn with: damaged, or of bitmaps."""
     try:

@@ -99,7 +99,7 @@ def detection_sheet(
 
 def draw_objects(
     picture: np.ndarray,
-    objects: Objects,
+    objects: Objects | None,
     style: Style,
     factor: int = 1,
     alpha: float = ALPHA,

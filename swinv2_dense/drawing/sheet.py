@@ -117,7 +117,7 @@ def write_picture(file: str | os.PathLike, picture: np.ndarray) -> None:
         scale = JPEG_SIDE / max(picture.shape)
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.draft-{os.getpid()}{path.suffix}')
+    draft = path.with_name(f'.part-{os.getpid()}{path.suffix}')
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if is_jpeg else []
     try:
         if not cv2.imwrite(str(draft), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options):

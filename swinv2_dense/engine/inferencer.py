@@ -103,7 +103,7 @@ class CheckedInferencer(BaseInferencer):
 
 
 def _two_classes(names: Sequence[str] | None) -> Sequence[str] | None:
-    """Names of the labels 0 and 1 of a segmentor with one output, which may know only the latter."""
+    """Names of labels 0 and 1 of a segmentor with one output; data may name the latter only."""
     return ('background', *names) if names is not None and len(names) == 1 else names
 
 
