@@ -187,7 +187,8 @@ def _tint(
     for channel in range(3):
         values = window[..., channel]
         np.putmask(values, mask, levels.astype(np.uint8)[:, channel][values])
-    kernel = np.ones((line + 1 + line % 2, line + 1 + line % 2), np.uint8)
+    edge = (line + 1) // 2  # thinner than the box
+    kernel = np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)
     inner = cv2.erode(
         mask.view(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0
     ).view(bool)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 JUST_NOTICEABLE = 0.02
+DIFFERENT = 2048  # colors; more would be closer than that
 # Of the list by S. Trubetskoy, in an order that keeps the first few far apart.
 FIRST = (
     (230, 25, 75), (60, 180, 75), (0, 130, 200), (245, 130, 48), (145, 30, 180), (70, 220, 230),
@@ -45,9 +46,9 @@ def class_colors(count: int, given: Any = None) -> np.ndarray:
 
 
 def default_colors(count: int) -> np.ndarray:
-    """The first `count` colors of the list of this module; it repeats after some thousand."""
+    """The first `count` colors of the list of this module, which repeats after `DIFFERENT`."""
     needed = 16
-    while needed < count:
+    while needed < min(count, DIFFERENT):
         needed *= 2
     colors = _spread(needed)
     return colors[np.arange(count) % len(colors)].copy()

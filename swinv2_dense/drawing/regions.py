@@ -61,14 +61,16 @@ def tint_labels(
 ) -> None:
     """Mix class colors into an RGB picture (factor * H, factor * W, 3) in place, rows at a time."""
     weight = round(256 * alpha)
+    count = _count(labels, style)
+    inks = np.vstack([style.table(count), [[0, 0, 0]]]).astype(np.uint16) * weight + 128
     for start, part in _bands(labels):
-        part, start = enlarged(part, factor), start * factor
-        window = picture[start : start + len(part)]
-        known, place = np.unique(part, return_inverse=True)
-        colors = np.array([style.color(int(label)) for label in known], np.uint16)
-        ink = colors[place.reshape(part.shape)]
-        mixed = (window * np.uint16(256 - weight) + ink * np.uint16(weight) + 128) >> 8
-        window[:] = np.where(_ignored(part, style)[..., None], _striped(window, start), mixed)
+        places, start = enlarged(_places(part, count, style), factor), start * factor
+        window = picture[start : start + len(places)]
+        mixed = (window.astype(np.uint16) * (256 - weight) + inks[places]) >> 8
+        is_ignored = places == count
+        if is_ignored.any():
+            mixed = np.where(is_ignored[..., None], _striped(window, start), mixed)
+        window[:] = mixed
 
 
 def label_regions(picture: np.ndarray, labels: np.ndarray, style: Style) -> None:
@@ -104,6 +106,18 @@ def _bands(labels: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield start, labels[start : start + rows]
 
 
+def _count(labels: np.ndarray, style: Style) -> int:
+    """Labels from 0 on that may occur in a map."""
+    highest = max((int(part[~_ignored(part, style)].max(initial=-1)) for _, part in _bands(labels)),
+                  default=-1)  # fmt: skip
+    return max(len(style.names), highest + 1)
+
+
+def _places(labels: np.ndarray, count: int, style: Style) -> np.ndarray:
+    """Labels as indices, `count` where they are ignored."""
+    return np.where(_ignored(labels, style), count, labels).astype(np.intp)
+
+
 def _ignored(labels: np.ndarray, style: Style) -> np.ndarray:
     beyond = labels >= len(style.names)
     return (labels < 0) | beyond & ((labels == IGNORE_INDEX) | (labels >= MOST_CLASSES))
@@ -117,13 +131,12 @@ def _striped(window: np.ndarray, start: int) -> np.ndarray:
 
 def _shares(labels: np.ndarray, style: Style) -> dict[int | None, float]:
     """Part of all pixels per label; None stands for those that are ignored."""
-    counts: dict[int | None, float] = {}
+    count = _count(labels, style)
+    pixels = np.zeros(count + 1, int)
     for _, part in _bands(labels):
-        ignored = _ignored(part, style)
-        found, numbers = np.unique(part[~ignored], return_counts=True)
-        for label, number in [*zip(found.tolist(), numbers.tolist()), (None, int(ignored.sum()))]:
-            counts[label] = counts.get(label, 0) + number / labels.size
-    return {label: share for label, share in counts.items() if share > 0}
+        pixels += np.bincount(_places(part, count, style).ravel(), minlength=count + 1)
+    found = {int(label): pixels[label] / labels.size for label in np.flatnonzero(pixels)}
+    return {None if label == count else label: share for label, share in found.items()}
 
 
 def _legend(panels: Mapping[str, np.ndarray], style: Style, size: int, height: int) -> np.ndarray:

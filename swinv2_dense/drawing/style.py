@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from .fonts import legible_names
 from .palette import class_colors, default_colors
 
@@ -31,7 +33,9 @@ class Style:
     def name(self, label: int) -> str:
         return self.names[label] if 0 <= label < len(self.names) else f'class {label}'
 
+    def table(self, count: int) -> np.ndarray:
+        """Colors (count, 3) uint8 of the labels from 0 on."""
+        return np.vstack([self.colors, default_colors(count)[len(self.colors) :]])[:count]
+
     def color(self, label: int) -> tuple[int, int, int]:
-        if 0 <= label < len(self.colors):
-            return tuple(self.colors[label].tolist())
-        return tuple(default_colors(max(0, label) + 1)[-1].tolist())
+        return tuple(self.table(label + 1)[label].tolist())

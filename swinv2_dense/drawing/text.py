@@ -118,7 +118,7 @@ class Places:
         limit = np.maximum([self.width - w, self.height - h], 0)
         inside = np.clip(wanted, 0, limit)
         moved = np.abs(wanted - inside).sum(axis=1) / (w + h)
-        cost = self._overlap(inside, h, w) + 0.3 * moved + 0.02 * np.arange(len(wanted))
+        cost = 5 * self._overlap(inside, h, w) + 0.3 * moved + 0.02 * np.arange(len(wanted))
         x, y = inside[int(np.argmin(cost))].round().astype(int).tolist()
         self.taken = np.vstack([self.taken, [x, y, x + w, y + h]])
         return x, y
