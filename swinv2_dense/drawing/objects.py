@@ -184,15 +184,13 @@ def _tint(
     ink = np.asarray(color, np.uint8)
     weight = round(256 * alpha)
     levels = (np.arange(256)[:, None] * (256 - weight) + ink.astype(int) * weight + 128) // 256
-    for channel in range(3):
-        values = window[..., channel]
-        np.putmask(values, mask, levels.astype(np.uint8)[:, channel][values])
+    drawn = cv2.LUT(np.ascontiguousarray(window), levels.astype(np.uint8)[:, None])
     edge = (line + 1) // 2  # thinner than the box
     kernel = np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)
-    inner = cv2.erode(
-        mask.view(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0
-    ).view(bool)
-    window[mask & ~inner] = ink
+    cover = mask.view(np.uint8)
+    inner = cv2.erode(cover, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    drawn[cover != inner] = ink
+    window[:] = cv2.copyTo(drawn, cover, np.ascontiguousarray(window))
 
 
 def _outline(picture: np.ndarray, box: np.ndarray, color: Any, line: int) -> None:
