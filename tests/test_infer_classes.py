@@ -71,8 +71,8 @@ def test_a_detector_of_own_classes_draws_them(tmp_path):
     'known, expected',
     [
         (['crack'], ['background', 'crack']),
-        (['sound', 'crack'], ['sound', 'crack']),
-        (['x', 'y', 'z'], ['0', '1']),  # of something else
+        pytest.param(['sound', 'crack'], ['sound', 'crack'], marks=pytest.mark.slow),
+        pytest.param(['x', 'y', 'z'], ['0', '1'], marks=pytest.mark.slow),  # of something else
     ],
 )
 def test_a_segmentor_with_one_output_has_two_labels(tmp_path, known, expected):
