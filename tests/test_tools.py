@@ -134,7 +134,8 @@ def test_video(samples, tmp_path):
     assert 'acc/top5' in printed[printed.index('Results') :]
     assert (tmp_path / 'scores.pkl').stat().st_size > 9 * 400 * 4
     videos = [line.split()[0] for line in (root / 'list.txt').read_text().splitlines()]
-    assert shown(tmp_path / 'shown') == sorted(f'{Path(video).stem}.jpg' for video in videos)
+    expected = sorted(str(Path(video).with_suffix('.jpg')) for video in videos)
+    assert shown(tmp_path / 'shown') == expected
     (tmp_path / 'mine.py').write_text(
         text.replace(str(root / 'list.txt'), str(tmp_path / 'no.txt'))
     )

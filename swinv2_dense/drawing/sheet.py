@@ -18,7 +18,7 @@ from .text import block, font_size, paste, wrapped
 LONG_SIDE = 512  # pixels; images are enlarged to at least half of it
 SHORT_SIDE = 96  # of very flat images, as far as the long side stays below FLAT
 FLAT = 4096
-GAP = 8  # pixels between panels
+GAP = 8  # pixels between panels, at least
 JPEG_SIDE = 65500  # the longest that JPEG stores
 INK, GROUND = (0, 0, 0), (255, 255, 255)
 
@@ -70,7 +70,7 @@ def sheet(
     """
     height, width = image.shape[0] * factor, image.shape[1] * factor
     size = font_size(height, width)
-    gap = GAP if len(titles) > 1 or beside is not None else 0
+    gap = max(GAP, size // 3) if len(titles) > 1 or beside is not None else 0
     needed = max(block([title], size, INK, GROUND).shape[1] for title in titles)
     step = max(width, needed) + gap
     total = len(titles) * step - gap
