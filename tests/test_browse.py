@@ -17,8 +17,9 @@ from swinv2_dense.engine import browse as browsing
 from swinv2_dense.engine.command_line import read_config
 from swinv2_dense.errors import ConfigError
 
-SIZE, TITLE = 64, browsing.TITLE
-FACTOR = browsing.SMALLEST // SIZE
+SIZE = 64
+FACTOR = 8  # of enlargement, to 512 pixels
+SIDE, GAP = FACTOR * SIZE, 8
 DETECTION = """
 default_scope = 'mmdet'
 data = dict(
@@ -86,13 +87,14 @@ def test_the_image_is_left_alone_but_where_objects_are(detection, tmp_path):
     pictures = browse(detection, tmp_path, '--split', 'val')
     assert sorted(pictures) == [f'{i:06d}_{i}.png' for i in range(6)]
     for i, picture in enumerate(pictures[name] for name in sorted(pictures)):
-        assert picture.shape == (TITLE + FACTOR * SIZE, 2 * FACTOR * SIZE, 3)
-        assert (picture[:TITLE] < 128).any()  # the name of the file
+        title = len(picture) - SIDE
+        assert 28 <= title < 64 and picture.shape[1] == 2 * SIDE + GAP
+        assert (picture[:title] < 128).any()  # the name of the file
         image = cv2.imread(str(detection.parent / 'img' / f'{i}.png'))
-        left = picture[TITLE:, : FACTOR * SIZE]
+        left = picture[title:, :SIDE]
         drawn = (left != enlarged(image)).any(-1)
         inside = np.s_[25 * FACTOR : 35 * FACTOR, 9 * FACTOR : 23 * FACTOR]
-        crowd = np.s_[: 16 * FACTOR, 32 * FACTOR :]
+        crowd = np.s_[:, 32 * FACTOR :]  # its mask is a column
         assert drawn[inside].mean() > 0.9
         assert drawn[crowd].any() == (i > 0)
         drawn[20 * FACTOR : 40 * FACTOR, 4 * FACTOR : 28 * FACTOR] = False
@@ -122,13 +124,13 @@ def test_the_map_colours_labels_and_hatches_what_is_ignored(detection, tmp_path)
     picture = browse(detection, tmp_path, '--split', 'val', '--number', '1')
     ((name, picture),) = picture.items()
     image = enlarged(cv2.imread(str(detection.parent / 'img' / name.partition('_')[2])))
-    right = picture[TITLE:, FACTOR * SIZE :].astype(int)
+    right = picture[-SIDE:, -SIDE:].astype(int)
     rows = 48 * FACTOR
-    tint = right - image.astype(int) // 2  # half the image, half the label's colour
+    tint = right - image.astype(int) * 2 // 5  # 0.4 of the image, 0.6 of the label's color
     labelled = tint[: 10 * FACTOR].reshape(-1, 3)
     assert (labelled.max(0) - labelled.min(0) <= 2).all()
     ignored = right[rows:] - image[rows:].astype(int) // 3
-    assert (ignored.max(-1) == ignored.min(-1)).all()  # grey
+    assert (ignored.max(-1) == ignored.min(-1)).all()  # gray
     assert len(np.unique(ignored)) == 2  # stripes
 
 
@@ -154,10 +156,12 @@ def test_pictures_of_a_segmentor(tmp_path):
     (tmp_path / 'seg.py').write_text(SEGMENTATION.format(root=str(root)))
     ((name, picture),) = browse(tmp_path / 'seg.py', tmp_path / 'out', '--split', 'val').items()
     assert name == '000000_a.png'
-    picture = picture[TITLE:].astype(int)
+    picture = picture[-512:].astype(int)
     image = cv2.imread(str(root / 'images/validation/a.jpg')).astype(int)
     assert np.array_equal(picture[:, :600], image)
-    sky = np.array([230, 230, 6])  # BGR, mmseg's colour of it
+    picture = picture[:, : 1200 + GAP]  # without the legend
+    picture = np.delete(picture, np.s_[600 : 600 + GAP], axis=1)
+    sky = np.array([230, 230, 6])  # BGR, mmseg's color of it
     seen = picture[:100, 600:] - (image[:100] * 0.4 + sky * 0.6)
     assert np.abs(np.median(seen, axis=(0, 1))).max() <= 1
     ignored = picture[420:, 600:] - image[420:] // 3
@@ -201,10 +205,11 @@ train_dataloader = dict(dataset=dict(
     with DefaultScope.overwrite_default_scope('mmaction'):
         browsing.browse([str(tmp_path / 'clips.py'), '--output-dir', str(tmp_path / 'out')])
     assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['000000_b.png', '000001_a.png']
-    picture = cv2.imread(str(tmp_path / 'out' / '000000_b.png'))[TITLE:]
-    side = picture.shape[0]
-    assert picture.shape[1] == 8 * side
-    reds = [picture[side // 2, side // 2 + i * side] for i in range(8)]
+    picture = cv2.imread(str(tmp_path / 'out' / '000000_b.png'))
+    side = 3 * 64  # enlarged
+    assert picture.shape[1] == 8 * side + 7 * GAP
+    assert (picture[:-side] < 128).any()  # name and class
+    reds = [picture[-side // 2, side // 2 + i * (side + GAP)] for i in range(8)]
     expected = 20 * np.linspace(0, 9, 8).round()
     assert np.abs(np.array(reds)[:, 2] - expected).max() <= 6  # h264
     assert np.array(reds)[:, :2].max() <= 6

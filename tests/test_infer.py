@@ -25,8 +25,9 @@ from PIL import Image
 from test_tools import VIDEO
 
 import swinv2_dense
+from swinv2_dense.drawing.files import names_below
 from swinv2_dense.engine import ConfigError
-from swinv2_dense.engine.infer import find_inputs, infer, names_below
+from swinv2_dense.engine.infer import find_inputs, infer
 from swinv2_dense.engine.inferencer import describe_classes
 from swinv2_dense.engine.video_files import frame_rate, read_frames, write_frames
 
@@ -122,9 +123,11 @@ def test_objects_are_those_of_the_test_tool(detector, tmp_path):
     infer([*args, '--score-thr', str(sum(between) / 2)])
     kept = [s for own in predictions(tmp_path / 'best').values() for s in own['scores']]
     assert len(kept) == 5 and min(kept) == between[1]
-    drawn = cv2.imread(str(out / 'pictures' / '000000000000.jpg.jpg')).astype(int)
-    image = cv2.imread(str(pictures / '000000000000.jpg')).astype(int)
-    assert drawn.shape == image.shape and abs(drawn - image).max() > 100
+    drawn = cv2.imread(str(out / 'pictures' / '000000000000.jpg'))
+    image = np.kron(cv2.imread(str(pictures / '000000000000.jpg')), np.ones((4, 4, 1), np.uint8))
+    above = len(drawn) - len(image)  # a caption; 128 x 96 pixels are enlarged to 512 x 384
+    assert 0 < above < 64 and drawn.shape[1:] == image.shape[1:]
+    assert (abs(drawn[above:].astype(int) - image) > 100).any()
 
 
 def dataset_classes(library: str) -> tuple[str, ...]:
@@ -154,7 +157,7 @@ def test_label_maps_are_those_of_the_test_tool(segmentor, tmp_path):
             assert area['pixels'] == (labels == area['label']).sum()
             assert area['name'] == dataset_classes('mmseg')[area['label']]
         assert sum(area['pixels'] for area in own['areas']) == labels.size
-        assert (out / 'pictures' / f'{name}.jpg').stat().st_size > 1000
+        assert (out / 'pictures' / name).stat().st_size > 1000
 
 
 def test_scores_are_those_of_the_test_tool_over_all_views(recognizer, tmp_path):
@@ -173,10 +176,12 @@ def test_scores_are_those_of_the_test_tool_over_all_views(recognizer, tmp_path):
         np.testing.assert_allclose([entry['score'] for entry in top], scores[best], rtol=1e-5)
         assert [entry['label'] for entry in top] == best.tolist()
         assert [entry['name'] for entry in top] == [f'motion {i}' for i in best]
-        drawn = np.stack(list(read_frames(tmp_path / f'out/pictures/{index}.mp4.mp4'))).astype(int)
+        drawn = np.stack(list(read_frames(tmp_path / f'out/pictures/{index}.mp4'))).astype(int)
         frames = np.stack(list(read_frames(clips / f'{index}.mp4'))).astype(int)
-        assert drawn.shape == frames.shape == (20 + index, 48, 64, 3)
-        assert drawn[:, :, :40].max(axis=-1).mean() < frames[:, :, :40].mean()  # below the text
+        assert frames.shape == (20 + index, 48, 64, 3)
+        assert drawn.shape == (20 + index, 6 * 48, 6 * 64, 3)  # or no letters would fit
+        below_text = drawn[:, : 6 * 12, : 6 * 20].mean()
+        assert below_text < frames[:, :12, :20].mean() - 30
 
 
 def test_broken_inputs_are_named_and_the_others_done(segmentor, tmp_path):
@@ -213,6 +218,10 @@ def test_broken_inputs_are_named_and_the_others_done(segmentor, tmp_path):
     assert found['deep.png']['areas'] == found['-x.BMP']['areas']  # 16 bits as 8
     files = [path for path in (tmp_path / 'out').rglob('*') if path.is_file()]
     assert len(files) == 5 * 3  # no drafts, nothing of the skipped
+    pictures = {str(path.relative_to(tmp_path / 'out/pictures')) for path in files if 'pictures' in
+                path.parts}  # fmt: skip
+    assert pictures == {'-x.jpg', 'deep.png', 'gray.png', 'rgba.png', 'ä b/gray.png'}
+    assert 'not taken: 1 .txt' in printed
 
 
 @pytest.mark.parametrize('task', ['detector', 'segmentor'])
@@ -230,7 +239,7 @@ def test_a_video_is_one_of_frames(task, request, tmp_path):
     found['second.png'].pop('input')
     assert found['a.mp4']['frames'][1] == found['second.png']
     assert found['a.mp4']['frames'][0] != found['second.png']
-    with av.open(str(tmp_path / 'out/pictures/a.mp4.mp4')) as container:
+    with av.open(str(tmp_path / 'out/pictures/a.mp4')) as container:
         assert container.streams.video[0].codec_context.name == 'h264'
         assert sum(1 for _ in container.decode(video=0)) == 3
     maps = sorted((tmp_path / 'out').glob('label_maps/a.mp4/*.png'))

@@ -354,3 +354,33 @@ def test_a_file_in_place_of_the_folder_of_maps_is_named(tmp_path):
     (tmp_path / 'maps.png').touch()
     with pytest.raises(ConfigError, match=r"--out='.*maps\.png' is a file; name a folder"):
         write_label_maps(Config(dict()), str(tmp_path / 'maps.png'))
+
+
+@pytest.mark.parametrize('suffix, dtype', [('.pam', np.uint8), ('.tif', np.float64)])
+def test_formats_that_only_opencv_reads(tmp_path, suffix, dtype):
+    import cv2
+
+    write(tmp_path, 'a')
+    (tmp_path / 'maps' / 'a.png').unlink()
+    file = tmp_path / 'maps' / f'a{suffix}'
+    cv2.imwrite(str(file), np.resize([0, 1, 2], SIZE).astype(dtype))
+    with pytest.raises(OSError):
+        Image.open(file)
+    notes: list[str] = []
+    dataset = dataset_of(tmp_path, 'cv2', seg_map_suffix=suffix)
+    check_label_maps('train_dataloader', dataset, notes.append)
+    assert notes == []
+
+
+@pytest.mark.parametrize('dtype', [np.int8, np.int16, np.int32, np.float32])
+def test_negative_ids_are_named(tmp_path, dtype):
+    """Such as -1 for "no class", which 8 bits cannot hold."""
+    import cv2
+
+    write(tmp_path, 'a')
+    (tmp_path / 'maps' / 'a.png').unlink()
+    ids = np.resize([0, 1, -1], SIZE).astype(dtype)
+    assert cv2.imwrite(str(tmp_path / 'maps' / 'a.tif'), ids)
+    dataset = dataset_of(tmp_path, 'cv2', seg_map_suffix='.tif')
+    with pytest.raises(ConfigError, match=r'1 label maps hold numbers.* with -1'):
+        check_label_maps('train_dataloader', dataset, print)

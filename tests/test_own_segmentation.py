@@ -112,7 +112,7 @@ def test_from_a_folder_to_miou(named, config, tmp_path):
     args = ['--work-dir', tmp_path / 'test', '--cfg-options', *QUICK]
     outs = ['--out', tmp_path / 'maps', '--show-dir', tmp_path / 'shown']
     succeed('test', config, work_dir / 'iter_2.pth', *outs, *args)
-    assert len(list((tmp_path / 'shown').glob('**/*.png'))) == 3
+    assert len(list((tmp_path / 'shown').iterdir())) == 3
     paths = sorted((tmp_path / 'maps').iterdir())
     assert [path.name for path in paths] == [f'{i:04}.png' for i in range(3)]
     truths = [np.asarray(Image.open(named / 'masks' / 'val' / path.name)) for path in paths]

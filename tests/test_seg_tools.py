@@ -124,8 +124,9 @@ def test_metric_maps_and_pictures(trained, config, samples):
     assert found.min() >= 1 and found.max() <= 150 and len(np.unique(found)) > 5
     expected = iou(np.concatenate([labels.ravel() for labels in truth]), found)
     assert metrics(trained / 'test')['mIoU'] == pytest.approx(expected, abs=0.0051)
-    pictures = list((trained / 'shown').glob('**/*.png'))
-    assert len(pictures) == IMAGES
+    pictures = {path.relative_to(trained / 'shown') for path in (trained / 'shown').rglob('*.*')}
+    names = sorted(path.stem for path in annotations.iterdir())[:IMAGES]
+    assert pictures == {Path(f'{name}.jpg') for name in names}  # flat, and named as the images
 
 
 def test_views_of_a_set_without_labels(trained, config):

@@ -11,8 +11,10 @@ from .htc import MaskEnsembleHTCRoIHead
 from .instaboost import RunLengthInstaBoost
 from .precision import Fp32BordersHook, keep_borders_in_fp32
 from .tta import InstanceSegTTAModel
+from .visualization import ClassColorDetVisualizer
 
 __all__ = [
+    'ClassColorDetVisualizer',
     'ClasswiseCocoMetric',
     'ClasswiseLVISMetric',
     'ClasswiseOVCocoMetric',

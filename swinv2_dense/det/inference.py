@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
@@ -29,14 +27,12 @@ class DetectionInferencer(ImageInferencer, DetInferencer):
         (COCO's run lengths), the highest score first, with `names` of the labels.
         """
         found = self.pred2dict(sample)
-        names = self.model.dataset_meta['classes']
-        return dict(names=[names[label] for label in found['labels']], **found)
+        return dict(names=[self.name(label) for label in found['labels']], **found)
 
-    def draw(self, image: np.ndarray, sample: DetDataSample, file: Path) -> None:
-        mmcv.imwrite(self.draw_frame(image, sample)[..., ::-1], str(file))
+    def draw(self, image: np.ndarray, sample: DetDataSample, caption: str) -> np.ndarray:
+        return self.visualizer.picture(
+            image, sample, caption, draw_gt=False, pred_score_thr=self.score_thr
+        )
 
     def draw_frame(self, image: np.ndarray, sample: DetDataSample) -> np.ndarray:
-        self.visualizer.add_datasample(
-            'image', image, sample, draw_gt=False, pred_score_thr=self.score_thr
-        )
-        return self.visualizer.get_image()
+        return self.visualizer.frame(image, sample, self.score_thr)

@@ -1,8 +1,8 @@
 """Behind tools/browse_dataset.py: augmented samples as pictures, as the model will be given them.
 
 Beside the image with its objects stands its semantic map, if the pipeline loads one. Padding to
-batches is the model's (`data_preprocessor`) and is not shown. Of a video stand frames of its first
-view side by side. Images are (H, W, 3) uint8 RGB.
+batches is the model's (`data_preprocessor`) and is not shown. Of a video, frames of the view in
+the middle stand side by side. Images are (H, W, 3) uint8 RGB.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
@@ -24,6 +23,11 @@ from mmengine.utils import track_iter_progress
 from ..checks.options import OptionsAction
 from ..checks.paths import check_writable
 from ..config_parts import datasets_of
+from ..drawing.clips import clip_sheet, evenly, frames_of
+from ..drawing.objects import Objects, draw_objects
+from ..drawing.regions import IGNORE_INDEX, label_regions, segmentation_sheet, tint_labels
+from ..drawing.sheet import displayable, enlargement, sheet, write_picture
+from ..drawing.style import Style
 from ..errors import ConfigError
 from ..training.image_check import check_images
 from .command_line import read_config
@@ -55,10 +59,9 @@ def browse(argv: Sequence[str] | None = None) -> None:
         sample = dataset[index]
         path = str(sample['data_samples'].get('img_path') or _video(dataset, index))
         height, width = sample['inputs'].shape[-2:]
-        panels = PANELS[cfg.default_scope](sample, dataset.metainfo)
-        title = f'{Path(path).name}  {width} x {height}{_label(sample, dataset.metainfo)}'
-        picture = titled(panels, title)
-        _write(folder / f'{index:06d}_{Path(path).stem}.png', picture)
+        caption = f'{Path(path).name}  {width} x {height}'
+        picture = PICTURES[cfg.default_scope](sample, dataset.metainfo, caption)
+        write_picture(folder / f'{index:06d}_{Path(path).stem}.png', picture)
     print(f'\nWrote {number} of {len(dataset)} samples ({args.split}) to {folder}')
 
 
@@ -111,146 +114,56 @@ def annotated_first(pipeline: list) -> list:
     return steps
 
 
-def detection_panels(sample: dict, metainfo: dict) -> list[np.ndarray]:
-    """Image with boxes, masks and class names; semantic map with its numbers, by mmdet."""
-    from mmdet.structures import DetDataSample
-    from mmdet.visualization import DetLocalVisualizer, get_palette
-
+def detection_picture(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
+    """Image with boxes, masks and class names; its semantic map with the numbers in it."""
     image, data = _image(sample), sample['data_samples']
-    factor = _enlargement(image)
-    image = _enlarged(image, factor)
-    visualizer = DetLocalVisualizer(alpha=0.5, line_width=2)
-    visualizer.dataset_meta = _with_colors(metainfo, get_palette)
-    objects = DetDataSample()
-    if len(data.gt_instances):
-        objects.gt_instances = _plain(data.gt_instances, factor)
-    visualizer.add_datasample('objects', image, objects, draw_pred=False)
-    if len(data.ignored_instances):
-        boxes = _plain(data.ignored_instances, factor).bboxes
-        visualizer.draw_bboxes(boxes, edge_colors='white', line_styles='--')
-        visualizer.draw_texts(['ignored'] * len(boxes), boxes[:, :2] + 2, colors='white')
-    panels = [visualizer.get_image()]
+    factor = enlargement(*image.shape[:2])
+    titles = ['truth', 'semantic map'] if 'gt_sem_seg' in data else ['truth']
+    picture, views = sheet(image, titles, caption, factor)
+    objects, ignored = (
+        Objects.of(found) if len(found) else None
+        for found in (data.gt_instances, data.ignored_instances)
+    )
+    draw_objects(views[0], objects, Style.of(metainfo), factor, ignored=ignored)
     if 'gt_sem_seg' in data:
-        labels = _enlarged(data.gt_sem_seg.sem_seg[0].numpy(), factor)
-        names = [str(label) for label in range(IGNORED + 1)]
-        visualizer.dataset_meta = dict(classes=names, palette=get_palette('random', len(names)))
-        seg = DetDataSample(gt_sem_seg=_pixel_data(sem_seg=labels))
-        visualizer.add_datasample('map', image, seg, draw_pred=False)
-        panels.append(hatched(visualizer.get_image(), image, labels == IGNORED))
-    return panels
+        labels = data.gt_sem_seg.sem_seg[0].numpy()
+        numbers = Style([str(label) for label in range(IGNORE_INDEX)])
+        tint_labels(views[1], labels, numbers, factor)
+        label_regions(views[1], labels, numbers)
+    return picture
 
 
-def segmentation_panels(sample: dict, metainfo: dict) -> list[np.ndarray]:
-    """Image; semantic map with class names, by mmseg."""
-    from mmseg.structures import SegDataSample
-    from mmseg.visualization import SegLocalVisualizer
-
+def segmentation_picture(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
+    """Image; label map with a legend."""
     image, data = _image(sample), sample['data_samples']
-    factor = _enlargement(image)
-    image = _enlarged(image, factor)
-    if 'gt_sem_seg' not in data:
-        return [image]
-    labels = _enlarged(data.gt_sem_seg.data[0].numpy(), factor)
-    visualizer = SegLocalVisualizer(alpha=0.6)
-    visualizer.dataset_meta = metainfo
-    seg = SegDataSample(gt_sem_seg=_pixel_data(data=labels))
-    visualizer.add_datasample('map', image, seg, draw_pred=False)
-    return [image, hatched(visualizer.get_image(), image, labels == IGNORED)]
+    maps = {'truth': data.gt_sem_seg.data[0].numpy()} if 'gt_sem_seg' in data else {}
+    return segmentation_sheet(image, maps, Style.of(metainfo), caption, with_image=True)
 
 
-def clip_panels(sample: dict, metainfo: dict) -> list[np.ndarray]:
-    """Frames of the first view, from the first to the last."""
-    inputs = sample['inputs']  # views of (C, T, H, W), or frames (C, H, W)
-    frames = inputs[0].movedim(1, 0) if inputs.dim() == 5 else inputs
-    chosen = np.linspace(0, len(frames) - 1, min(len(frames), FRAMES)).round().astype(int)
-    pixels = frames[chosen].movedim(1, -1).clip(0, 255).to(torch.uint8).numpy()
-    factor = max(1, SMALLEST // 4 // max(pixels.shape[1:3]))
-    return [_enlarged(frame, factor) for frame in pixels]
+def clip_picture(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
+    """Frames of the view in the middle, from the first to the last."""
+    style, labels = Style.of(metainfo), getattr(sample['data_samples'], 'gt_label', None)
+    truth = [] if labels is None else [style.name(int(label)) for label in labels.reshape(-1)]
+    frames = frames_of(sample['inputs'])
+    return clip_sheet([displayable(frames[i]) for i in evenly(len(frames))], caption, truth)
 
 
-PANELS = {'mmdet': detection_panels, 'mmseg': segmentation_panels, 'mmaction': clip_panels}
+PICTURES = {
+    'mmdet': detection_picture,
+    'mmseg': segmentation_picture,
+    'mmaction': clip_picture,
+}
 
 
 def _video(dataset: Any, index: int) -> str:
-    return dataset.get_data_info(index).get('filename', '')
-
-
-def _label(sample: dict, metainfo: dict) -> str:
-    """The class of a video; images show theirs."""
-    labels = getattr(sample['data_samples'], 'gt_label', None)
-    if labels is None:
-        return ''
-    classes = metainfo.get('classes') or ()
-    names = [classes[i] if 0 <= i < len(classes) else str(i) for i in labels.tolist()]
-    return '  ' + ', '.join(names)
+    info = dataset.get_data_info(index)
+    return info.get('filename') or info.get('frame_dir') or ''
 
 
 def _image(sample: dict) -> np.ndarray:
+    """RGB; pipelines pack (3, H, W) BGR."""
     pixels = sample['inputs'].permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(pixels[..., ::-1].clip(0, 255).astype(np.uint8))
-
-
-def _enlargement(image: np.ndarray) -> int:
-    return max(1, SMALLEST // max(image.shape[:2]))
-
-
-def _enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """(H, W, ...) -> (factor * H, factor * W, ...), each pixel a square."""
-    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def _plain(instances: Any, factor: int) -> Any:
-    """Instances in tensors and arrays, which the visualizer takes."""
-    instances = instances.clone()
-    boxes = instances.bboxes
-    instances.bboxes = getattr(boxes, 'tensor', boxes) * factor
-    if 'masks' in instances:
-        masks = instances.masks.to_ndarray().astype(bool)
-        instances.masks = masks.repeat(factor, axis=1).repeat(factor, axis=2)
-    return instances
-
-
-def _pixel_data(**maps: np.ndarray) -> Any:
-    from mmengine.structures import PixelData
-
-    return PixelData(**{name: torch.from_numpy(labels[None]) for name, labels in maps.items()})
-
-
-def _with_colors(metainfo: dict, get_palette: Any) -> dict:
-    """A data set with classes of its own may have more of them than inherited colours."""
-    classes, palette = metainfo.get('classes') or (), metainfo.get('palette')
-    if isinstance(palette, (list, tuple)) and len(palette) >= len(classes):
-        return metainfo
-    return {**metainfo, 'palette': get_palette('random', len(classes))}
-
-
-def hatched(drawn: np.ndarray, image: np.ndarray, ignored: np.ndarray) -> np.ndarray:
-    """`drawn`, with the image in grey stripes where the (H, W) bool mask `ignored` is true."""
-    stripes = np.add(*np.indices(ignored.shape)) // 6 % 2 * 50 + 60
-    striped = image // 3 + stripes[..., None].astype(np.uint8)
-    return np.where(ignored[..., None], striped, drawn)
-
-
-def titled(panels: list[np.ndarray], title: str) -> np.ndarray:
-    """Panels side by side below a line of text, which makes the picture wider where it must."""
-    import cv2
-
-    row = np.concatenate(panels, axis=1)
-    font = dict(fontFace=cv2.FONT_HERSHEY_SIMPLEX, fontScale=0.55, thickness=1)
-    (needed, _), _ = cv2.getTextSize(title, **font)
-    width = max(row.shape[1], needed + 16)
-    picture = np.full((TITLE + row.shape[0], width, 3), 255, np.uint8)
-    picture[TITLE:, : row.shape[1]] = row
-    return cv2.putText(
-        picture, title, (8, TITLE - 9), color=(0, 0, 0), lineType=cv2.LINE_AA, **font
-    )
-
-
-def _write(path: Path, picture: np.ndarray) -> None:
-    import cv2
-
-    if not cv2.imwrite(str(path), picture[..., ::-1]):
-        raise OSError(f'{path}: OpenCV could not write this picture')
+    return np.ascontiguousarray(displayable(pixels)[..., ::-1])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -28,6 +28,7 @@ from ..checks.config_file import import_custom_modules, load_config_file
 from ..checks.config_types import check_types, scope_of_model
 from ..checks.options import OptionsAction, merge_options, misspelled_keys
 from ..checks.paths import check_checkpoint, check_writable, check_writable_file
+from ..drawing.options import draw_predictions
 from ..errors import CheckpointError, ConfigError
 from .amp import run_amp_on_cpu, use_amp
 from .atomic import resume_last, write_whole_checkpoints
@@ -106,7 +107,8 @@ def test(argv: Sequence[str] | None = None) -> None:
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16, on the CPU bf16
     if args.show or args.show_dir:
-        _draw(cfg, args)
+        folder = os.path.abspath(args.show_dir) if args.show_dir else None
+        draw_predictions(cfg, folder, args.interval, args.show, args.wait_time)
     if args.tta:
         (use_seg_tta if cfg.default_scope == 'mmseg' else use_tta)(cfg)
     pickled = args.dump
@@ -284,9 +286,7 @@ def _test_parser() -> argparse.ArgumentParser:
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', help='folder for pictures of predictions')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds per shown picture')
-    parser.add_argument(
-        '--interval', type=int, default=1, help='draw every n-th sample (mmdet: all)'
-    )
+    parser.add_argument('--interval', type=int, default=1, help='draw every n-th sample')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     parser.add_argument(
         '--skip-unreadable',
@@ -294,33 +294,6 @@ def _test_parser() -> argparse.ArgumentParser:
         help='evaluate without the samples that cannot be read, and list them',
     )
     return parser
-
-
-def _draw(cfg: Config, args: argparse.Namespace) -> None:
-    """Turn on the library's visualisation hook; each keeps the output folder elsewhere."""
-    if cfg.default_scope == 'mmaction':
-        cfg.default_hooks.visualization = ConfigDict(
-            dict(cfg.default_hooks.get('visualization', {})) | dict(type='ViewVisualizationHook')
-        )
-    hook = cfg.get('default_hooks', {}).get('visualization')
-    if hook is None:
-        raise ConfigError('--show and --show-dir need default_hooks.visualization in the config')
-    folder = os.path.abspath(args.show_dir) if args.show_dir else None
-    hook.interval = args.interval
-    if args.show:
-        hook.show, hook.wait_time = True, args.wait_time
-    if cfg.default_scope == 'mmaction':
-        hook.enable = True
-        if folder:
-            hook.out_dir = folder
-    else:
-        hook.draw = True
-        if folder and cfg.default_scope == 'mmdet':
-            hook.test_out_dir = folder
-        elif folder:
-            cfg.visualizer.save_dir = folder
-        if cfg.get('visualizer', {}).get('type') == 'SegLocalVisualizer':
-            cfg.visualizer.type = 'LegendSegVisualizer'
 
 
 def _dump_metric(scope: str, path: str) -> object:

@@ -1,8 +1,9 @@
 """Behind tools/infer.py: predictions for files, folders and patterns, for all three libraries.
 
-Below the output folder lie `predictions/NAME.json`, `pictures/NAME.jpg` or `.mp4`, and for mmseg
-`label_maps/NAME.png`. NAME is the path of the input, with its suffix, below the folder that all
-inputs share, so that no two are alike.
+Below the output folder lie `predictions/NAME.json` and for mmseg `label_maps/NAME.png`. NAME is the
+path of the input, with its suffix, below the folder that all inputs share, so that no two are
+alike. `pictures` holds a picture under the name of the input itself, as JPEG or PNG, of a video as
+MP4; see `drawing.files.picture_names`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import argparse
 import glob
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +24,7 @@ from mmengine.device import get_device
 from ..checks.options import OptionsAction
 from ..checks.paths import check_checkpoint, check_writable, saved_config
 from ..config_parts import datasets_of
+from ..drawing.files import names_below, picture_names, picture_suffix
 from ..errors import ConfigError
 from ..preparation.report import progress
 from .class_folders import VIDEO_SUFFIXES
@@ -30,9 +34,9 @@ from .fsdp import without_sharding
 from .inferencer import CheckedInferencer
 from .outputs import Outputs
 from .preflight import check_config
-from .video_files import UnreadableError
+from .video_files import UnreadableError, is_moving
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp', '.gif')
 
 
 def infer(argv: Sequence[str] | None = None) -> None:
@@ -46,13 +50,16 @@ def infer(argv: Sequence[str] | None = None) -> None:
     check_writable('--out-dir', folder)
     cfg = _read_config(args)
     is_video = cfg.default_scope == 'mmaction'
-    suffixes = VIDEO_SUFFIXES if is_video else IMAGE_SUFFIXES + VIDEO_SUFFIXES
+    suffixes = ('.gif', *VIDEO_SUFFIXES) if is_video else IMAGE_SUFFIXES + VIDEO_SUFFIXES
     files = find_inputs(args.inputs, suffixes, folder)
+    if others := other_files(args.inputs, suffixes, folder):
+        print(f'not taken: {others}', file=sys.stderr)
     inferencer = build_inferencer(cfg, args)
     skipped = 0
-    for file, name in progress(zip(files, names_below(files)), 'inputs', len(files)):
+    outputs = list(map(partial(Outputs, folder), names_below(files), _pictures(files, is_video)))
+    for file, output in progress(zip(files, outputs), 'inputs', len(files)):
         try:
-            inferencer.process(file, Outputs(folder, name))
+            inferencer.process(file, output)
         except UnreadableError as error:
             skipped += 1
             print(f'skipped {file}: {error}', file=sys.stderr)
@@ -117,11 +124,23 @@ def _search(folder: str, suffixes: tuple[str, ...], leave_out: Path) -> list[str
     ]
 
 
-def names_below(files: Sequence[Path]) -> list[str]:
-    """Paths of files below the deepest folder that they share."""
-    paths = [os.path.abspath(file) for file in files]
-    shared = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return [os.path.relpath(path, shared) for path in paths]
+def other_files(inputs: Sequence[str], suffixes: tuple[str, ...], leave_out: Path) -> str:
+    """How many files in folders are not inputs, by suffix: '3 .heic, 1 .txt'; '' for none."""
+    matches = (path for given in inputs for path in (given, *glob.glob(given, recursive=True)))
+    folders = filter(os.path.isdir, matches)
+    files = {os.path.abspath(path) for f in folders for path in _search(f, ('',), leave_out)}
+    others = (path for path in files if not path.lower().endswith(suffixes))
+    counts = Counter(os.path.splitext(path)[1].lower() or 'without suffix' for path in others)
+    return ', '.join(f'{count} {suffix}' for suffix, count in counts.most_common())
+
+
+def _pictures(files: Sequence[Path], are_clips: bool) -> list[str]:
+    """Name of each file's picture below `pictures`."""
+
+    def suffix(file: str) -> str:
+        return '.mp4' if are_clips or is_moving(Path(file)) else picture_suffix(file)
+
+    return picture_names(files, suffix)
 
 
 def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer:
@@ -142,7 +161,7 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
     if cfg.default_scope == 'mmdet':
         from ..det.inference import DetectionInferencer as Inferencer
 
-        cfg.visualizer = _visualizer(cfg, 'DetLocalVisualizer')
+        cfg.visualizer = _visualizer(cfg, 'ClassColorDetVisualizer')
     elif cfg.default_scope == 'mmseg':
         from ..seg.inference import SegmentationInferencer as Inferencer
 

@@ -18,6 +18,8 @@ from torch import nn
 
 from ..checkpoints.formats import shortened
 from ..checks.image_files import loader_problem
+from ..drawing.palette import as_palette, class_colors
+from ..drawing.sheet import displayable, write_picture
 from ..errors import CheckpointError, ConfigError
 from ..training.checkpoint_classes import (
     class_names,
@@ -27,12 +29,11 @@ from ..training.checkpoint_classes import (
     mismatch,
 )
 from ..training.image_check import is_default_loader
-from .class_folders import VIDEO_SUFFIXES
 from .classes import class_heads
 from .hooks import BackboneWeightsHook
 from .load_report import LoadReportHook
 from .outputs import Outputs
-from .video_files import UnreadableError, frame_rate, read_frames, reading, write_frames
+from .video_files import UnreadableError, frame_rate, is_moving, read_frames, reading, write_frames
 
 
 @dataclass
@@ -99,11 +100,21 @@ class CheckedInferencer(BaseInferencer):
             {key.lower(): value for key, value in (meta.get('dataset_meta') or {}).items()},
             _meta_of_dataset(cfg),
         ]
-        count = _num_classes(cfg)
-        model.dataset_meta = describe_classes(count, metas, self.given_classes)
-        trained = classes_of_checkpoint(checkpoint)
+        head = next((head for _, head in class_heads(cfg.model)), {})
+        given, trained = self.given_classes, classes_of_checkpoint(checkpoint)
+        if head.get('out_channels') == 1:  # mmseg: 1 above a threshold, else 0
+            metas = [{**meta, 'classes': _two_classes(meta.get('classes'))} for meta in metas]
+            given, trained = _two_classes(given), _two_classes(trained)
+            head = dict(num_classes=2)
+        count = head.get('num_classes')
+        model.dataset_meta = describe_classes(count, metas, given)
         if knows_classes(cfg.model) and count in (None, len(trained)):
-            _check_names(cfg.load_from, trained, class_names(metas[1]), self.given_classes)
+            _check_names(cfg.load_from, trained, class_names(metas[1]), given)
+
+    def name(self, label: int) -> str:
+        """Of a class, or the number of one beyond those that have names."""
+        names = self.model.dataset_meta['classes']
+        return names[label] if label < len(names) else str(label)
 
 
 def _check_names(
@@ -133,9 +144,9 @@ def _check_names(
                 )
 
 
-def _num_classes(cfg: Config) -> int | None:
-    """Classes of the model, if its config tells."""
-    return next((head['num_classes'] for _, head in class_heads(cfg.model)), None)
+def _two_classes(names: Sequence[str] | None) -> Sequence[str] | None:
+    """Names of labels 0 and 1 of a segmentor with one output; data may name the latter only."""
+    return ('background', *names) if names is not None and len(names) == 1 else names
 
 
 def _meta_of_dataset(cfg: Config) -> Mapping[str, Any]:
@@ -167,15 +178,9 @@ def describe_classes(
     named = [given, *(meta.get('classes') for meta in metas)]
     fitting = (names for names in named if names and count in (None, len(names)))
     names = tuple(next(fitting, None) or map(str, range(count or 0)))
-    palettes = (meta.get('palette') for meta in metas)
-    palette = next((p for p in palettes if _suffices(p, len(names))), None)
-    if palette is None:  # as mmseg makes them
-        palette = np.random.RandomState(42).randint(0, 255, (len(names), 3)).tolist()
-    return dict(classes=names, palette=palette)
-
-
-def _suffices(palette: Any, count: int) -> bool:
-    return isinstance(palette, (list, tuple)) and len(palette) >= count
+    palettes = (as_palette(meta.get('palette'), len(names)) for meta in metas)
+    palette = class_colors(len(names), next((p for p in palettes if p is not None), None))
+    return dict(classes=names, palette=[tuple(color) for color in palette.tolist()])
 
 
 class ImageInferencer(CheckedInferencer):
@@ -186,23 +191,24 @@ class ImageInferencer(CheckedInferencer):
         """A prediction as JSON."""
 
     @abstractmethod
-    def draw(self, image: np.ndarray, sample: Any, file: Path) -> None:
-        """Write an RGB image with its prediction as a picture."""
+    def draw(self, image: np.ndarray, sample: Any, caption: str) -> np.ndarray:
+        """A picture of an RGB image with its prediction, below a caption."""
 
     @abstractmethod
     def draw_frame(self, image: np.ndarray, sample: Any) -> np.ndarray:
-        """An RGB frame with its prediction, of the same size."""
+        """An RGB frame with its prediction; frames of one size give frames of one size."""
 
     def write_maps(self, sample: Any, outputs: Outputs, part: str = '') -> None:
         """Write what is predicted per pixel, if anything; `part` tells frames apart."""
 
     def process(self, path: Path, outputs: Outputs) -> None:
-        is_video = path.suffix.lower() in VIDEO_SUFFIXES
-        record = (self._video if is_video else self._image)(path, outputs)
+        record = (self._video if is_moving(path) else self._image)(path, outputs)
         outputs.write_json(dict(input=str(path), **record))
 
     def read(self, path: Path) -> np.ndarray:
         """An image (BGR) as the pipeline's LoadImageFromFile reads it."""
+        if path.suffix.lower() == '.gif':  # OpenCV does not read it
+            return np.ascontiguousarray(next(read_frames(path))[..., ::-1])
         loader = next(step for step in self.pipeline.transforms if hasattr(step, 'from_file'))
         problem = loader_problem(path) if is_default_loader(loader.from_file) else None
         if problem:
@@ -214,8 +220,8 @@ class ImageInferencer(CheckedInferencer):
         image = self.read(path)
         sample = self.predict(image)
         self.write_maps(sample, outputs)
-        with outputs.whole('pictures', '.jpg') as draft:
-            self.draw(image[..., ::-1].astype(np.uint8), sample, draft)
+        with outputs.picture() as draft:
+            write_picture(draft, self.draw(displayable(image)[..., ::-1], sample, path.name))
         height, width = image.shape[:2]
         return dict(height=height, width=width, **self.describe(sample))
 
@@ -233,7 +239,7 @@ class ImageInferencer(CheckedInferencer):
         rate = frame_rate(path)
         outputs.remove_parts('label_maps')  # of an earlier run, perhaps of more frames
         try:
-            with outputs.whole('pictures', '.mp4') as draft:
+            with outputs.picture() as draft:
                 write_frames(draft, drawn(), rate)
         except BaseException:
             outputs.remove_parts('label_maps')

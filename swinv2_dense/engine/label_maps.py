@@ -100,9 +100,8 @@ class Rules(NamedTuple):
             yield 'are one pixel high or wide, which mmseg does not load as maps', label_map
             return
         yield from self._value_faults(ids, label_map, present)
-        with Image.open(label_map) as file:
-            if file.mode == 'P' and ids.ndim == 2:
-                yield PALETTE, label_map
+        if ids.ndim == 2 and _has_palette(label_map):
+            yield PALETTE, label_map
         size = self.is_rotated is not None and loaded_size(image, self.is_rotated)
         if size and size != ids.shape[1::-1]:
             sizes = 'the map {1} x {0}, the image {2} x {3}'.format(*ids.shape[:2], *size)
@@ -269,9 +268,20 @@ def _pairs(name: str, dataset: Any) -> Iterator[tuple[str, str]]:
             yield info['img_path'], info['seg_map_path']
 
 
+def _has_palette(label_map: str) -> bool:
+    """False also for formats that only OpenCV reads."""
+    from PIL import Image
+
+    try:
+        with Image.open(label_map) as file:
+            return file.mode == 'P'
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+
+
 def _distinct(ids: np.ndarray) -> np.ndarray:
     """The numbers that occur, ascending; counting takes a third of the time of sorting."""
-    if ids.dtype.itemsize > 2:
+    if ids.dtype not in (bool, np.uint8, np.uint16):  # of others, np.bincount takes some
         return np.unique(ids)
     return np.flatnonzero(np.bincount(ids.ravel()))
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,22 @@ class Outputs:
 
     folder: Path
     name: str
+    picture_name: str  # of the file below `pictures`
 
-    @contextmanager
-    def whole(self, kind: str, suffix: str, part: str = '') -> Iterator[Path]:
+    def picture(self) -> AbstractContextManager[Path]:
+        """As `whole`, for the picture."""
+        return self._replacing(self.folder / 'pictures' / self.picture_name)
+
+    def whole(self, kind: str, suffix: str, part: str = '') -> AbstractContextManager[Path]:
         """A draft to write, which becomes the file; an error leaves nothing behind."""
-        file = self.folder / kind / f'{self.name}{part}{suffix}'
+        return self._replacing(self.folder / kind / f'{self.name}{part}{suffix}')
+
+    @staticmethod
+    @contextmanager
+    def _replacing(file: Path) -> Iterator[Path]:
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(
-            f'.draft-{os.getpid()}{suffix}'
-        )  # short: names have at most 255 bytes
+        # Short, because names have at most 255 bytes.
+        draft = file.with_name(f'.draft-{os.getpid()}{file.suffix}')
         try:
             yield draft
             os.replace(draft, file)

@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from ..preparation.video_frames import iter_frames, open_video
+from .class_folders import VIDEO_SUFFIXES
 from .data_faults import NO_FAULTS
 
 
@@ -29,6 +30,17 @@ def reading() -> Iterator[None]:
     except Exception as error:
         text = ' '.join(str(error).split()) or type(error).__name__
         raise UnreadableError(text[:200]) from error
+
+
+def is_moving(path: Path) -> bool:
+    """Whether a file is taken for a video: by its suffix, a GIF if it has more than one frame."""
+    suffix = path.suffix.lower()
+    if suffix != '.gif':
+        return suffix in VIDEO_SUFFIXES
+    try:
+        return len(list(itertools.islice(read_frames(path), 2))) > 1
+    except UnreadableError:
+        return False
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:

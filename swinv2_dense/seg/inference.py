@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmseg.apis import MMSegInferencer
 from mmseg.structures import SegDataSample
-from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
 from ..engine.inferencer import ImageInferencer
@@ -25,9 +23,8 @@ class SegmentationInferencer(ImageInferencer, MMSegInferencer):
     def describe(self, sample: SegDataSample) -> dict[str, Any]:
         """The classes that occur, the largest first: `label`, `name` and number of `pixels`."""
         pixels = np.bincount(_labels(sample).ravel())
-        names = self.model.dataset_meta['classes']
         order = [int(label) for label in np.argsort(-pixels, kind='stable') if pixels[label]]
-        areas = [dict(label=i, name=names[i], pixels=int(pixels[i])) for i in order]
+        areas = [dict(label=i, name=self.name(i), pixels=int(pixels[i])) for i in order]
         return dict(areas=areas)
 
     def write_maps(self, sample: SegDataSample, outputs: Outputs, part: str = '') -> None:
@@ -36,15 +33,12 @@ class SegmentationInferencer(ImageInferencer, MMSegInferencer):
         with outputs.whole('label_maps', '.png', part) as draft:
             Image.fromarray(_labels(sample).astype(dtype)).save(draft)
 
-    def draw(self, image: np.ndarray, sample: SegDataSample, file: Path) -> None:
-        self.visualizer.add_datasample('image', image, sample, draw_gt=False, out_file=str(file))
+    def draw(self, image: np.ndarray, sample: SegDataSample, caption: str) -> np.ndarray:
+        return self.visualizer.picture(image, sample, caption, draw_gt=False)
 
     def draw_frame(self, image: np.ndarray, sample: SegDataSample) -> np.ndarray:
         """With names on the regions: a legend would change in size."""
-        SegLocalVisualizer.add_datasample(
-            self.visualizer, 'frame', image, sample, draw_gt=False, with_labels=True
-        )
-        return self.visualizer.get_image()
+        return self.visualizer.frame(image, sample)
 
 
 def _labels(sample: SegDataSample) -> np.ndarray:

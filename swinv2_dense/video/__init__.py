@@ -6,10 +6,11 @@ from .decoding import VideoDecode, VideoInit
 from .folder_dataset import FolderVideoDataset
 from .precision import Fp32ScoresHook
 from .recognizer import ChunkedRecognizer3D
-from .visualization import ViewVisualizationHook
+from .visualization import ClipVisualizer
 
 __all__ = [
     'ChunkedRecognizer3D',
+    'ClipVisualizer',
     'UniformCrops',
     'FolderVideoDataset',
     'Fp32ScoresHook',
@@ -17,5 +18,4 @@ __all__ = [
     'VideoInit',
     'VideoRandAugment',
     'VideoRandomErasing',
-    'ViewVisualizationHook',
 ]

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from mmaction.engine.hooks import VisualizationHook
-from mmaction.registry import HOOKS
+import numpy as np
+from mmaction.registry import VISUALIZERS
+from mmaction.structures import ActionDataSample
+from mmaction.visualization import ActionVisualizer
+
+from ..drawing.clips import clip_sheet
+from ..drawing.sheet import displayable
+from ..drawing.visualizer import PictureVisualizer
 
 
-@HOOKS.register_module()
-class ViewVisualizationHook(VisualizationHook):
-    """mmaction2's `VisualizationHook`, mended for 3-D recognizers; takes its arguments.
-
-    It draws the first view of each sample: inputs are (views, C, T, H, W), which the original
-    takes for (C, T, H, W). The visualizer calls `show_frames` what the original passes as `show`.
+@VISUALIZERS.register_module()
+class ClipVisualizer(PictureVisualizer, ActionVisualizer):
+    """mmaction2's `ActionVisualizer` with one picture per clip: frames below name, truth,
+    prediction and score. Takes its arguments.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.draw_args['show_frames'] = self.draw_args.pop('show')
+    def picture(
+        self,
+        image: Sequence[np.ndarray],
+        data_sample: ActionDataSample | None,
+        caption: str = '',
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        **kwargs: Any,
+    ) -> np.ndarray | None:
+        """Frames (H, W, 3) RGB, and what the sample says of them."""
+        truth = label_names(data_sample, self.style.name) if draw_gt else []
+        scores = data_sample.get('pred_score') if draw_pred and data_sample is not None else None
+        found: tuple = ()
+        if scores is not None:
+            label = int(scores.argmax())
+            found = self.style.name(label), float(scores[label])
+        return clip_sheet([displayable(frame) for frame in image], caption, truth, *found)
 
-    def _draw_samples(
-        self, batch_idx: int, data_batch: dict, data_samples: list, step: int = 0
-    ) -> None:
-        views = [clip[0] if clip.dim() == 5 else clip for clip in data_batch['inputs']]
-        super()._draw_samples(batch_idx, {**data_batch, 'inputs': views}, data_samples, step)
+
+def label_names(data_sample: ActionDataSample | None, name: Callable[[int], str]) -> list[str]:
+    """Names of the true classes of a sample; none if it has no label."""
+    labels = data_sample.get('gt_label') if data_sample is not None else None
+    return [] if labels is None else [name(int(label)) for label in labels.reshape(-1)]

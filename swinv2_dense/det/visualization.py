@@ -1,0 +1,76 @@
+"""Pictures of detected objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mmdet.registry import VISUALIZERS
+from mmdet.structures import DetDataSample
+from mmdet.visualization import DetLocalVisualizer
+
+from ..drawing.objects import ALPHA, Objects, detection_sheet, draw_objects
+from ..drawing.sheet import displayable, enlarged, enlargement
+from ..drawing.visualizer import PictureVisualizer
+
+
+@VISUALIZERS.register_module()
+class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
+    """mmdet's `DetLocalVisualizer` with truth and prediction side by side, in colors by class.
+
+    Takes its arguments, of which `alpha` is the opacity of the masks; colors and line widths follow
+    from the classes and the size of the image. A panoptic sample is drawn by mmdet.
+    """
+
+    def __init__(self, name: str = 'visualizer', alpha: float = ALPHA, **kwargs: Any) -> None:
+        super().__init__(name, alpha=alpha, **kwargs)
+
+    def picture(
+        self,
+        image: np.ndarray,
+        data_sample: DetDataSample | None,
+        caption: str = '',
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        pred_score_thr: float = 0.3,
+        **kwargs: Any,
+    ) -> np.ndarray | None:
+        """Panels for the objects of an RGB image (H, W, 3); predictions from a score on."""
+        image = displayable(image)
+        panels, ignored = {}, {}
+        if draw_gt and 'labels' in (truth := _instances(data_sample, 'gt_instances')):
+            panels['truth'] = Objects.of(_at_size_of(image, truth))
+            crowds = _instances(data_sample, 'ignored_instances')
+            if 'labels' in crowds:
+                ignored['truth'] = Objects.of(_at_size_of(image, crowds))
+        if draw_pred and 'labels' in (found := _instances(data_sample, 'pred_instances')):
+            panels['prediction'] = Objects.of(found).above(pred_score_thr)
+        if not panels:
+            return None
+        return detection_sheet(image, panels, self.style, caption, ignored, self.alpha)
+
+    def frame(self, image: np.ndarray, data_sample: DetDataSample, score_thr: float) -> np.ndarray:
+        """An RGB frame with its predicted objects, enlarged if it is small, without a caption."""
+        factor = enlargement(*image.shape[:2])
+        drawn = np.array(enlarged(displayable(image), factor))
+        objects = Objects.of(data_sample.pred_instances).above(score_thr)
+        draw_objects(drawn, objects, self.style, factor, self.alpha)
+        return drawn
+
+
+def _instances(data_sample: DetDataSample | None, key: str) -> Any:
+    return getattr(data_sample, key, {}) if data_sample is not None else {}
+
+
+def _at_size_of(image: np.ndarray, instances: Any) -> Any:
+    """Truth of the original image; of pipelines that load it before they resize, scaled back."""
+    masks = instances.get('masks')
+    size = (getattr(masks, 'height', None), getattr(masks, 'width', None))
+    if masks is None or size == image.shape[:2]:
+        return instances
+    scaled = instances.clone()
+    boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
+    scale = [image.shape[1] / size[1], image.shape[0] / size[0]]
+    scaled.bboxes = boxes * boxes.new_tensor(scale * 2)
+    scaled.masks = masks.resize(image.shape[:2])
+    return scaled
