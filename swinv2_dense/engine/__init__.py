@@ -1,6 +1,7 @@
 """Training and testing: what mmengine lacks, shared by all tasks."""
 
 from ..errors import ConfigError
+from ..training.start_report import StartReportHook
 from .amp import Bf16OptimWrapper
 from .atomic import WholeCheckpointHook
 from .class_folders import read_class_folders
@@ -38,6 +39,7 @@ __all__ = [
     'ResultsHook',
     'ResumeHook',
     'ShardedStrategy',
+    'StartReportHook',
     'SwinV2OptimWrapperConstructor',
     'WholeCheckpointHook',
     'ZeroStrategy',

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from ..errors import CheckpointError, ConfigError
+from ..training.interruption import end_interrupted, say_how_to_resume
+from ..training.terminal import log_prints, quiet_start, quiet_warnings, rank
 from .amp import run_amp_on_cpu, use_amp
 from .atomic import resume_last, write_whole_checkpoints
 from .batch_size import fit_learning_rate
@@ -64,10 +65,12 @@ def train(argv: Sequence[str] | None = None) -> None:
     check_sharding(cfg)
     fit_deepspeed(cfg)
     check_config(cfg, ('train',) if args.no_validate else ('train', 'val'))
-    runner = build_runner(cfg, args.keep)
-    if about_batch:
-        runner.logger.warning(about_batch)
-    runner.train()
+    with quiet_start(), say_how_to_resume(cfg.work_dir, argv):
+        runner = build_runner(cfg, args.keep)
+        if about_batch:
+            runner.logger.warning(about_batch)
+        log_prints()
+        runner.train()
 
 
 def test(argv: Sequence[str] | None = None) -> None:
@@ -92,22 +95,25 @@ def test(argv: Sequence[str] | None = None) -> None:
     if args.skip_unreadable:
         skip_unreadable(cfg)
     check_config(cfg, ('test',))
-    runner = build_runner(cfg)
-    if pickled:
-        runner.test_evaluator.metrics.append(_dump_metric(cfg.default_scope, pickled))
-    runner.test()
+    with quiet_start():
+        runner = build_runner(cfg)
+        if pickled:
+            runner.test_evaluator.metrics.append(_dump_metric(cfg.default_scope, pickled))
+        log_prints()
+        runner.test()
 
 
 def run(command: Callable[[], None]) -> None:
-    """Run a command line; mistakes of the user end it with one line and status 2."""
-    # mmengine uses pkg_resources, for which the set-up pins setuptools.
-    warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
+    """Run a command line; a mistake ends it with one line and status 2, Ctrl-C with 130."""
+    quiet_warnings()
     if 'TORCHELASTIC_ERROR_FILE' in os.environ:
         command = record(command)  # tells torchrun which process failed first, and why
     try:
         command()
     except (ConfigError, CheckpointError) as error:
         sys.exit(_fail(error))
+    except KeyboardInterrupt as interrupt:
+        sys.exit(end_interrupted(interrupt, rank() == 0))
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -156,6 +162,7 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
+    hooks.append('StartReportHook')
     hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook']
     hooks += ['DataFaultsHook', 'NonFiniteHook']
     if cfg.default_scope == 'mmdet':

@@ -120,6 +120,7 @@ def _say(words: bytes) -> None:
 
 def _set_up_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
     """Set up a worker of a loader: schedulers signal it too, but the step needs its data."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this
     if hasattr(signal, 'sigtimedwait'):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
