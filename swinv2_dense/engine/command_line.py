@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from ..errors import CheckpointError, ConfigError
+from ..resilience.work_dir_lock import lock_work_dir
 from ..training.interruption import end_interrupted, say_how_to_resume
 from ..training.terminal import log_prints, quiet_start, quiet_warnings, rank
 from .amp import run_amp_on_cpu, use_amp
@@ -42,6 +44,13 @@ def train(argv: Sequence[str] | None = None) -> None:
     """Train a model: `train.py CONFIG [flags]`."""
     args = _train_parser().parse_args(argv)
     cfg = load_config(args)
+    holds = args.launcher == 'none' or rank() == 0  # of the processes of one run, the first
+    lock = lock_work_dir(cfg.work_dir) if holds else nullcontext()
+    with say_how_to_resume(cfg.work_dir, argv), lock, quiet_start():
+        _train(cfg, args)
+
+
+def _train(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume and args.resume != 'auto':
         cfg.resume, cfg.load_from = True, args.resume
     elif args.resume or (cfg.get('resume') and not cfg.get('load_from')):
@@ -65,12 +74,11 @@ def train(argv: Sequence[str] | None = None) -> None:
     check_sharding(cfg)
     fit_deepspeed(cfg)
     check_config(cfg, ('train',) if args.no_validate else ('train', 'val'))
-    with quiet_start(), say_how_to_resume(cfg.work_dir, argv):
-        runner = build_runner(cfg, args.keep)
-        if about_batch:
-            runner.logger.warning(about_batch)
-        log_prints()
-        runner.train()
+    runner = build_runner(cfg, args.keep)
+    if about_batch:
+        runner.logger.warning(about_batch)
+    log_prints()
+    runner.train()
 
 
 def test(argv: Sequence[str] | None = None) -> None:
