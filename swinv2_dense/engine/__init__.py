@@ -1,5 +1,6 @@
 """Training and testing: what mmengine lacks, shared by all tasks."""
 
+from ..checks.batch_norm import CheckBatchNormHook
 from ..errors import ConfigError
 from ..training.start_report import StartReportHook
 from .amp import Bf16OptimWrapper
@@ -24,6 +25,7 @@ __all__ = [
     'AnyDeviceDistributedDataParallel',
     'BackboneWeightsHook',
     'Bf16OptimWrapper',
+    'CheckBatchNormHook',
     'CheckFilesHook',
     'CheckLabelMapsHook',
     'ConfigError',

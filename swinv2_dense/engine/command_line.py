@@ -170,7 +170,7 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
-    hooks.append('StartReportHook')
+    hooks += ['StartReportHook', 'CheckBatchNormHook']
     hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook']
     hooks += ['DataFaultsHook', 'NonFiniteHook']
     if cfg.default_scope == 'mmdet':

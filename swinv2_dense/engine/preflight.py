@@ -11,6 +11,8 @@ from mmengine.registry import MODELS
 
 from ..arguments import pretrained
 from ..checks.coco_masks import check_evaluated_masks
+from ..checks.loaders import check_loaders
+from ..checks.metric_names import check_metric_names
 from ..config_parts import datasets_of, is_local, listed
 from ..errors import ConfigError
 from .classes import check_classes, classes_of
@@ -40,6 +42,9 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     if str(backbone.get('type', '')).split('.')[-1] in BACKBONES:
         _check_channels(model, _build_on_meta(backbone))
     _check_file('load_from', cfg.get('load_from'))
+    check_loaders(cfg, loaders)
+    if 'val' in loaders:
+        check_metric_names(cfg)
     if 'train' in loaders:  # testing initialises nothing, and needs no maps
         settings = pretrained(backbone.get('init_cfg'))
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
