@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,15 @@ def succeed(name: str, *args: object, limit: float = 900) -> str:
     result = tool(name, *args, limit=limit)
     assert result.returncode == 0, result.printed[-3000:]
     return result.printed
+
+
+def check_start(printed: str) -> str:
+    """The ten lines before the first step, with no warning around them."""
+    start = printed[: re.search(r'- (Iter|Epoch)\(', printed).start()]
+    assert len(start.splitlines()) <= 14, start
+    assert '  log  ' in start and '  model  ' in start
+    assert 'Warning:' not in printed and 'WARNING' not in printed, printed
+    return start
 
 
 def scalars(work_dir: Path) -> list[dict]:

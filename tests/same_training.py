@@ -86,8 +86,13 @@ class Training:
         argv += ['--cfg-options', *self.options]
         return train_two(argv, self.folder / f'{name}.log', **variables)
 
-    def log(self, name: str) -> str:
+    def terminal(self, name: str) -> str:
         return (self.folder / f'{name}.log').read_text()
+
+    def log(self, name: str) -> str:
+        """What the runs in a work directory showed, and what they wrote to their log files."""
+        files = sorted((self.folder / name).glob('*/*.log'))
+        return self.terminal(name) + ''.join(file.read_text() for file in files)
 
 
 class Quickstart(Training):

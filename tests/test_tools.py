@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
-from commands import ROOT, scalars, succeed, tool
+from commands import ROOT, check_start, scalars, succeed, tool
 
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
@@ -128,6 +129,7 @@ def test_video(samples, tmp_path):
     work_dir = tmp_path / 'work'
     printed = succeed('train', tmp_path / 'mine.py', '--work-dir', work_dir, '--deterministic')
     assert 'acc/top1' in printed[printed.index('Results') :]
+    assert 'classes       400' in check_start(printed)
     losses = [entry['loss'] for entry in scalars(work_dir) if 'loss' in entry]
     assert losses[0] == pytest.approx(math.log(400), rel=0.2)
     printed = succeed(
@@ -169,7 +171,10 @@ def test_detection_in_bf16_on_the_cpu(tmp_path):
     options += ['default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=2']
     work_dir = tmp_path / 'work'
     printed = succeed('train', config, '--amp', '--work-dir', work_dir, '--cfg-options', *options)
-    assert "type='Bf16OptimWrapper'" in printed
+    start = check_start(printed)
+    assert re.search(r'training +4 images, \d+ objects, in ', start)
+    assert 'batch         2 samples per step, Bf16OptimWrapper, 0 workers' in start
+    assert 'classes       6: disc, ring' in start
     losses = [entry['loss'] for entry in scalars(work_dir) if 'loss' in entry]
     assert len(losses) == 2 and all(map(math.isfinite, losses))
     printed = succeed(
@@ -177,6 +182,7 @@ def test_detection_in_bf16_on_the_cpu(tmp_path):
         '--cfg-options', *options,
     )  # fmt: skip
     assert 'coco/segm_mAP' in printed[printed.index('Results') :]
+    assert f'weights       {work_dir / "iter_2.pth"}' in check_start(printed)
     metrics = json.loads(next((tmp_path / 'test').glob('*/*.json')).read_text())
     assert 0 <= metrics['coco/bbox_mAP'] <= 1
 

@@ -238,8 +238,9 @@ class FaultHook(Hook):
 
     kill, killed_validating: the process is killed, in the second batch of a validation. term,
     term_validating: it gets SIGTERM, its workers too; term_twice: and once more; term_later: one
-    and a half seconds later, and waits but half a second for data; term_later_twice. writing: it is
-    killed when a part of a checkpoint is on the disk; removing: before an old one is removed.
+    and a half seconds later, and waits but half a second for data; term_later_twice. interrupt: it
+    gets SIGINT, its workers too, as by Ctrl-C. writing: it is killed when a part of a checkpoint
+    is on the disk; removing: before an old one is removed.
     full: the disk takes no more than a part of a checkpoint. In all processes, or in FAULT_RANK.
     """
 
@@ -258,6 +259,8 @@ class FaultHook(Hook):
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.kind == 'term':
             subprocess.run(['kill', '-TERM', '--', f'-{os.getpgrp()}'], check=False)
+        elif self.kind == 'interrupt':
+            subprocess.run(['kill', '-INT', '--', f'-{os.getpgrp()}'], check=False)
         elif self.kind == 'term_twice':
             preemption.ONE_SIGNAL = 0.0
             for _ in range(2):

@@ -1,8 +1,10 @@
 """Training and testing: what mmengine lacks, shared by all tasks."""
 
+from ..checks.batch_norm import CheckBatchNormHook
 from ..errors import ConfigError
 from ..training.checkpoint_classes import CheckpointClassesHook
 from ..training.image_check import CheckImagesHook
+from ..training.start_report import StartReportHook
 from ..training.undefined_metrics import UndefinedMetricsHook
 from .amp import Bf16OptimWrapper
 from .atomic import WholeCheckpointHook
@@ -26,6 +28,7 @@ __all__ = [
     'AnyDeviceDistributedDataParallel',
     'BackboneWeightsHook',
     'Bf16OptimWrapper',
+    'CheckBatchNormHook',
     'CheckFilesHook',
     'CheckImagesHook',
     'CheckLabelMapsHook',
@@ -43,6 +46,7 @@ __all__ = [
     'ResultsHook',
     'ResumeHook',
     'ShardedStrategy',
+    'StartReportHook',
     'SwinV2OptimWrapperConstructor',
     'UndefinedMetricsHook',
     'WholeCheckpointHook',

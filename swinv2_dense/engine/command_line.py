@@ -11,8 +11,8 @@ import errno
 import importlib
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ from ..checks.options import OptionsAction, merge_options, misspelled_keys
 from ..checks.paths import check_checkpoint, check_writable, check_writable_file
 from ..drawing.options import draw_predictions
 from ..errors import CheckpointError, ConfigError
+from ..resilience.work_dir_lock import lock_work_dir
+from ..training.interruption import end_interrupted, say_how_to_resume
+from ..training.terminal import log_prints, quiet_start, quiet_warnings, rank
 from .amp import run_amp_on_cpu, use_amp
 from .atomic import resume_last, write_whole_checkpoints
 from .batch_size import fit_learning_rate
@@ -59,6 +62,13 @@ def train(argv: Sequence[str] | None = None) -> None:
     if args.resume not in (None, 'auto'):
         check_checkpoint('--resume', args.resume)
     cfg = load_config(args)
+    holds = args.launcher == 'none' or rank() == 0  # of the processes of one run, the first
+    lock = lock_work_dir(cfg.work_dir) if holds else nullcontext()
+    with say_how_to_resume(cfg.work_dir, argv), lock, quiet_start():
+        _train(cfg, args)
+
+
+def _train(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume and args.resume != 'auto':
         cfg.resume, cfg.load_from = True, args.resume
     elif args.resume or (cfg.get('resume') and not cfg.get('load_from')):
@@ -87,6 +97,7 @@ def train(argv: Sequence[str] | None = None) -> None:
     read_repaired(runner, loaders)
     if about_batch:
         runner.logger.warning(about_batch)
+    log_prints()
     runner.train()
 
 
@@ -121,17 +132,18 @@ def test(argv: Sequence[str] | None = None) -> None:
     if args.skip_unreadable:
         skip_unreadable(cfg)
     check_config(cfg, ('test',))
-    runner = build_runner(cfg)
-    read_repaired(runner, ('test',))
-    if pickled:
-        runner.test_evaluator.metrics.append(_dump_metric(cfg.default_scope, pickled))
-    runner.test()
+    with quiet_start():
+        runner = build_runner(cfg)
+        read_repaired(runner, ('test',))
+        if pickled:
+            runner.test_evaluator.metrics.append(_dump_metric(cfg.default_scope, pickled))
+        log_prints()
+        runner.test()
 
 
 def run(command: Callable[[], None]) -> None:
-    """Run a command line; mistakes of the user end it with one line and status 2."""
-    # mmengine uses pkg_resources, for which the set-up pins setuptools.
-    warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
+    """Run a command line; a mistake ends it with one line and status 2, Ctrl-C with 130."""
+    quiet_warnings()
     if 'TORCHELASTIC_ERROR_FILE' in os.environ:
         command = record(command)  # tells torchrun which process failed first, and why
     try:
@@ -147,6 +159,8 @@ def run(command: Callable[[], None]) -> None:
         if text is None:  # not of the config
             raise
         sys.exit(_fail(text))
+    except KeyboardInterrupt as interrupt:
+        sys.exit(end_interrupted(interrupt, rank() == 0))
 
 
 def load_config(args: argparse.Namespace, parts: Sequence[str] | None = None) -> Config:
@@ -203,7 +217,7 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
-    hooks += ['UndefinedMetricsHook']
+    hooks += ['StartReportHook', 'CheckBatchNormHook', 'UndefinedMetricsHook']
     hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook', 'CheckpointClassesHook']
     hooks += ['DataFaultsHook', 'NonFiniteHook']
     if cfg.default_scope == 'mmdet':

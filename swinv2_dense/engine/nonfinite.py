@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -57,6 +58,7 @@ class NonFiniteHook(Hook):
             self._losses.append(loss.detach())
             backward(loss, **kwargs)
 
+        @functools.wraps(step)  # with the mark by which schedulers know the counted method
         def guarded(**kwargs: Any) -> None:
             if self._is_usable(wrapper):
                 step(**kwargs)

@@ -185,6 +185,7 @@ def _say(words: bytes) -> None:
 
 def _set_up_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
     """Set up a worker of a loader: schedulers signal it too, but the step needs its data."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this
     if sys.platform == 'linux':
         # A decoder that hangs and holds the GIL stops the thread below, but not the kernel.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

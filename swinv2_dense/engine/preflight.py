@@ -12,6 +12,8 @@ from mmengine.registry import MODELS
 from ..arguments import pretrained
 from ..checks.building import check_transforms
 from ..checks.class_lengths import check_class_weights
+from ..checks.loaders import check_loaders
+from ..checks.metric_names import check_metric_names
 from ..config_parts import datasets_of, is_local, listed
 from ..errors import ConfigError
 from .classes import check_classes, class_heads
@@ -41,6 +43,9 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     if str(backbone.get('type', '')).split('.')[-1] in BACKBONES:
         _check_channels(model, _build_on_meta(backbone))
     _check_file('load_from', cfg.get('load_from'))
+    check_loaders(cfg, loaders)
+    if 'val' in loaders:
+        check_metric_names(cfg)
     if 'train' in loaders:  # testing initialises nothing, and needs no maps
         settings = pretrained(backbone.get('init_cfg'))
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)

@@ -22,6 +22,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from ..config_parts import type_name
+from ..training.schedules import fit_run
 from .data_order import EPOCH, STEP, VALIDATION, ResumableLoader, seed_all
 
 META_KEY = 'swinv2_dense_progress'  # in meta of a checkpoint
@@ -53,6 +54,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 
     def __init__(self, runner: Any, dataloader: Any, **kwargs: Any) -> None:
         super().__init__(runner, _loader(runner, dataloader, endless=False), **kwargs)
+        fit_run(self)
 
     def run_epoch(self) -> None:
         self.dataloader.start(self.runner.seed, self._epoch, self.position)
@@ -73,6 +75,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
         super().__init__(runner, _loader(runner, dataloader, endless=True), **kwargs)
         self.dataloader_iterator = SkippableIterator(self.dataloader)
         self.fast_forward_on_resume = False  # of onedl-mmengine: lose the place in the data
+        fit_run(self)
 
     def run(self) -> Any:
         self.dataloader.start(self.runner.seed, 0, self._iter)

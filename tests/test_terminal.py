@@ -1,0 +1,115 @@
+"""What the terminal shows: ten lines at the start, no known warnings, one line after Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+
+import pytest
+from mmengine.logging import MMLogger
+from same_training import Training
+
+from swinv2_dense.training.interruption import resume_command
+from swinv2_dense.training.known_warnings import KNOWN_WARNINGS, silence_known_warnings
+from swinv2_dense.training.terminal import on_terminal, quiet_start, quiet_warnings, started
+
+SHORT = 'train_cfg.max_epochs=2'  # of 7 steps
+CASES = [  # texts and modules as the packages have them
+    (UserWarning, 'pkg_resources is deprecated as an API.', 'mmengine.utils.package_utils'),
+    (
+        UserWarning,
+        '``build_loss`` would be deprecated soon, please use ``mmseg.registry',
+        'mmseg.models.builder',
+    ),
+    (
+        UserWarning,
+        'Default ``avg_non_ignore`` is False, if you would',
+        'mmdet.models.losses.cross_entropy_loss',
+    ),
+    (
+        UserWarning,
+        'The draw is False, it means that the hook for visualization',
+        'mmseg.engine.hooks.visualization_hook',
+    ),
+    (
+        FutureWarning,
+        '`torch.cuda.amp.GradScaler(args...)` is deprecated.',
+        'mmengine.optim.optimizer.amp_optimizer_wrapper',
+    ),
+]
+
+
+def shown(category: type[Warning], text: str, module: str) -> bool:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('always')
+        silence_known_warnings()
+        warnings.warn_explicit(text, category, 'file.py', 1, module)
+    return bool(seen)
+
+
+@pytest.mark.parametrize(('category', 'text', 'module'), CASES)
+def test_known_warnings_are_silent_by_name(category, text, module):
+    assert not shown(category, text, module)
+    assert shown(category, f'Something else. {text}', module)
+    if not text.startswith('pkg_resources'):
+        assert shown(category, text, f'{module}_of_mine')
+        assert shown(category, text, 'mine')
+
+
+def test_every_row_says_whose_it_is_and_why():
+    for row in KNOWN_WARNINGS:
+        assert row.package and row.reason and re.compile(row.message) and re.compile(row.module)
+        assert len(row.message) > 10  # no row that fits any text
+
+
+def test_processes_other_than_the_first_do_not_warn(monkeypatch):
+    for rank, silent in ((0, False), (1, True)):
+        monkeypatch.setenv('RANK', str(rank))
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter('always')
+            quiet_warnings()
+            warnings.warn('anything', stacklevel=1)
+        assert bool(seen) is not silent
+
+
+def test_records_before_the_start_stay_in_the_file(tmp_path, capsys):
+    with quiet_start():
+        logger = MMLogger('start', log_file=str(tmp_path / 'log'))
+        logger.info('the config')
+        logger.warning('a real warning')
+        logger.warning('"FileClient" will be deprecated in future. Please use io functions in')
+        on_terminal(logger, 'ten lines')
+        started()
+        logger.info('step 1')
+    logger.info('after the run')
+    lines = [line.split(' - ')[-1] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ['a real warning', 'ten lines', 'step 1', 'after the run']
+    written = (tmp_path / 'log').read_text()
+    assert 'the config' in written and 'FileClient' in written and 'ten lines' in written
+    assert all(len(handler.filters) == 1 for handler in logger.handlers)  # mmengine's own
+    assert logging.getLogger('other').filters == []
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_ctrl_c_says_in_one_line_how_to_resume(tmp_path):
+    """The workers of the loaders get the signal too, as from a terminal."""
+    training = Training(tmp_path, 'by_epoch', SHORT)
+    assert training.run('work', num_workers=2, FAULT='interrupt:9') == 130
+    shown = training.terminal('work')
+    assert 'Traceback' not in shown and 'KeyboardInterrupt' not in shown
+    last = shown.splitlines()[-1]
+    assert last.startswith('interrupted; the last checkpoint is epoch_1.pth. Go on with: python ')
+    assert last.endswith(f' {SHORT} --resume') and str(training.config) in last
+    assert training.run('work', '--resume', FAULT='interrupt:7') == 130
+    shown = training.terminal('work')[len(shown) :]
+    assert f'resumed from {tmp_path / "work" / "epoch_1.pth"} at iteration 7, epoch 1' in shown
+
+
+def test_the_command_to_resume_has_one_resume():
+    begun = ['a config.py', '--seed', '3', '--cfg-options', 'a=1']
+    expected = "python train.py 'a config.py' --seed 3 --cfg-options a=1 --resume"
+    assert resume_command('train.py', begun) == expected
+    assert resume_command('train.py', ['--resume', '--seed', 3, *begun[:1]]).count('--resume') == 1
+    for flag in (['--resume', 'epoch_1.pth'], ['--resume=epoch_1.pth'], ['--resume']):
+        assert resume_command('train.py', [*begun[:3], *flag, *begun[3:]]) == expected
