@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from ..errors import CheckpointError, ConfigError
+from ..training.prefetch import prefetch
 from .amp import run_amp_on_cpu, use_amp
 from .atomic import resume_last, write_whole_checkpoints
 from .batch_size import fit_learning_rate
@@ -64,6 +65,7 @@ def train(argv: Sequence[str] | None = None) -> None:
     check_sharding(cfg)
     fit_deepspeed(cfg)
     check_config(cfg, ('train',) if args.no_validate else ('train', 'val'))
+    prefetch(cfg, training=True)
     runner = build_runner(cfg, args.keep)
     if about_batch:
         runner.logger.warning(about_batch)
@@ -92,6 +94,7 @@ def test(argv: Sequence[str] | None = None) -> None:
     if args.skip_unreadable:
         skip_unreadable(cfg)
     check_config(cfg, ('test',))
+    prefetch(cfg, training=False)
     runner = build_runner(cfg)
     if pickled:
         runner.test_evaluator.metrics.append(_dump_metric(cfg.default_scope, pickled))

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from mmengine.dist import get_dist_info
+from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from ..config_parts import is_local, leaf_datasets, listed
 from ..errors import ConfigError
+from ..resilience.shared_errors import shared_errors
 
 ORIENTATION = 0x0112  # EXIF; 5 to 8 exchange the axes
 PROGRESS = 2000  # maps between lines in the log
@@ -127,22 +128,13 @@ def check_label_maps(name: str, dataset: Any, log: Callable[[str], None]) -> Non
     Raises:
         ConfigError: One part per kind of fault: how many maps, the first, and what to do.
     """
+    own = []
+    with shared_errors():
+        for number, part in enumerate(leaf_datasets(dataset)):
+            own += [(number, *fault) for fault in _faults_of_share(name, part, log)]
     found: dict[str, list[str]] = defaultdict(list)
-    for part in leaf_datasets(dataset):
-        rules = _rules(name, part)
-        if rules is None:
-            continue
-        rank, world_size = get_dist_info()
-        pairs = list(itertools.islice(dict.fromkeys(_pairs(name, part)), rank, None, world_size))
-        if len(pairs) > PROGRESS:
-            log(f'{name}: checking {len(pairs)} label maps')
-        with ThreadPoolExecutor() as pool:
-            results = pool.map(lambda pair, rules=rules: list(rules.faults(*pair)), pairs)
-            for count, faults in enumerate(results, start=1):
-                for kind, file in faults:
-                    found[kind].append(file)
-                if count % PROGRESS == 0:
-                    log(f'{name}: {count} of {len(pairs)} label maps checked')
+    for _, _, kind, file in sorted(itertools.chain.from_iterable(all_gather_object(own))):
+        found[kind].append(file)
     for note in NOTES:
         files = found.pop(note, [])
         if files:
@@ -152,6 +144,25 @@ def check_label_maps(name: str, dataset: Any, log: Callable[[str], None]) -> Non
             f'{len(files)} label maps {kind}, first {files[0]}' for kind, files in found.items()
         ]
         raise ConfigError(f'{name}: ' + '; '.join(parts))
+
+
+def _faults_of_share(
+    name: str, dataset: Any, log: Callable[[str], None]
+) -> Iterator[tuple[int, str, str]]:
+    """Position, kind and file of the faults in the maps that this process checks."""
+    rules = _rules(name, dataset)
+    if rules is None:
+        return
+    rank, world_size = get_dist_info()
+    pairs = list(itertools.islice(dict.fromkeys(_pairs(name, dataset)), rank, None, world_size))
+    if len(pairs) > PROGRESS:
+        log(f'{name}: checking {len(pairs)} label maps')
+    with ThreadPoolExecutor() as pool:
+        results = pool.map(lambda pair: list(rules.faults(*pair)), pairs)
+        for count, faults in enumerate(results, start=1):
+            yield from ((rank + (count - 1) * world_size, *fault) for fault in faults)
+            if count % PROGRESS == 0:
+                log(f'{name}: {count} of {len(pairs)} label maps checked')
 
 
 def _rules(name: str, dataset: Any) -> Rules | None:
