@@ -22,6 +22,7 @@ from narrow import narrow_model, shrink_images, use_data
 from narrow_recognizer import write_clip
 from narrow_segmentor import narrow_segmentor, shrink, use_tree, write_segmentation_tree
 from PIL import Image
+from test_pixel_limit import bomb
 from test_tools import VIDEO
 
 import swinv2_dense
@@ -198,12 +199,14 @@ def test_broken_inputs_are_named_and_the_others_done(segmentor, tmp_path):
     (folder / 'notes.txt').write_text('not taken')
     write_cut(folder / 'cut.mp4')  # its first frames can be read
     write_sound(folder / 'sound.mp4')
+    bomb(folder / 'bomb.png')
     result = tool('infer', config, checkpoint, folder, '--out-dir', tmp_path / 'out')
     assert result.returncode == 1, result.printed
     printed = ' '.join(result.printed.replace('\n', ' ').split())
-    for name in ('empty.jpg', 'text.jpg', 'cut.mp4', 'sound.mp4'):
+    for name in ('empty.jpg', 'text.jpg', 'cut.mp4', 'sound.mp4', 'bomb.png'):
         assert f'skipped {folder / name}: ' in printed
-    assert '5 of 9 inputs done, 4 skipped' in printed
+    assert 'bomb.png: has 20000 x 20000 pixels' in printed
+    assert '5 of 10 inputs done, 5 skipped' in printed
     assert 'Traceback' not in printed
     found = predictions(tmp_path / 'out')
     assert sorted(found) == ['-x.BMP', 'deep.png', 'gray.png', 'rgba.png', 'ä b/gray.png']

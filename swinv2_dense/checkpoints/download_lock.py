@@ -68,7 +68,7 @@ def _acquire(name: str, places: Sequence[Path]) -> tuple[TextIO | None, str]:
     """The first lock that can be taken, and the failure in it before waiting; None without any."""
     for place in places if fcntl else ():
         try:
-            lock = open(place, 'r+', encoding='utf-8', opener=_create)
+            lock = open(place, 'r+', encoding='utf-8', opener=_create)  # noqa: SIM115
         except OSError:
             continue
         try:

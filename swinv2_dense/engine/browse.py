@@ -21,9 +21,11 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
+from ..checks.pixel_limit import add_flag, use_flag
 from ..config_parts import datasets_of
 from ..errors import ConfigError
 from .command_line import read_config
+from .data_faults import guard
 from .hooks import check_files
 from .preflight import check_config
 
@@ -36,6 +38,7 @@ TITLE = 28  # pixels, height of the line above a picture
 def browse(argv: Sequence[str] | None = None) -> None:
     """Draw samples of a data set: `browse_dataset.py CONFIG [flags]`."""
     args = _parser().parse_args(argv)
+    use_flag(args)
     cfg = read_config(args.config, args.cfg_options)
     if args.number < 1:
         raise ConfigError(f'--number {args.number} must be at least 1')
@@ -80,6 +83,7 @@ def build_dataset(cfg: Config, split: str) -> Any:
     except (AssertionError, ImportError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f'{loader}.dataset cannot be built: {error}') from error
     check_files(loader, dataset)
+    guard(dataset, loader)
     if not len(dataset):
         raise ConfigError(f'{loader}.dataset is empty; see its ann_file, metainfo and filter_cfg')
     return dataset
@@ -254,6 +258,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--number', type=int, default=16, metavar='N', help='how many samples, drawn at random'
     )
+    add_flag(parser)
     parser.add_argument('--seed', type=int, default=0, help='of the choice and the augmentation')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as in train.py'

@@ -20,6 +20,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import record
 
+from ..checks.pixel_limit import add_flag, use_flag
 from ..errors import CheckpointError, ConfigError
 from ..training.prefetch import prefetch
 from .amp import run_amp_on_cpu, use_amp
@@ -119,6 +120,7 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         ConfigError: See `read_config`.
     """
+    use_flag(args)
     cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir:
@@ -200,6 +202,7 @@ def _shared_parser(description: str) -> argparse.ArgumentParser:
         help='override settings of the config, e.g. model.backbone.arch=s "a.b=[1,2]"',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    add_flag(parser)
     # torchrun sets LOCAL_RANK; older launchers pass the flag.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     return parser

@@ -25,6 +25,7 @@ from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader, Dataset
 
 from ..checks.coco_masks import check_masks
+from ..checks.pixel_limit import check_sample
 from ..config_parts import leaf_datasets
 from ..errors import ConfigError
 from ..resilience.shared_errors import shared_errors
@@ -72,6 +73,7 @@ class GuardedSamples:
     def __call__(self, index: Any) -> Any:
         try:
             check_masks(self.dataset, index)
+            check_sample(self.dataset, index)
             sample = type(self.dataset).prepare_data(self.dataset, index)
         except NO_FAULTS:
             raise

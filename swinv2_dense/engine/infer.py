@@ -18,6 +18,7 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
 
+from ..checks.pixel_limit import add_flag, use_flag
 from ..config_parts import datasets_of
 from ..errors import ConfigError
 from ..preparation.report import progress
@@ -39,6 +40,7 @@ def infer(argv: Sequence[str] | None = None) -> None:
     Exits with status 1 if inputs were skipped because they cannot be read.
     """
     args = _parser().parse_args(argv)
+    use_flag(args)
     cfg = read_config(args.config, args.cfg_options)
     folder = Path(args.out_dir or f'work_dirs/{Path(args.config).stem}/infer')
     if folder.exists() and not folder.is_dir():
@@ -177,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar='FILE',
         help='names, one per line (default: those of the checkpoint, or of the config)',
     )
+    add_flag(parser)
     parser.add_argument('--device', help='default: cuda where there is one, else cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as in test.py'

@@ -15,13 +15,14 @@ from mmengine.infer import BaseInferencer
 from mmengine.registry import DATASETS
 from torch import nn
 
+from ..checks.pixel_limit import PixelLimitError, check_image_file
 from ..errors import ConfigError
 from .class_folders import VIDEO_SUFFIXES
 from .classes import class_heads
 from .hooks import BackboneWeightsHook
 from .load_report import LoadReportHook
 from .outputs import Outputs
-from .video_files import frame_rate, read_frames, reading, write_frames
+from .video_files import UnreadableError, frame_rate, read_frames, reading, write_frames
 
 
 @dataclass
@@ -161,6 +162,10 @@ class ImageInferencer(CheckedInferencer):
 
     def read(self, path: Path) -> np.ndarray:
         """An image (BGR) as the pipeline's LoadImageFromFile reads it."""
+        try:
+            check_image_file(path)
+        except PixelLimitError as error:
+            raise UnreadableError(error.reason) from error
         loader = next(step for step in self.pipeline.transforms if hasattr(step, 'from_file'))
         with reading():
             return loader.from_file(dict(img_path=str(path)))['img']

@@ -26,6 +26,7 @@ from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from ..checks.pixel_limit import PixelLimitError, check_image_file
 from ..config_parts import is_local, leaf_datasets, listed
 from ..errors import ConfigError
 from ..resilience.shared_errors import shared_errors
@@ -75,8 +76,13 @@ class Rules(NamedTuple):
         from PIL import Image
 
         try:
+            check_image_file(label_map)
+            check_image_file(image)
             content = Path(label_map).read_bytes()
             ids = imfrombytes(content, flag='unchanged', backend=self.backend).squeeze()
+        except PixelLimitError as error:
+            yield 'exceed the limit of pixels, or their image does', str(error)
+            return
         except (OSError, SyntaxError, ValueError, AttributeError, Image.DecompressionBombError):
             yield 'cannot be read as images', label_map
             return
