@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from bombs import bomb
 from clips import turn, write_cut, write_sound
 from coco_tree import write_tree
 from commands import succeed, tool
@@ -22,7 +23,6 @@ from narrow import narrow_model, shrink_images, use_data
 from narrow_recognizer import write_clip
 from narrow_segmentor import narrow_segmentor, shrink, use_tree, write_segmentation_tree
 from PIL import Image
-from test_pixel_limit import bomb
 from test_tools import VIDEO
 
 import swinv2_dense
@@ -261,12 +261,16 @@ def test_odd_sides_get_a_line_more(tmp_path):
 def test_arguments_name_files_once_and_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = ('b/x.png', 'a/x.png', 'a/deep/y.JPG', 'a/.hidden.png', 'a/z.txt', 'q[1].png', 'q1.png')
-    for name in (*names, 'work_dirs/out/pictures/x.png.jpg'):
+    for name in (
+        *names,
+        'work_dirs/out/pictures/x.png.jpg',
+        'work_dirs/out/predictions/x.png.json',
+    ):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
 
-    def find(*given: str) -> list[str]:
-        return list(map(str, find_inputs(given, ('.png', '.jpg'), Path('work_dirs'))))
+    def find(*given: str, out: str = 'work_dirs/out') -> list[str]:
+        return list(map(str, find_inputs(given, ('.png', '.jpg'), Path(out))))
 
     assert find('b/x.png', 'a') == ['b/x.png', 'a/deep/y.JPG', 'a/x.png']
     assert find('./a/x.png', 'a/../a/x.png', str(tmp_path / 'a/x.png')) == ['a/x.png']
@@ -282,6 +286,39 @@ def test_arguments_name_files_once_and_in_order(tmp_path, monkeypatch):
     (tmp_path / 'void').mkdir()
     with pytest.raises(ConfigError, match="input 'void': no file in it ends in .png, .jpg"):
         find('void')
+
+
+@pytest.mark.parametrize('out', ['in', 'in/', './in/../in', 'link', 'in/out', 'in/deep', '.'])
+def test_outputs_beside_the_inputs_are_no_inputs(tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'in/deep').mkdir(parents=True)
+    (tmp_path / 'link').symlink_to('in')
+    names = ['in/a.png', 'in/deep/b.png']
+    for name in names:
+        Path(name).touch()
+
+    def find(*given: str) -> list[str]:
+        return sorted(map(str, find_inputs(given, ('.png', '.jpg'), Path(out))))
+
+    assert find('in') == names
+    for kind, name in dict(predictions='a.json', pictures='a.jpg', label_maps='c/0.png').items():
+        file = Path(out, kind, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert find('in') == find('in/**/*') == find('in/') == names
+    for given in (f'{out}/pictures', f'{out}/label_maps/c', f'{out}/pictures/a.jpg'):
+        with pytest.raises(ConfigError, match='is where --out-dir=.* puts its results'):
+            find('in', given)
+
+
+def test_pictures_of_the_user_in_a_folder_for_outputs(tmp_path):
+    """They are neither taken for outputs nor overwritten."""
+    for name in ('a.png', 'pictures/a.png.jpg'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match='pictures holds files already, and results .* put there'):
+        find_inputs([str(tmp_path)], ('.png', '.jpg'), tmp_path)
+    assert len(find_inputs([str(tmp_path)], ('.png', '.jpg'), tmp_path / 'out')) == 2
 
 
 def test_names_come_from_what_fits():

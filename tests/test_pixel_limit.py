@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import struct
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from bombs import bomb
 from mmengine.dataset import BaseDataset
 from PIL import Image
 
@@ -36,23 +36,6 @@ SIZE = (37, 23)  # width, height
 def restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(pixel_limit.VARIABLE, str(DEFAULT))
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', Image.MAX_IMAGE_PIXELS)
-
-
-def bomb(path: Path, width: int = 20000, height: int = 20000) -> Path:
-    """A PNG of zeros, of about a byte for a thousand pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
-        )
-
-    packer, row = zlib.compressobj(9), bytes(width // 8 + 2)
-    rows = b''.join([packer.compress(row) for _ in range(height)] + [packer.flush()])
-    header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 1, 0, 0, 0, 0))
-    content = b'\x89PNG\r\n\x1a\n' + header + chunk(b'IDAT', rows) + chunk(b'IEND', b'')
-    path.write_bytes(content)
-    assert path.stat().st_size < 60_000
-    return path
 
 
 def written_by_pillow(folder: Path) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 
 from mmengine.dist import all_gather_object, get_rank
 
@@ -38,8 +39,12 @@ def missing_files(paths: Iterable[str]) -> list[str]:
     return [missing[index] for index in sorted(missing)]
 
 
-def files_below(folder: str, prefix: str = '') -> Iterator[str]:
-    """Paths of files below a folder, at any depth, relative to it; without hidden ones."""
+def files_below(folder: str, leave_out: Collection[str] = (), prefix: str = '') -> Iterator[str]:
+    """Paths of files below a folder, at any depth, relative to it; without hidden ones.
+
+    Args:
+        leave_out: Folders that are not searched, whatever path or link leads to them.
+    """
     with os.scandir(os.path.join(folder, prefix)) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:  # the kind of an entry comes with the listing, but for links
@@ -47,9 +52,16 @@ def files_below(folder: str, prefix: str = '') -> Iterator[str]:
             continue
         name = os.path.join(prefix, entry.name)
         if entry.is_dir():
-            yield from files_below(folder, name)
+            if not any(os.path.samefile(entry.path, other) for other in leave_out):
+                yield from files_below(folder, leave_out, name)
         elif entry.is_file():
             yield name
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether `path` is an existing folder or lies below it, whatever links lead there."""
+    real = Path(os.path.realpath(path))
+    return any(p.exists() and os.path.samefile(p, folder) for p in (real, *real.parents))
 
 
 def _place_on_this_machine() -> tuple[int, int]:

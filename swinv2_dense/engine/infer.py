@@ -18,6 +18,7 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
 
+from ..checks.files import files_below, is_within
 from ..checks.pixel_limit import add_flag, use_flag
 from ..config_parts import datasets_of
 from ..errors import ConfigError
@@ -27,7 +28,7 @@ from .class_names import read_class_names
 from .command_line import read_config
 from .fsdp import without_sharding
 from .inferencer import CheckedInferencer
-from .outputs import Outputs
+from .outputs import KINDS, Outputs
 from .preflight import check_config
 from .video_files import UnreadableError
 
@@ -62,25 +63,39 @@ def infer(argv: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], leave_out: Path) -> list[Path]:
+def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> list[Path]:
     """The files that arguments name, each once, in the order of the arguments.
 
     An argument is a file, a folder, searched at any depth for names that end in one of
-    `suffixes` in any case, or a pattern (`*`, `?`, `[...]`, `**`) of both. Of folders, hidden files
-    and those below `leave_out` are none.
+    `suffixes` in any case, or a pattern (`*`, `?`, `[...]`, `**`) of both. Searching finds neither
+    hidden files nor what an earlier run wrote to `out`, which may lie in a searched folder or be
+    one.
 
     Raises:
-        ConfigError: An argument names nothing.
+        ConfigError: An argument names nothing, or what results would be mixed with.
     """
+    results = [str(out / kind) for kind in KINDS if (out / kind).is_dir()]
     files = {}
     for given in inputs:
-        paths = [given] if os.path.exists(given) else sorted(glob.glob(given, recursive=True))
+        is_named = os.path.exists(given)
+        paths = [given] if is_named else sorted(glob.glob(given, recursive=True))
         if not paths:
             raise ConfigError(f'input {given!r}: there is no such file or folder, and no match')
+        if is_named and any(is_within(given, folder) for folder in results):
+            raise ConfigError(
+                f'input {given!r} is where --out-dir={str(out)!r} puts its results; choose another '
+                '--out-dir'
+            )
         found = []
         for path in paths:
-            is_folder = os.path.isdir(path)
-            found += _search(path, suffixes, leave_out) if is_folder else [path]
+            if not is_named and any(is_within(path, folder) for folder in results):
+                continue
+            if os.path.isdir(path):
+                _refuse_to_mix(path, results, suffixes)
+                names = sorted(files_below(path, results))
+                found += [os.path.join(path, n) for n in names if n.lower().endswith(suffixes)]
+            else:
+                found.append(path)
         if not found:
             raise ConfigError(f'input {given!r}: no file in it ends in {", ".join(suffixes)}')
         for path in found:
@@ -88,15 +103,17 @@ def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], leave_out: Pat
     return list(files.values())
 
 
-def _search(folder: str, suffixes: tuple[str, ...], leave_out: Path) -> list[str]:
-    names = sorted(glob.glob('**/*', root_dir=folder, recursive=True))
-    paths = [os.path.join(folder, name) for name in names if name.lower().endswith(suffixes)]
-    outside = leave_out.absolute()
-    return [
-        path
-        for path in paths
-        if os.path.isfile(path) and outside not in Path(os.path.abspath(path)).parents
-    ]
+def _refuse_to_mix(searched: str, results: Sequence[str], suffixes: tuple[str, ...]) -> None:
+    """Each result has its prediction: without any, files in a folder of results are the user's."""
+    if any(os.path.basename(folder) == KINDS[0] for folder in results):
+        return
+    for folder in results:
+        is_used = any(name.lower().endswith(suffixes) for name in files_below(folder))
+        if is_used and is_within(folder, searched):
+            raise ConfigError(
+                f'{folder} holds files already, and results would be put there; choose another '
+                '--out-dir'
+            )
 
 
 def names_below(files: Sequence[Path]) -> list[str]:
