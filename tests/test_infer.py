@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from bombs import bomb
 from clips import turn, write_cut, write_sound
 from coco_tree import write_tree
 from commands import succeed, tool
@@ -203,12 +204,14 @@ def test_broken_inputs_are_named_and_the_others_done(segmentor, tmp_path):
     (folder / 'notes.txt').write_text('not taken')
     write_cut(folder / 'cut.mp4')  # its first frames can be read
     write_sound(folder / 'sound.mp4')
+    bomb(folder / 'bomb.png')
     result = tool('infer', config, checkpoint, folder, '--out-dir', tmp_path / 'out')
     assert result.returncode == 1, result.printed
     printed = ' '.join(result.printed.replace('\n', ' ').split())
-    for name in ('empty.jpg', 'text.jpg', 'cut.mp4', 'sound.mp4'):
+    for name in ('empty.jpg', 'text.jpg', 'cut.mp4', 'sound.mp4', 'bomb.png'):
         assert f'skipped {folder / name}: ' in printed
-    assert '5 of 9 inputs done, 4 skipped' in printed
+    assert 'bomb.png: has 20000 x 20000 pixels' in printed
+    assert '5 of 10 inputs done, 5 skipped' in printed
     assert 'Traceback' not in printed
     found = predictions(tmp_path / 'out')
     assert sorted(found) == ['-x.BMP', 'deep.png', 'gray.png', 'rgba.png', 'ä b/gray.png']
@@ -267,12 +270,16 @@ def test_odd_sides_get_a_line_more(tmp_path):
 def test_arguments_name_files_once_and_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = ('b/x.png', 'a/x.png', 'a/deep/y.JPG', 'a/.hidden.png', 'a/z.txt', 'q[1].png', 'q1.png')
-    for name in (*names, 'work_dirs/out/pictures/x.png.jpg'):
+    for name in (
+        *names,
+        'work_dirs/out/pictures/x.png.jpg',
+        'work_dirs/out/predictions/x.png.json',
+    ):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
 
-    def find(*given: str) -> list[str]:
-        return list(map(str, find_inputs(given, ('.png', '.jpg'), Path('work_dirs'))))
+    def find(*given: str, out: str = 'work_dirs/out') -> list[str]:
+        return list(map(str, find_inputs(given, ('.png', '.jpg'), Path(out))))
 
     assert find('b/x.png', 'a') == ['b/x.png', 'a/deep/y.JPG', 'a/x.png']
     assert find('./a/x.png', 'a/../a/x.png', str(tmp_path / 'a/x.png')) == ['a/x.png']
@@ -288,6 +295,39 @@ def test_arguments_name_files_once_and_in_order(tmp_path, monkeypatch):
     (tmp_path / 'void').mkdir()
     with pytest.raises(ConfigError, match="input 'void': no file in it ends in .png, .jpg"):
         find('void')
+
+
+@pytest.mark.parametrize('out', ['in', 'in/', './in/../in', 'link', 'in/out', 'in/deep', '.'])
+def test_outputs_beside_the_inputs_are_no_inputs(tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'in/deep').mkdir(parents=True)
+    (tmp_path / 'link').symlink_to('in')
+    names = ['in/a.png', 'in/deep/b.png']
+    for name in names:
+        Path(name).touch()
+
+    def find(*given: str) -> list[str]:
+        return sorted(map(str, find_inputs(given, ('.png', '.jpg'), Path(out))))
+
+    assert find('in') == names
+    for kind, name in dict(predictions='a.json', pictures='a.jpg', label_maps='c/0.png').items():
+        file = Path(out, kind, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert find('in') == find('in/**/*') == find('in/') == names
+    for given in (f'{out}/pictures', f'{out}/label_maps/c', f'{out}/pictures/a.jpg'):
+        with pytest.raises(ConfigError, match='is where --out-dir=.* puts its results'):
+            find('in', given)
+
+
+def test_pictures_of_the_user_in_a_folder_for_outputs(tmp_path):
+    """They are neither taken for outputs nor overwritten."""
+    for name in ('a.png', 'pictures/a.png.jpg'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match='pictures holds files already, and results .* put there'):
+        find_inputs([str(tmp_path)], ('.png', '.jpg'), tmp_path)
+    assert len(find_inputs([str(tmp_path)], ('.png', '.jpg'), tmp_path / 'out')) == 2
 
 
 def test_names_come_from_what_fits():

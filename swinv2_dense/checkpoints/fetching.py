@@ -7,6 +7,9 @@ import io
 import json
 import os
 import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -16,12 +19,13 @@ from urllib.parse import unquote, urlparse
 
 import torch
 from mmengine import fileio
-from mmengine.dist import barrier, is_main_process
 
 from ..errors import CheckpointError, CheckpointNotFoundError
+from .download_lock import download_once
 from .reading import HUB_FILES, read_checkpoint, read_checkpoint_file
 
 HF = 'hf://'
+TIMEOUT = 60.0  # seconds without a byte, after which a download has failed
 # Start of a sha256 at the end of a file's name; 20240131 is a date.
 CHECKSUM = re.compile(r'-(?!20\d{6}\.)([0-9a-f]{8,64})\.')
 OFFICIAL = 'https://github.com/SwinTransformer/storage/'
@@ -36,8 +40,16 @@ class LocalCheckpoint:
     config: dict = field(default_factory=dict)
 
 
+def is_remote(name: str) -> bool:
+    """Whether `fetch` would download it."""
+    return name.startswith((HF, 'http://', 'https://'))
+
+
 def fetch(name: str, cache: Path | None = None, progress: bool = True) -> LocalCheckpoint:
     """Local copy of a checkpoint.
+
+    Of several processes that need it one downloads while the others wait, on each machine or for
+    each cache that machines share. If that fails, those that wait raise the same error.
 
     Args:
         name: A path of a file, or of a folder of `save_pretrained`; an http(s) URL; or
@@ -49,7 +61,7 @@ def fetch(name: str, cache: Path | None = None, progress: bool = True) -> LocalC
         CheckpointError: It cannot be downloaded, or what came is no checkpoint.
     """
     if name.startswith(HF):
-        path = _from_hub(name)
+        path = _from_hub_in_turn(name)
     elif name.startswith(('http://', 'https://')):
         path = _from_url(name, cache or Path(torch.hub.get_dir()) / 'checkpoints', progress)
     else:
@@ -105,13 +117,11 @@ def _config_beside(path: Path) -> dict:
 
 def _from_url(url: str, cache: Path, progress: bool) -> Path:
     path = cache / _cache_name(url)
-    try:
-        if is_main_process() and not path.is_file():
-            _download(url, path, progress)
-    finally:
-        barrier()  # also where it failed, so that no rank waits for ever
-    if not path.is_file():  # a machine with a disk of its own
-        _download(url, path, progress)
+    if not path.is_file():
+        with _explained(url, path):
+            cache.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f'.{path.name}.lock')
+        download_once(url, lock, path.is_file, lambda: _download(url, path, progress))
     checksum = CHECKSUM.search(path.name)  # files put there by hand too
     if checksum and not sha256_of(path).startswith(checksum[1]):
         raise CheckpointError(
@@ -132,16 +142,27 @@ def _cache_name(url: str) -> str:
 def _download(url: str, path: Path, progress: bool) -> None:
     """Download to `path`, which appears only once it is complete and readable."""
     checksum = CHECKSUM.search(path.name)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    by_hand = f'Fetch it by hand and put it at {path}, or give the path of the file instead.'
+    # Machines without a common lock may download into the same folder.
+    part = path.with_name(f'.{path.name}.{socket.gethostname()}.{os.getpid()}.part')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(part), checksum and checksum[1], progress)
+        with _explained(url, path), _socket_timeout():
+            torch.hub.download_url_to_file(url, str(part), checksum and checksum[1], progress)
         read_checkpoint_file(part, map_location='cpu')
-        part.replace(path)
+        with _explained(url, path):
+            part.replace(path)
     except CheckpointError as error:
         raise CheckpointError(str(error).replace(str(part), url)) from error
-    except RuntimeError as error:  # torch's word for a wrong checksum
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explained(url: str, path: Path) -> Iterator[None]:
+    """Make the errors of a download a CheckpointError that says what to do instead."""
+    by_hand = f'Fetch it by hand and put it at {path}, or give the path of the file instead.'
+    try:
+        yield
+    except RuntimeError as error:  # raised by torch for a wrong checksum
         raise CheckpointError(
             f'{url} came with another sha256 than its name says, nothing was kept: {error}. '
             f'{by_hand}'
@@ -149,11 +170,29 @@ def _download(url: str, path: Path, progress: bool) -> None:
     except (URLError, HTTPException, OSError, ValueError) as error:
         reason = error if isinstance(error, HTTPError) else getattr(error, 'reason', error)
         raise CheckpointError(f'{url} could not be downloaded: {reason}. {by_hand}') from error
+
+
+@contextmanager
+def _socket_timeout() -> Iterator[None]:
+    """torch opens URLs without a timeout, and other processes may be waiting for this one."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        yield
     finally:
-        part.unlink(missing_ok=True)
+        socket.setdefaulttimeout(before)
 
 
 # ----------------------------------------------------------------------- from the Hugging Face hub
+
+
+def _from_hub_in_turn(name: str) -> Path:
+    """As `_from_hub`; processes that wait for one that fails have its error."""
+    found: list[Path] = []
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    lock = Path(torch.hub.get_dir()) / f'.hf-{digest}.lock'
+    download_once(name, lock, lambda: False, lambda: found.append(_from_hub(name)))
+    return found[0]
 
 
 def _from_hub(name: str) -> Path:

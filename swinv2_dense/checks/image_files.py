@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from .files import files_below
+
 # What OpenCV decodes. Loaders go by content, so a suffix only has to be recognized as an image's.
 IMAGE_SUFFIXES = (
     *('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.apng', '.bmp', '.dib', '.webp', '.tif', '.tiff'),
@@ -16,18 +18,14 @@ IMAGE_SUFFIXES = (
 UNREAD_SUFFIXES = ('.gif', '.heic', '.heif', '.avif', '.jxl', '.dng', '.psd', '.tga')
 
 
-def files_below(folder: str, suffixes: tuple[str, ...]) -> list[str]:
+def files_with_suffix(folder: str, suffixes: tuple[str, ...]) -> list[str]:
     """Paths below `folder`, at any depth, that end in one of `suffixes` in any case; sorted.
 
     Hidden files are left out, as `._NAME.jpg`, which macOS writes beside NAME.jpg.
     """
-    found = []
-    for place, _, names in os.walk(folder, followlinks=True):
-        below = os.path.relpath(place, folder)
-        for name in names:
-            if name.lower().endswith(suffixes) and not name.startswith('.'):
-                found.append(os.path.normpath(os.path.join(below, name)))
-    return sorted(found)
+    if not os.path.isdir(folder):
+        return []
+    return sorted(name for name in files_below(folder) if name.lower().endswith(suffixes))
 
 
 def images_left_out(folder: str, used: Collection[str], others: Collection[str]) -> str | None:
@@ -42,7 +40,7 @@ def images_left_out(folder: str, used: Collection[str], others: Collection[str])
     """
     stems = {os.path.splitext(os.path.normpath(path))[0] for path in used}
     ignored = {os.path.normpath(path) for path in others}
-    names = files_below(folder, IMAGE_SUFFIXES + UNREAD_SUFFIXES)
+    names = files_with_suffix(folder, IMAGE_SUFFIXES + UNREAD_SUFFIXES)
     paths = [os.path.normpath(os.path.join(folder, name)) for name in names]
     left = [p for p in paths if os.path.splitext(p)[0] not in stems and p not in ignored]
     if not left:

@@ -23,6 +23,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
 from ..errors import CheckpointError, ConfigError
+from ..resilience.shared_errors import shared_errors
 from ..training.main_metric import main_metric
 
 LAST = 'last_checkpoint'  # the file in which mmengine names the last checkpoint
@@ -133,19 +134,20 @@ class WholeCheckpointHook(CheckpointHook):
         """
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
-            name,
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
-        )
-        if is_main_process():
-            write_whole_file(Path(runner.work_dir, LAST), str(self.last_ckpt).encode())
+        with shared_errors():  # process 0 writes, and its disk may be full
+            runner.save_checkpoint(
+                self.out_dir,
+                name,
+                self.file_client_args,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
+            if is_main_process():
+                write_whole_file(Path(runner.work_dir, LAST), str(self.last_ckpt).encode())
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
         main = main_metric(metrics)
@@ -153,7 +155,8 @@ class WholeCheckpointHook(CheckpointHook):
             metrics = {main: metrics[main], **metrics}
         late = self.file_backend = LateRemoval(self.file_backend)
         try:
-            super()._save_best_checkpoint(runner, metrics)
+            with shared_errors():
+                super()._save_best_checkpoint(runner, metrics)
         finally:
             self.file_backend = late.backend
         best = {getattr(self, 'best_ckpt_path', None)}

@@ -22,6 +22,7 @@ from mmengine.utils import track_iter_progress
 
 from ..checks.options import OptionsAction
 from ..checks.paths import check_writable
+from ..checks.pixel_limit import add_flag, use_flag
 from ..config_parts import datasets_of
 from ..drawing.clips import clip_sheet, evenly, frames_of
 from ..drawing.objects import Objects, draw_objects
@@ -31,6 +32,7 @@ from ..drawing.style import Style
 from ..errors import ConfigError
 from ..training.image_check import check_images
 from .command_line import read_config
+from .data_faults import guard
 from .hooks import check_files
 from .label_maps import check_label_maps
 from .preflight import check_config
@@ -45,6 +47,7 @@ TITLE = 28  # pixels, height of the line above a picture
 def browse(argv: Sequence[str] | None = None) -> None:
     """Draw samples of a data set: `browse_dataset.py CONFIG [flags]`."""
     args = _parser().parse_args(argv)
+    use_flag(args)
     folder = Path(args.output_dir or f'work_dirs/{Path(args.config).stem}/browse_{args.split}')
     check_writable('--output-dir', folder)
     cfg = read_config(args.config, args.cfg_options, [f'{args.split}_dataloader'])
@@ -92,6 +95,7 @@ def build_dataset(cfg: Config, split: str) -> Any:
     check_images(loader, dataset, print)
     if cfg.default_scope == 'mmseg':
         check_label_maps(loader, dataset, print)
+    guard(dataset, loader)
     if not len(dataset):
         raise ConfigError(f'{loader}.dataset is empty; see its ann_file, metainfo and filter_cfg')
     return dataset
@@ -176,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--number', type=int, default=16, metavar='N', help='how many samples, drawn at random'
     )
+    add_flag(parser)
     parser.add_argument('--seed', type=int, default=0, help='of the choice and the augmentation')
     parser.add_argument(
         '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='as in train.py'

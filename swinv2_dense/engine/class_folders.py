@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from glob import glob
 
 from ..checkpoints.formats import shortened
-from ..checks.image_files import counted_suffixes, files_below
+from ..checks.files import files_below
+from ..checks.image_files import counted_suffixes, files_with_suffix
 from ..errors import ConfigError
 
 VIDEO_SUFFIXES = ('.mp4', '.mkv', '.avi', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
@@ -74,7 +75,7 @@ def labelled_videos(folder: str, classes: Sequence[str]) -> list[tuple[str, int]
     unread = [
         os.path.join(folder, name, path)
         for name in classes
-        for path in files_below(os.path.join(folder, name), UNREAD_SUFFIXES)
+        for path in files_with_suffix(os.path.join(folder, name), UNREAD_SUFFIXES)
     ]
     if unread:
         raise ConfigError(
@@ -90,14 +91,18 @@ def _is_class(folder: str, name: str) -> bool:
 
 
 def _is_video(folder: str, name: str) -> bool:
-    has_suffix = name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith('.')
-    return has_suffix and os.path.isfile(os.path.join(folder, name))
+    return _has_suffix(name) and os.path.isfile(os.path.join(folder, name))
+
+
+def _has_suffix(name: str) -> bool:
+    return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith('.')
 
 
 def _videos(folder: str) -> list[str]:
     # Names with a dot in front are left out, as ._NAME.mp4, which macOS writes beside NAME.mp4.
-    names = sorted(glob('**/*', root_dir=folder, recursive=True))
-    return [os.path.join(folder, name) for name in names if _is_video(folder, name)]
+    if not os.path.isdir(folder):
+        return []
+    return [os.path.join(folder, name) for name in sorted(files_below(folder)) if _has_suffix(name)]
 
 
 def _no_videos(folder: str) -> str:

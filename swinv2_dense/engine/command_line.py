@@ -28,10 +28,12 @@ from ..checks.config_file import import_custom_modules, load_config_file
 from ..checks.config_types import check_types, scope_of_model
 from ..checks.options import OptionsAction, merge_options, misspelled_keys
 from ..checks.paths import check_checkpoint, check_writable, check_writable_file
+from ..checks.pixel_limit import add_flag, use_flag
 from ..drawing.options import draw_predictions
 from ..errors import CheckpointError, ConfigError
 from ..resilience.work_dir_lock import lock_work_dir
 from ..training.interruption import end_interrupted, say_how_to_resume
+from ..training.prefetch import prefetch
 from ..training.terminal import log_prints, quiet_start, quiet_warnings, rank
 from .amp import run_amp_on_cpu, use_amp
 from .atomic import resume_last, write_whole_checkpoints
@@ -93,6 +95,7 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     fit_deepspeed(cfg)
     loaders = ('train',) if args.no_validate else ('train', 'val')
     check_config(cfg, loaders)
+    prefetch(cfg, training=True)
     runner = build_runner(cfg, args.keep)
     read_repaired(runner, loaders)
     if about_batch:
@@ -132,6 +135,7 @@ def test(argv: Sequence[str] | None = None) -> None:
     if args.skip_unreadable:
         skip_unreadable(cfg)
     check_config(cfg, ('test',))
+    prefetch(cfg, training=False)
     with quiet_start():
         runner = build_runner(cfg)
         read_repaired(runner, ('test',))
@@ -169,6 +173,7 @@ def load_config(args: argparse.Namespace, parts: Sequence[str] | None = None) ->
     Raises:
         ConfigError: See `read_config`.
     """
+    use_flag(args)
     cfg = read_config(args.config, args.cfg_options, parts)
     cfg.launcher = args.launcher
     if args.work_dir:
@@ -206,7 +211,7 @@ def read_config(
     if cfg.get('custom_imports'):
         import_custom_modules(path, cfg.custom_imports)  # of --cfg-options
     for line in misspelled_keys(cfg):
-        warnings.warn(line, stacklevel=2)
+        print(f'warning: {line}', file=sys.stderr)
     check_types(cfg, parts, options or ())
     return cfg
 
@@ -262,6 +267,7 @@ def _shared_parser(description: str) -> argparse.ArgumentParser:
         help='override settings of the config, e.g. model.backbone.arch=s "a.b=[1,2]"',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    add_flag(parser)
     # torchrun sets LOCAL_RANK; older launchers pass the flag.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     return parser

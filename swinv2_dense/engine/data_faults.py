@@ -19,14 +19,16 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.dist import all_gather_object, get_dist_info, master_only
+from mmengine.dist import all_gather_object, get_dist_info, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader, Dataset
 
 from ..checks.coco_masks import check_masks
+from ..checks.pixel_limit import check_sample
 from ..config_parts import leaf_datasets
 from ..errors import ConfigError
+from ..resilience.shared_errors import shared_errors
 from .hooks import FILE_KEYS
 
 # No fault of a sample: too little memory, and a program that is not whole.
@@ -71,6 +73,7 @@ class GuardedSamples:
     def __call__(self, index: Any) -> Any:
         try:
             check_masks(self.dataset, index)
+            check_sample(self.dataset, index)
             sample = type(self.dataset).prepare_data(self.dataset, index)
         except NO_FAULTS:
             raise
@@ -201,10 +204,9 @@ class DataFaultsHook(Hook):
     def after_train_epoch(self, runner: Any) -> None:
         self._report(runner)
 
-    @master_only
     def after_train(self, runner: Any) -> None:
         self._report(runner)
-        if self.records.faults:
+        if is_main_process() and self.records.faults:
             runner.logger.warning(self._summary(runner))
 
     def before_test(self, runner: Any) -> None:
@@ -223,8 +225,12 @@ class DataFaultsHook(Hook):
                 f'other {len(runner.test_loop.dataloader.dataset)}:\n{lines}'
             )
 
-    @master_only
     def _report(self, runner: Any) -> None:
+        with shared_errors():
+            if is_main_process():
+                self._read_records(runner)
+
+    def _read_records(self, runner: Any) -> None:
         for fault in self.records.update():
             runner.logger.warning(
                 f'{fault["sample"]} cannot be read, another sample takes its place: '
@@ -292,8 +298,10 @@ def leave_out_unreadable(loader: DataLoader) -> list[str]:
         rank, world_size = get_dist_info()
         mine = range(rank, len(part), world_size)
         found = DataLoader(Trial(part, mine), batch_size=None, num_workers=loader.num_workers)
-        faults: dict[int, str] = {}
-        for some in all_gather_object({i: m for i, m in zip(mine, found) if m}):
+        own, faults = {}, {}
+        with shared_errors():
+            own.update((i, message) for i, message in zip(mine, found) if message)
+        for some in all_gather_object(own):
             faults.update(some)
         if len(faults) == len(part):
             raise UnreadableSampleError(f'every sample is unreadable; {faults[0]}')

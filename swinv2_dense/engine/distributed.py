@@ -27,6 +27,7 @@ from torch.autograd import Function
 
 from ..config_parts import type_name
 from ..errors import ConfigError
+from ..resilience.shared_errors import shared_errors
 
 # The variable by which each launcher tells a process how many there are.
 WORLD_SIZES = dict(pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
@@ -122,9 +123,14 @@ class AnyDeviceDistributedDataParallel(MMDistributedDataParallel):
 
 
 def init_in_process_0(model: nn.Module) -> nn.Module:
-    """Initialise a model in process 0, which alone reads a file of weights, and send it to all."""
-    if is_main_process():
-        model.init_weights()
+    """Initialize a model in process 0, which alone reads a file of weights, and send it to all.
+
+    Raises:
+        Exception: The error of process 0, in all processes.
+    """
+    with shared_errors():
+        if is_main_process():
+            model.init_weights()
     backbones = [m for m in model.modules() if hasattr(m, 'set_pretrained_window_sizes')]
     windows = [backbone.pretrained_window_sizes for backbone in backbones]
     broadcast_object_list(windows)  # a file of weights sets them, too

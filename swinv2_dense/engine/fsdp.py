@@ -25,6 +25,7 @@ from ..checkpoints.formats import WRAPPERS
 from ..config_parts import type_name
 from ..errors import CheckpointError, ConfigError
 from ..models.blocks import SwinBlock
+from ..resilience.shared_errors import shared_errors
 from .distributed import init_in_process_0, synchronise_on_cpu
 
 
@@ -141,12 +142,12 @@ class ShardedStrategy(FSDPStrategy):
         whole = dict(count=get_world_size(), shapes=self._shapes, optimized=self._optimized())
         extra = {**(settings.pop('extra_ckpt', None) or {}), shards.KEY: whole}
         file = str(part / shards.FILE.format(get_rank()))
-        SingleDeviceStrategy.save_checkpoint(self, file, extra_ckpt=extra, **settings)
-        barrier()
-        if is_main_process():
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
-        barrier()
+        with shared_errors():  # the disk of one may be full
+            SingleDeviceStrategy.save_checkpoint(self, file, extra_ckpt=extra, **settings)
+        with shared_errors():
+            if is_main_process():
+                shutil.rmtree(folder, ignore_errors=True)
+                part.rename(folder)
 
     def model_state_dict(self) -> dict:
         """Parameters by name, whole or the flat pieces of this process, and buffers."""

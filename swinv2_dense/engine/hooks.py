@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,8 +14,10 @@ from mmengine.registry import HOOKS
 from ..checkpoints.divisors import attach_divisors, from_tables
 from ..checkpoints.formats import METADATA_KEY, shortened
 from ..checkpoints.loading import check_arch, check_values
+from ..checks.files import missing_files
 from ..config_parts import is_local, leaf_datasets
 from ..errors import CheckpointError, ConfigError
+from ..resilience.shared_errors import shared_errors
 from .fsdp import full_shapes, plain_name
 
 FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # of mmdet and mmseg; of mmaction2
@@ -169,8 +170,14 @@ def metrics_table(metrics: dict[str, float]) -> str:
 
 
 def check_files(name: str, dataset: Any) -> None:
-    """Raise a `ConfigError` if local files that `dataset` lists do not exist."""
-    missing = [(key, path) for key, path in _files(dataset) if not os.path.exists(path)]
+    """Raise a `ConfigError` if local files that `dataset` lists do not exist.
+
+    All processes of a run must call this together, and all raise the error.
+    """
+    with shared_errors():
+        paths = [path for _, path in _files(dataset)]
+    found = set(missing_files(paths))
+    missing = [(key, path) for key, path in _files(dataset) if path in found] if found else []
     if missing:
         if all(key == 'seg_map_path' for key, _ in missing):
             raise ConfigError(

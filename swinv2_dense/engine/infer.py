@@ -21,8 +21,10 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
+from ..checks.files import files_below, is_within
 from ..checks.options import OptionsAction
 from ..checks.paths import check_checkpoint, check_writable, saved_config
+from ..checks.pixel_limit import add_flag, use_flag
 from ..config_parts import datasets_of
 from ..drawing.files import names_below, picture_names, picture_suffix
 from ..errors import ConfigError
@@ -32,7 +34,7 @@ from .class_names import read_class_names
 from .command_line import read_config
 from .fsdp import without_sharding
 from .inferencer import CheckedInferencer
-from .outputs import Outputs
+from .outputs import KINDS, Outputs
 from .preflight import check_config
 from .video_files import UnreadableError, is_moving
 
@@ -46,6 +48,7 @@ def infer(argv: Sequence[str] | None = None) -> None:
     """
     args = _parser().parse_args(argv)
     check_checkpoint('CHECKPOINT', args.checkpoint)
+    use_flag(args)
     folder = Path(args.out_dir or f'work_dirs/{Path(args.config).stem}/infer')
     check_writable('--out-dir', folder)
     cfg = _read_config(args)
@@ -87,25 +90,39 @@ def _read_config(args: argparse.Namespace) -> Config:
         raise
 
 
-def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], leave_out: Path) -> list[Path]:
+def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> list[Path]:
     """The files that arguments name, each once, in the order of the arguments.
 
     An argument is a file, a folder, searched at any depth for names that end in one of
-    `suffixes` in any case, or a pattern (`*`, `?`, `[...]`, `**`) of both. Of folders, hidden files
-    and those below `leave_out` are none.
+    `suffixes` in any case, or a pattern (`*`, `?`, `[...]`, `**`) of both. Searching finds neither
+    hidden files nor what an earlier run wrote to `out`, which may lie in a searched folder or be
+    one.
 
     Raises:
-        ConfigError: An argument names nothing.
+        ConfigError: An argument names nothing, or what results would be mixed with.
     """
+    results = _results(out)
     files = {}
     for given in inputs:
-        paths = [given] if os.path.exists(given) else sorted(glob.glob(given, recursive=True))
+        is_named = os.path.exists(given)
+        paths = [given] if is_named else sorted(glob.glob(given, recursive=True))
         if not paths:
             raise ConfigError(f'input {given!r}: there is no such file or folder, and no match')
+        if is_named and any(is_within(given, folder) for folder in results):
+            raise ConfigError(
+                f'input {given!r} is where --out-dir={str(out)!r} puts its results; choose another '
+                '--out-dir'
+            )
         found = []
         for path in paths:
-            is_folder = os.path.isdir(path)
-            found += _search(path, suffixes, leave_out) if is_folder else [path]
+            if not is_named and any(is_within(path, folder) for folder in results):
+                continue
+            if os.path.isdir(path):
+                _refuse_to_mix(path, results, suffixes)
+                names = sorted(files_below(path, results))
+                found += [os.path.join(path, n) for n in names if n.lower().endswith(suffixes)]
+            else:
+                found.append(path)
         if not found:
             raise ConfigError(f'input {given!r}: no file in it ends in {", ".join(suffixes)}')
         for path in found:
@@ -113,22 +130,30 @@ def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], leave_out: Pat
     return list(files.values())
 
 
-def _search(folder: str, suffixes: tuple[str, ...], leave_out: Path) -> list[str]:
-    names = sorted(glob.glob('**/*', root_dir=folder, recursive=True))
-    paths = [os.path.join(folder, name) for name in names if name.lower().endswith(suffixes)]
-    outside = leave_out.absolute()
-    return [
-        path
-        for path in paths
-        if os.path.isfile(path) and outside not in Path(os.path.abspath(path)).parents
-    ]
+def _results(out: Path) -> list[str]:
+    """The folders of results below the output folder that are there."""
+    return [str(out / kind) for kind in KINDS if (out / kind).is_dir()]
 
 
-def other_files(inputs: Sequence[str], suffixes: tuple[str, ...], leave_out: Path) -> str:
+def _refuse_to_mix(searched: str, results: Sequence[str], suffixes: tuple[str, ...]) -> None:
+    """Each result has its prediction: without any, files in a folder of results are the user's."""
+    if any(os.path.basename(folder) == KINDS[0] for folder in results):
+        return
+    for folder in results:
+        is_used = any(name.lower().endswith(suffixes) for name in files_below(folder))
+        if is_used and is_within(folder, searched):
+            raise ConfigError(
+                f'{folder} holds files already, and results would be put there; choose another '
+                '--out-dir'
+            )
+
+
+def other_files(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> str:
     """How many files in folders are not inputs, by suffix: '3 .heic, 1 .txt'; '' for none."""
     matches = (path for given in inputs for path in (given, *glob.glob(given, recursive=True)))
     folders = filter(os.path.isdir, matches)
-    files = {os.path.abspath(path) for f in folders for path in _search(f, ('',), leave_out)}
+    results = _results(out)
+    files = {os.path.abspath(os.path.join(f, n)) for f in folders for n in files_below(f, results)}
     others = (path for path in files if not path.lower().endswith(suffixes))
     counts = Counter(os.path.splitext(path)[1].lower() or 'without suffix' for path in others)
     return ', '.join(f'{count} {suffix}' for suffix, count in counts.most_common())
@@ -218,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar='FILE',
         help='names, one per line (default: those of the checkpoint, or of the config)',
     )
+    add_flag(parser)
     parser.add_argument('--device', help='default: cuda where there is one, else cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='as in test.py'

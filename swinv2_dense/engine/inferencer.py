@@ -18,6 +18,7 @@ from torch import nn
 
 from ..checkpoints.formats import shortened
 from ..checks.image_files import loader_problem
+from ..checks.pixel_limit import PixelLimitError, check_image_file
 from ..drawing.palette import as_palette, class_colors
 from ..drawing.sheet import displayable, write_picture
 from ..errors import CheckpointError, ConfigError
@@ -207,6 +208,10 @@ class ImageInferencer(CheckedInferencer):
 
     def read(self, path: Path) -> np.ndarray:
         """An image (BGR) as the pipeline's LoadImageFromFile reads it."""
+        try:
+            check_image_file(path)
+        except PixelLimitError as error:
+            raise UnreadableError(error.reason) from error
         if path.suffix.lower() == '.gif':  # OpenCV does not read it
             return np.ascontiguousarray(next(read_frames(path))[..., ::-1])
         loader = next(step for step in self.pipeline.transforms if hasattr(step, 'from_file'))

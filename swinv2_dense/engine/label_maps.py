@@ -29,8 +29,10 @@ from mmengine.registry import HOOKS
 
 from ..checks.image_sizes import loaded_size
 from ..checks.label_presence import check_presence
+from ..checks.pixel_limit import PixelLimitError, check_image_file
 from ..config_parts import is_local, leaf_datasets, transforms_within
 from ..errors import ConfigError
+from ..resilience.shared_errors import shared_errors
 
 PROGRESS = 2000  # maps between lines in the log
 PALETTE = 'have a palette: its indices are taken as class ids'
@@ -91,8 +93,13 @@ class Rules(NamedTuple):
         from PIL import Image
 
         try:
+            check_image_file(label_map)
+            check_image_file(image)
             content = Path(label_map).read_bytes()
             ids = imfrombytes(content, flag='unchanged', backend=self.backend).squeeze()
+        except PixelLimitError as error:
+            yield 'exceed the limit of pixels, or their image does', str(error)
+            return
         except (OSError, SyntaxError, ValueError, AttributeError, Image.DecompressionBombError):
             yield 'cannot be read as images', label_map
             return
@@ -159,31 +166,33 @@ def check_label_maps(
             is nothing to learn from the maps, see `check_presence`.
     """
     warn = warn or log
-    found: dict[str, list[str]] = defaultdict(list)
+    own: list[tuple[int, int, str, str]] = []  # dataset, position in it, kind and file of a fault
     present: dict[tuple[str, ...], np.ndarray] = {}  # by the classes of a dataset
     maps = 0
-    for part in leaf_datasets(dataset):
-        rules = _rules(name, part)
-        if rules is None:
-            continue
-        rank, world_size = get_dist_info()
-        pairs = list(itertools.islice(dict.fromkeys(_pairs(name, part)), rank, None, world_size))
-        if len(pairs) > PROGRESS:
-            log(f'{name}: checking {len(pairs)} label maps')
-        with ThreadPoolExecutor() as pool:
+    rank, world_size = get_dist_info()
+    with shared_errors():
+        for number, part in enumerate(leaf_datasets(dataset)):
+            rules = _rules(name, part)
+            if rules is None:
+                continue
+            pairs = dict.fromkeys(_pairs(name, part))
+            pairs = list(itertools.islice(pairs, rank, None, world_size))
+            if len(pairs) > PROGRESS:
+                log(f'{name}: checking {len(pairs)} label maps')
             ids = np.zeros(256, bool)
-            results = pool.map(lambda pair, rules=rules: rules.examine(*pair), pairs)
-            for count, (faults, in_map) in enumerate(results, start=1):
-                ids |= in_map
-                for kind, file in faults:
-                    found[kind].append(file)
-                if count % PROGRESS == 0:
-                    log(f'{name}: {count} of {len(pairs)} label maps checked')
-        has_class = present.setdefault(rules.classes, np.zeros(len(rules.classes), bool))
-        labels = set(rules.labels[ids].tolist()) - {rules.ignored}
-        has_class[[label for label in labels if label < len(rules.classes)]] = True
-        maps += len(pairs)
-    found, present, maps = _of_all_processes(found, present, maps)
+            with ThreadPoolExecutor() as pool:
+                results = pool.map(lambda pair, rules=rules: rules.examine(*pair), pairs)
+                for count, (faults, in_map) in enumerate(results, start=1):
+                    ids |= in_map
+                    position = rank + (count - 1) * world_size
+                    own += [(number, position, *fault) for fault in faults]
+                    if count % PROGRESS == 0:
+                        log(f'{name}: {count} of {len(pairs)} label maps checked')
+            has_class = present.setdefault(rules.classes, np.zeros(len(rules.classes), bool))
+            labels = set(rules.labels[ids].tolist()) - {rules.ignored}
+            has_class[[label for label in labels if label < len(rules.classes)]] = True
+            maps += len(pairs)
+    found, present, maps = _of_all_processes(own, present, maps)
     notes = {note: found.pop(note, []) for note in NOTES}
     if not found:
         for classes, has_class in present.items():
@@ -202,18 +211,17 @@ def check_label_maps(
 
 
 def _of_all_processes(
-    found: dict[str, list[str]], present: dict[tuple[str, ...], np.ndarray], maps: int
+    own: list[tuple[int, int, str, str]], present: dict[tuple[str, ...], np.ndarray], maps: int
 ) -> tuple[dict[str, list[str]], dict[tuple[str, ...], np.ndarray], int]:
-    """The findings of all processes, so that each ends with the same error."""
-    parts = all_gather_object((dict(found), present, maps))
-    all_found: dict[str, list[str]] = defaultdict(list)
-    for files_by_kind, _, _ in parts:
-        for kind, files in files_by_kind.items():
-            all_found[kind] += files
+    """The findings of all processes in the order of the maps, so that all end with one error."""
+    parts = all_gather_object((own, present, maps))
+    found: dict[str, list[str]] = defaultdict(list)
+    for _, _, kind, file in sorted(itertools.chain.from_iterable(part[0] for part in parts)):
+        found[kind].append(file)
     all_present = {
         classes: np.any([part[classes] for _, part, _ in parts], axis=0) for classes in present
     }
-    return all_found, all_present, sum(part[2] for part in parts)
+    return found, all_present, sum(part[2] for part in parts)
 
 
 def _rules(name: str, dataset: Any) -> Rules | None:

@@ -6,12 +6,13 @@ import functools
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, all_reduce, barrier, get_world_size
+from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from torch import Tensor
 
+from ..resilience.shared_errors import shared_errors
 from .resume import is_accumulating
 
 
@@ -135,8 +136,8 @@ class NonFiniteHook(Hook):
         if hasattr(loop, 'position'):
             loop.position = start['position']
         meta = dict(epoch=start['epoch'], iter=start['iter'])
-        runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
-        barrier()  # who ends first makes torchrun end the one that writes
+        with shared_errors():  # who ends first makes torchrun end the one that writes
+            runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
         return f'{runner.work_dir}/{name}'
 
     def _sample_names(self) -> list[str]:

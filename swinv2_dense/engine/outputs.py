@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+KINDS = ('predictions', 'pictures', 'label_maps')
+
 
 @dataclass(frozen=True)
 class Outputs:

@@ -22,6 +22,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import distributed as dist
 
+from ..resilience.shared_errors import shared_errors
 from .atomic import LAST, PREEMPTED, WholeCheckpointHook, write_whole_file
 from .resume import is_accumulating
 
@@ -119,9 +120,10 @@ class PreemptionHook(Hook):
                 hook.save_as(runner, PREEMPTED, meta, by_epoch=False)
                 return hook.last_ckpt
         path = Path(runner.work_dir, PREEMPTED)
-        runner.save_checkpoint(runner.work_dir, PREEMPTED, meta=meta, by_epoch=False)
-        if is_main_process():
-            write_whole_file(path.with_name(LAST), str(path).encode())
+        with shared_errors():
+            runner.save_checkpoint(runner.work_dir, PREEMPTED, meta=meta, by_epoch=False)
+            if is_main_process():
+                write_whole_file(path.with_name(LAST), str(path).encode())
         return str(path)
 
     def _anyone_signalled(self) -> bool:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..checks.pixel_limit import PixelLimitError, check_pixels, read_image_size
 from .report import Part, progress
 
 MISSING = 'missing'
@@ -136,6 +137,10 @@ def _decode(data: bytes, file: File, flag: int) -> np.ndarray:
 
 def _pixels(data: bytes, flag: int) -> np.ndarray:
     """OpenCV returns None for a file that ends early."""
+    try:
+        check_pixels(*(read_image_size(data) or (0, 0)), '')
+    except PixelLimitError as error:
+        raise FileError('more pixels than allowed', error.reason) from error
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error:  # an empty file, or more pixels than OpenCV allows

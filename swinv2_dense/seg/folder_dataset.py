@@ -7,7 +7,12 @@ import os
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..checks.image_files import IMAGE_SUFFIXES, UNREAD_SUFFIXES, counted_suffixes, files_below
+from ..checks.image_files import (
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    counted_suffixes,
+    files_with_suffix,
+)
 from ..errors import ConfigError
 
 
@@ -29,7 +34,7 @@ class FolderSegDataset(BaseSegDataset):
         if self.ann_file:
             return super().load_data_list()
         folder, maps = self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
-        unread = files_below(folder, UNREAD_SUFFIXES)
+        unread = files_with_suffix(folder, UNREAD_SUFFIXES)
         if unread:
             raise ConfigError(
                 f'{len(unread)} images in {folder} have a format that is not read, '
@@ -38,7 +43,7 @@ class FolderSegDataset(BaseSegDataset):
             )
         first: dict[str, str] = {}
         samples = []
-        for name in files_below(folder, IMAGE_SUFFIXES):
+        for name in files_with_suffix(folder, IMAGE_SUFFIXES):
             if maps is not None and self._is_map(os.path.join(folder, name), maps):
                 continue
             stem = os.path.splitext(name)[0]

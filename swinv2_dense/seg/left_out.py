@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mmseg.datasets import BaseSegDataset
 
-from ..checks.image_files import files_below, images_left_out
+from ..checks.image_files import files_with_suffix, images_left_out
 from ..errors import ConfigError
 from .folder_dataset import FolderSegDataset
 
@@ -81,7 +81,7 @@ def _maps(dataset: BaseSegDataset) -> list[str]:
     folder = dataset.data_prefix.get('seg_map_path')
     if folder is None:
         return []
-    names = files_below(folder, (dataset.seg_map_suffix.lower(),))
+    names = files_with_suffix(folder, (dataset.seg_map_suffix.lower(),))
     return [os.path.normpath(os.path.join(folder, name)) for name in names]
 
 
