@@ -29,9 +29,9 @@ pytest.importorskip('av')
 
 import av
 
-from swinv2_dense.checks import pixel_limit
 from swinv2_dense.engine.video_files import UnreadableError, read_frames
 from swinv2_dense.errors import ConfigError
+from swinv2_dense.preparation import video_frames
 from swinv2_dense.preparation.images import File, FileError
 from swinv2_dense.preparation.video_frames import FrameReader
 from swinv2_dense.preparation.videos import check_video
@@ -160,7 +160,7 @@ def test_decord_is_not_asked_for_files_that_it_gets_wrong_and_the_log_says_so_on
     for path, decoder in ((trimmed, 'pyav'), (whole, 'decord'), (trimmed, 'pyav')):
         assert init(dict(filename=str(path)))['video_decoder'] == decoder
     assert said == [
-        f'decord: decord counts 27 frames, not 7; pyav decodes {trimmed}, and others like it'
+        f'decord: decord counts 27 frames, not 7: decoding {trimmed} and others like it by pyav'
     ]
     monkeypatch.setattr(decoding, 'find_spec', lambda name: name != 'av' or None)
     init = decoding.VideoInit('decord')
@@ -222,8 +222,12 @@ def test_frames_of_too_many_pixels_are_not_decoded(huge):
 def test_frames_larger_than_the_header_says_are_not_converted(tmp_path, monkeypatch):
     path = write_clip(tmp_path / 'a.mp4')
     reader = FrameReader(str(path))
-    monkeypatch.setattr(pixel_limit, 'MAX_PIXELS', 48 * 64 - 1)
-    with pytest.raises(ConfigError, match='a.mp4'):
+
+    def refuse(width: int, height: int, path: str) -> None:
+        raise ConfigError(f'{path}: {width} x {height}')
+
+    monkeypatch.setattr(video_frames, 'check_pixels', refuse)
+    with pytest.raises(ConfigError, match='a.mp4: 64 x 48'):
         reader.read([3])
     reader.close()
 

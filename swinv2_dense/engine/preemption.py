@@ -86,9 +86,9 @@ class PreemptionHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        if self._group is not None and is_accumulating(runner):
-            return  # a checkpoint has the gradients of one process only
-        if not self._anyone_signalled():
+        # Of several processes, a checkpoint has the gradients of one only.
+        is_between = self._group is not None and is_accumulating(runner)
+        if is_between or not self._anyone_signalled():
             self._wait_for_data(runner, runner.iter + 1, batch_idx)
             return
         _stop_alarm()

@@ -48,8 +48,8 @@ class CountingPyAVInit(BaseTransform):
         if index.damage and index.count:
             _say_once(
                 'damaged',
-                f'{path} is damaged: {index.damage}; its first {index.count} frames are used, '
-                'and so it is done with others like it',
+                f'{path} is damaged: {index.damage}. Its first {index.count} frames are used; '
+                'other damaged videos are treated alike and not named',
             )
         return results | dict(
             video_reader=reader,
@@ -167,7 +167,8 @@ class VideoInit(BaseTransform):
             installed, to OpenCV, and the log says so once.
         min_frames: Videos of fewer frames are an error. `SampleFrames` repeats the frames of
             videos that are shorter than a clip; a single frame has no motion.
-        timeout: Seconds within which a decoder must open the video and count its frames.
+        timeout: Seconds within which a decoder must open the video and count its frames, which
+            means decoding them all unless it is an mp4, mov, mkv or webm.
         io_backend: Where files lie, with `kwargs` for it, as `DecordInit` takes it.
 
     Raises:
@@ -205,7 +206,7 @@ class VideoInit(BaseTransform):
         else:
             raise ValueError(f'{path} is not a video: {"; ".join(reasons)}')
         if reasons:
-            _say_once('fallback', f'{reasons[0]}; {name} decodes {path}, and others like it')
+            _say_once('fallback', f'{reasons[0]}: decoding {path} and others like it by {name}')
         count = opened['total_frames']
         if count < self.min_frames:
             raise ValueError(f'{path} has {count} frames, fewer than min_frames={self.min_frames}')
