@@ -20,7 +20,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from ..drawing.options import draw_predictions
 from ..errors import CheckpointError, ConfigError
 from .amp import run_amp_on_cpu, use_amp
 from .atomic import resume_last, write_whole_checkpoints
@@ -80,6 +79,8 @@ def test(argv: Sequence[str] | None = None) -> None:
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16, on the CPU bf16
     if args.show or args.show_dir:
+        from ..drawing.options import draw_predictions  # with matplotlib, which --help can spare
+
         folder = os.path.abspath(args.show_dir) if args.show_dir else None
         draw_predictions(cfg, folder, args.interval, args.show, args.wait_time)
     if args.tta:
