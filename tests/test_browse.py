@@ -126,7 +126,8 @@ def test_the_map_colours_labels_and_hatches_what_is_ignored(detection, tmp_path)
     image = enlarged(cv2.imread(str(detection.parent / 'img' / name.partition('_')[2])))
     right = picture[-SIDE:, -SIDE:].astype(int)
     rows = 48 * FACTOR
-    tint = right - image.astype(int) * 2 // 5  # 0.4 of the image, 0.6 of the label's color
+    lightness = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None].astype(int)
+    tint = right - lightness * 2 // 5  # 0.4 of the image, 0.6 of the label's color
     labelled = tint[: 10 * FACTOR].reshape(-1, 3)
     assert (labelled.max(0) - labelled.min(0) <= 2).all()
     ignored = right[rows:] - image[rows:].astype(int) // 3
@@ -162,7 +163,8 @@ def test_pictures_of_a_segmentor(tmp_path):
     picture = picture[:, : 1200 + GAP]  # without the legend
     picture = np.delete(picture, np.s_[600 : 600 + GAP], axis=1)
     sky = np.array([230, 230, 6])  # BGR, mmseg's color of it
-    seen = picture[:100, 600:] - (image[:100] * 0.4 + sky * 0.6)
+    lightness = cv2.cvtColor(image.astype(np.uint8), cv2.COLOR_BGR2GRAY)[..., None]
+    seen = picture[:100, 600:] - (lightness[:100] * 0.4 + sky * 0.6)
     assert np.abs(np.median(seen, axis=(0, 1))).max() <= 1
     ignored = picture[420:, 600:] - image[420:] // 3
     assert (ignored.max(-1) == ignored.min(-1)).all()

@@ -48,6 +48,16 @@ def test_palettes_that_do_not_fit_are_replaced(given):
     assert np.array_equal(class_colors(3, given), default_colors(3))
 
 
+def test_random_numbers_of_mmseg_are_not_a_palette():
+    """Its datasets without a palette have them in their metainfo: two greens of five classes."""
+    segmentation = pytest.importorskip('mmseg.datasets')
+    metainfo = dict(classes=('a', 'b', 'c', 'd', 'e'))
+    dataset = segmentation.BaseSegDataset(metainfo=metainfo, lazy_init=True)
+    assert len(dataset.metainfo['palette']) == 5
+    style = Style.of(dataset.metainfo)
+    assert np.array_equal(style.colors, default_colors(5))
+
+
 def test_equal_colors_of_a_palette_become_different():
     """As two of ADE20K's; the others stay."""
     colors = class_colors(4, [*OWN, OWN[0]])

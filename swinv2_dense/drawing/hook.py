@@ -19,6 +19,7 @@ from ..config_parts import leaf_datasets, listed
 from .clips import evenly, frames_of
 from .files import picture_names
 from .sheet import displayable
+from .visualizer import file_of
 
 
 @HOOKS.register_module()
@@ -67,7 +68,7 @@ class PictureHook(Hook):
             self.seen += 1
             if (self.seen - 1) % self.interval:
                 continue
-            path = _path(sample)
+            path = file_of(sample)
             name = self.names.get(path) or f'{self.seen - 1:06d}.jpg'
             if getattr(sample, 'img_path', None):
                 image, options = self._image(path), dict(pred_score_thr=self.score_thr)
@@ -108,13 +109,7 @@ def _steps(step: Any) -> Iterator[Any]:
 def _paths(dataset: Any) -> Iterator[str]:
     if hasattr(dataset, 'get_data_info'):
         infos = (dataset.get_data_info(index) for index in range(len(dataset)))
-        yield from (path for path in map(_path, infos) if path)
-
-
-def _path(record: Any) -> str:
-    """The file of a sample, or of an entry of a dataset; '' if it has none."""
-    keys = ('img_path', 'filename', 'frame_dir')
-    return str(next((record.get(key) for key in keys if record.get(key)), ''))
+        yield from (path for path in map(file_of, infos) if path)
 
 
 def _frames(inputs: Any) -> list[np.ndarray]:

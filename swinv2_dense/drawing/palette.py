@@ -38,8 +38,9 @@ def class_colors(count: int, given: Any = None) -> np.ndarray:
         given: The palette of a dataset: any nesting of lists, tuples or arrays. It is used if it
             has `count` rows of three numbers in 0..255; rows that look like an earlier one
             (ADE20K's and COCO-Stuff's have some) get colors of their own. Otherwise (None, a name
-            such as 'coco', one inherited from a dataset with other classes) the colors are those
-            of this module, and the color of a class depends on its index only.
+            such as 'coco', one inherited from a dataset with other classes, the random numbers
+            that mmseg puts where there is none) the colors are those of this module, and the color
+            of a class depends on its index only.
     """
     palette = as_palette(given, count)
     return default_colors(count) if palette is None else _distinct(palette)
@@ -83,7 +84,13 @@ def as_palette(given: Any, count: int) -> np.ndarray | None:
         return None
     if rows.shape != (count, 3) or not ((rows >= 0) & (rows <= 255)).all():
         return None
-    return np.round(rows).astype(np.uint8)
+    palette = np.round(rows).astype(np.uint8)
+    return None if np.array_equal(palette, _mmseg_random(count)) else palette
+
+
+def _mmseg_random(count: int) -> np.ndarray:
+    """What `BaseSegDataset` makes for classes without a palette; several may look alike."""
+    return np.random.RandomState(42).randint(0, 255, size=(count, 3))
 
 
 def _distinct(palette: np.ndarray) -> np.ndarray:

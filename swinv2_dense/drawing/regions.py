@@ -59,14 +59,19 @@ def segmentation_sheet(
 def tint_labels(
     picture: np.ndarray, labels: np.ndarray, style: Style, factor: int = 1, alpha: float = ALPHA
 ) -> None:
-    """Mix class colors into an RGB picture (factor * H, factor * W, 3) in place, rows at a time."""
+    """Color an RGB picture (factor * H, factor * W, 3) by class, in place and rows at a time.
+
+    Its lightness shows through.
+    """
     weight = round(256 * alpha)
     count = _count(labels, style)
     inks = np.vstack([style.table(count), [[0, 0, 0]]]).astype(np.uint16) * weight + 128
     for start, part in _bands(labels):
         places, start = enlarged(_places(part, count, style), factor), start * factor
         window = picture[start : start + len(places)]
-        mixed = (window.astype(np.uint16) * (256 - weight) + inks[places]) >> 8
+        # In gray, or a colored image would change which class a color looks like.
+        lightness = cv2.cvtColor(np.ascontiguousarray(window), cv2.COLOR_RGB2GRAY)
+        mixed = (lightness[..., None].astype(np.uint16) * (256 - weight) + inks[places]) >> 8
         is_ignored = places == count
         if is_ignored.any():
             mixed = np.where(is_ignored[..., None], _striped(window, start), mixed)

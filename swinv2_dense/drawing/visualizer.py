@@ -13,6 +13,12 @@ from .sheet import displayable, write_picture
 from .style import Style
 
 
+def file_of(record: Any) -> str:
+    """The file of a sample, or of an entry of a dataset; '' if it has none."""
+    keys = ('img_path', 'filename', 'frame_dir') if record is not None else ()
+    return str(next((record.get(key) for key in keys if record.get(key)), ''))
+
+
 class PictureVisualizer:
     """Stands before a library's visualizer among the bases of a class.
 
@@ -59,8 +65,7 @@ class PictureVisualizer:
         """
         if out_file is None and not is_main_process():
             return
-        path = getattr(data_sample, 'img_path', None)
-        caption = os.path.basename(str(path or name))
+        caption = os.path.basename(file_of(data_sample) or name)
         drawn = self.picture(image, data_sample, caption, draw_gt, draw_pred, **kwargs)
         if drawn is None:
             super().add_datasample(

@@ -29,7 +29,6 @@ from ..checks.config_types import check_types, scope_of_model
 from ..checks.options import OptionsAction, merge_options, misspelled_keys
 from ..checks.paths import check_checkpoint, check_writable, check_writable_file
 from ..checks.pixel_limit import add_flag, use_flag
-from ..drawing.options import draw_predictions
 from ..errors import CheckpointError, ConfigError
 from ..resilience.work_dir_lock import lock_work_dir
 from ..training.interruption import end_interrupted, say_how_to_resume
@@ -121,6 +120,8 @@ def test(argv: Sequence[str] | None = None) -> None:
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16, on the CPU bf16
     if args.show or args.show_dir:
+        from ..drawing.options import draw_predictions  # with matplotlib, which --help can spare
+
         folder = os.path.abspath(args.show_dir) if args.show_dir else None
         draw_predictions(cfg, folder, args.interval, args.show, args.wait_time)
     if args.tta:

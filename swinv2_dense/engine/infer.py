@@ -156,7 +156,8 @@ def other_files(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> 
     files = {os.path.abspath(os.path.join(f, n)) for f in folders for n in files_below(f, results)}
     others = (path for path in files if not path.lower().endswith(suffixes))
     counts = Counter(os.path.splitext(path)[1].lower() or 'without suffix' for path in others)
-    return ', '.join(f'{count} {suffix}' for suffix, count in counts.most_common())
+    order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ', '.join(f'{count} {suffix}' for suffix, count in order)
 
 
 def _pictures(files: Sequence[Path], are_clips: bool) -> list[str]:
