@@ -94,6 +94,7 @@ def test_configs_of_users_get_it(ann_file):
                 dict(type='LVISMetric', **evaluator),
                 dict(type='CocoMetric', ann_file=ann_file),
                 dict(type='VOCMetric', classwise=True),
+                dict(type='MultiDatasets', metrics=[dict(type='CocoMetric', **evaluator)]),
             ],
         )
     )
@@ -106,7 +107,9 @@ def test_configs_of_users_get_it(ann_file):
         'ClasswiseLVISMetric',
         'CocoMetric',
         'VOCMetric',
+        'MultiDatasets',
     ]
+    assert cfg.test_evaluator[-1].metrics[0].type == 'ClasswiseCocoMetric'
     assert isinstance(METRICS.build(cfg.val_evaluator), CocoMetric)
     separate_classwise_keys(Config(dict(val_evaluator=None)))
 

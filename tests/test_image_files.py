@@ -129,6 +129,16 @@ def test_dark_images_among_those_of_full_range_are_a_note(tmp_path):
     assert len(said) == 1 and '4 of 4 images have 16 bits' in said[0]
 
 
+def test_further_pages_are_a_note(tmp_path):
+    page = Image.fromarray(COLORS.astype(np.uint8))
+    page.save(tmp_path / 'stack.tif', save_all=True, append_images=[page])
+    page.save(tmp_path / 'one.tif')
+    said: list[str] = []
+    check_images('val', Images([tmp_path / 'stack.tif', tmp_path / 'one.tif']), said.append)
+    assert len(said) == 1 and '1 of 2 images have several pages' in said[0]
+    assert loader_problem(tmp_path / 'stack.tif') is None
+
+
 @pytest.mark.parametrize(
     'loader',
     [

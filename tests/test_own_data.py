@@ -102,7 +102,7 @@ def test_from_a_folder_to_ap(named, config, tmp_path, monkeypatch):
     for kind in ('bbox', 'segm'):
         assert 0 <= metrics[f'coco/{kind}_mAP'] <= 1
         assert metrics[f'coco/{kind}_mAP'] == pytest.approx(last[f'coco/{kind}_mAP'], abs=1e-3)
-    assert {f'coco/{name}_precision' for name in NAMES} <= set(metrics)
+        assert {f'coco/{kind}_{name}_precision' for name in NAMES} <= set(metrics)
 
     monkeypatch.setenv('OWN_DATA', str(tmp_path / 'gone'))  # the trained config does without
     monkeypatch.chdir(tmp_path)
@@ -212,7 +212,7 @@ MMDET = {
     'dino/dino-4scale_r50_8xb2-12e_coco.py': 1,
     'point_rend/point-rend_r50-caffe_fpn_ms-1x_coco.py': 3,
     'panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py': 2,  # 133 classes, 80 of things
-    'mask2former/mask2former_r50_8xb2-lsj-50e_coco.py': 0,
+    'mask2former/mask2former_r50_8xb2-lsj-50e_coco.py': 2,  # things, in the head and its fusion
     'mm_grounding_dino/grounding_dino_swin-l_pretrain_all.py': 1,  # 256 tokens
     'objects365/retinanet_r50_fpn_1x_objects365v2.py': 1,
     'lvis/mask-rcnn_r50_fpn_sample1e-3_ms-1x_lvis-v1.py': 2,
@@ -234,7 +234,7 @@ def test_configs_of_mmdet_pass(name, tmp_path):
             set_num_classes(cfg.model, 7)
         return
     changed = set_num_classes(cfg.model, 7)
-    assert len(re.findall(r"'num_classes': 7\b", str(changed))) == MMDET[name]
+    assert len(re.findall(r"'num_(things_)?classes': 7\b", str(changed))) == MMDET[name]
     assert len(re.findall(r"'num_classes': 7\b", str(cfg.model))) == 0
     if 'semantic_head' in cfg.model.get('roi_head', {}):
         assert changed.roi_head.semantic_head.num_classes == 183

@@ -34,7 +34,8 @@ RELEASES = (
     (r'swinv2_(tiny|small|base)_w8_3rdparty', (8, 8, 8, 8)),
     (r'swinv2_(tiny|small|base)_w16_3rdparty', (16, 16, 16, 8)),
     (r'swin_v2_[tsb]', (8, 8, 8, 8)),
-    (r'swinv2_(small|base|large|huge|giant)_(in)?\d+k[a-z0-9]*_\d+k', (12, 12, 12, 6)),  # SimMIM
+    # SimMIM; it fine-tunes at 224 pixels and window 14, with the divisors of the pre-training.
+    (r'(finetune_)?swinv2_(small|base|large|huge|giant)_(in)?\d+k[a-z0-9]*_\d+k', (12, 12, 12, 6)),
 )
 # What releases have behind that: data, as the official code, timm and mmpretrain write it, a date,
 # a checksum. A name with more is of somebody's own training.

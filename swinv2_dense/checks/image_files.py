@@ -61,7 +61,7 @@ def counted_suffixes(paths: Iterable[str]) -> str:
 
 DARK = 1 << 14  # of 16-bit data: with all values below, less than a quarter of the range is left
 TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
-BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 258, 262, 277, 339  # tags of TIFF
+SUBFILE, BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 254, 258, 262, 277, 339  # tags of TIFF
 LOG_LUV = (32844, 32845)  # photometric interpretation of logarithms of light
 SIGNED, FLOAT = 2, 3  # sample formats of TIFF; 1 is unsigned, later ones are complex
 REMEDY = 'scale it to 0..255 and save it with 8 bits per channel'
@@ -76,15 +76,16 @@ def loader_problem(path: str | os.PathLike) -> str | None:
     """
     kind = header_kind(path)
     if kind != SIXTEEN:
-        return kind
+        return None if kind == PAGES else kind
     return dark_problem(largest_value(path))
 
 
 SIXTEEN = 'has 16 bits'  # right or wrong by the values
+PAGES = 'has several pages'  # of which the first is read
 
 
 def header_kind(path: str | os.PathLike) -> str | None:
-    """As `loader_problem` by the header alone: `SIXTEEN` leaves open whether there is a problem."""
+    """As `loader_problem` by the header alone; `SIXTEEN` and `PAGES` need not be a problem."""
     from PIL import Image
 
     if str(path).lower().endswith(('.jpg', '.jpeg')):
@@ -125,7 +126,13 @@ def _tiff_kind(start: bytes, file: object) -> str | None:
         return f'holds signed integers of {bits} bits; {REMEDY}'
     if channels > 4:
         return f'has {channels} channels, and at most 4 are read; choose three of them'
-    return SIXTEEN if bits > 8 else None
+    if bits > 8:
+        return SIXTEEN
+    if not directory.next:
+        return None
+    file.seek(directory.next)
+    directory.load(file)
+    return None if directory.get(SUBFILE, 0) & 1 else PAGES  # 1: a smaller copy of the image
 
 
 def largest_value(path: str | os.PathLike) -> int | None:

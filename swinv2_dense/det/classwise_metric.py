@@ -57,7 +57,10 @@ class ClasswiseOVCocoMetric(ClasswiseKeys, OVCocoMetric):
 def separate_classwise_keys(cfg: Config) -> None:
     """Let the classwise COCO metrics of a config be the ones above."""
     for loader in ('val', 'test'):
-        for evaluator in listed(cfg.get(f'{loader}_evaluator') or []):
+        evaluators = listed(cfg.get(f'{loader}_evaluator') or [])
+        for several in list(evaluators):  # MultiDatasetsEvaluator
+            evaluators += listed(several.get('metrics') or [])
+        for evaluator in evaluators:
             name = f'Classwise{type_name(evaluator)}'
             if evaluator.get('classwise') and name in METRICS.module_dict:
                 evaluator['type'] = name

@@ -11,7 +11,7 @@ from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from ..checks.image_files import SIXTEEN, dark_problem, header_kind, largest_value
+from ..checks.image_files import PAGES, SIXTEEN, dark_problem, header_kind, largest_value
 from ..config_parts import is_local, leaf_datasets, transforms_within
 from ..errors import ConfigError
 
@@ -56,6 +56,12 @@ def check_images(name: str, dataset: Any, log: Callable[[str], None]) -> None:
     for part in all_gather_object([(k, path) for k, path in zip(kinds, own) if k]):
         for kind, path in part:
             problems[kind].append(path)
+    pages = sorted(problems.pop(PAGES, []))
+    if pages:
+        log(
+            f'{name}: {len(pages)} of {len(paths)} images have several pages, first {pages[0]}; '
+            'only the first page of each is read'
+        )
     sixteen = sorted(problems.pop(SIXTEEN, []))
     if sixteen:
         with ThreadPoolExecutor() as pool:
