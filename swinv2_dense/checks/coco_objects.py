@@ -254,7 +254,7 @@ def _repair(file: CocoFile, use: Use, report: Report) -> None:
 
 def _repair_ids(file: CocoFile, use: Use, report: Report, findings: Findings) -> None:
     ids = file.rows[:, ID]
-    wrong = ~np.isfinite(ids) | (ids % 1 != 0) | (np.abs(ids) > FAR)
+    wrong = ~np.isfinite(ids) | (np.floor(ids) != ids) | (np.abs(ids) > FAR)
     _, places, counts = np.unique(ids, return_inverse=True, return_counts=True)
     cases = [
         ('annotations have no id in a whole number; all are numbered anew', wrong),
