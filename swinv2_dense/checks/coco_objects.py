@@ -257,9 +257,9 @@ def _repair_ids(file: CocoFile, use: Use, report: Report, findings: Findings) ->
     wrong = ~np.isfinite(ids) | (np.floor(ids) != ids) | (np.abs(ids) > FAR)
     _, places, counts = np.unique(ids, return_inverse=True, return_counts=True)
     cases = [
-        ('annotations have no id in a whole number; all are numbered anew', wrong),
+        ('annotations have no id in a whole number; all are renumbered', wrong),
         (
-            'annotations share their id with others; all are numbered anew',
+            'annotations share their id with others; all are renumbered',
             ~wrong & (counts[places.ravel()] > 1),
         ),
     ]
