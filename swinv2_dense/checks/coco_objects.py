@@ -267,7 +267,7 @@ def _repair_ids(file: CocoFile, use: Use, report: Report, findings: Findings) ->
         cases.append(
             (
                 'annotations have id 0, which COCO evaluation takes for unmatched; all are '
-                'numbered anew, from 1',
+                'renumbered from 1',
                 ids == 0,
             )
         )
