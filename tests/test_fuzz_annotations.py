@@ -25,7 +25,9 @@ from mmengine.registry import DefaultScope
 from pycocotools import mask as mask_api
 
 import swinv2_dense.det  # noqa: F401
+from swinv2_dense.checks.coco_check import check_annotation_file
 from swinv2_dense.checks.coco_masks import check_mask, expanded
+from swinv2_dense.checks.coco_report import Use
 from swinv2_dense.engine import ConfigError
 from swinv2_dense.engine.classes import read_classes
 from swinv2_dense.engine.data_faults import GuardedSamples, UnreadableSampleError
@@ -105,7 +107,9 @@ def scope(monkeypatch) -> None:
         yield
 
 
-def load(root: Path, split: str = 'train', boost: bool = False) -> CocoDataset:
+def load(
+    root: Path, split: str = 'train', boost: bool = False, file: str | None = None
+) -> CocoDataset:
     pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
@@ -113,7 +117,7 @@ def load(root: Path, split: str = 'train', boost: bool = False) -> CocoDataset:
     if boost:
         pipeline.insert(1, dict(type='RunLengthInstaBoost', aug_ratio=1))
     return CocoDataset(
-        ann_file=str(root / f'annotations/instances_{split}2017.json'),
+        ann_file=file or str(root / f'annotations/instances_{split}2017.json'),
         data_prefix=dict(img=str(root / f'{split}2017')),
         pipeline=pipeline,
         serialize_data=False,
@@ -169,6 +173,34 @@ def test_a_file_that_passes_is_loaded_whole_and_any_other_is_reported(tree, exam
     for_all(changes(), check, examples, KNOWN)
     path.write_text(json.dumps(sound))
     assert is_sound(coco.check(tree, workers=1))
+
+
+@amounts(60, 6000)
+def test_before_a_run_a_file_is_refused_or_counted_as_it_is_loaded(tree, examples):
+    path = tree / 'annotations/instances_train2017.json'
+    sound = json.loads((tree / 'annotations/instances_val2017.json').read_text())
+    use = Use(
+        classes=CocoDataset.METAINFO['classes'],
+        is_evaluated=True,
+        with_masks=True,
+        folder=str(tree / 'train2017'),
+        is_rotated=True,
+    )
+
+    def check(edits: list[tuple]) -> None:
+        path.write_text(json.dumps(edited(sound, edits)))
+        result = check_annotation_file(str(path), use)
+        '; '.join(result.errors + result.notes + result.repairs).encode()
+        if not result.errors:
+            with contextlib.redirect_stdout(io.StringIO()):  # of pycocotools
+                data = load(tree, file=result.copy)
+            objects = [o for info in data.data_list for o in info['instances']]
+            assert result.kept == len(objects)
+            assert result.learned == sum(not o['ignore_flag'] for o in objects) > 0
+
+    for_all(changes(), check, examples, KNOWN)
+    path.write_text(json.dumps(sound))
+    assert not check_annotation_file(str(path), use).errors
 
 
 @amounts(60, 6000)

@@ -15,6 +15,7 @@ from commands import tool
 from PIL import Image
 
 from swinv2_dense.preparation import coco, images
+from swinv2_dense.preparation.annotations import read_annotations
 from swinv2_dense.preparation.report import Part, format_report, is_sound
 
 SPLITS = ('train2017', 'val2017')
@@ -337,6 +338,16 @@ def test_an_interrupted_check_leaves_no_thread(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         images.check_files(Part('x', 'images'), tmp_path, files, lambda *_: time.sleep(0.01), 2)
     assert threading.active_count() == before
+
+
+def test_a_byte_order_mark_is_read_and_said(tmp_path):
+    """Training reads a repaired copy of such a file, pycocotools alone would not."""
+    content = dict(images=[], categories=[], annotations=[])
+    (tmp_path / 'a.json').write_text(json.dumps(content), encoding='utf-8-sig')
+    part = Part('a.json', 'annotations')
+    assert read_annotations(tmp_path / 'a.json', part) == ([], [])
+    assert not part.faults
+    assert list(part.warnings) == ['byte-order mark, which pycocotools does not read']
 
 
 def test_the_tool_on_real_samples(samples):

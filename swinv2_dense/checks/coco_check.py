@@ -87,7 +87,7 @@ def _examine(path: str, use: Use, key: str) -> Result:
     try:
         file = read_coco_file(path, use.with_masks)
     except ValueError as error:
-        return Result([str(error)], [], [], '', 0, 0, 0, [], None)
+        return Result(_printable([str(error)]), [], [], '', 0, 0, 0, [], None)
     report = check_objects(file, use)
     copy = None
     if report.repairs and not report.errors:
@@ -101,9 +101,9 @@ def _examine(path: str, use: Use, key: str) -> Result:
             ignores_short=use.is_evaluated and use.with_masks,
         )
     return Result(
-        errors=report.errors,
-        repairs=report.repairs,
-        notes=report.notes,
+        errors=_printable(report.errors),
+        repairs=_printable(report.repairs),
+        notes=_printable(report.notes),
         counts=report.counts,
         kept=report.kept,
         learned=report.learned,
@@ -111,6 +111,11 @@ def _examine(path: str, use: Use, key: str) -> Result:
         images=[[file.keys[image.key], image.file_name] for image in file.images],
         copy=copy and str(copy),
     )
+
+
+def _printable(texts: list[str]) -> list[str]:
+    """json lets halves of characters through, which no stream prints."""
+    return [text.encode(errors='backslashreplace').decode() for text in texts]
 
 
 def _is_current(result: dict) -> bool:

@@ -347,8 +347,8 @@ def _counts(mask: Mapping) -> list[int]:
 
 
 def _run_length_extent(mask: Mapping) -> tuple[float, float, float, float] | None:
-    height = mask['size'][0]
     ends = np.cumsum(np.asarray(_counts(mask), dtype=np.int64))
+    height = mask['size'][0]
     starts, stops = ends[:-1:2], ends[1::2]  # runs of pixels of the mask, down the columns
     starts, stops = starts[starts < stops], stops[starts < stops]
     if not len(starts):

@@ -254,12 +254,12 @@ def _repair(file: CocoFile, use: Use, report: Report) -> None:
 
 def _repair_ids(file: CocoFile, use: Use, report: Report, findings: Findings) -> None:
     ids = file.rows[:, ID]
-    wrong = ~np.isfinite(ids) | (ids % 1 != 0) | (np.abs(ids) > FAR)
+    wrong = ~np.isfinite(ids) | (np.floor(ids) != ids) | (np.abs(ids) > FAR)
     _, places, counts = np.unique(ids, return_inverse=True, return_counts=True)
     cases = [
-        ('annotations have no id in a whole number; all are numbered anew', wrong),
+        ('annotations have no id in a whole number; all are renumbered', wrong),
         (
-            'annotations share their id with others; all are numbered anew',
+            'annotations share their id with others; all are renumbered',
             ~wrong & (counts[places.ravel()] > 1),
         ),
     ]
@@ -267,7 +267,7 @@ def _repair_ids(file: CocoFile, use: Use, report: Report, findings: Findings) ->
         cases.append(
             (
                 'annotations have id 0, which COCO evaluation takes for unmatched; all are '
-                'numbered anew, from 1',
+                'renumbered from 1',
                 ids == 0,
             )
         )

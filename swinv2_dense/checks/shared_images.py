@@ -22,12 +22,12 @@ def shared_images(first: Sequence[str], second: Sequence[str]) -> list[tuple[str
     if len(first) + len(second) <= COMPARED:
         by_size: dict[int, list[str]] = defaultdict(list)
         for path in first:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 by_size[os.stat(path).st_size].append(path)
         tails: dict[str, bytes] = {}
         for path in second:
             if path not in pairs:
-                with suppress(OSError):
+                with suppress(OSError, ValueError):
                     for other in by_size.get(os.stat(path).st_size, ()):
                         if _is_equal(path, other, tails):
                             pairs[path] = other
