@@ -20,7 +20,7 @@ from mmengine.device import get_device
 
 from ..checks.files import files_below, is_within
 from ..checks.pixel_limit import add_flag, use_flag
-from ..config_parts import datasets_of
+from ..config_parts import datasets_of, type_name
 from ..errors import ConfigError
 from ..preparation.report import progress
 from .class_folders import VIDEO_SUFFIXES
@@ -146,6 +146,8 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
         from ..seg.inference import SegmentationInferencer as Inferencer
 
         cfg.visualizer = _visualizer(cfg, 'LegendSegVisualizer')
+        if type_name(cfg.model) == 'EncoderDecoder':
+            cfg.model.type = 'TiledEncoderDecoder'  # the same labels without a map per class
     else:
         from ..video.inference import RecognitionInferencer as Inferencer
 
