@@ -141,6 +141,31 @@ def test_all_kinds_of_fault_are_in_one_line(tmp_path):
     assert '\n' not in str(error.value)
 
 
+def test_faults_of_all_processes_are_told_by_each(tmp_path, monkeypatch):
+    """Each checks a part of the maps; counts and the first file are those of one process."""
+    for number, value in enumerate((0, 200, 1, 1, 201, 202, 0)):
+        write(tmp_path, f'{number}', image_of(np.full((4, 6), value, np.uint8)))
+    dataset = dataset_of(tmp_path)
+
+    def message() -> str:
+        with pytest.raises(ConfigError, match='3 label maps hold ids beyond') as found:
+            check(dataset)
+        return str(found.value)
+
+    alone, shares = message(), {}
+    for rank in (0, 1):
+        monkeypatch.setattr(label_maps, 'get_dist_info', lambda rank=rank: (rank, 2))
+        monkeypatch.setattr(
+            label_maps, 'all_gather_object', lambda own, rank=rank: shares.update({rank: own}) or []
+        )
+        check(dataset)
+    assert all(shares.values())
+    for order in ((0, 1), (1, 0)):
+        parts = [shares[rank] for rank in order]
+        monkeypatch.setattr(label_maps, 'all_gather_object', lambda own, parts=parts: parts)
+        assert message() == alone
+
+
 def test_palettes_are_ids_for_pillow_and_colours_for_opencv(tmp_path):
     write(tmp_path, 'palette', palette())
     (line,) = check(dataset_of(tmp_path))

@@ -9,12 +9,17 @@ from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
 
 from ..engine.inferencer import ImageInferencer
+from .large_masks import crop_large_masks
 
 
 class DetectionInferencer(ImageInferencer, DetInferencer):
     """Boxes, and masks of models that have them, from a score of `score_thr` on."""
 
     score_thr = 0.3
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        crop_large_masks(self.model)
 
     def predict(self, source: Any) -> DetDataSample:
         sample = super().predict(source)

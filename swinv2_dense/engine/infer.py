@@ -25,7 +25,7 @@ from ..checks.files import files_below, is_within
 from ..checks.options import OptionsAction
 from ..checks.paths import check_checkpoint, check_writable, saved_config
 from ..checks.pixel_limit import add_flag, use_flag
-from ..config_parts import datasets_of
+from ..config_parts import datasets_of, type_name
 from ..drawing.files import names_below, picture_names, picture_suffix
 from ..errors import ConfigError
 from ..preparation.report import progress
@@ -192,6 +192,8 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
         from ..seg.inference import SegmentationInferencer as Inferencer
 
         cfg.visualizer = _visualizer(cfg, 'LegendSegVisualizer')
+        if type_name(cfg.model) == 'EncoderDecoder':
+            cfg.model.type = 'TiledEncoderDecoder'  # the same labels without a map per class
     else:
         from ..video.inference import RecognitionInferencer as Inferencer
         from ..video.label_map import name_classes
