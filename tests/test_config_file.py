@@ -66,6 +66,10 @@ MISTAKES = {
         dict(own=f'{READ_BASE}a = num_clases\n'),
         "own.py, line 4: NameError: name 'num_clases' is not defined; did you mean 'num_classes'?",
     ),
+    'a call of what is imported': (
+        dict(own='from swinv2_dense.engine import read_classes\na = read_classes(1)\n'),
+        'own.py, line 2: what a config imports in this way can only be named, not called',
+    ),
     'syntax, lazy': (dict(own=f'{READ_BASE}a = (\n'), "own.py, line 4: '(' was never closed"),
 }
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from types import FrameType
 
 from mmengine.config import Config
+from mmengine.config.lazy import LazyObject
 from mmengine.utils import import_modules_from_strings
 
 from ..errors import ConfigError
@@ -106,6 +107,11 @@ def _reason(path: str, error: Exception) -> str:
     inside = [frame for frame in frames if os.path.abspath(frame.f_code.co_filename) in chain]
     if inside:
         place = f'{short_path(inside[-1].f_code.co_filename)}, line {lines[inside[-1]]}'
+        if isinstance(frames[-1].f_locals.get('self'), LazyObject):
+            return (
+                f'{place}: what a config imports in this way can only be named, not called; write '
+                "__import__('PACKAGE') instead of import"
+            )
         return f'{place}: {_told(error)}{_similar_name(error, inside[-1])}'
     merges = [frame for frame in frames if frame.f_code.co_name == '_merge_a_into_b']
     if merges:
