@@ -237,7 +237,7 @@ def test_more_classes_than_inherited_colours(detection, tmp_path):
         (['--split', 'test'], 'has no test_dataloader.dataset'),
         (['--number', '0'], '--number 0 must be at least 1'),
         (['--cfg-options', 'train_dataloader.dataset.data_root=gone'], "data_root='gone'"),
-        (['--cfg-options', 'train_dataloader.dataset.pipeline.2.type=Flap'], 'Flap is not in'),
+        (['--cfg-options', 'train_dataloader.dataset.pipeline.2.type=Flap'], "'Flap' is not a"),
     ],
 )
 def test_mistakes_are_named(detection, tmp_path, args, message):

@@ -13,6 +13,7 @@ from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2, config_path
+from swinv2_dense.errors import ConfigError
 
 LR, WEIGHT_DECAY, MULT, DECAY = 4e-4, 0.05, 0.1, 0.9
 SMALL = dict(embed_dims=8, depths=(1, 2), num_heads=(1, 2))
@@ -181,3 +182,34 @@ def test_frozen_parameters_are_not_optimized():
 def test_unknown_paramwise_key_is_named():
     with pytest.raises(ValueError, match=r"\['custom_keys'\]; .* backbone_lr_mult and layer_decay"):
         groups_of(nn.Linear(2, 2), custom_keys={})
+
+
+@pytest.mark.parametrize('kind, lr', [('AdamW', 1e-3), ('SGD', 1e-3), ('Adadelta', 1.0)])
+def test_multipliers_of_the_default_learning_rate(kind, lr):
+    """torch's documented defaults, where the config gives no lr."""
+    model = SwinTransformerV2(SMALL, window_size=2, out_indices=(0, 1))
+    cfg = dict(
+        constructor='SwinV2OptimWrapperConstructor',
+        optimizer=dict(type=kind),
+        paramwise_cfg=dict(backbone_lr_mult=0.5, layer_decay=0.9),
+    )
+    groups = build_optim_wrapper(model, cfg).optimizer.param_groups
+    rates = {param: group['lr'] for group in groups for param in group['params']}
+    # Layers: patch embedding 0, blocks 1 to 3, output norms 4.
+    assert rates[model.patch_embed.proj.weight] == pytest.approx(lr * 0.5 * 0.9**4)
+    assert rates[model.layers[0].blocks[0].mlp.fc1.weight] == pytest.approx(lr * 0.5 * 0.9**3)
+
+
+class WithoutRate(torch.optim.SGD):
+    def __init__(self, params, momentum=0.0, weight_decay=0.0):
+        super().__init__(params, lr=0.1, momentum=momentum, weight_decay=weight_decay)
+
+
+@pytest.mark.parametrize('optimizer', [dict(type=WithoutRate), dict(type='AdamW', lr=None)])
+def test_no_learning_rate_to_multiply(optimizer):
+    model = SwinTransformerV2(SMALL, window_size=2, out_indices=(0, 1))
+    cfg = dict(constructor='SwinV2OptimWrapperConstructor', optimizer=optimizer)
+    with pytest.raises(ConfigError, match=r'has no lr, which .* set optim_wrapper\.optimizer\.lr'):
+        build_optim_wrapper(model, dict(cfg, paramwise_cfg=dict(layer_decay=0.9)))
+    if optimizer['type'] is WithoutRate:  # nothing to multiply
+        assert build_optim_wrapper(model, cfg).optimizer.param_groups[0]['lr'] == 0.1

@@ -355,7 +355,7 @@ def test_the_first_scheme_that_fits_is_named():
         (['--gpus', 0], '--gpus=0 must be positive'),
         (['--utilisation', 1.5], '--utilisation=1.5 must be above 0 and at most 1'),
         (['--size', 512], '--size [512] must be 2 positive numbers'),
-        (['--cfg-options', 'model.backbone.type=ResNet'], 'cannot be built'),
+        (['--cfg-options', 'model.backbone.type=ResNet'], "ResNet takes no 'arch'"),
     ],
 )  # fmt: skip
 def test_wrong_use(flags, message):

@@ -204,7 +204,7 @@ def test_a_config_that_names_classes_needs_no_scope(tmp_path):
     'command, message',
     [
         (['train', 'no.py'], "error: config 'no.py' does not exist"),
-        (['test', '{config}', 'no.pth'], "error: load_from='no.pth': there is no such file"),
+        (['test', '{config}', 'no.pth'], "error: CHECKPOINT='no.pth': there is no such file"),
         (['train', '{config}', '--cfg-options', 'default_scope=mmpose'], "scope='mmpose'"),
         (['test', '{config}', '{config}', '--out', 'x.json'], "--out='x.json' must end in .pkl"),
         (

@@ -126,8 +126,11 @@ class Kept:
 
 
 def _identity(storage: torch.UntypedStorage) -> int:
-    """What tells storages apart: their address, on the meta device that of the object."""
-    return storage.data_ptr() or storage._cdata
+    """What tells storages apart: their address, on the meta device that of the object.
+
+    The storages of fake tensors are of the meta device; torch warns of a look at their address.
+    """
+    return storage._cdata if storage.device.type == 'meta' else storage.data_ptr() or storage._cdata
 
 
 def kept_per_stage(model: SwinTransformerV2, image: Tensor) -> list[int]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from types import FrameType
 
 from mmengine.config import Config
+from mmengine.config.lazy import LazyObject
 from mmengine.utils import import_modules_from_strings
 
 from ..errors import ConfigError
@@ -30,6 +31,7 @@ def load_config_file(path: str) -> Config:
         ConfigError: The file, one of its bases or one of its imports cannot be used.
     """
     _check_path(path)
+    _check_circle([os.path.abspath(path)])
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
     except Exception as error:  # a config is a program: it may raise anything
@@ -51,6 +53,28 @@ def _check_path(path: str) -> None:
         raise ConfigError(f'config {path!r} must end in one of {", ".join(SUFFIXES)}')
 
 
+def bases_of(file: str) -> list[str]:
+    """Paths of the files that `_base_` of a file names; none if that is not to be seen."""
+    try:
+        return [Config._get_cfg_path(base, file)[0] for base in Config._get_base_files(file)]
+    except Exception:  # reading it will say why
+        return []
+
+
+def _check_circle(chain: list[str]) -> None:
+    """Refuse a file that is below itself: mmengine takes many seconds to run into it."""
+    for base in bases_of(chain[-1]):
+        base = os.path.abspath(base)
+        if base in chain:
+            raise ConfigError(f'config {chain[0]}: {_circle([*chain, base])}')
+        _check_circle([*chain, base])
+
+
+def _circle(chain: list[str]) -> str:
+    names = [os.path.basename(name) for name in chain[chain.index(chain[-1]) :]]
+    return f'its bases form a circle, {" -> ".join(names)}; remove one of these _base_ entries'
+
+
 def _sibling(path: str) -> str:
     """A hint at the file of a similar name in the same folder."""
     folder, name = os.path.split(path)
@@ -70,10 +94,8 @@ def _reason(path: str, error: Exception) -> str:
     chain = [os.path.abspath(frame.f_locals['filename']) for frame in readers] or [path]
     file = short_path(chain[-1])
     if len(set(chain)) < len(chain):
-        start = chain.index(next(name for name in chain if chain.count(name) > 1))
-        names = list(dict.fromkeys(os.path.basename(name) for name in chain[start:]))
-        circle = ' -> '.join([*names, names[0]])
-        return f'{path}: its bases form a circle, {circle}; remove one of these _base_ entries'
+        end = next(i for i, name in enumerate(chain) if name in chain[:i])
+        return f'{path}: {_circle(chain[: end + 1])}'
     if isinstance(error, SyntaxError):
         return _syntax_error(file, error)
     if len(chain) > 1 and not os.path.isfile(chain[-1]):
@@ -85,6 +107,11 @@ def _reason(path: str, error: Exception) -> str:
     inside = [frame for frame in frames if os.path.abspath(frame.f_code.co_filename) in chain]
     if inside:
         place = f'{short_path(inside[-1].f_code.co_filename)}, line {lines[inside[-1]]}'
+        if isinstance(frames[-1].f_locals.get('self'), LazyObject):
+            return (
+                f'{place}: what a config imports in this way can only be named, not called; write '
+                "__import__('PACKAGE') instead of import"
+            )
         return f'{place}: {_told(error)}{_similar_name(error, inside[-1])}'
     merges = [frame for frame in frames if frame.f_code.co_name == '_merge_a_into_b']
     if merges:
@@ -98,7 +125,7 @@ def _reason(path: str, error: Exception) -> str:
 def short_path(path: str) -> str:
     """A path below the current folder as relative to it, others as they are."""
     inside = os.path.abspath(path).startswith(os.getcwd() + os.sep)
-    return os.path.relpath(path) if inside else path
+    return os.path.relpath(path) if inside else os.path.normpath(path)
 
 
 def _told(error: BaseException) -> str:
@@ -145,8 +172,7 @@ def _duplicate(file: str, key: str, reader: FrameType) -> str:
     second = reader.f_locals['base_cfg_path']
     first = ''
     try:
-        for base in Config._get_base_files(file):
-            base = Config._get_cfg_path(base, file)[0]
+        for base in bases_of(file):
             if key in Config.fromfile(base, import_custom_modules=False):
                 first = f'{short_path(base)} and '
                 break

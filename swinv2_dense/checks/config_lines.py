@@ -6,9 +6,7 @@ import ast
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from mmengine.config import Config
-
-from .config_file import short_path
+from .config_file import bases_of, short_path
 
 
 class Origin(NamedTuple):
@@ -55,10 +53,9 @@ def _sources(file: str, seen: set[str]) -> Iterator[tuple[str, ast.Module]]:
     try:
         with open(file, encoding='utf-8') as opened:
             yield file, ast.parse(opened.read())
-        bases = [Config._get_cfg_path(base, file)[0] for base in Config._get_base_files(file)]
-    except Exception:  # of a hint: the error that it belongs to counts
+    except (OSError, SyntaxError, ValueError):
         return
-    for base in bases:
+    for base in bases_of(file):
         yield from _sources(base, seen)
 
 

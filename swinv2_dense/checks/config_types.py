@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader
 
 from ..errors import ConfigError
 from .config_lines import Origin
-from .names import suggestion
-from .signatures import accepted
+from .names import nearest, suggestion
+from .signatures import accepted, arguments
 
 Path = tuple[str | int, ...]
 # Where a part of a model may be registered.
@@ -297,15 +297,16 @@ def check_part(part: Part, origin: Origin) -> None:
         raise ConfigError(_unregistered(part, origin))
     if kind is None or str(getattr(kind, '__module__', '')).startswith('mmcv.ops'):
         return
-    names = accepted(kind)
-    if names is None:
-        return
+    names, takes_any = arguments(kind)
     known = names | TAKEN.get(str(part.path[0]), set()) | EXTRA.get(part.registry, set())
     unknown = {
         name: value
         for name, value in part.settings.items()
         if name not in known and repr(str(name)) not in excused
     }
+    if takes_any:  # and hands it on, where it may fail after an epoch: look for typing errors
+        outer = part.registry is not None
+        unknown = {k: v for k, v in unknown.items() if outer and nearest(k, names, 1, 0.85)}
     _refuse_unknown(part.path, unknown, known, kind.__name__, origin, names)
 
 

@@ -13,17 +13,24 @@ from mmengine.utils import ManagerMixin
 from torch import nn
 
 
-@functools.cache
 def accepted(kind: Callable) -> frozenset[str] | None:
     """Names of the keyword arguments of a class or function; None if it takes any.
 
     Of a class whose `__init__` passes its `**kwargs` to `super().__init__` alone, those of the next
     class in its MRO count, too, and so on.
     """
+    names, takes_any = arguments(kind)
+    return None if takes_any else names
+
+
+@functools.cache
+def arguments(kind: Callable) -> tuple[frozenset[str], bool]:
+    """Names of the keyword arguments that are written out, and whether it takes others as well."""
     if not inspect.isclass(kind):
         names, rest = _named(kind)
-        return None if rest or names is None else names
+        return names or frozenset(), names is None or rest is not None
     found: set[str] = {'name'} if issubclass(kind, ManagerMixin) else set()
+    takes_any = False
     for base in kind.__mro__:
         if base is object or base is nn.Module:  # both refuse what is left
             break
@@ -31,16 +38,12 @@ def accepted(kind: Callable) -> frozenset[str] | None:
         if init is None:
             continue
         names, rest = _named(init)
-        if names is None:
-            return None
-        found |= names
-        if rest is None:
+        taken = _taken(init, rest, base.__name__) if rest else None
+        found |= (names or frozenset()) | (taken or set())
+        takes_any = names is None or (rest is not None and taken is None)
+        if takes_any or rest is None:
             break
-        taken = _taken(init, rest, base.__name__)
-        if taken is None:
-            return None
-        found |= taken
-    return frozenset(found - {'self'})
+    return frozenset(found - {'self'}), takes_any
 
 
 def _named(function: Callable) -> tuple[frozenset[str] | None, str | None]:

@@ -84,7 +84,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
             groups[scale, decays]['params'].append(param)
 
     def _given_or_default_lr(self) -> float | None:
-        """The lr of the config, or else of the optimizer's class; None if it has none."""
+        """The learning rate of the config, or the default of the optimizer's class."""
         if 'lr' in self.optimizer_cfg:
             return self.optimizer_cfg['lr']
         kind = self.optimizer_cfg['type']

@@ -206,8 +206,9 @@ def _heading(
     accumulated = f' x {parts} accumulated' if parts > 1 else ''
     return (
         f'{cfg.filename}\n{sum(costs.parameters) / 1e6:,.1f} M parameters, products in {dtype}, '
-        f'{images} {unit} of {" x ".join(map(str, size))} per GPU, {args.gpus} GPU{plural}'
-        f'{accumulated}: {images * args.gpus * parts} {unit} per step\n'
+        f'{images} {unit} of {" x ".join(map(str, size))} per GPU, '
+        f'{args.gpus} GPU{plural}{accumulated}: '
+        f'{images * args.gpus * parts} {unit} per step\n'
     )
 
 

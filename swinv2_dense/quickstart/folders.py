@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ def write_whole(root: Path, write: Callable[[Path], None]) -> None:
     `root` is never half a data set: an error or an interruption leaves nothing behind.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f'.{root.name}-', dir=root.parent))
+    draft = root.with_name(f'.{root.name}-{os.getpid()}')
+    draft.mkdir()
     try:
         write(draft)
-        draft.chmod(0o755)  # mkdtemp's folder is its owner's only
         os.replace(draft, root)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
