@@ -20,6 +20,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import record
 
+from ..config_parts import merge_custom_hooks
 from ..errors import CheckpointError, ConfigError
 from ..resilience.work_dir_lock import lock_work_dir
 from ..training.interruption import end_interrupted, say_how_to_resume
@@ -152,6 +153,7 @@ def read_config(path: str, options: dict[str, Any] | None = None) -> Config:
     except FileNotFoundError as error:  # one of its bases
         raise ConfigError(f'config {path}: {error}') from error
     cfg.merge_from_dict(options or {})
+    merge_custom_hooks(cfg)
     if cfg.get('default_scope') is None:  # as in configs that name classes instead of strings
         model = cfg.get('model', {}).get('type')
         cfg.default_scope = getattr(model, '__module__', str(model)).split('.')[0]
@@ -167,6 +169,7 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     """The config's runner, with the hooks that this package adds to every run."""
     import swinv2_dense  # noqa: F401  registers the models for configs without custom_imports
 
+    merge_custom_hooks(cfg)
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
