@@ -2,6 +2,7 @@
 
 from ..checks.batch_norm import CheckBatchNormHook
 from ..errors import ConfigError
+from ..training.resume_settings import ResumeSettingsHook
 from ..training.start_report import StartReportHook
 from .amp import Bf16OptimWrapper
 from .atomic import WholeCheckpointHook
@@ -40,6 +41,7 @@ __all__ = [
     'ResumableIterLoop',
     'ResultsHook',
     'ResumeHook',
+    'ResumeSettingsHook',
     'ShardedStrategy',
     'StartReportHook',
     'SwinV2OptimWrapperConstructor',

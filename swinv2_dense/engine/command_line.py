@@ -70,6 +70,8 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch asks for it on CUDA
     if randomness:
         cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
+    if args.fit_schedule:
+        cfg.fit_schedule = True
     if args.log_to:
         log_to(cfg, args.log_to)
     check_sharding(cfg)
@@ -173,7 +175,7 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
-    hooks += ['StartReportHook', 'CheckBatchNormHook']
+    hooks += ['ResumeSettingsHook', 'StartReportHook', 'CheckBatchNormHook']
     hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook']
     hooks += ['DataFaultsHook', 'NonFiniteHook']
     if cfg.default_scope == 'mmdet':
@@ -237,6 +239,12 @@ def _train_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--log-to', nargs='+', choices=BACKENDS, default=[], help='besides text and JSON lines'
+    )
+    parser.add_argument(
+        '--fit-schedule',
+        action='store_true',
+        help='stretch the schedules to the length of the run; with --resume also take the '
+        'optimizer settings and schedules of the config in place of those of the checkpoint',
     )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate on the way')
     parser.add_argument('--seed', type=int, help='random seed')
