@@ -31,6 +31,19 @@ def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
             yield key, dataset
 
 
+def merge_custom_hooks(cfg: Any) -> None:
+    """Add the lists `custom_hooks_NAME` of a config to its `custom_hooks`.
+
+    mmengine refuses bases that define the same key, so a base that adds a hook to any config has a
+    key of its own. A hook whose type is in `custom_hooks` already is not added.
+    """
+    for key in [key for key in cfg if key.startswith('custom_hooks_')]:
+        hooks = list(cfg.get('custom_hooks') or [])
+        present = {type_name(hook) for hook in hooks if isinstance(hook, Mapping)}
+        hooks += [hook for hook in cfg.pop(key) or [] if type_name(hook) not in present]
+        cfg.custom_hooks = hooks
+
+
 def is_local(backend_args: Mapping | None) -> bool:
     """Whether paths are read from this machine's disks; other backends may map them anywhere."""
     return (backend_args or {}).get('backend', 'local') in ('local', 'disk')

@@ -48,7 +48,9 @@ def test_each_schedule_shortened_to_any_length(path):
     by_epoch = cfg.train_cfg.type == 'EpochBasedTrainLoop'
     length = cfg.train_cfg.max_epochs if by_epoch else cfg.train_cfg.max_iters
     whole = RunLength(length * 400 if by_epoch else length, 400)
-    assert fit_schedules(cfg.param_scheduler, whole) == (cfg.param_scheduler, [])
+    for stretch in (False, True):
+        unchanged = (cfg.param_scheduler, [])
+        assert fit_schedules(cfg.param_scheduler, whole, stretch) == unchanged
     for short in (1, 2, 4, length // 2) if by_epoch else (1, 2, 30, 150):
         run = RunLength(short * 40 if by_epoch else short, 40)
         fitted, lines = fit_schedules(cfg.param_scheduler, run)
@@ -127,6 +129,8 @@ def test_a_longer_run_is_stretched_on_request_only():
     run = RunLength(2000, 10)
     assert fit_schedules(schedules, run) == (schedules, [])
     fitted, _ = fit_schedules(schedules, run, stretch=True)
+    milestones = dict(type='MultiStepLR', milestones=[8, 11])  # which do not say where they end
+    assert fit_schedules([milestones], RunLength(2000, 10), stretch=True)[1] == []
     assert fitted[0]['end'] == 200 and fitted[1]['begin'] == 200 and fitted[1]['end'] == 2000
 
 
@@ -137,10 +141,11 @@ def test_the_log_says_what_was_scaled():
         param_schedulers=[LINEAR, follows],
         logger=SimpleNamespace(warning=said.append),
         _val_loop=dict(),
+        cfg={},
     )
     loop = SimpleNamespace(runner=runner, dataloader=range(10), max_iters=100, val_begin=200)
     fit_run(loop)
     assert loop.val_begin == 100 and 'train_cfg.val_begin=200' in said[0]
     assert runner.param_schedulers[1] == dict(follows, begin=10, end=100)
-    assert said[1].startswith('The run of 100 iterations (epochs of 10) is shorter than')
+    assert said[1].startswith('The run of 100 iterations (epochs of 10) is not as long as')
     assert 'PolyLR from 100 to 1000 iterations becomes PolyLR from 10 to 100 iterations' in said[1]

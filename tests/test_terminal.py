@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import subprocess
+import sys
 import warnings
 
 import pytest
+from commands import ROOT
 from mmengine.logging import MMLogger
 from same_training import Training
 
@@ -113,3 +117,25 @@ def test_the_command_to_resume_has_one_resume():
     assert resume_command('train.py', ['--resume', '--seed', 3, *begun[:1]]).count('--resume') == 1
     for flag in (['--resume', 'epoch_1.pth'], ['--resume=epoch_1.pth'], ['--resume']):
         assert resume_command('train.py', [*begun[:3], *flag, *begun[3:]]) == expected
+
+
+@pytest.mark.parametrize('name', ['convert_checkpoint', 'publish_checkpoint', 'coco_submission'])
+def test_help_does_not_wait_for_torch(name):
+    code = (
+        'import runpy, sys, atexit\n'
+        "atexit.register(lambda: print('torch' in sys.modules))\n"
+        f"sys.argv[1:] = ['--help']; runpy.run_path('tools/{name}.py', run_name='__main__')"
+    )
+    result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, text=True, capture_output=True)
+    assert result.returncode == 0 and 'usage:' in result.stdout
+    assert result.stdout.splitlines()[-1] == 'False'
+
+
+@pytest.mark.parametrize('name', ['train', 'test', 'infer'])
+def test_ctrl_c_while_the_package_is_imported(name, tmp_path):
+    (tmp_path / 'swinv2_dense').mkdir()
+    (tmp_path / 'swinv2_dense' / '__init__.py').write_text('raise KeyboardInterrupt')
+    environment = os.environ | dict(PYTHONPATH=str(tmp_path))
+    command = [sys.executable, ROOT / 'tools' / f'{name}.py', 'config.py']
+    result = subprocess.run(command, text=True, capture_output=True, env=environment)
+    assert (result.returncode, result.stderr) == (130, 'interrupted\n')

@@ -11,11 +11,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from swinv2_dense.checks.paths import check_writable
-from swinv2_dense.engine import ConfigError
-from swinv2_dense.preparation.report import format_report
-from swinv2_dense.preparation.submission import write_submission
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -32,6 +27,12 @@ def main() -> None:
     parser.add_argument('--name', required=True, help='of the algorithm, as the server shows it')
     parser.add_argument('--out', type=Path, default=Path(), help='folder (default: this one)')
     args = parser.parse_args()
+    # Imported here, as torch takes seconds that --help need not wait for.
+    from swinv2_dense.checks.paths import check_writable
+    from swinv2_dense.errors import ConfigError
+    from swinv2_dense.preparation.report import format_report
+    from swinv2_dense.preparation.submission import write_submission
+
     try:
         check_writable('--out', args.out)
         written, parts = write_submission(args.results, args.image_info, args.name, args.out)

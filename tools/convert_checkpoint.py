@@ -8,8 +8,6 @@ import argparse
 import ast
 from pathlib import Path
 
-from swinv2_dense.checkpoints.writing import convert_checkpoint, inspect
-
 
 def windows(text: str) -> object:
     """A list as in a config."""
@@ -34,6 +32,9 @@ def main() -> None:
         help='windows that the weights were trained with, where SRC does not tell',
     )
     args = parser.parse_args()
+    # Imported here, as torch takes seconds that --help need not wait for.
+    from swinv2_dense.checkpoints.writing import convert_checkpoint, inspect
+
     if args.inspect == (args.dst is not None):
         parser.error('give either DST or --inspect')
     try:

@@ -7,9 +7,6 @@ the config that it was trained with, so look for paths in it that are nobody's b
 import argparse
 from pathlib import Path
 
-from swinv2_dense.checkpoints.writing import publish_checkpoint
-from swinv2_dense.errors import CheckpointError
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -18,6 +15,10 @@ def main() -> None:
     parser.add_argument('src', metavar='SRC', help='checkpoint of a training')
     parser.add_argument('dst', metavar='DST', type=Path, help='file to write, without checksum')
     args = parser.parse_args()
+    # Imported here, as torch takes seconds that --help need not wait for.
+    from swinv2_dense.checkpoints.writing import publish_checkpoint
+    from swinv2_dense.errors import CheckpointError
+
     try:
         written = publish_checkpoint(args.src, args.dst)
     except CheckpointError as error:

@@ -4,6 +4,7 @@ from ..checks.batch_norm import CheckBatchNormHook
 from ..errors import ConfigError
 from ..training.checkpoint_classes import CheckpointClassesHook
 from ..training.image_check import CheckImagesHook
+from ..training.resume_settings import ResumeSettingsHook
 from ..training.start_report import StartReportHook
 from ..training.undefined_metrics import UndefinedMetricsHook
 from .amp import Bf16OptimWrapper
@@ -45,6 +46,7 @@ __all__ = [
     'ResumableIterLoop',
     'ResultsHook',
     'ResumeHook',
+    'ResumeSettingsHook',
     'ShardedStrategy',
     'StartReportHook',
     'SwinV2OptimWrapperConstructor',

@@ -29,6 +29,7 @@ from ..checks.config_types import check_types, scope_of_model
 from ..checks.options import OptionsAction, merge_options, misspelled_keys
 from ..checks.paths import check_checkpoint, check_writable, check_writable_file
 from ..checks.pixel_limit import add_flag, use_flag
+from ..config_parts import merge_custom_hooks
 from ..errors import CheckpointError, ConfigError
 from ..resilience.work_dir_lock import lock_work_dir
 from ..training.interruption import end_interrupted, say_how_to_resume
@@ -88,6 +89,8 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch asks for it on CUDA
     if randomness:
         cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
+    if args.fit_schedule:
+        cfg.fit_schedule = True
     if args.log_to:
         log_to(cfg, args.log_to)
     check_sharding(cfg)
@@ -201,6 +204,7 @@ def read_config(
     """
     cfg = load_config_file(path)
     merge_options(cfg, options or {})
+    merge_custom_hooks(cfg)
     if cfg.get('default_scope') is None:  # as in configs that name classes instead of strings
         cfg.default_scope = scope_of_model(cfg)
     if cfg.get('default_scope') not in TASKS:
@@ -220,11 +224,13 @@ def read_config(
 def build_runner(cfg: Config, keep: int | None = None) -> Runner:
     """The config's runner, with the hooks that this package adds to every run."""
     importlib.import_module(EXTENSIONS[cfg.default_scope])
+    merge_custom_hooks(cfg)
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
     hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
-    hooks += ['StartReportHook', 'CheckBatchNormHook', 'UndefinedMetricsHook']
-    hooks += ['ResumeHook', 'PreemptionHook', 'MissedValidationHook', 'CheckpointClassesHook']
+    hooks += ['ResumeSettingsHook', 'StartReportHook', 'CheckBatchNormHook']
+    hooks += ['UndefinedMetricsHook', 'ResumeHook', 'PreemptionHook', 'MissedValidationHook']
+    hooks += ['CheckpointClassesHook']
     hooks += ['DataFaultsHook', 'NonFiniteHook']
     if cfg.default_scope == 'mmdet':
         from ..det import separate_classwise_keys
@@ -291,6 +297,12 @@ def _train_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--log-to', nargs='+', choices=BACKENDS, default=[], help='besides text and JSON lines'
+    )
+    parser.add_argument(
+        '--fit-schedule',
+        action='store_true',
+        help='stretch the schedules to the length of the run; with --resume also take the '
+        'optimizer settings and schedules of the config in place of those of the checkpoint',
     )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate on the way')
     parser.add_argument('--seed', type=int, help='random seed')

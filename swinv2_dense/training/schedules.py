@@ -75,6 +75,9 @@ class _Scale:
         self.run = run
         body = [part for part in schedules if not is_warm_up(part)]
         factors = [run.of(part) / end for part in body if (end := end_of(part))]
+        if min(factors, default=1.0) > 1:  # a last milestone alone does not say where the end is
+            ended = [part for part in body if has_end(part) or not part.get('milestones')]
+            factors = [run.of(part) / end for part in ended if (end := end_of(part))]
         self.factor = min(factors, default=1.0)
         if self.factor > 1 and not stretch:
             self.factor = 1.0
@@ -120,7 +123,7 @@ class _Scale:
         if new_begin != begin:
             new['begin'] = new_begin
         given = schedule.get('end')
-        if given is not None and given < ENDLESS:
+        if has_end(schedule):
             least = 1 / self.run.epoch_length if is_converted(schedule) else 1
             new['end'] = max(self.at(given, schedule), new_begin + least)
         factor = self.factor
@@ -153,7 +156,7 @@ class _Scale:
             new['gamma'] = schedule['gamma'] ** (1 / factor)
 
 
-def fit_run(loop: Any, stretch: bool = False) -> None:
+def fit_run(loop: Any) -> None:
     """Fit the schedules of a loop's runner, which are still configs, to the length of the loop.
 
     mmengine builds the loop before the schedulers; their configs are those of the runner.
@@ -169,12 +172,17 @@ def fit_run(loop: Any, stretch: bool = False) -> None:
     if not epoch_length:
         return
     run = RunLength(int(loop.max_iters), epoch_length)
+    stretch = bool(runner.cfg.get('fit_schedule'))
     runner.param_schedulers, lines = fit_schedules(runner.param_schedulers, run, stretch)
     if lines:
-        kind = 'longer' if stretch else 'shorter'
         runner.logger.warning(
-            f'The run of {run.iterations} iterations (epochs of {epoch_length}) is {kind} than '
+            f'The run of {run.iterations} iterations (epochs of {epoch_length}) is not as long as '
             f'the schedules of its config, which are scaled: {"; ".join(lines)}.'
+        )
+    elif fit_schedules(runner.param_schedulers, run, stretch=True)[1]:
+        runner.logger.warning(
+            'The schedules of the config end before the run does, and the learning rate keeps its '
+            'last value from there on; --fit-schedule stretches them.'
         )
 
 
@@ -192,7 +200,7 @@ def is_converted(schedule: Mapping) -> bool:
 def end_of(schedule: Mapping) -> float | None:
     """Where a schedule is meant to end; None with the run."""
     begin, end = schedule.get('begin', 0), schedule.get('end')
-    if end is not None and end < ENDLESS:
+    if has_end(schedule):
         return end
     for key in LENGTHS:
         if schedule.get(key):
@@ -204,11 +212,15 @@ def end_of(schedule: Mapping) -> float | None:
     return None
 
 
+def has_end(schedule: Mapping) -> bool:
+    return schedule.get('end') is not None and schedule['end'] < ENDLESS
+
+
 def describe(schedule: Mapping) -> str:
     """A schedule in words: `MultiStepLR from 0 to 12 epochs, milestones [8, 11]`."""
     unit = 'epochs' if schedule.get('by_epoch', True) else 'iterations'
     end = schedule.get('end')
-    shown = 'the end' if end is None or end >= ENDLESS else f'{end:g} {unit}'
+    shown = f'{end:g} {unit}' if has_end(schedule) else 'the end'
     text = f'{type_name(schedule)} from {schedule.get("begin", 0):g} to {shown}'
     for key in (*LENGTHS, 'step_size', 'periods', 'milestones'):
         if schedule.get(key):
