@@ -1,7 +1,7 @@
 """Generate small data sets, train SwinV2 on them, evaluate and draw what it learned.
 
 HTC++ learns to detect shapes, UperNet to label surfaces, a video SwinV2 to tell motions. Needs no
-download and no GPU: about twelve minutes on two CPU cores. Ends with an error if a model misses
+download and no GPU: about eleven minutes on two CPU cores. Ends with an error if a model misses
 the AP50, mIoU or top-1 to reach.
 """
 

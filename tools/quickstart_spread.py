@@ -1,9 +1,9 @@
 """Measure how the quickstart's metrics vary: each task with several seeds and instruction sets.
 
 Runs tools/quickstart.py for every combination and prints minimum, median and maximum of each
-metric. Can be repeated after an interruption: finished runs are kept, one line each, in
-WORK_DIR/spread.jsonl. They are not compared with the settings of today, so choose another WORK_DIR
-after a change of configs or data. Exit status 1 if a run failed or missed its target.
+metric. Finished runs are kept, one line of JSON each, in WORK_DIR/spread.jsonl, and skipped when
+the command is repeated. Use a new WORK_DIR after a change of configs or data: the file does not
+know which settings its runs had. Exit status 1 if a run failed or missed its target.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('--jobs', type=int, default=1, help='runs at the same time')
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/quickstart_spread')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.jobs < 1:
+        parser.error(f'--jobs {args.jobs}: must be 1 or more')
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
