@@ -1,10 +1,15 @@
 """A small video data set without a download: clips of a textured shape that moves.
 
-The class is the motion, and no single frame shows it. A shape's state is four phases, of which a
-class moves one, up or down: place in x, place in y, turn and size. All start anywhere, and each
-wraps around: what leaves the picture comes in at the other side, and after the largest size comes
-the smallest. So in every frame by itself all states are equally likely, whatever the class. A clip
-backwards is one of the other class of its pair.
+The class is the motion, and no single frame shows it. A shape's state is four phases: x, y, size
+and turn. All start anywhere, and a class moves one of the first three, up or down. Phases wrap
+around: what leaves the picture comes in at the other side, and after the largest size comes the
+smallest. So in every single frame all states are equally likely, whatever the class. A clip played
+backwards belongs to the other class of its pair.
+
+Turning is not a class. Opposite sides of a turning shape move in opposite directions, so the
+average over the shape, which shows a shift or a growth, says nothing. The model has to relate
+motions to places on the shape. It learns that late, at an iteration that depends on rounding, and a
+short training may end before.
 
 Lengths and positions are in pixels, x to the right and y down; colours are BGR, OpenCV's order.
 """
@@ -26,11 +31,8 @@ from . import shapes
 from .folders import check_parameters, is_filled, write_whole
 from .shapes import Texture
 
-# Pairs that move the same phase, the first one up: class k ^ 1 is the other of its pair.
-CLASSES = (
-    *('right', 'left', 'down', 'up'),
-    *('clockwise', 'counter-clockwise', 'growing', 'shrinking'),
-)
+# Pairs that move the same phase, the first one up: class k ^ 1 is the other one of its pair.
+CLASSES = ('right', 'left', 'down', 'up', 'growing', 'shrinking')
 
 
 def _arms(lengths: Sequence[float], half: float) -> list[tuple[float, float]]:
@@ -47,9 +49,7 @@ def _arms(lengths: Sequence[float], half: float) -> list[tuple[float, float]]:
     return corners
 
 
-# Polygons in a unit circle around their centres of mass. Ends of bars show a turn in a few pixels,
-# which the small model learns in time; of a compact outline it does not. None looks the same after
-# less than half a turn: of a square that has turned by 45 degrees nobody can tell which way.
+# Polygons in a unit circle around their centers of mass.
 OUTLINES = {
     'bar': _arms((0.95, 0.95), 0.16),
     'beam': _arms((0.92, 0.92), 0.26),
@@ -58,15 +58,13 @@ OUTLINES = {
 }
 RADII = (0.28, 0.46)  # smallest and largest, by the size of the picture
 TRAVEL = (0.35, 0.6)  # of a phase in a clip
-# How much of that the phases move: a tip that turns must not move farther than a shape that slides.
-GEARS = (1.0, 1.0, 0.6, 1.0)
 # Base levels of shapes and of backgrounds. Motion is learnt sooner where edges keep their sign.
 LIGHT, DARK = (150, 235), (20, 90)
 # Equal frames must give equal bytes: with more threads, or with its macroblock tree on frames as
 # small as these, x264 does not promise it (seen with core 165: four files from one clip).
 ENCODING = {'crf': '18', 'threads': '1', 'x264-params': 'mbtree=0'}
 SPLITS = ('train', 'val')
-VERSION = 2  # of the files: part of a data set's parameters, so raise it when they change
+VERSION = 3  # of the files: part of a data set's parameters, so raise it when they change
 SPEC_FILE = 'spec.json'
 
 
@@ -118,8 +116,8 @@ def state_at(clip: Clip, time: float, size: int) -> tuple[tuple[float, float], f
     """Centre, radius and clockwise turn in radians at a time from 0 to 1 of the clip."""
     phases = np.array(clip.start)
     moving, sign = clip.category // 2, -1 if clip.category % 2 else 1
-    phases[moving] += sign * GEARS[moving] * clip.travel * time
-    x, y, turn, growth = phases % 1
+    phases[moving] += sign * clip.travel * time
+    x, y, growth, turn = phases % 1
     radius = size * RADII[0] * (RADII[1] / RADII[0]) ** growth
     return (size * x, size * y), radius, 2 * math.pi * turn
 

@@ -27,6 +27,6 @@ model = dict(
         ],
     ),
     cls_head=dict(
-        type='I3DHead', in_channels=128, num_classes=8, dropout_ratio=0.0, average_clips='prob'
+        type='I3DHead', in_channels=128, num_classes=6, dropout_ratio=0.0, average_clips='prob'
     ),
 )

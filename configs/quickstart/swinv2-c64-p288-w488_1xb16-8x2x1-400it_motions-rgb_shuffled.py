@@ -1,5 +1,5 @@
 # A probe of the quickstart's recognizer: tested on frames shuffled in time.
-_base_ = './swinv2-c64-p288-w488_1xb16-8x2x1-800it_motions-rgb.py'
+_base_ = './swinv2-c64-p288-w488_1xb16-8x2x1-400it_motions-rgb.py'
 test_dataloader = dict(
     dataset=dict(
         pipeline=[*_base_.test_pipeline[:3], dict(type='ShuffleFrames'), *_base_.test_pipeline[3:]]

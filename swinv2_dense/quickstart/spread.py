@@ -1,0 +1,121 @@
+"""How much the quickstart's metrics vary over seeds and over the instruction sets of a CPU.
+
+Instruction sets differ in rounding only, but that is enough to send a training elsewhere. Whoever
+runs the quickstart does so once, on one machine, so every run has to reach the target.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+NATIVE = 'native'  # ATEN_CPU_CAPABILITY unset: torch uses the best that the CPU has
+CAPABILITIES = ('default', 'avx2', NATIVE)
+
+Record = dict[str, Any]  # of a finished run: Run's fields and the content of its results.json
+
+
+class Run(NamedTuple):
+    """A task, the seed of its data and training, and a value of ATEN_CPU_CAPABILITY or NATIVE."""
+
+    task: str
+    seed: int
+    capability: str
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f'{self.task}_seed-{self.seed}_{self.capability}'
+
+
+def plan_runs(tasks: Sequence[str], seeds: Sequence[int], capabilities: Sequence[str]) -> list[Run]:
+    """All combinations, in an order that shows something of every capability early."""
+    return [Run(task, seed, level) for task, seed, level in product(tasks, seeds, capabilities)]
+
+
+def read_records(file: Path) -> dict[Run, Record]:
+    """The finished runs in a file of `append_record`. A line that was cut short is skipped."""
+    records = {}
+    for line in file.read_text().splitlines() if file.exists() else ():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        records[Run(*(record[field] for field in Run._fields))] = record
+    return records
+
+
+def append_record(file: Path, record: Record) -> None:
+    """Append a line of JSON, never to a line that was cut short."""
+    cut = file.exists() and not f'\n{file.read_text()}'.endswith('\n')
+    with file.open('a') as stream:
+        stream.write(f'{chr(10) * cut}{json.dumps(record)}\n')
+
+
+def execute(run: Run, quickstart: Path, work_dir: Path) -> Record | None:
+    """Run tools/quickstart.py, with its output in quickstart.log; None if it ended early."""
+    folder = work_dir / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    results = folder / run.task / 'results.json'
+    results.unlink(missing_ok=True)  # of an earlier try
+    environment = dict(os.environ, ATEN_CPU_CAPABILITY=run.capability)
+    if run.capability == NATIVE:
+        del environment['ATEN_CPU_CAPABILITY']
+    arguments = [
+        *('--task', run.task, '--seed', str(run.seed), '--work-dir', folder),
+        *('--data-root', folder / 'data'),
+    ]
+    with (folder / 'quickstart.log').open('w') as log:
+        subprocess.run(
+            [sys.executable, quickstart, *arguments],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    return {**run._asdict(), **json.loads(results.read_text())} if results.exists() else None
+
+
+def measure(runs: Iterable[Run], quickstart: Path, work_dir: Path, jobs: int = 1) -> list[Record]:
+    """Records of `runs`, without those that failed. Executes what is not in spread.jsonl yet."""
+    runs, file = list(runs), work_dir / 'spread.jsonl'
+    known = read_records(file)
+    missing = [run for run in runs if run not in known]
+    print(f'{file}: has {len(runs) - len(missing)} of {len(runs)} runs', flush=True)
+
+    def finish(run: Run) -> None:
+        if record := execute(run, quickstart, work_dir):
+            append_record(file, record)
+            figures = ', '.join(f'{name} {value:.3f}' for name, value in record['figures'].items())
+            print(f'{run.name}: {"reached" if record["reached"] else "MISSED"}, {figures}')
+        else:
+            print(f'{run.name}: failed, see {work_dir / run.name / "quickstart.log"}')
+        sys.stdout.flush()
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(finish, missing))
+    known = read_records(file)
+    return [known[run] for run in runs if run in known]
+
+
+def table(records: Iterable[Record]) -> str:
+    """Minimum, median and maximum of every figure of every task, as lines of text."""
+    lines = [f'{"":<30}{"reached":>12}{"min":>9}{"median":>9}{"max":>9}']
+    by_task: dict[str, list[Record]] = {}
+    for record in records:
+        by_task.setdefault(record['task'], []).append(record)
+    for task, own in by_task.items():
+        reached = f'{sum(record["reached"] for record in own)} of {len(own)}'
+        columns = {name: [r['figures'][name] for r in own] for name in own[0]['figures']}
+        for name, values in {**columns, 'minutes': [r['seconds'] / 60 for r in own]}.items():
+            spread = min(values), statistics.median(values), max(values)
+            shown = ''.join(f'{value:9.3f}' for value in spread)
+            lines.append(f'{f"{task}: {name}":<30}{reached:>12}{shown}')
+    return '\n'.join(lines)
