@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from mmengine.config import Config, ConfigDict
 
 from swinv2_dense.checks.coco_check import Result, check_annotation_file
 from swinv2_dense.checks.coco_report import Use
@@ -96,3 +97,46 @@ def assign(entry: dict, **values: Any) -> None:
 def check(path: Path, **use: Any) -> Result:
     settings = dict(classes=CLASSES, is_evaluated=True, with_masks=True, is_rotated=True)
     return check_annotation_file(str(path), Use(**settings | use))
+
+
+def from_0(coco: dict) -> None:
+    for index, annotation in enumerate(coco['annotations']):
+        annotation['id'] = index
+
+
+def without_sizes(coco: dict) -> None:
+    for image, broken in zip(coco['images'], (0, -1, None)):
+        image['width'] = image['height'] = broken
+    del coco['images'][3]['height']
+
+
+def dataset(root: Path, split: str, **settings: Any) -> dict:
+    load = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+        dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape')),
+    ]
+    given = dict(
+        type='CocoDataset',
+        data_root=str(root),
+        ann_file=f'{split}.json',
+        data_prefix=dict(img=split),
+        metainfo=dict(classes=CLASSES),
+        test_mode=split == 'val',
+        serialize_data=False,
+        pipeline=load,
+    )
+    return given | settings
+
+
+def config(root: Path, **parts: Any) -> ConfigDict:
+    evaluator = dict(
+        type='CocoMetric', ann_file=str(root / 'val.json'), metric=['bbox', 'segm'], prefix='coco'
+    )
+    given = dict(
+        default_scope='mmdet',
+        train_dataloader=dict(dataset=dataset(root, 'train')),
+        val_dataloader=dict(dataset=dataset(root, 'val')),
+        val_evaluator=evaluator,
+    )
+    return Config(given | parts)._cfg_dict

@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from coco_files import CLASSES, changed, content, every, one, write, write_images
+from coco_files import (
+    changed,
+    config,
+    content,
+    dataset,
+    every,
+    from_0,
+    one,
+    write,
+    write_images,
+)
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS, METRICS, DefaultScope
 
@@ -44,38 +54,6 @@ def root(tmp_path) -> Path:
         write_images(tmp_path / split, start)
         write(tmp_path / f'{split}.json', content(start))
     return tmp_path
-
-
-def dataset(root: Path, split: str, **settings: Any) -> dict:
-    load = [
-        dict(type='LoadImageFromFile'),
-        dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-        dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape')),
-    ]
-    given = dict(
-        type='CocoDataset',
-        data_root=str(root),
-        ann_file=f'{split}.json',
-        data_prefix=dict(img=split),
-        metainfo=dict(classes=CLASSES),
-        test_mode=split == 'val',
-        serialize_data=False,
-        pipeline=load,
-    )
-    return given | settings
-
-
-def config(root: Path, **parts: Any) -> ConfigDict:
-    evaluator = dict(
-        type='CocoMetric', ann_file=str(root / 'val.json'), metric=['bbox', 'segm'], prefix='coco'
-    )
-    given = dict(
-        default_scope='mmdet',
-        train_dataloader=dict(dataset=dataset(root, 'train')),
-        val_dataloader=dict(dataset=dataset(root, 'val')),
-        val_evaluator=evaluator,
-    )
-    return Config(given | parts)._cfg_dict
 
 
 def told(cfg: ConfigDict) -> tuple[list[str], list[str]]:
@@ -182,11 +160,6 @@ def perfect_ap(cfg: ConfigDict) -> dict[str, float]:
             )
             metric.process({}, [dict(sample.to_dict(), pred_instances=found)])
         return metric.evaluate(len(data))
-
-
-def from_0(coco: dict) -> None:
-    for index, annotation in enumerate(coco['annotations']):
-        annotation['id'] = index
 
 
 def short(coco: dict) -> None:
