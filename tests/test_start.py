@@ -25,9 +25,9 @@ from sharded_runs import initial_state
 from start_jobs import CASES, KINDS
 
 from swinv2_dense.checkpoints.fetching import fetch
-from swinv2_dense.checks.files import missing_files
+from swinv2_dense.checks.files import files_below, missing_files
 from swinv2_dense.engine.class_folders import labelled_videos
-from swinv2_dense.errors import CheckpointError
+from swinv2_dense.errors import CheckpointError, ConfigError
 from swinv2_dense.training.prefetch import prefetch
 
 JOBS = Path(__file__).with_name('start_jobs.py')
@@ -256,6 +256,21 @@ def test_what_a_listing_does_not_tell(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, 'scandir', refusing)
     assert missing_files(paths) == expected
+
+
+def test_searching_ends_in_loops_of_links(tmp_path):
+    (tmp_path / 'a/b').mkdir(parents=True)
+    for name in ('x.jpg', 'a/y.jpg', 'a/b/z.jpg', 'a/.hidden.jpg'):
+        (tmp_path / name).touch()
+    links = {'a/b/up': '../..', 'self': 'self', 'other': 'a/b', 'a/w.jpg': '../x.jpg'}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    expected = ['a/b/z.jpg', 'a/w.jpg', 'a/y.jpg', 'other/z.jpg', 'x.jpg']
+    assert sorted(files_below(str(tmp_path))) == expected
+    left_out = [str(tmp_path / 'a/b')]
+    assert sorted(files_below(str(tmp_path), left_out)) == ['a/w.jpg', 'a/y.jpg', 'x.jpg']
+    with pytest.raises(ConfigError, match='not_there.* cannot be listed: No such file'):
+        list(files_below(str(tmp_path / 'not_there')))
 
 
 def test_videos_in_folders_are_listed_without_asking_for_each(tmp_path, monkeypatch):

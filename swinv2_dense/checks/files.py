@@ -14,6 +14,8 @@ from pathlib import Path
 
 from mmengine.dist import all_gather_object, get_rank
 
+from ..errors import ConfigError
+
 
 def missing_files(paths: Iterable[str]) -> list[str]:
     """The files that do not exist, each once, in the order given.
@@ -44,18 +46,25 @@ def files_below(folder: str, leave_out: Collection[str] = (), prefix: str = '') 
 
     Args:
         leave_out: Folders that are not searched, whatever path or link leads to them.
+
+    Raises:
+        ConfigError: A folder cannot be listed.
     """
-    with os.scandir(os.path.join(folder, prefix)) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
+    here = os.path.join(folder, prefix)
+    try:
+        with os.scandir(here) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise ConfigError(f'folder {here!r} cannot be listed: {error.strerror}') from error
     for entry in found:  # the kind of an entry comes with the listing, but for links
         if entry.name.startswith('.'):
             continue
-        name = os.path.join(prefix, entry.name)
-        if entry.is_dir():
-            circular = entry.is_symlink() and is_within(os.path.join(folder, prefix), entry.path)
-            if not circular and not any(os.path.samefile(entry.path, o) for o in leave_out):
+        name, is_link = os.path.join(prefix, entry.name), entry.is_symlink()
+        if os.path.isdir(entry.path) if is_link else entry.is_dir():
+            is_loop = is_link and is_within(here, entry.path)
+            if not is_loop and not any(os.path.samefile(entry.path, other) for other in leave_out):
                 yield from files_below(folder, leave_out, name)
-        elif entry.is_file():
+        elif os.path.isfile(entry.path) if is_link else entry.is_file():
             yield name
 
 
