@@ -14,6 +14,7 @@ from test_window_attention import CASES, build, randomised
 from torch.testing import assert_close
 
 from swinv2_dense.benchmark.counts import Kept, LargestTensor
+from swinv2_dense.choices import ATTENTION_BACKENDS
 from swinv2_dense.models import attention, precision
 from swinv2_dense.models.mlp import Mlp, _chunks
 from swinv2_dense.models.position_bias import LogCPB
@@ -140,7 +141,7 @@ def test_flex_formula_equals_plain(sizes, window):
         module(x)
 
 
-@pytest.mark.parametrize('backend', [b for b in attention.CHOICES if b != 'flex'])
+@pytest.mark.parametrize('backend', [b for b in ATTENTION_BACKENDS if b != 'flex'])
 def test_sequential_changes_nothing(backend):
     module = larger((7, 8), shifted=True)
     module.cpb_mlp.requires_grad_(backend != 'sdpa')

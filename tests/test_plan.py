@@ -353,7 +353,7 @@ def test_the_first_scheme_that_fits_is_named():
     'flags, message',
     [
         (['--gpus', 0], '--gpus=0 must be positive'),
-        (['--utilisation', 1.5], '--utilisation=1.5 must be above 0 and at most 1'),
+        (['--utilization', 1.5], '--utilization=1.5 must be above 0 and at most 1'),
         (['--size', 512], '--size [512] must be 2 positive numbers'),
         (['--cfg-options', 'model.backbone.type=ResNet'], "ResNet takes no 'arch'"),
     ],

@@ -31,7 +31,7 @@ def test_batches_of_a_training():
 
 
 def test_small_times_and_the_time_in_all():
-    args = SimpleNamespace(tflops=100, utilisation=0.5, bandwidth=50, gpus=1)
+    args = SimpleNamespace(tflops=100, utilization=0.5, bandwidth=50, gpus=1)
     seconds = 2 * 10**10 / (100e12 * 0.5)
     assert seconds == 0.0004
     printed = time_table(COSTS, args, 1, 90000)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import io
 import logging
 import os
 import re
+import runpy
+import shutil
 import subprocess
 import sys
 import warnings
@@ -14,10 +19,12 @@ from commands import ROOT
 from mmengine.logging import MMLogger
 from same_training import Training
 
+from swinv2_dense.cli.options import PARSERS
 from swinv2_dense.training.interruption import resume_command
 from swinv2_dense.training.known_warnings import KNOWN_WARNINGS, silence_known_warnings
 from swinv2_dense.training.terminal import on_terminal, quiet_start, quiet_warnings, started
 
+TOOLS = sorted(path.stem for path in (ROOT / 'tools').glob('*.py'))
 SHORT = 'train_cfg.max_epochs=2'  # of 7 steps
 CASES = [  # texts and modules as the packages have them
     (UserWarning, 'pkg_resources is deprecated as an API.', 'mmengine.utils.package_utils'),
@@ -119,16 +126,77 @@ def test_the_command_to_resume_has_one_resume():
         assert resume_command('train.py', [*begun[:3], *flag, *begun[3:]]) == expected
 
 
-@pytest.mark.parametrize('name', ['convert_checkpoint', 'publish_checkpoint', 'coco_submission'])
-def test_help_does_not_wait_for_torch(name):
-    code = (
-        'import runpy, sys, atexit\n'
-        "atexit.register(lambda: print('torch' in sys.modules))\n"
-        f"sys.argv[1:] = ['--help']; runpy.run_path('tools/{name}.py', run_name='__main__')"
+HEAVY = ('torch', 'mmengine', 'numpy', 'cv2', 'swinv2_dense')
+SUBCOMMANDS = [f'prepare_data {name}' for name in ('ade20k', 'coco', 'kinetics', 'objects365')]
+LAST_LINE = f"""
+import atexit, runpy, sys
+atexit.register(lambda: print(*(name for name in {HEAVY} if name in sys.modules)))
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+@pytest.mark.parametrize('command', [*TOOLS, *SUBCOMMANDS])
+def test_help_is_that_of_the_command_and_does_not_wait_for_torch(command, tmp_path, monkeypatch):
+    """`--hel` is left to the parser that the command itself uses, after all imports."""
+    name, *words = command.split()
+    path = str(ROOT / 'tools' / f'{name}.py')
+    monkeypatch.setenv('COLUMNS', '80')
+    call = [sys.executable, '-c', LAST_LINE, path, *words, '--help']
+    result = subprocess.run(call, cwd=tmp_path, text=True, capture_output=True)
+    assert result.returncode == 0, result.stderr
+    *shown, imported = result.stdout.splitlines(keepends=True)
+    assert imported == '\n'
+    assert shown[0].startswith(f'usage: {name}.py')
+    monkeypatch.setattr(sys, 'argv', [path, *words, '--hel'])
+    printed = io.StringIO()
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(printed),
+        pytest.raises(SystemExit) as end,
+    ):
+        runpy.run_path(path, run_name='__main__')
+    assert end.value.code == 0
+    assert ''.join(shown) == printed.getvalue()
+
+
+def test_help_after_other_arguments(tmp_path):
+    """What --cfg-options gives is not parsed, which takes mmengine."""
+    call = [sys.executable, '-c', LAST_LINE, ROOT / 'tools' / 'train.py', 'config.py']
+    call += ['--cfg-options', 'a.b=1', '--help']
+    result = subprocess.run(call, cwd=tmp_path, text=True, capture_output=True)
+    assert result.stdout.startswith('usage: train.py') and result.stdout.endswith('\n\n')
+
+
+def test_the_tools_work_without_the_package_beside_them(tmp_path):
+    """A copy of a tool uses the package that is installed."""
+    shutil.copy(ROOT / 'tools' / 'make_shapes.py', tmp_path)
+    result = subprocess.run(
+        [sys.executable, 'make_shapes.py', '--help'],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        env=os.environ | dict(PYTHONPATH=str(ROOT)),
     )
-    result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, text=True, capture_output=True)
-    assert result.returncode == 0 and 'usage:' in result.stdout
-    assert result.stdout.splitlines()[-1] == 'False'
+    assert result.returncode == 0 and result.stdout.startswith('usage: make_shapes.py')
+
+
+@pytest.mark.parametrize('name', PARSERS)
+def test_every_option_is_explained_with_its_default(name):
+    parser = PARSERS[name]()
+    parsers = [parser]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            parsers += action.choices.values()
+    for parser in parsers:
+        assert parser.description
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                continue
+            assert action.help, action.option_strings
+            if action.default not in (None, False, [], argparse.SUPPRESS):
+                assert 'default: ' in action.help or 'not used' in action.help, action
+        assert all(len(line) < 80 for line in parser.description.splitlines())
 
 
 @pytest.mark.parametrize('name', ['train', 'test', 'infer'])

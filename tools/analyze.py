@@ -1,13 +1,12 @@
-"""What a config's backbone costs at an input size: python tools/analyze.py CONFIG [--size H W].
+"""What a config's backbone costs at an input size: python tools/analyze.py CONFIG [--help]."""
 
-Parameters of the whole model; MACs of the backbone, products with weights and attention apart; what
-a training step keeps per stage; the largest tensor; and how much of this machine's own
-matrix-multiply speed a forward pass reaches. The backbone runs with random weights on one image;
-with --count-only nothing is run.
-"""
-
-import argparse
 import statistics
+from pathlib import Path
+from runpy import run_path
+
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='analyze')
 
 import torch
 from mmengine.config import Config
@@ -15,7 +14,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.benchmark import counts
-from swinv2_dense.checks.options import OptionsAction
+from swinv2_dense.cli.options import analyze_parser
 from swinv2_dense.engine.command_line import read_config, run
 from swinv2_dense.engine.plan import training_size
 from swinv2_dense.errors import ConfigError
@@ -97,23 +96,7 @@ def report_run(backbone: SwinTransformerV2, sizes: list[int], macs: int, runs: i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', metavar='CONFIG')
-    parser.add_argument(
-        '--size',
-        type=int,
-        nargs='+',
-        metavar='N',
-        help='H W, or T H W for video, else what the training pipeline makes',
-    )
-    parser.add_argument('--runs', type=int, default=3, help='timed forward passes')
-    parser.add_argument('--count-only', action='store_true', help='run nothing')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='as in train.py'
-    )
-    args = parser.parse_args()
+    args = analyze_parser().parse_args()
     if args.runs < 1:
         raise ConfigError(f'--runs {args.runs} must be at least 1')
     cfg = read_config(args.config, args.cfg_options, ['model'])

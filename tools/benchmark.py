@@ -1,45 +1,22 @@
-"""Time and memory of the backbones, beside other libraries: python tools/benchmark.py [flags].
-
-Every combination of --arch, --size, --window, --phase and --dtype is a case. Each library runs in a
-process of its own, with the same weights; their maps are compared first, then they run in turn.
-Sizes: 512, 512x768, or 16x224x224 for video; windows likewise. Video is compared with mmaction2's
-Swin V1, by time and memory alone.
-
-    python tools/benchmark.py --size 1024 --window 32 --against hf,timm,mmpretrain
-    python tools/benchmark.py --arch b --size 16x320x320 --window 8x20x20 --phase training --with-cp
-    python tools/benchmark.py --size 16x224x224 --window 8x7x7 --against mmaction2
-"""
+"""Time and memory of the backbones, beside other libraries: python tools/benchmark.py [--help]."""
 
 import argparse
 import itertools
 import json
 import sys
 from pathlib import Path
+from runpy import run_path
+
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='benchmark')
 
 import torch
 
-from swinv2_dense.arguments import ARCHS
 from swinv2_dense.benchmark.compare import environment, line, plot, run_case, table
-from swinv2_dense.benchmark.peers import PACKAGES
-from swinv2_dense.benchmark.worker import DTYPES, Case
+from swinv2_dense.benchmark.worker import Case
 from swinv2_dense.checks.paths import check_writable
-from swinv2_dense.models.attention import CHOICES
-
-
-def sizes(text: str) -> tuple[int, ...]:
-    """One number, or one per axis."""
-    values = tuple(int(part) for part in text.split('x'))
-    if len(values) > 3 or min(values) < 1:
-        raise ValueError(text)
-    return values
-
-
-def libraries(text: str) -> list[str]:
-    """Names of peers."""
-    names = text.split(',')
-    if not set(names) <= set(PACKAGES):
-        raise argparse.ArgumentTypeError(f'{text!r}: choose from {", ".join(PACKAGES)}')
-    return names
+from swinv2_dense.cli.options import benchmark_parser
 
 
 def cases(args: argparse.Namespace) -> list[Case]:
@@ -71,33 +48,9 @@ def cases(args: argparse.Namespace) -> list[Case]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    parser.add_argument('--arch', nargs='+', default=['t'], choices=list(ARCHS))
-    parser.add_argument('--size', nargs='+', type=sizes, default=[(512,)], metavar='SIZE')
-    parser.add_argument('--window', nargs='+', type=sizes, default=[(16,)], metavar='WINDOW')
-    parser.add_argument('--phase', nargs='+', default=['forward'], choices=['forward', 'training'])
-    parser.add_argument(
-        '--dtype', nargs='+', default=['fp32'], choices=list(DTYPES), help='bf16, fp16: autocast'
-    )
-    parser.add_argument(
-        '--weights', default='fp32', choices=['fp32', 'bf16'], help='dtype of our parameters'
-    )
-    parser.add_argument('--batch', type=int, default=1)
-    parser.add_argument('--with-cp', action='store_true', help='our activation checkpointing')
-    parser.add_argument('--sequential-attention', action='store_true', help='our setting')
-    parser.add_argument('--backend', default='auto', choices=CHOICES, help='our attention')
-    parser.add_argument(
-        '--against', type=libraries, default=[], metavar='LIB,..', help=', '.join(PACKAGES)
-    )
-    parser.add_argument('--runs', type=int, default=3, help='after one that does not count')
-    parser.add_argument('--device', default=device, choices=['cpu', 'cuda'])
-    parser.add_argument(
-        '--out', type=Path, metavar='DIR', help='write benchmark.json, .md and .png there'
-    )
+    parser = benchmark_parser()
     args = parser.parse_args()
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.runs < 1 or args.batch < 1:
         parser.error('--runs and --batch must be at least 1')
     if args.weights != 'fp32' and args.against:

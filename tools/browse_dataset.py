@@ -1,4 +1,11 @@
-"""Draw augmented samples of a data set: python tools/browse_dataset.py CONFIG [--help]."""
+"""Draw augmented samples of a dataset: python tools/browse_dataset.py CONFIG [--help]."""
+
+from pathlib import Path
+from runpy import run_path
+
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='browse_dataset')
 
 from swinv2_dense.engine.browse import browse
 from swinv2_dense.engine.command_line import run

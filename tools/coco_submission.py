@@ -1,38 +1,23 @@
-"""Check detections on COCO test-dev2017 and write the zip that the evaluation server takes.
+"""Write the zip file for COCO test-dev2017: tools/coco_submission.py RESULTS [--help]."""
 
-RESULTS is PREFIX.bbox.json or PREFIX.segm.json, which tools/test.py writes with the options that
-data/README.md shows; each is a submission of its own. The exit status is 0 for a written zip, 1 for
-faulty detections, 2 for a mistake in the call.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
 from pathlib import Path
+from runpy import run_path
+
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='coco_submission')
+
+from swinv2_dense.checks.paths import check_writable
+from swinv2_dense.cli.options import coco_submission_parser
+from swinv2_dense.errors import ConfigError
+from swinv2_dense.preparation.report import format_report
+from swinv2_dense.preparation.submission import write_submission
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('results', metavar='RESULTS', type=Path, help='file of detections')
-    parser.add_argument(
-        '--image-info',
-        type=Path,
-        default=Path('data/coco/annotations/image_info_test-dev2017.json'),
-        metavar='FILE',
-        help='list of the test images (default: %(default)s)',
-    )
-    parser.add_argument('--name', required=True, help='of the algorithm, as the server shows it')
-    parser.add_argument('--out', type=Path, default=Path(), help='folder (default: this one)')
+    parser = coco_submission_parser()
     args = parser.parse_args()
-    # Imported here, as torch takes seconds that --help need not wait for.
-    from swinv2_dense.checks.paths import check_writable
-    from swinv2_dense.errors import ConfigError
-    from swinv2_dense.preparation.report import format_report
-    from swinv2_dense.preparation.submission import write_submission
-
     try:
         check_writable('--out', args.out)
         written, parts = write_submission(args.results, args.image_info, args.name, args.out)

@@ -1,40 +1,19 @@
-"""Write the SwinV2 backbone of a checkpoint of any known format in this package's format.
+"""Convert a SwinV2 backbone from any known format: tools/convert_checkpoint.py SRC DST [--help]."""
 
-SRC is a path, a URL or hf://owner/name. DST ends in .safetensors or .pth. With --inspect nothing is
-written: the format, arch, windows and divisors of SRC are printed.
-"""
-
-import argparse
-import ast
 from pathlib import Path
+from runpy import run_path
 
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='convert_checkpoint')
 
-def windows(text: str) -> object:
-    """A list as in a config."""
-    try:
-        return ast.literal_eval(text)
-    except SyntaxError:
-        raise ValueError(text) from None
+from swinv2_dense.checkpoints.writing import convert_checkpoint, inspect
+from swinv2_dense.cli.options import convert_checkpoint_parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('src', metavar='SRC', help='checkpoint to read')
-    parser.add_argument('dst', metavar='DST', nargs='?', type=Path, help='file to write')
-    parser.add_argument('--inspect', action='store_true', help='print what SRC is')
-    parser.add_argument('--prefix', help='what the keys of the backbone begin with, if ambiguous')
-    parser.add_argument(
-        '--pretrained-window-sizes',
-        type=windows,
-        metavar='[W,W,W,W]',
-        help='windows that the weights were trained with, where SRC does not tell',
-    )
+    parser = convert_checkpoint_parser()
     args = parser.parse_args()
-    # Imported here, as torch takes seconds that --help need not wait for.
-    from swinv2_dense.checkpoints.writing import convert_checkpoint, inspect
-
     if args.inspect == (args.dst is not None):
         parser.error('give either DST or --inspect')
     try:

@@ -1,6 +1,12 @@
 """Predict for images and videos: python tools/infer.py CONFIG CHECKPOINT INPUT... [--help]."""
 
 import sys
+from pathlib import Path
+from runpy import run_path
+
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='infer')
 
 try:
     from swinv2_dense.engine.command_line import run

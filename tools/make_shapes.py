@@ -1,22 +1,19 @@
-"""Write the quickstart's data set of textured shapes in COCO format, with semantic maps."""
+"""Write the detection data of the quickstart: python tools/make_shapes.py [--help]."""
 
-import argparse
 from pathlib import Path
+from runpy import run_path
+
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='make_shapes')
 
 from swinv2_dense.checks.paths import check_writable
+from swinv2_dense.cli.options import make_shapes_parser
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
 
 def main() -> None:
-    default = ShapesSpec()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument('--out', type=Path, default=Path('data/shapes'), help='folder to write')
-    parser.add_argument('--seed', type=int, default=default.seed, help='equal seeds, equal files')
-    parser.add_argument('--size', type=int, default=default.size, help='image side in pixels')
-    parser.add_argument('--train', type=int, default=default.train, help='training images')
-    parser.add_argument('--val', type=int, default=default.val, help='validation images')
+    parser = make_shapes_parser()
     args = parser.parse_args()
     spec = ShapesSpec(args.seed, args.size, args.train, args.val)
     try:

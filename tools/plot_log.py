@@ -1,4 +1,11 @@
-"""Draw loss, learning rate, metrics, speed and memory of trainings: tools/plot_log.py RUN..."""
+"""Plot loss, learning rate, metrics, speed and memory of trainings: tools/plot_log.py RUN..."""
+
+from pathlib import Path
+from runpy import run_path
+
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='plot_log')
 
 from swinv2_dense.engine.command_line import run
 from swinv2_dense.engine.plot_log import plot_log

@@ -1,24 +1,20 @@
-"""Strip a training checkpoint for release: weights and what inference reads.
+"""Strip a training checkpoint for release: tools/publish_checkpoint.py SRC DST [--help]."""
 
-DST ends in .pth or .safetensors; the start of the file's sha256 is added to its name. A .pth keeps
-the config that it was trained with, so look for paths in it that are nobody's business.
-"""
-
-import argparse
 from pathlib import Path
+from runpy import run_path
+
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='publish_checkpoint')
+
+from swinv2_dense.checkpoints.writing import publish_checkpoint
+from swinv2_dense.cli.options import publish_checkpoint_parser
+from swinv2_dense.errors import CheckpointError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('src', metavar='SRC', help='checkpoint of a training')
-    parser.add_argument('dst', metavar='DST', type=Path, help='file to write, without checksum')
+    parser = publish_checkpoint_parser()
     args = parser.parse_args()
-    # Imported here, as torch takes seconds that --help need not wait for.
-    from swinv2_dense.checkpoints.writing import publish_checkpoint
-    from swinv2_dense.errors import CheckpointError
-
     try:
         written = publish_checkpoint(args.src, args.dst)
     except CheckpointError as error:

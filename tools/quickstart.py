@@ -1,9 +1,4 @@
-"""Generate small data sets, train SwinV2 on them, evaluate and draw what it learned.
-
-HTC++ learns to detect shapes, UperNet to label surfaces, a video SwinV2 to tell motions. Needs no
-download and no GPU: about eleven minutes on two CPU cores. Ends with an error if a model misses
-the AP50, mIoU or top-1 to reach.
-"""
+"""Train SwinV2 on small generated datasets: python tools/quickstart.py [--help]."""
 
 from __future__ import annotations
 
@@ -17,8 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from runpy import run_path
+
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='quickstart')
 
 from swinv2_dense.checks.paths import check_writable
+from swinv2_dense.cli.options import quickstart_parser
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.quickstart.examples import EXAMPLES, Example, Results
 
@@ -27,25 +28,10 @@ DATA_ROOT = ROOT / 'data'  # the one that the configs name
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument('--task', nargs='+', choices=EXAMPLES, default=list(EXAMPLES))
-    parser.add_argument(
-        '--work-dir', type=Path, default=ROOT / 'work_dirs/quickstart', help='a folder per task'
-    )
-    parser.add_argument(
-        '--data-root', type=Path, default=DATA_ROOT, help='generated data, a folder per task'
-    )
-    parser.add_argument('--train-samples', type=int, help='number, else what the task needs')
-    parser.add_argument('--val-samples', type=int, help='number, else what the task needs')
-    parser.add_argument('--seed', type=int, default=0, help='of data and training')
-    targets = ', '.join(f'{task.metric} {task.target}' for task in EXAMPLES.values())
-    parser.add_argument('--target', type=float, help=f'metric to reach, else {targets}')
-    parser.add_argument(
-        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='changes to the configs'
-    )
-    return parser.parse_args(argv)
+    args = quickstart_parser().parse_args(argv)
+    args.work_dir = args.work_dir or ROOT / 'work_dirs/quickstart'
+    args.data_root = args.data_root or DATA_ROOT
+    return args
 
 
 def short(path: Path) -> str:

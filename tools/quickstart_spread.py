@@ -1,41 +1,28 @@
-"""Measure how the quickstart's metrics vary: each task with several seeds and instruction sets.
-
-Runs tools/quickstart.py for every combination and prints minimum, median and maximum of each
-metric. Finished runs are kept, one line of JSON each, in WORK_DIR/spread.jsonl, and skipped when
-the command is repeated. Use a new WORK_DIR after a change of configs or data: the file does not
-know which settings its runs had. Exit status 1 if a run failed or missed its target.
-"""
+"""How the metrics of the quickstart vary: python tools/quickstart_spread.py [--help]."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from runpy import run_path
 
-from swinv2_dense.quickstart.examples import EXAMPLES
-from swinv2_dense.quickstart.spread import CAPABILITIES, measure, plan_runs, table
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='quickstart_spread')
+
+from swinv2_dense.cli.options import quickstart_spread_parser
+from swinv2_dense.quickstart.spread import measure, plan_runs, table
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument('--task', nargs='+', choices=EXAMPLES, default=list(EXAMPLES))
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument(
-        '--capabilities',
-        nargs='+',
-        choices=CAPABILITIES,
-        default=list(CAPABILITIES),
-        help='ATEN_CPU_CAPABILITY, native for the best that this machine has',
-    )
-    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time')
-    parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/quickstart_spread')
+    parser = quickstart_spread_parser()
     args = parser.parse_args(argv)
     if args.jobs < 1:
         parser.error(f'--jobs {args.jobs}: must be 1 or more')
+    args.work_dir = args.work_dir or ROOT / 'work_dirs/quickstart_spread'
     return args
 
 

@@ -1,6 +1,12 @@
 """Train a detector, segmentor or video recognizer: python tools/train.py CONFIG [--help]."""
 
 import sys
+from pathlib import Path
+from runpy import run_path
+
+HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
+if HELP.is_file():  # before the imports below, which take seconds
+    run_path(str(HELP), run_name='train')
 
 try:
     from swinv2_dense.engine.command_line import run, train

@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from .peers import PACKAGES, PEERS, V1_PEERS
+from ..choices import PEER_PACKAGES
+from .peers import PEERS, V1_PEERS
 from .worker import Case
 
 LARGEST_DIFFERENCE = 1e-3  # relative L2 of a map, in fp32
@@ -153,7 +154,7 @@ def environment(device: str) -> dict[str, Any]:
         cores=os.cpu_count(),
         torch=torch.__version__,
         python=platform.python_version(),
-        **{name: _version(name) for name in PACKAGES.values()},
+        **{name: _version(name) for name in PEER_PACKAGES.values()},
     )
 
 
@@ -205,7 +206,7 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     titles = list(dict.fromkeys(row['case'] for row in rows))
     libraries = [
         'ours',
-        *(name for name in PACKAGES if any(row['against'] == name for row in rows)),
+        *(name for name in PEER_PACKAGES if any(row['against'] == name for row in rows)),
     ]
     figure = Figure(figsize=(11, 1.2 + 0.28 * len(titles) * (len(libraries) + 1)))
     FigureCanvasAgg(figure)

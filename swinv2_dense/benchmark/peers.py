@@ -108,12 +108,6 @@ def mmaction2(arch: Arch, window: Sequence[int]) -> tuple[nn.Module, Maps]:
 
 PEERS = {'hf': hf, 'timm': timm, 'mmpretrain': mmpretrain}
 V1_PEERS = {'mmaction2': mmaction2}
-PACKAGES = {
-    'hf': 'transformers',
-    'timm': 'timm',
-    'mmpretrain': 'mmpretrain',
-    'mmaction2': 'mmaction2',
-}
 WITH_OUTPUT_NORMS = ('mmpretrain',)
 
 

@@ -181,14 +181,14 @@ def communication(costs: Costs, scheme: str, gpus: int) -> int:
 
 
 def step_seconds(
-    costs: Costs, scheme: str, gpus: int, tflops: float, utilisation: float, bandwidth: float
+    costs: Costs, scheme: str, gpus: int, tflops: float, utilization: float, bandwidth: float
 ) -> tuple[float, float]:
     """Seconds of computing and of communicating in a step; the latter runs beside the former.
 
     Args:
         tflops: Of a GPU, in the dtype of the products, by its data sheet; a MAC is two operations.
-        utilisation: The share of it that is reached.
+        utilization: The share of it that is reached.
         bandwidth: Bytes per second that a GPU sends.
     """
-    computing = 2 * costs.macs / (tflops * 1e12 * utilisation)
+    computing = 2 * costs.macs / (tflops * 1e12 * utilization)
     return computing, communication(costs, scheme, gpus) / bandwidth

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .. import SwinTransformerV2, VideoSwinTransformerV2
+from .. import SwinTransformerV2, VideoSwinTransformerV2, choices
 from ..arguments import ARCHS
 from ..checkpoints.loading import load_pretrained
 from .peers import PEERS, V1_PEERS, WITH_OUTPUT_NORMS, Maps
@@ -54,7 +54,7 @@ class Case:
         return ', '.join([f'{self.arch.upper()} {size}, window {window}, {self.phase}', *extras])
 
 
-DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+DTYPES = {name: getattr(torch, full) for name, full in choices.DTYPES.items()}
 
 
 def _short(sizes: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ the middle stand side by side. Images are (H, W, 3) uint8 RGB.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import random
 from collections.abc import Sequence
@@ -20,9 +19,9 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
-from ..checks.options import OptionsAction
 from ..checks.paths import check_writable
-from ..checks.pixel_limit import add_flag, use_flag
+from ..checks.pixel_limit import use_flag
+from ..cli.options import browse_dataset_parser
 from ..config_parts import datasets_of
 from ..drawing.clips import clip_sheet, evenly, frames_of
 from ..drawing.objects import Objects, draw_objects
@@ -46,7 +45,7 @@ TITLE = 28  # pixels, height of the line above a picture
 
 def browse(argv: Sequence[str] | None = None) -> None:
     """Draw samples of a data set: `browse_dataset.py CONFIG [flags]`."""
-    args = _parser().parse_args(argv)
+    args = browse_dataset_parser().parse_args(argv)
     use_flag(args)
     folder = Path(args.output_dir or f'work_dirs/{Path(args.config).stem}/browse_{args.split}')
     check_writable('--output-dir', folder)
@@ -168,21 +167,3 @@ def _image(sample: dict) -> np.ndarray:
     """RGB; pipelines pack (3, H, W) BGR."""
     pixels = sample['inputs'].permute(1, 2, 0).numpy()
     return np.ascontiguousarray(displayable(pixels)[..., ::-1])
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description='Draw samples of a data set as its pipeline augments them.'
-    )
-    parser.add_argument('config', metavar='CONFIG', help='config file')
-    parser.add_argument('--output-dir', metavar='DIR', help='default: below work_dirs')
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument(
-        '--number', type=int, default=16, metavar='N', help='how many samples, drawn at random'
-    )
-    add_flag(parser)
-    parser.add_argument('--seed', type=int, default=0, help='of the choice and the augmentation')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='as in train.py'
-    )
-    return parser

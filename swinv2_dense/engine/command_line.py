@@ -26,9 +26,10 @@ from ..checks.building import ERRORS as BUILD_ERRORS
 from ..checks.building import build_error
 from ..checks.config_file import import_custom_modules, load_config_file
 from ..checks.config_types import check_types, scope_of_model
-from ..checks.options import OptionsAction, merge_options, misspelled_keys
+from ..checks.options import merge_options, misspelled_keys
 from ..checks.paths import check_checkpoint, check_writable, check_writable_file
-from ..checks.pixel_limit import add_flag, use_flag
+from ..checks.pixel_limit import use_flag
+from ..cli.options import test_parser, train_parser
 from ..config_parts import merge_custom_hooks
 from ..errors import CheckpointError, ConfigError
 from ..resilience.work_dir_lock import lock_work_dir
@@ -42,7 +43,7 @@ from .data_faults import skip_unreadable
 from .deepspeed import fit_deepspeed
 from .distributed import join_on_cpu
 from .fsdp import check_sharding, without_sharding
-from .logs import BACKENDS, log_to
+from .logs import log_to
 from .preflight import check_config, read_repaired
 from .resume import make_resumable
 from .segmentation import use_seg_tta, write_label_maps
@@ -60,7 +61,7 @@ TESTING = (  # top-level keys that a test reads
 
 def train(argv: Sequence[str] | None = None) -> None:
     """Train a model: `train.py CONFIG [flags]`."""
-    args = _train_parser().parse_args(argv)
+    args = train_parser().parse_args(argv)
     if args.resume not in (None, 'auto'):
         check_checkpoint('--resume', args.resume)
     cfg = load_config(args)
@@ -108,7 +109,7 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
 
 def test(argv: Sequence[str] | None = None) -> None:
     """Test a model: `test.py CONFIG CHECKPOINT [flags]`."""
-    args = _test_parser().parse_args(argv)
+    args = test_parser().parse_args(argv)
     check_checkpoint('CHECKPOINT', args.checkpoint)
     for argument, file in (('--out', args.out), ('--dump', args.dump)):
         if file and file.endswith(('.pkl', '.pickle')):
@@ -123,7 +124,7 @@ def test(argv: Sequence[str] | None = None) -> None:
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16, on the CPU bf16
     if args.show or args.show_dir:
-        from ..drawing.options import draw_predictions  # with matplotlib, which --help can spare
+        from ..drawing.options import draw_predictions  # with matplotlib
 
         folder = os.path.abspath(args.show_dir) if args.show_dir else None
         draw_predictions(cfg, folder, args.interval, args.show, args.wait_time)
@@ -257,76 +258,6 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
 def _fail(error: Exception | str) -> int:
     print(f'error: {error}', file=sys.stderr)
     return 2
-
-
-def _shared_parser(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. model.backbone.arch=s "a.b=[1,2]"',
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    add_flag(parser)
-    # torchrun sets LOCAL_RANK; older launchers pass the flag.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    return parser
-
-
-def _train_parser() -> argparse.ArgumentParser:
-    parser = _shared_parser('Train a model')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CHECKPOINT',
-        help='go on from CHECKPOINT, or without one from the last in the work directory',
-    )
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the lr to the actual batch size'
-    )
-    parser.add_argument(
-        '--keep', type=int, metavar='N', help='keep the last N checkpoints, and the best'
-    )
-    parser.add_argument(
-        '--log-to', nargs='+', choices=BACKENDS, default=[], help='besides text and JSON lines'
-    )
-    parser.add_argument(
-        '--fit-schedule',
-        action='store_true',
-        help='stretch the schedules to the length of the run; with --resume also take the '
-        'optimizer settings and schedules of the config in place of those of the checkpoint',
-    )
-    parser.add_argument('--no-validate', action='store_true', help='do not evaluate on the way')
-    parser.add_argument('--seed', type=int, help='random seed')
-    parser.add_argument('--diff-rank-seed', action='store_true', help='a seed for each rank')
-    parser.add_argument('--deterministic', action='store_true', help='deterministic algorithms')
-    return parser
-
-
-def _test_parser() -> argparse.ArgumentParser:
-    parser = _shared_parser('Test a model')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', help='FILE.pkl for predictions; a folder for mmseg')
-    parser.add_argument('--dump', help='FILE.pkl for predictions')
-    parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', help='folder for pictures of predictions')
-    parser.add_argument('--wait-time', type=float, default=2, help='seconds per shown picture')
-    parser.add_argument('--interval', type=int, default=1, help='draw every n-th sample')
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
-    parser.add_argument(
-        '--skip-unreadable',
-        action='store_true',
-        help='evaluate without the samples that cannot be read, and list them',
-    )
-    return parser
 
 
 def _dump_metric(scope: str, path: str) -> object:

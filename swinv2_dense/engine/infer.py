@@ -22,9 +22,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
 from ..checks.files import files_below, is_within
-from ..checks.options import OptionsAction
 from ..checks.paths import check_checkpoint, check_writable, saved_config
-from ..checks.pixel_limit import add_flag, use_flag
+from ..checks.pixel_limit import use_flag
+from ..cli.options import infer_parser
 from ..config_parts import datasets_of, type_name
 from ..drawing.files import names_below, picture_names, picture_suffix
 from ..errors import ConfigError
@@ -46,7 +46,7 @@ def infer(argv: Sequence[str] | None = None) -> None:
 
     Exits with status 1 if inputs were skipped because they cannot be read.
     """
-    args = _parser().parse_args(argv)
+    args = infer_parser().parse_args(argv)
     check_checkpoint('CHECKPOINT', args.checkpoint)
     use_flag(args)
     folder = Path(args.out_dir or f'work_dirs/{Path(args.config).stem}/infer')
@@ -220,35 +220,3 @@ def _device(name: str | None) -> str:
         reason = str(error).partition('\n')[0]
         raise ConfigError(f'--device={name!r} cannot be used: {reason}') from error
     return name
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description='Predict for images and videos, by the test pipeline of a config; videos go '
-        'through detectors and segmentors frame by frame. Exit status: 0 all done, 1 some inputs '
-        'were skipped because they cannot be read, 2 wrong use.'
-    )
-    parser.add_argument('config', metavar='CONFIG', help='config file')
-    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
-    parser.add_argument(
-        'inputs', metavar='INPUT', nargs='+', help='file, folder (searched at any depth) or pattern'
-    )
-    parser.add_argument('--out-dir', metavar='DIR', help='default: work_dirs/CONFIG/infer')
-    parser.add_argument(
-        '--score-thr',
-        type=float,
-        default=0.3,
-        metavar='SCORE',
-        help='mmdet: objects below are neither drawn nor written (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--classes',
-        metavar='FILE',
-        help='names, one per line (default: those of the checkpoint, or of the config)',
-    )
-    add_flag(parser)
-    parser.add_argument('--device', help='default: cuda where there is one, else cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='as in test.py'
-    )
-    return parser

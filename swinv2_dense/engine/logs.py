@@ -6,9 +6,8 @@ import importlib.util
 
 from mmengine.config import Config, ConfigDict
 
+from ..choices import LOG_BACKENDS
 from ..errors import ConfigError
-
-BACKENDS = {'tensorboard': 'TensorboardVisBackend', 'wandb': 'WandbVisBackend'}  # by package
 
 
 def log_to(cfg: Config, packages: list[str]) -> None:
@@ -23,6 +22,6 @@ def log_to(cfg: Config, packages: list[str]) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise ConfigError(f'--log-to {package}: not installed; pip install {package}')
-        if all(backend.get('type') != BACKENDS[package] for backend in backends):
-            backends.append(ConfigDict(type=BACKENDS[package]))
+        if all(backend.get('type') != LOG_BACKENDS[package] for backend in backends):
+            backends.append(ConfigDict(type=LOG_BACKENDS[package]))
     visualizer.vis_backends = backends

@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 
 from ..benchmark.plan import SCHEMES, Costs, communication, costs_of, memory, step_seconds
-from ..checks.options import OptionsAction
+from ..cli.options import plan_parser
 from ..config_parts import listed, type_name
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
@@ -33,12 +33,12 @@ CROPS = ('RandomCrop', 'CenterCrop', 'ThreeCrop')
 
 def plan(argv: Sequence[str] | None = None) -> None:
     """Print what a training needs: `plan.py CONFIG --gpus N [flags]`."""
-    args = _parser().parse_args(argv)
+    args = plan_parser().parse_args(argv)
     for name in ('gpus', 'gpu_memory', 'tflops', 'bandwidth', 'samples'):
         if getattr(args, name) is not None and getattr(args, name) <= 0:
             raise ConfigError(f'--{name.replace("_", "-")}={getattr(args, name)} must be positive')
-    if not 0 < args.utilisation <= 1:
-        raise ConfigError(f'--utilisation={args.utilisation} must be above 0 and at most 1')
+    if not 0 < args.utilization <= 1:
+        raise ConfigError(f'--utilization={args.utilization} must be above 0 and at most 1')
     cfg = read_config(args.config, args.cfg_options, READ)
     for key in READ:
         if not cfg.get(key):
@@ -229,11 +229,11 @@ def time_table(
     costs: Costs, args: argparse.Namespace, parts: int, batches: int | None = None
 ) -> str:
     """Seconds of a step, what is sent in it, and hours of a training of so many batches."""
-    title = f'at {args.tflops:g} TFLOPS x {args.utilisation:g}, {args.bandwidth:g} GB/s'
+    title = f'at {args.tflops:g} TFLOPS x {args.utilization:g}, {args.bandwidth:g} GB/s'
     lines = [title]
     sent, computing, communicating, step = [], [], [], []
     for scheme in SCHEMES:
-        numbers = (args.tflops, args.utilisation, args.bandwidth * 1e9)
+        numbers = (args.tflops, args.utilization, args.bandwidth * 1e9)
         compute, send = step_seconds(costs, scheme, args.gpus, *numbers)
         sends = parts if scheme == 'FSDP' else 1  # DDP sends when the last part has come
         sent.append(sends * communication(costs, scheme, args.gpus) / 2**30)
@@ -268,20 +268,3 @@ def _advice(costs: Costs, args: argparse.Namespace) -> str:
         'Fits with none of them: model.backbone.with_cp=True, fewer images per GPU with '
         'optim_wrapper.accumulative_counts, bf16, or more GPUs.'
     )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description='What a training needs per GPU: memory, communication and time, from counts',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument('config', metavar='CONFIG')
-    parser.add_argument('--gpus', type=int, default=1, help='in all')
-    parser.add_argument('--gpu-memory', type=float, default=80, help='GB of one')
-    parser.add_argument('--size', type=int, nargs='+', help='H W or T H W, else the pipeline says')
-    parser.add_argument('--samples', type=int, help='of an epoch, for the time of all epochs')
-    parser.add_argument('--tflops', type=float, default=312, help='of one, as its data sheet says')
-    parser.add_argument('--utilisation', type=float, default=0.35, help='the share that is reached')
-    parser.add_argument('--bandwidth', type=float, default=50, help='GB/s that one sends')
-    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE')
-    return parser

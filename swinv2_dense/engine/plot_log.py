@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..checks.paths import check_writable_file
+from ..cli.options import plot_log_parser
 from ..errors import ConfigError
 from ..training.main_metric import main_metric
 
@@ -52,7 +52,7 @@ class Run(NamedTuple):
 
 def plot_log(argv: Sequence[str] | None = None) -> None:
     """Draw curves: `plot_log.py RUN... [flags]`."""
-    args = _parser().parse_args(argv)
+    args = plot_log_parser().parse_args(argv)
     first = args.runs[0]
     out = args.out or (first if first.is_dir() else first.parent) / 'curves.png'
     check_writable_file('--out', out)
@@ -171,15 +171,3 @@ def summary(run: Run, metrics: Sequence[str]) -> str:
             unit = 'epoch' if run.by_epoch else 'iteration'
             parts.append(f'{key} {points[-1][1]:.4g} (highest {best[1]:.4g} at {unit} {best[0]:g})')
     return ', '.join(parts)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description='Draw loss, learning rate, metric, throughput and memory of trainings'
-    )
-    parser.add_argument(
-        'runs', nargs='+', type=Path, metavar='RUN', help='work directory, or a scalars.json'
-    )
-    parser.add_argument('--metric', nargs='+', help='metrics to draw (default: mAP, mIoU or top-1)')
-    parser.add_argument('--out', type=Path, help='PNG (default: curves.png in the first RUN)')
-    return parser

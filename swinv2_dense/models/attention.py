@@ -177,7 +177,6 @@ def flex(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[i
 _compiled = functools.cache(torch.compile)
 
 BACKENDS = {'plain': plain, 'sdpa': sdpa, 'flex': flex}
-CHOICES = ('auto', 'tiled', *BACKENDS)
 
 
 def choose(backend: str, x: Tensor, needs_grad: bool, table_needs_grad: bool) -> str:

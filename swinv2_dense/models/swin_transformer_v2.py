@@ -20,8 +20,8 @@ from ..arguments import arch_settings, is_int, out_stages, pretrained, stage_win
 from ..checkpoints.divisors import from_tables
 from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
+from ..choices import ATTENTION_BACKENDS
 from ..errors import CheckpointError
-from .attention import CHOICES
 from .blocks import PatchEmbed, PatchMerging, Stage, SwinBlock
 from .precision import is_compiling
 from .window_attention import WindowAttention
@@ -98,8 +98,10 @@ class SwinTransformerV2(BaseModule):
         _per_stage('with_cp', with_cp, len(depths))
         self.with_cp = with_cp
         sequential = _per_stage('sequential_attention', sequential_attention, len(depths))
-        if attention_backend not in CHOICES:
-            raise ValueError(f'attention_backend={attention_backend!r} must be one of {CHOICES}')
+        if attention_backend not in ATTENTION_BACKENDS:
+            raise ValueError(
+                f'attention_backend={attention_backend!r} must be one of {ATTENTION_BACKENDS}'
+            )
         if isinstance(patch_size, list):  # of axes, as there is one stage
             patch_size = tuple(patch_size)
         (patch_size,) = stage_windows('patch_size', patch_size, 1, self.rank)

@@ -38,7 +38,7 @@ class WindowAttention(nn.Module):
         pretrained_window_size: Window in tokens per axis the position bias is scaled by.
         shifted: Shift the windows by half their size (SW-MSA).
         sequential: Project to q, k and v again in the backward pass instead of keeping them.
-        backend: One of `attention.CHOICES`.
+        backend: One of `choices.ATTENTION_BACKENDS`.
     """
 
     def __init__(

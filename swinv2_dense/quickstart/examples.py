@@ -14,6 +14,7 @@ from . import motions, shapes, surfaces
 from .clip_panel import draw_clips, draw_confusion, read_predictions
 from .label_panel import draw_label_panel
 from .report import draw_curves, draw_panel
+from .tasks import TASKS
 
 SPLITS = ('train', 'val', 'test')  # data loaders of a config
 BROWSE_AND_TRAIN = 'See what the model will see, then train it', ('browse_dataset', 'train')
@@ -32,8 +33,7 @@ class Detection:
     model = 'HTC++, a cascade of boxes and masks with a semantic branch, on a small SwinV2'
     data, content, write = 'shapes', 'textured shapes', staticmethod(shapes.write_dataset)
     samples, pictures = 'images', PICTURES
-    spec = shapes.ShapesSpec
-    metric, target = 'box and mask AP50', 0.6
+    spec, metric, target = TASKS['detection']
     columns = {
         'AP': 'mAP',
         'AP50': 'mAP_50',
@@ -102,8 +102,7 @@ class Segmentation:
     model = 'UperNet on a small SwinV2'
     data, content, write = 'surfaces', 'patterned surfaces', staticmethod(surfaces.write_dataset)
     samples, pictures = 'images', PICTURES
-    spec = surfaces.SurfacesSpec
-    metric, target = 'mIoU', 0.7
+    spec, metric, target = TASKS['segmentation']
     columns = dict(mIoU='mIoU', accuracy='aAcc')
 
     def data_options(self, root: Path) -> list[str]:
@@ -160,10 +159,10 @@ class Video:
     data, content, write = 'motions', 'moving shapes', staticmethod(motions.write_dataset)
     samples = 'clips'
     pictures = PICTURES | {'what is taken for what': 'confusion.png'}
-    spec = motions.MotionsSpec
+    spec, metric, target = TASKS['video']
     # Clips backwards are as good clips of the other class of their pair, so the target is the same.
     # Shuffled ones are equally likely to be of both.
-    metric, target, most_shuffled = 'top-1, forwards and backwards', 0.9, 0.6
+    most_shuffled = 0.6
     rows = {'test': 'in order', 'shuffled': 'shuffled', 'reversed': 'backwards'}
     columns = {
         'top-1': 'acc/top1',

@@ -30,6 +30,7 @@ import numpy as np
 from . import shapes
 from .folders import check_parameters, is_filled, write_whole
 from .shapes import Texture
+from .tasks import MotionsSpec
 
 # Pairs that move the same phase, the first one up: class k ^ 1 is the other one of its pair.
 CLASSES = ('right', 'left', 'down', 'up', 'growing', 'shrinking')
@@ -66,17 +67,6 @@ ENCODING = {'crf': '18', 'threads': '1', 'x264-params': 'mbtree=0'}
 SPLITS = ('train', 'val')
 VERSION = 3  # of the files: part of a data set's parameters, so raise it when they change
 SPEC_FILE = 'spec.json'
-
-
-@dataclass(frozen=True)
-class MotionsSpec:
-    """What a data set is made from; equal specs give equal files."""
-
-    seed: int = 0
-    size: int = 64
-    frames: int = 16
-    train: int = 2400
-    val: int = 240
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from .folders import check_parameters, is_filled, write_whole
+from .tasks import ShapesSpec
 
 CLASSES = ('disc', 'ring', 'square', 'triangle', 'star', 'cross')
 TEXTURES = ('stripes', 'checks', 'dots', 'clouds')
@@ -28,16 +29,6 @@ VERSION = 2  # of the files: part of a data set's parameters, so raise it when t
 MIN_VISIBLE = 0.5  # of a shape's own area; one hidden more than this is left out of the scene
 MIN_PIXELS = 50
 MIN_CONTRAST = 90.0  # distance of base colours in BGR, so that every outline can be seen
-
-
-@dataclass(frozen=True)
-class ShapesSpec:
-    """What a data set is made from; equal specs give equal files."""
-
-    seed: int = 0
-    size: int = 128
-    train: int = 1600
-    val: int = 120
 
 
 @dataclass(frozen=True)

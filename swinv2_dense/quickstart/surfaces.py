@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from .folders import check_parameters, is_filled, write_whole
+from .tasks import SurfacesSpec
 
 CLASSES = (
     *('red stripes', 'yellow dots', 'green checks'),
@@ -42,16 +43,6 @@ PATTERNS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     'checks': lambda u, v: (np.floor(u) + np.floor(v)) % 2,
     'dots': lambda u, v: ((u % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < 0.1).astype(float),
 }
-
-
-@dataclass(frozen=True)
-class SurfacesSpec:
-    """What a data set is made from; equal specs give equal files."""
-
-    seed: int = 0
-    size: int = 128
-    train: int = 800
-    val: int = 80
 
 
 def label_map(rng: np.random.Generator, size: int) -> np.ndarray:

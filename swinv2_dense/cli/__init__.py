@@ -1,0 +1,1 @@
+"""The command line: options of all commands, and their help."""

@@ -1,0 +1,38 @@
+"""The options of all commands, declared once.
+
+Showing the help of a command imports these files and no others of the package than those that
+they import. Keep them light: neither torch nor mmengine, nor anything else that takes long.
+"""
+
+from __future__ import annotations
+
+from .data import coco_submission_parser, prepare_data_parser
+from .measuring import analyze_parser, benchmark_parser, plan_parser, plot_log_parser
+from .models import (
+    browse_dataset_parser,
+    convert_checkpoint_parser,
+    infer_parser,
+    publish_checkpoint_parser,
+    test_parser,
+    train_parser,
+)
+from .quickstart import make_shapes_parser, quickstart_parser, quickstart_spread_parser
+
+PARSERS = {  # by the names of the files in tools/
+    'analyze': analyze_parser,
+    'benchmark': benchmark_parser,
+    'browse_dataset': browse_dataset_parser,
+    'coco_submission': coco_submission_parser,
+    'convert_checkpoint': convert_checkpoint_parser,
+    'infer': infer_parser,
+    'make_shapes': make_shapes_parser,
+    'plan': plan_parser,
+    'plot_log': plot_log_parser,
+    'prepare_data': prepare_data_parser,
+    'publish_checkpoint': publish_checkpoint_parser,
+    'quickstart': quickstart_parser,
+    'quickstart_spread': quickstart_spread_parser,
+    'test': test_parser,
+    'train': train_parser,
+}
+__all__ = ['PARSERS', *(parser.__name__ for parser in PARSERS.values())]

@@ -1,0 +1,100 @@
+"""Options of the commands that prepare datasets and hand in results."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from .shared import DEFAULT, command_parser
+
+DATASETS = {
+    'ade20k': 'ADE20K scene parsing, 150 classes (ADEChallengeData2016)',
+    'coco': 'COCO 2017, with the maps of COCO-Stuff',
+    'kinetics': 'Kinetics-400, -600 or -700: lists of the videos that are there and sound',
+    'objects365': 'Objects365 v2',
+}
+
+
+def prepare_data_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Unpack the archives of a dataset, if given, check its folders and report.
+Files that are there are neither changed nor replaced. See data/README.md for
+the layout of the folders and the names of the archives.
+
+Exit status: 0 if everything is sound, 1 if there are faults, 2 for a mistake
+in the command or an archive that cannot be unpacked.
+
+"prepare_data.py DATASET --help" shows the options of a dataset.
+""")
+    subparsers = parser.add_subparsers(dest='dataset', required=True, metavar='DATASET')
+    for name, text in DATASETS.items():
+        _add_dataset_options(subparsers.add_parser(name, help=text, description=text))
+    subparsers.choices['ade20k'].add_argument(
+        '--convert-full',
+        type=Path,
+        metavar='DIR',
+        help='folder of the full release (ADE20K_2021_17_01) to convert to the 150 classes',
+    )
+    subparsers.choices['kinetics'].add_argument(
+        '--resize',
+        type=int,
+        choices=[256, 320],
+        help='write smaller copies of the videos, with a short side of at most this many '
+        'pixels; needs ffmpeg',
+    )
+    return parser
+
+
+def coco_submission_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Check detections on COCO test-dev2017 and write the zip file for the evaluation
+server.
+
+RESULTS is PREFIX.bbox.json or PREFIX.segm.json, as tools/test.py writes it with
+the options in data/README.md; each is a submission of its own.
+
+Exit status: 0 if the zip file is written, 1 if detections are faulty, 2 for a
+mistake in the command.
+""")
+    parser.add_argument('results', metavar='RESULTS', type=Path, help='file of detections')
+    parser.add_argument(
+        '--image-info',
+        type=Path,
+        default=Path('data/coco/annotations/image_info_test-dev2017.json'),
+        metavar='FILE',
+        help=f'list of the test images {DEFAULT}',
+    )
+    parser.add_argument(
+        '--name', required=True, help='name of the algorithm, as the server shows it (required)'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path(),
+        metavar='DIR',
+        help='folder for the zip file (default: the current one)',
+    )
+    return parser
+
+
+def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--root', type=Path, required=True, metavar='DIR', help='folder of the dataset (required)'
+    )
+    parser.add_argument(
+        '--archives', type=Path, metavar='DIR', help='folder of the archives to unpack into --root'
+    )
+    parser.add_argument(
+        '--workers',
+        type=_positive,
+        default=os.cpu_count(),
+        metavar='N',
+        help='number of threads (default: number of CPU cores)',
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number of 1 or more')
+    return int(text)

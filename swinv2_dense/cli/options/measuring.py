@@ -1,0 +1,192 @@
+"""Options of the commands that count, time and plot."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ...arguments import ARCHS
+from ...choices import ATTENTION_BACKENDS, DTYPES, PEER_PACKAGES
+from .shared import DEFAULT, add_cfg_options, add_config, command_parser
+
+
+def plan_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Count what a training needs per GPU: memory, communication and time. Nothing is
+run, and no GPU is needed.
+""")
+    add_config(parser)
+    _add_size(parser)
+    numbers = [
+        ('--gpus', int, 1, 'N', f'number of GPUs {DEFAULT}'),
+        ('--gpu-memory', float, 80, 'GB', f'memory of a GPU {DEFAULT}'),
+        ('--samples', int, None, 'N', 'samples of an epoch, for the time of all epochs'),
+        ('--tflops', float, 312, 'TFLOPS', f'speed of a GPU, by its data sheet {DEFAULT}'),
+        ('--bandwidth', float, 50, 'GB/S', f'what a GPU sends per second {DEFAULT}'),
+    ]
+    for flag, kind, default, unit, text in numbers:
+        parser.add_argument(flag, type=kind, default=default, metavar=unit, help=text)
+    parser.add_argument(
+        '--utilization',
+        '--utilisation',
+        type=float,
+        default=0.35,
+        metavar='SHARE',
+        help=f'share of --tflops that is reached, at most 1 {DEFAULT}',
+    )
+    add_cfg_options(parser)
+    return parser
+
+
+def analyze_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Show what the backbone of a config costs at an input size: parameters of the
+whole model; MACs of the backbone, for products with weights and for attention;
+what a training step keeps per stage; the largest tensor; and the share of this
+machine's matrix-multiply speed that a forward pass reaches.
+
+The backbone runs with random weights on one image, unless --count-only is
+given.
+""")
+    add_config(parser)
+    _add_size(parser)
+    parser.add_argument(
+        '--runs', type=int, default=3, metavar='N', help=f'timed forward passes {DEFAULT}'
+    )
+    parser.add_argument('--count-only', action='store_true', help='do not run the backbone')
+    add_cfg_options(parser)
+    return parser
+
+
+def benchmark_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Measure time and memory of the backbones, beside those of other libraries.
+
+Every combination of --arch, --size, --window, --phase and --dtype is a case.
+Each library runs in its own process, with the same weights; their feature maps
+are compared first, then they run in turn. Video is compared with Swin V1 of
+mmaction2, in time and memory only.
+
+  python tools/benchmark.py --size 1024 --window 32 --against hf,timm,mmpretrain
+  python tools/benchmark.py --arch b --size 16x320x320 --window 8x20x20 \\
+      --phase training --with-cp
+  python tools/benchmark.py --size 16x224x224 --window 8x7x7 --against mmaction2
+""")
+    for flag, choices, default, text in (
+        ('--arch', list(ARCHS), 't', 'architectures'),
+        ('--phase', ['forward', 'training'], 'forward', 'training: forward and backward'),
+        ('--dtype', list(DTYPES), 'fp32', 'bf16 and fp16 by autocast'),
+    ):
+        parser.add_argument(
+            flag,
+            nargs='+',
+            default=[default],
+            choices=choices,
+            metavar=flag.lstrip('-').upper(),
+            help=f'{", ".join(choices)}; {text} (default: {default})',
+        )
+    parser.add_argument(
+        '--size',
+        nargs='+',
+        type=_sizes,
+        default=[(512,)],
+        help='pixels: 512, 512x768, or 16x224x224 for video (default: 512)',
+    )
+    parser.add_argument(
+        '--window',
+        nargs='+',
+        type=_sizes,
+        default=[(16,)],
+        help='tokens: 16, 16x16, or 8x7x7 for video (default: 16)',
+    )
+    parser.add_argument(
+        '--weights',
+        default='fp32',
+        choices=['fp32', 'bf16'],
+        help=f'dtype of our parameters {DEFAULT}',
+    )
+    parser.add_argument(
+        '--batch', type=int, default=1, metavar='N', help=f'images or clips {DEFAULT}'
+    )
+    parser.add_argument(
+        '--with-cp', action='store_true', help='activation checkpointing in our model'
+    )
+    parser.add_argument(
+        '--sequential-attention',
+        action='store_true',
+        help='project to queries, keys and values again in the backward pass of our model',
+    )
+    parser.add_argument(
+        '--backend',
+        default='auto',
+        choices=ATTENTION_BACKENDS,
+        help=f'attention backend of our model {DEFAULT}',
+    )
+    parser.add_argument(
+        '--against',
+        type=_peers,
+        default=[],
+        metavar='LIB,...',
+        help=f'libraries to compare with: {", ".join(PEER_PACKAGES)}',
+    )
+    parser.add_argument(
+        '--runs',
+        type=int,
+        default=3,
+        metavar='N',
+        help=f'timed runs, after one that does not count {DEFAULT}',
+    )
+    parser.add_argument(
+        '--device', choices=['cpu', 'cuda'], help='default: cuda if available, else cpu'
+    )
+    parser.add_argument(
+        '--out', type=Path, metavar='DIR', help='write benchmark.json, .md and .png there'
+    )
+    return parser
+
+
+def plot_log_parser() -> argparse.ArgumentParser:
+    parser = command_parser(
+        'Plot loss, learning rate, metrics, speed and memory of one or more trainings.'
+    )
+    parser.add_argument(
+        'runs',
+        nargs='+',
+        type=Path,
+        metavar='RUN',
+        help='work directory of a training, or a scalars.json',
+    )
+    parser.add_argument('--metric', nargs='+', help='metrics to plot (default: mAP, mIoU or top-1)')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FILE.png',
+        help='picture to write (default: curves.png in the first RUN)',
+    )
+    return parser
+
+
+def _add_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs='+',
+        metavar='N',
+        help='input size in pixels: H W, or T H W for video (default: that of the training '
+        'pipeline)',
+    )
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """One number, or one per axis."""
+    values = tuple(int(part) for part in text.split('x'))
+    if len(values) > 3 or min(values) < 1:
+        raise ValueError(text)
+    return values
+
+
+def _peers(text: str) -> list[str]:
+    names = text.split(',')
+    if not set(names) <= set(PEER_PACKAGES):
+        raise argparse.ArgumentTypeError(f'{text!r}: choose from {", ".join(PEER_PACKAGES)}')
+    return names

@@ -1,0 +1,243 @@
+"""Options of the commands that run models, look at their data or write their checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from pathlib import Path
+
+from ...checks.pixel_limit import add_flag
+from ...choices import LOG_BACKENDS
+from .shared import DEFAULT, add_cfg_options, add_config, command_parser
+
+
+def train_parser() -> argparse.ArgumentParser:
+    parser = command_parser('Train a detector, segmentor or video recognizer.')
+    _add_run_options(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='resume from CHECKPOINT; without one, from the last in the work directory',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate to the actual batch size',
+    )
+    parser.add_argument(
+        '--keep',
+        type=int,
+        metavar='N',
+        help='keep the last N checkpoints, and the best (default: as the config says)',
+    )
+    parser.add_argument(
+        '--log-to',
+        nargs='+',
+        choices=LOG_BACKENDS,
+        default=[],
+        help='also log to these, besides text and JSON lines',
+    )
+    parser.add_argument(
+        '--fit-schedule',
+        action='store_true',
+        help='stretch the schedules to the length of the run; with --resume also take the '
+        'optimizer settings and schedules of the config instead of those in the checkpoint',
+    )
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not evaluate during the training'
+    )
+    parser.add_argument('--seed', type=int, help='random seed (default: as the config says)')
+    parser.add_argument(
+        '--diff-rank-seed', action='store_true', help='use a different seed in each process'
+    )
+    parser.add_argument(
+        '--deterministic', action='store_true', help='use deterministic algorithms only'
+    )
+    return parser
+
+
+def test_parser() -> argparse.ArgumentParser:
+    parser = command_parser('Evaluate a detector, segmentor or video recognizer.')
+    _add_run_options(parser)
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
+    parser.add_argument(
+        '--out', metavar='PATH', help='write predictions: to FILE.pkl, or for mmseg to a folder'
+    )
+    parser.add_argument('--dump', metavar='FILE.pkl', help='write predictions to this file')
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--show-dir', metavar='DIR', help='write pictures of predictions there')
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2,
+        metavar='SECONDS',
+        help=f'how long --show shows each picture {DEFAULT}',
+    )
+    parser.add_argument(
+        '--interval',
+        type=int,
+        default=1,
+        metavar='N',
+        help=f'draw every N-th sample {DEFAULT}',
+    )
+    parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
+    parser.add_argument(
+        '--skip-unreadable',
+        action='store_true',
+        help='evaluate without the samples that cannot be read, and list them',
+    )
+    return parser
+
+
+def infer_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Predict for images and videos with the test pipeline of a config. Detectors
+and segmentors process videos frame by frame.
+
+Exit status: 0 if all inputs are done, 1 if some were skipped because they
+cannot be read, 2 for a mistake in the command.
+""")
+    add_config(parser)
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
+    parser.add_argument(
+        'inputs',
+        metavar='INPUT',
+        nargs='+',
+        help='file, folder (searched at any depth) or pattern such as "videos/*.mp4"',
+    )
+    parser.add_argument(
+        '--out-dir', metavar='DIR', help='folder for results (default: work_dirs/CONFIG/infer)'
+    )
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        metavar='SCORE',
+        help=f'mmdet: leave out objects with a lower score {DEFAULT}',
+    )
+    parser.add_argument(
+        '--classes',
+        metavar='FILE',
+        help='class names, one per line (default: those of the checkpoint, or of the config)',
+    )
+    add_flag(parser)
+    parser.add_argument('--device', help='e.g. cuda:1 (default: cuda if available, else cpu)')
+    add_cfg_options(parser)
+    return parser
+
+
+def browse_dataset_parser() -> argparse.ArgumentParser:
+    parser = command_parser('Draw samples of a dataset as its pipeline augments them.')
+    add_config(parser)
+    parser.add_argument(
+        '--output-dir',
+        metavar='DIR',
+        help='folder for pictures (default: work_dirs/CONFIG/browse_SPLIT)',
+    )
+    parser.add_argument(
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='train',
+        help=f'which dataset of the config {DEFAULT}',
+    )
+    parser.add_argument(
+        '--number',
+        type=int,
+        default=16,
+        metavar='N',
+        help=f'number of samples, chosen at random {DEFAULT}',
+    )
+    add_flag(parser)
+    parser.add_argument(
+        '--seed',
+        type=int,
+        default=0,
+        help=f'random seed of the choice and of the augmentation {DEFAULT}',
+    )
+    add_cfg_options(parser)
+    return parser
+
+
+def convert_checkpoint_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Write the SwinV2 backbone of a checkpoint of any known format in the format of
+this package. With --inspect nothing is written: the format, architecture and
+windows of SRC are printed.
+""")
+    parser.add_argument('src', metavar='SRC', help='checkpoint: a path, a URL or hf://owner/name')
+    parser.add_argument(
+        'dst',
+        metavar='DST',
+        nargs='?',
+        type=Path,
+        help='file to write, which ends in .safetensors or .pth',
+    )
+    parser.add_argument('--inspect', action='store_true', help='print what SRC is')
+    parser.add_argument(
+        '--prefix', help='what the keys of the backbone begin with, if that is ambiguous'
+    )
+    parser.add_argument(
+        '--pretrained-window-sizes',
+        type=_windows,
+        metavar='[W,W,W,W]',
+        help='windows that the weights were trained with, if SRC does not say',
+    )
+    return parser
+
+
+def publish_checkpoint_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Strip a training checkpoint for release: keep the weights and what inference
+reads. The start of the sha256 of the file is added to its name.
+
+A .pth file keeps the config that it was trained with: check that it names no
+private paths.
+""")
+    parser.add_argument('src', metavar='SRC', help='checkpoint of a training')
+    parser.add_argument(
+        'dst',
+        metavar='DST',
+        type=Path,
+        help='file to write, which ends in .pth or .safetensors; without the checksum',
+    )
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    parser.add_argument(
+        '--work-dir',
+        metavar='DIR',
+        help='folder for logs, checkpoints and results (default: as the config says, or '
+        'work_dirs/CONFIG)',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
+    )
+    add_cfg_options(parser)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help=f'what started the processes of a distributed run {DEFAULT}',
+    )
+    add_flag(parser)
+    # torchrun sets LOCAL_RANK; older launchers pass the flag.
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        metavar='N',
+        help='accepted from older launchers; not used',
+    )
+
+
+def _windows(text: str) -> object:
+    """A list as in a config."""
+    try:
+        return ast.literal_eval(text)
+    except SyntaxError:
+        raise ValueError(text) from None

@@ -1,0 +1,39 @@
+"""What several commands have in common."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+DEFAULT = '(default: %(default)s)'
+
+
+def command_parser(description: str) -> argparse.ArgumentParser:
+    """A parser that keeps the lines of its description."""
+    return argparse.ArgumentParser(
+        description=description.strip(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+class CfgOptionsAction(argparse.Action):
+    """`checks.options.OptionsAction`, imported only when there are options to parse."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        from ...checks.options import OptionsAction
+
+        action = OptionsAction(self.option_strings, self.dest, self.nargs)
+        action(parser, namespace, values, option_string)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', metavar='CONFIG', help='config file')
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptionsAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. model.backbone.arch=s "a.b=[1,2]"',
+    )
