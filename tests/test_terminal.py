@@ -168,17 +168,12 @@ def test_help_after_other_arguments(tmp_path):
     assert result.stdout.startswith('usage: train.py') and result.stdout.endswith('\n\n')
 
 
-def test_the_tools_work_without_the_package_beside_them(tmp_path):
-    """A copy of a tool uses the package that is installed."""
-    shutil.copy(ROOT / 'tools' / 'make_shapes.py', tmp_path)
-    result = subprocess.run(
-        [sys.executable, 'make_shapes.py', '--help'],
-        cwd=tmp_path,
-        text=True,
-        capture_output=True,
-        env=os.environ | dict(PYTHONPATH=str(ROOT)),
-    )
-    assert result.returncode == 0 and result.stdout.startswith('usage: make_shapes.py')
+def test_a_copy_of_a_tool_uses_the_package_that_is_installed(tmp_path, monkeypatch, capsys):
+    path = shutil.copy(ROOT / 'tools' / 'make_shapes.py', tmp_path)
+    monkeypatch.setattr(sys, 'argv', [path, '--help'])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(path, run_name='__main__')
+    assert end.value.code == 0 and capsys.readouterr().out.startswith('usage: make_shapes.py')
 
 
 @pytest.mark.parametrize('name', PARSERS)
@@ -196,7 +191,7 @@ def test_every_option_is_explained_with_its_default(name):
             assert action.help, action.option_strings
             if action.default not in (None, False, [], argparse.SUPPRESS):
                 assert 'default: ' in action.help or 'not used' in action.help, action
-        assert all(len(line) < 80 for line in parser.description.splitlines())
+        assert all(len(line) <= 80 for line in parser.description.splitlines())
 
 
 @pytest.mark.parametrize('name', ['train', 'test', 'infer'])

@@ -19,8 +19,8 @@ DATASETS = {
 def prepare_data_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Unpack the archives of a dataset, if given, check its folders and report.
-Files that are there are neither changed nor replaced. See data/README.md for
-the layout of the folders and the names of the archives.
+Existing files are neither changed nor replaced. See data/README.md for the
+layout of the folders and the names of the archives.
 
 Exit status: 0 if everything is sound, 1 if there are faults, 2 for a mistake
 in the command or an archive that cannot be unpacked.

@@ -73,9 +73,14 @@ mmaction2, in time and memory only.
   python tools/benchmark.py --size 16x224x224 --window 8x7x7 --against mmaction2
 """)
     for flag, choices, default, text in (
-        ('--arch', list(ARCHS), 't', 'architectures'),
-        ('--phase', ['forward', 'training'], 'forward', 'training: forward and backward'),
-        ('--dtype', list(DTYPES), 'fp32', 'bf16 and fp16 by autocast'),
+        ('--arch', list(ARCHS), 't', 'architectures: {}'),
+        (
+            '--phase',
+            ['forward', 'training'],
+            'forward',
+            'passes: {} (with backward)',
+        ),
+        ('--dtype', list(DTYPES), 'fp32', 'dtypes: {}; the last two by autocast'),
     ):
         parser.add_argument(
             flag,
@@ -83,7 +88,7 @@ mmaction2, in time and memory only.
             default=[default],
             choices=choices,
             metavar=flag.lstrip('-').upper(),
-            help=f'{", ".join(choices)}; {text} (default: {default})',
+            help=f'{text.format(", ".join(choices))} (default: {default})',
         )
     parser.add_argument(
         '--size',

@@ -200,7 +200,7 @@ private paths.
         'dst',
         metavar='DST',
         type=Path,
-        help='file to write, which ends in .pth or .safetensors; without the checksum',
+        help='file to write: NAME.pth becomes NAME-CHECKSUM.pth; or .safetensors',
     )
     return parser
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from ...quickstart.spread import CAPABILITIES
-from ...quickstart.tasks import TASKS, ShapesSpec
+from ...quickstart.tasks import TASKS, ShapesSpec, Task
 from .shared import DEFAULT, command_parser
 
 
@@ -46,7 +47,7 @@ mistake in the command.
     parser.add_argument(
         '--seed', type=int, default=0, help=f'random seed of data and training {DEFAULT}'
     )
-    targets = _per_task(lambda task: f'{task.metric} {task.target}')
+    targets = ', '.join(f'{task.target} for {task.metric}' for task in TASKS.values())
     parser.add_argument(
         '--target', type=float, metavar='METRIC', help=f'value to reach (default: {targets})'
     )
@@ -141,5 +142,5 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _per_task(value) -> str:
+def _per_task(value: Callable[[Task], object]) -> str:
     return ', '.join(f'{value(task)} for {name}' for name, task in TASKS.items())
