@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
+from mmengine.registry import DefaultScope
 
 pytest.importorskip('mmdet')
 from mmdet.evaluation import CocoMetric
@@ -110,7 +111,8 @@ def test_configs_of_users_get_it(ann_file):
         'MultiDatasets',
     ]
     assert cfg.test_evaluator[-1].metrics[0].type == 'ClasswiseCocoMetric'
-    assert isinstance(METRICS.build(cfg.val_evaluator), CocoMetric)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        assert isinstance(METRICS.build(cfg.val_evaluator), CocoMetric)
     separate_classwise_keys(Config(dict(val_evaluator=None)))
 
 

@@ -58,7 +58,8 @@ def test_no_two_of_different_kinds_define_the_same_key():
 
 def loaded(folder: Path, *bases: Path) -> Config:
     path = folder / 'mine.py'
-    path.write_text(f'_base_ = {[str(base) for base in bases]}\ndefault_scope = "mmdet"\n')
+    scope = 'mmseg' if any(base.stem == 'adamw_160k' for base in bases) else 'mmdet'
+    path.write_text(f'_base_ = {[str(base) for base in bases]}\ndefault_scope = {scope!r}\n')
     return read_config(str(path))
 
 

@@ -155,11 +155,15 @@ def test_faults_of_all_processes_are_told_by_each(tmp_path, monkeypatch):
     alone, shares = message(), {}
     for rank in (0, 1):
         monkeypatch.setattr(label_maps, 'get_dist_info', lambda rank=rank: (rank, 2))
-        monkeypatch.setattr(
-            label_maps, 'all_gather_object', lambda own, rank=rank: shares.update({rank: own}) or []
-        )
-        check(dataset)
-    assert all(shares.values())
+
+        def gather(own, rank=rank):
+            shares[rank] = own
+            return [own]
+
+        monkeypatch.setattr(label_maps, 'all_gather_object', gather)
+        with pytest.raises(ConfigError):
+            check(dataset)
+    assert all(faults for faults, _, _ in shares.values())
     for order in ((0, 1), (1, 0)):
         parts = [shares[rank] for rank in order]
         monkeypatch.setattr(label_maps, 'all_gather_object', lambda own, parts=parts: parts)

@@ -173,10 +173,10 @@ def test_label_maps_and_their_images(tmp_path):
     pytest.importorskip('mmcv')
     Image.new('L', (8, 8)).save(tmp_path / 'small.png')
     small, file = str(tmp_path / 'small.png'), str(bomb(tmp_path / 'bomb.png'))
-    rules = Rules('pillow', np.full(256, True), 256, True)
-    assert list(rules.faults(small, small)) == []
+    rules = Rules('pillow', np.zeros(256, int), 255, ('a',), True)
+    assert rules.examine(small, small)[0] == []
     for pair in ((small, file), (file, small)):
-        ((kind, text),) = rules.faults(*pair)
+        ((kind, text),) = rules.examine(*pair)[0]
         assert 'limit of pixels' in kind and text.startswith(f'{file} has 20000 x 20000 pixels')
 
 

@@ -263,7 +263,7 @@ def test_quickstart_in_small(tmp_path: Path) -> None:
 
 def test_quickstart_refuses_other_data(dataset: Path) -> None:
     done = quickstart('--data-root', dataset.parent)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert 'other parameters' in done.stderr and 'Traceback' not in done.stderr
 
 

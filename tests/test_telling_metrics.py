@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from swinv2_dense.training.undefined_metrics import UndefinedMetricsHook, undefined
 
@@ -17,7 +18,8 @@ NAN = float('nan')
 def evaluate(metric: dict, scores: np.ndarray, labels: list[int]) -> dict:
     from mmaction.registry import METRICS
 
-    metric = METRICS.build(metric)
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        metric = METRICS.build(metric)
     for score, label in zip(scores, labels):
         sample = dict(pred_score=torch.tensor(score), gt_label=torch.tensor([label]))
         metric.process(None, [sample])
@@ -56,7 +58,8 @@ def test_top_k_of_k_classes_is_not_reported(count, given, kept):
     left_out = [name for name in expected if name not in found]
     assert all(expected[name] == 1.0 for name in left_out)
     if given is None:
-        head = MODELS.build(cfg.model.cls_head)
+        with DefaultScope.overwrite_default_scope('mmaction'):
+            head = MODELS.build(cfg.model.cls_head)
         assert [f'top{k}' for k in head.topk] == kept
 
 

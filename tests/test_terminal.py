@@ -64,7 +64,7 @@ def test_known_warnings_are_silent_by_name(category, text, module):
     assert not shown(category, text, module)
     assert shown(category, f'Something else. {text}', module)
     if not text.startswith('pkg_resources'):
-        assert shown(category, text, f'{module}_of_mine')
+        assert shown(category, text, f'mine.{module}')
         assert shown(category, text, 'mine')
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 
 from swinv2_dense.engine.command_line import train
 from swinv2_dense.errors import ConfigError
@@ -168,8 +169,7 @@ def test_of_many_at_once_one_gets_it(tmp_path, monkeypatch, links):
 
 
 def test_a_training_takes_the_lock_first(tmp_path):
-    config = tmp_path / 'mine.py'
-    config.write_text("default_scope = 'mmdet'\nmodel = dict(type='Nothing')\n")
+    (config,) = ROOT.glob('configs/quickstart/htc*.py')
     with (
         lock_work_dir(tmp_path / 'work'),
         pytest.raises(ConfigError, match='another training runs in it'),

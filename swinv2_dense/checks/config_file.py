@@ -34,6 +34,8 @@ def load_config_file(path: str) -> Config:
     _check_circle([os.path.abspath(path)])
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
+    except ConfigError as error:  # from a function of this package that the config calls
+        raise ConfigError(str(error)) from error
     except Exception as error:  # a config is a program: it may raise anything
         raise ConfigError(f'config {_reason(path, error)}') from error
     import_custom_modules(path, cfg.get('custom_imports'))

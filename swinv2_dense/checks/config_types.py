@@ -58,6 +58,7 @@ BY_KEY = {
     'transforms': registries.TRANSFORMS,
     'vis_backends': registries.VISBACKENDS,
     'optimizer': registries.OPTIMIZERS,
+    'model_wrapper': registries.MODEL_WRAPPERS,
 }
 # Top-level keys: their registry, and what is built where there is no type.
 PLACES = {
@@ -73,6 +74,7 @@ PLACES = {
     'val_cfg': (registries.LOOPS, 'ValLoop'),
     'test_cfg': (registries.LOOPS, 'TestLoop'),
     'strategy': (registries.STRATEGIES, None),
+    'model_wrapper_cfg': (registries.MODEL_WRAPPERS, None),
     'tta_pipeline': (registries.TRANSFORMS, None),
 }
 # Keys that the builder takes out before it calls the class.

@@ -150,9 +150,10 @@ def _refuse_to_mix(searched: str, results: Sequence[str], suffixes: tuple[str, .
 
 def other_files(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> str:
     """How many files in folders are not inputs, by suffix: '3 .heic, 1 .txt'; '' for none."""
-    matches = (path for given in inputs for path in (given, *glob.glob(given, recursive=True)))
-    folders = filter(os.path.isdir, matches)
-    results = _results(out)
+    matches = (path for given in inputs for path in glob.glob(given, recursive=True))
+    folders = [path for path in matches if os.path.isdir(path) and not is_within(path, str(out))]
+    folders += filter(os.path.isdir, inputs)
+    results = [*_results(out), *([str(out)] if out.is_dir() else [])]
     files = {os.path.abspath(os.path.join(f, n)) for f in folders for n in files_below(f, results)}
     others = (path for path in files if not path.lower().endswith(suffixes))
     counts = Counter(os.path.splitext(path)[1].lower() or 'without suffix' for path in others)
