@@ -251,6 +251,9 @@ def test_quickstart_in_small(tmp_path: Path) -> None:
             image = cv2.imread(str(work_dir / task / name))
             assert min(image.shape[:2]) > 300 and image.std() > 20, f'{task}/{name} is empty'
         assert (work_dir / task / 'iter_4.pth').is_file()
+        record = json.loads((work_dir / task / 'results.json').read_text())
+        assert record['reached'] and record['target'] == 0 and record['seconds'] > 0
+        assert record['figures'] == EXAMPLES[task].figures(record['metrics'])
     rows = re.findall(
         r'^(in order|shuffled|backwards) +([01]\.\d+) +([01]\.\d+)', done.stdout, re.M
     )
