@@ -80,12 +80,11 @@ def alone(data, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def shared(data, alone, tmp_path_factory) -> Path:
-    """Folder of the same in two, with `log.txt`; they test the weights that the one trained."""
+    """Folder of the same in two; they test the weights that the one trained."""
     folder = tmp_path_factory.mktemp('shared')
     write_configs(folder, data)
     code, printed = launch(sys.executable, *TORCHRUN, JOBS, folder, alone)
     assert code == 0, printed[-4000:]
-    (folder / 'log.txt').write_text(printed)
     return folder
 
 
@@ -187,7 +186,9 @@ def tensors(value: object) -> list:
 
 
 def test_the_log_says_that_gloo_joins_them(shared):
-    said = re.findall(r'gloo joins 2 processes .*', (shared / 'log.txt').read_text())
+    runs = [f'{task}{kind}' for task in TASKS for kind in ('', '_test')]
+    texts = [next((shared / run).glob('*/*.log')).read_text() for run in runs]
+    said = [line for text in texts for line in re.findall(r'gloo joins 2 processes .*', text)]
     norms = [int(re.search(r'(\d+) layers of SyncBN', line)[1]) for line in said]
     # Each training and test once, 13 layers in the heads of an UperNet, then the layer below.
     assert norms == [0, 0, 13, 13, 0, 0, 1]

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from commands import ROOT, check_start, scalars, succeed, tool
 
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
@@ -206,16 +207,20 @@ def test_a_config_that_names_classes_needs_no_scope(tmp_path):
         (['train', 'no.py'], "error: config 'no.py' does not exist"),
         (['test', '{config}', 'no.pth'], "error: CHECKPOINT='no.pth': there is no such file"),
         (['train', '{config}', '--cfg-options', 'default_scope=mmpose'], "scope='mmpose'"),
-        (['test', '{config}', '{config}', '--out', 'x.json'], "--out='x.json' must end in .pkl"),
+        (['test', '{config}', '{weights}', '--out', 'x.json'], "--out='x.json' must end in .pkl"),
+        (['test', '{config}', '{config}'], 'is a config; the order is CONFIG CHECKPOINT'),
         (
-            ['test', VIDEO_CONFIG, '{config}', '--tta'],
+            ['test', VIDEO_CONFIG, '{weights}', '--tta'],
             'error: --tta needs tta_model and tta_pipeline in the config',
         ),
     ],
 )  # fmt: skip
-def test_wrong_use_ends_in_one_line(command, message):
+def test_wrong_use_ends_in_one_line(command, message, tmp_path):
+    weights = tmp_path / 'x.pth'
+    torch.save({}, weights)
     config = 'configs/detection/htc_swinv2-t-w16_1xb4-bf16-1x_coco.py'
-    result = tool(*(word.replace('{config}', config) for word in command))
+    names = dict(config=config, weights=weights)
+    result = tool(*(word.format_map(names) for word in command))
     assert result.returncode == 2
     assert message in result.stderr
     assert 'Traceback' not in result.stderr

@@ -151,7 +151,9 @@ def _refuse_to_mix(searched: str, results: Sequence[str], suffixes: tuple[str, .
 def other_files(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> str:
     """How many files in folders are not inputs, by suffix: '3 .heic, 1 .txt'; '' for none."""
     matches = (path for given in inputs for path in glob.glob(given, recursive=True))
-    folders = [path for path in matches if os.path.isdir(path) and not is_within(path, str(out))]
+    folders = [path for path in matches if os.path.isdir(path)]
+    if out.is_dir():
+        folders = [path for path in folders if not is_within(path, str(out))]
     folders += filter(os.path.isdir, inputs)
     results = [*_results(out), *([str(out)] if out.is_dir() else [])]
     files = {os.path.abspath(os.path.join(f, n)) for f in folders for n in files_below(f, results)}
