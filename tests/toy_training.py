@@ -260,6 +260,8 @@ class FaultHook(Hook):
         elif self.kind == 'term':
             subprocess.run(['kill', '-TERM', '--', f'-{os.getpgrp()}'], check=False)
         elif self.kind == 'interrupt':
+            # A shell that runs the tests in the background has its children ignore the signal.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             subprocess.run(['kill', '-INT', '--', f'-{os.getpgrp()}'], check=False)
         elif self.kind == 'term_twice':
             preemption.ONE_SIGNAL = 0.0

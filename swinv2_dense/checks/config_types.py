@@ -74,7 +74,7 @@ PLACES = {
     'val_cfg': (registries.LOOPS, 'ValLoop'),
     'test_cfg': (registries.LOOPS, 'TestLoop'),
     'strategy': (registries.STRATEGIES, None),
-    'model_wrapper_cfg': (registries.MODEL_WRAPPERS, None),
+    'model_wrapper_cfg': (registries.MODEL_WRAPPERS, 'MMDistributedDataParallel'),
     'tta_pipeline': (registries.TRANSFORMS, None),
 }
 # Keys that the builder takes out before it calls the class.
