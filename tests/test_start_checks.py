@@ -175,6 +175,13 @@ def test_batch_norm_of_one_value(norm, pool, expected):
 
 def test_the_modules_of_mmseg():
     heads = pytest.importorskip('mmseg.models.decode_heads')
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        _check_modules(heads)
+
+
+def _check_modules(heads) -> None:
     sizes = dict(in_channels=[4, 4], in_index=[0, 1], channels=4, num_classes=2, num_convs=1)
     sizes.pop('num_convs')
     for norm, expected in (('BN', 1), ('SyncBN', 1), ('GN', 0)):
