@@ -216,7 +216,7 @@ def read_config(
     importlib.import_module(EXTENSIONS[cfg.default_scope])
     if cfg.get('custom_imports'):
         import_custom_modules(path, cfg.custom_imports)  # of --cfg-options
-    for line in misspelled_keys(cfg):
+    for line in misspelled_keys(cfg) if rank() == 0 else ():
         print(f'warning: {line}', file=sys.stderr)
     check_types(cfg, parts, options or ())
     return cfg
