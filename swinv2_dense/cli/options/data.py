@@ -87,14 +87,14 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--workers',
-        type=_positive,
+        type=positive,
         default=os.cpu_count(),
         metavar='N',
         help='number of threads (default: number of CPU cores)',
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'{text!r} is not a whole number of 1 or more')
     return int(text)

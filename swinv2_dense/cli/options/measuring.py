@@ -93,14 +93,14 @@ mmaction2, in time and memory only.
     parser.add_argument(
         '--size',
         nargs='+',
-        type=_sizes,
+        type=sizes,
         default=[(512,)],
         help='pixels: 512, 512x768, or 16x224x224 for video (default: 512)',
     )
     parser.add_argument(
         '--window',
         nargs='+',
-        type=_sizes,
+        type=sizes,
         default=[(16,)],
         help='tokens: 16, 16x16, or 8x7x7 for video (default: 16)',
     )
@@ -129,7 +129,7 @@ mmaction2, in time and memory only.
     )
     parser.add_argument(
         '--against',
-        type=_peers,
+        type=peers,
         default=[],
         metavar='LIB,...',
         help=f'libraries to compare with: {", ".join(PEER_PACKAGES)}',
@@ -182,7 +182,7 @@ def _add_size(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _sizes(text: str) -> tuple[int, ...]:
+def sizes(text: str) -> tuple[int, ...]:
     """One number, or one per axis."""
     values = tuple(int(part) for part in text.split('x'))
     if len(values) > 3 or min(values) < 1:
@@ -190,7 +190,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     return values
 
 
-def _peers(text: str) -> list[str]:
+def peers(text: str) -> list[str]:
     names = text.split(',')
     if not set(names) <= set(PEER_PACKAGES):
         raise argparse.ArgumentTypeError(f'{text!r}: choose from {", ".join(PEER_PACKAGES)}')

@@ -180,7 +180,7 @@ windows of SRC are printed.
     )
     parser.add_argument(
         '--pretrained-window-sizes',
-        type=_windows,
+        type=windows,
         metavar='[W,W,W,W]',
         help='windows that the weights were trained with, if SRC does not say',
     )
@@ -235,7 +235,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _windows(text: str) -> object:
+def windows(text: str) -> object:
     """A list as in a config."""
     try:
         return ast.literal_eval(text)
