@@ -175,6 +175,7 @@ def test_benchmark_of_video_with_settings():
     assert f'| {title} |' in result.stdout
 
 
+@pytest.mark.slow
 def test_benchmark_of_video_against_swin_v1(tmp_path):
     """Another function: its maps are not compared, and the table says so."""
     pytest.importorskip('mmaction')

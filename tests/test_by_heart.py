@@ -92,6 +92,7 @@ def train(samples: Path, folder: Path, size: int, iterations: int, interval: int
     return scalars(folder / 'work')
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_evaluation_runs(samples, tmp_path):
     log = train(samples, tmp_path, 128, 20, 20)
     losses = [entry for entry in log if 'loss' in entry]

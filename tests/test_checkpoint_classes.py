@@ -196,7 +196,11 @@ def trained_names(kind: str) -> list[str]:
     return list(Dataset.METAINFO['classes'])
 
 
-@pytest.mark.parametrize('task', [detector, segmentor, recognizer], ids=lambda t: t.__name__)
+@pytest.mark.parametrize(
+    'task',
+    [pytest.param(detector, marks=pytest.mark.slow), segmentor, recognizer],
+    ids=lambda t: t.__name__,
+)
 @pytest.mark.filterwarnings('ignore')
 def test_every_tool_compares_names(task, tmp_path):
     names = trained_names(task.__name__)

@@ -173,6 +173,7 @@ print('equal')
 
 
 @pytest.mark.filterwarnings('ignore')
+@pytest.mark.slow
 def test_fsdp_of_two_processes_equals_one(tmp_path):
     """Views in the place of parameters, each block wrapped, with and without checkpointing."""
     environment = os.environ | dict(

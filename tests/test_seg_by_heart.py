@@ -66,6 +66,7 @@ def train(
     return scalars(folder / 'work')
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_evaluation_runs(samples, tmp_path):
     log = train(samples, tmp_path, (160, 128), 60, 60)
     losses = [entry['decode.loss_ce'] for entry in log if 'loss' in entry]

@@ -32,6 +32,7 @@ def test_an_image_takes_less_than_one_map_of_its_logits():
     assert peak('EncoderDecoder', 'slide', 1024) > 2 * full_map(1024)
 
 
+@pytest.mark.slow
 def test_four_views_take_little_more():
     """mmseg's four views take four maps and more, 2400 MiB."""
     assert peak('TiledEncoderDecoder', 'slide', 1024, 4) < 2 * full_map(1024)

@@ -58,6 +58,7 @@ def labels(root: Path) -> list[int]:
     return [int(line.split()[-1]) for line in (root / 'list.txt').read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_loss_falls_below_what_a_blind_model_reaches(samples, tmp_path, monkeypatch):
     """Scores that do not depend on the clip cost at least the entropy of the labels, and hit at
     most the most frequent one.
