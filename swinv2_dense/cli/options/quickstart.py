@@ -15,7 +15,7 @@ def quickstart_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Generate small datasets, train SwinV2 on them, evaluate and draw what it
 learned: HTC++ detects shapes, UperNet labels surfaces, a video SwinV2 tells
-motions apart. Needs no download and no GPU: about eleven minutes on two CPU
+motions apart. Needs no download and no GPU: ten to fifteen minutes on two CPU
 cores.
 
 Exit status: 0 if all models reach their target, 1 if one misses it, 2 for a
