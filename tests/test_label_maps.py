@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from PIL import Image
 
@@ -19,7 +17,6 @@ from mmseg.utils import register_all_modules
 
 from swinv2_dense.engine import label_maps
 from swinv2_dense.engine.label_maps import check_label_maps, labels_of_ids
-from swinv2_dense.engine.segmentation import check_segmentation, write_label_maps
 from swinv2_dense.errors import ConfigError
 
 SIZE = (6, 10)  # height, width
@@ -307,82 +304,6 @@ def test_reduce_zero_label_must_agree(tmp_path):
     dataset.pipeline.transforms[1].reduce_zero_label = True
     with pytest.raises(ConfigError, match='reduce_zero_label=False, its LoadAnnotations reduce_'):
         check(dataset)
-
-
-def config(root: Path, **changes) -> tuple[ConfigDict, list]:
-    """A segmentor's heads, and one data set."""
-    model = ConfigDict(
-        type='EncoderDecoder',
-        decode_head=dict(type='UPerHead', num_classes=3),
-        auxiliary_head=[
-            dict(type='FCNHead', num_classes=3),
-            dict(type='STDCHead', num_classes=2),  # edges
-        ],
-    )
-    dataset = ConfigDict(
-        type='BaseSegDataset',
-        data_root=str(root),
-        data_prefix=dict(img_path='images', seg_map_path='maps'),
-        metainfo=dict(classes=CLASSES),
-        pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')],
-    )
-    for key, value in changes.items():
-        ConfigDict.__setitem__(dataset, key, value)
-    return model, [('train_dataloader.dataset', dataset)]
-
-
-def test_heads_must_have_the_number_of_classes(tmp_path):
-    write(tmp_path, 'a')
-    model, datasets = config(tmp_path)
-    check_segmentation(model, datasets)
-    wrong = copy.deepcopy(model)
-    wrong.decode_head.num_classes = wrong.auxiliary_head[0].num_classes = 19
-    message = (
-        r'model\.decode_head\.num_classes=19, but train_dataloader\.dataset has 3 classes; .*'
-        r'--cfg-options model\.decode_head\.num_classes=3 model\.auxiliary_head\.0\.num_classes=3'
-    )
-    for given in (wrong, ConfigDict(type='SegTTAModel', module=wrong)):
-        with pytest.raises(ConfigError, match=message):
-            check_segmentation(given, datasets)
-
-
-@pytest.mark.parametrize(
-    'test_cfg, message',
-    [
-        (dict(mode='slid'), r"test_cfg\.mode='slid' must be whole or slide"),
-        (
-            dict(mode='slide', crop_size=(512, 512), stride=(512, 640)),
-            r'test_cfg\.stride=\(512, 640\) must be .* at most crop_size=\(512, 512\)',
-        ),
-    ],
-)
-def test_test_windows_leave_no_gaps(tmp_path, test_cfg, message):
-    model, _ = config(tmp_path)
-    model.test_cfg = test_cfg
-    with pytest.raises(ConfigError, match=message):
-        check_segmentation(model, [])
-
-
-@pytest.mark.parametrize(
-    'changes, message',
-    [
-        (dict(img_suffix='.jpeg'), r"no file in .*images ends in img_suffix='\.jpeg'; .* \.jpg$"),
-        (dict(ann_file='list.txt'), r"ann_file='.*list\.txt' lists no image"),
-        (dict(pipelin=[]), r'train_dataloader\.dataset: .*unexpected keyword argument'),
-    ],
-)
-def test_an_empty_split_is_named(tmp_path, changes, message):
-    write(tmp_path, 'a')
-    (tmp_path / 'list.txt').touch()
-    model, datasets = config(tmp_path, **changes)
-    with pytest.raises(ConfigError, match=message):
-        check_segmentation(model, datasets)
-
-
-def test_a_file_in_place_of_the_folder_of_maps_is_named(tmp_path):
-    (tmp_path / 'maps.png').touch()
-    with pytest.raises(ConfigError, match=r"--out='.*maps\.png' is a file; name a folder"):
-        write_label_maps(Config(dict()), str(tmp_path / 'maps.png'))
 
 
 @pytest.mark.parametrize('suffix, dtype', [('.pam', np.uint8), ('.tif', np.float64)])
