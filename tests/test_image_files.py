@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -63,10 +64,7 @@ def test_what_is_misread_is_named(name, tmp_path):
     content, message = MISREAD[name]
     path = write(tmp_path, name, content)
     assert not is_read_well(path, content), 'OpenCV has learned it'
-    problem = loader_problem(path)
-    assert problem is not None
-    with pytest.raises(ConfigError, match=message):
-        raise ConfigError(problem)
+    assert re.search(message, loader_problem(path) or 'nothing is said')
 
 
 @pytest.mark.parametrize('name', READ)
