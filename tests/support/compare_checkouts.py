@@ -1,0 +1,181 @@
+"""Compare two checkouts bit by bit: python tests/support/compare_checkouts.py BEFORE [AFTER].
+
+For fixed seeds, both must compute the same feature maps, losses and gradients for the models of
+all quickstart configs, and for a T backbone at several sizes. To be run after a change that should
+not affect numbers, e.g. with a worktree of the previous commit:
+
+    git worktree add /tmp/before HEAD~1
+    python tests/support/compare_checkouts.py /tmp/before
+
+Exits with status 1 if any value differs. AFTER is this checkout by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[2]
+SIZES = ((64, 64), (224, 224), (97, 131), (160, 512), (256, 255))  # whole windows, odd, oblong
+EXTENSIONS = {'mmdet': 'det', 'mmseg': 'seg', 'mmaction': 'video'}
+
+
+def digest(tensor) -> str:
+    """SHA-256 of shape, type and bits."""
+    array = tensor.detach().contiguous().cpu()
+    content = f'{tuple(array.shape)} {array.dtype}'.encode() + array.flatten().numpy().tobytes()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def randomize(model) -> None:
+    """Zero-initialized norms would hide the blocks behind them."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.02)
+
+
+def gradients(model) -> dict[str, str]:
+    return {k: digest(p.grad) for k, p in model.named_parameters() if p.grad is not None}
+
+
+def backbone_digests(size: tuple[int, int], **options) -> dict[str, str]:
+    """Maps and gradients of a T backbone, in training with drop path and activation checkpoints."""
+    import torch
+
+    from swinv2_dense import SwinTransformerV2
+
+    torch.manual_seed(0)
+    model = SwinTransformerV2(arch='t', window_size=8, drop_path_rate=0.2, **options)
+    model.init_weights()
+    randomize(model)
+    image = torch.randn(2, 3, *size, requires_grad=True)
+    maps = model.train()(image)
+    sum((m * m).mean() for m in maps).backward()
+    found = {f'map {i}': digest(m) for i, m in enumerate(maps)}
+    found['image gradient'] = digest(image.grad)
+    with torch.no_grad():
+        found |= {f'eval map {i}': digest(m) for i, m in enumerate(model.eval()(image))}
+    return found | gradients(model)
+
+
+def detection_inputs() -> dict:
+    from mmdet.testing import demo_mm_inputs
+
+    # 182 is the number of stuff classes that a semantic branch tells apart.
+    return demo_mm_inputs(
+        2, [[3, 96, 128], [3, 80, 112]], num_classes=3, with_mask=True, with_semantic=True
+    )
+
+
+def segmentation_inputs() -> dict:
+    import torch
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    samples = []
+    for _ in range(2):
+        labels = torch.randint(0, 3, (1, 96, 128))
+        shape = dict(img_shape=(96, 128), ori_shape=(96, 128), pad_shape=(96, 128))
+        sample = SegDataSample(metainfo=shape)
+        sample.gt_sem_seg = PixelData(data=labels)
+        samples.append(sample)
+    return dict(inputs=[torch.randint(0, 256, (3, 96, 128)) for _ in samples], data_samples=samples)
+
+
+def video_inputs() -> dict:
+    import torch
+    from mmaction.structures import ActionDataSample
+
+    samples = [ActionDataSample().set_gt_label(label) for label in (0, 1)]
+    inputs = [torch.randint(0, 256, (1, 3, 8, 64, 64), dtype=torch.uint8) for _ in samples]
+    return dict(inputs=inputs, data_samples=samples)
+
+
+INPUTS = {'mmdet': detection_inputs, 'mmseg': segmentation_inputs, 'mmaction': video_inputs}
+
+
+def model_digests(path: Path) -> dict[str, str]:
+    """Maps, losses and gradients of the model of a config."""
+    import numpy as np
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import MODELS, init_default_scope
+
+    cfg = Config.fromfile(path)
+    importlib.import_module(f'swinv2_dense.{EXTENSIONS[cfg.default_scope]}')
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    randomize(model)
+    data = model.data_preprocessor(INPUTS[cfg.default_scope](), training=True)
+    losses = model.train()(**data, mode='loss')
+    total, shown = model.parse_losses(losses)
+    total.backward()
+    found = {name: digest(torch.as_tensor(value)) for name, value in shown.items()}
+    images = data['inputs'].flatten(0, 1) if data['inputs'].ndim == 6 else data['inputs']
+    with torch.no_grad():
+        maps = model.eval().backbone(images.float())
+    maps = maps if isinstance(maps, (tuple, list)) else [maps]
+    return found | {f'map {i}': digest(m) for i, m in enumerate(maps)} | gradients(model)
+
+
+def cases() -> Iterator[tuple[str, dict[str, str]]]:
+    """Name and digests of everything that is compared."""
+    import swinv2_dense
+
+    for size in SIZES:
+        for options in (dict(), dict(with_cp=True), dict(attention_backend='plain')):
+            name = ' '.join(['T', str(size), *map(str, options.items())])
+            yield name, backbone_digests(size, **options)
+    folder = Path(swinv2_dense.__file__).parents[1] / 'configs/quickstart'
+    for path in sorted(folder.glob('*.py')):
+        yield path.name, model_digests(path)
+
+
+def digests_of(checkout: Path) -> dict[str, dict[str, str]]:
+    """`cases` of a checkout, computed by a process that imports the package from there."""
+    environment = {**os.environ, 'PYTHONPATH': str(checkout), 'OMP_NUM_THREADS': '1'}
+    command = [sys.executable, __file__, '--child', str(checkout)]
+    child = subprocess.run(command, env=environment, cwd=checkout, stdout=subprocess.PIPE, text=True)
+    if child.returncode:
+        sys.exit(f'{checkout}: the comparison ended with status {child.returncode}, see above')
+    return json.loads(child.stdout.splitlines()[-1])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('before', type=Path)
+    parser.add_argument('after', type=Path, nargs='?', default=HERE)
+    parser.add_argument('--child', action='store_true', help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        import swinv2_dense
+
+        if not Path(swinv2_dense.__file__).is_relative_to(args.before):
+            sys.exit(f'{swinv2_dense.__file__} is imported instead of {args.before}/swinv2_dense')
+        print(json.dumps(dict(cases())))
+        return 0
+    before, after = (digests_of(path.resolve()) for path in (args.before, args.after))
+    different = 0
+    for name in sorted({*before, *after}):
+        old, new = before.get(name, {}), after.get(name, {})
+        wrong = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        print(f'{name}: {len(new) - len(wrong)} of {len(new)} values equal', *wrong[:5])
+        different += bool(wrong or not new)
+    return 1 if different else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
