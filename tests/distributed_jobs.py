@@ -71,7 +71,7 @@ def norm_inputs() -> tuple[torch.Tensor, torch.Tensor]:
 
 def run_norm(folder: Path) -> None:
     """A step of batch norm on this process's share, as the wrapper of models makes it."""
-    from swinv2_dense.engine.distributed import AnyDeviceDistributedDataParallel
+    from swinv2_dense.distributed.cpu import AnyDeviceDistributedDataParallel
 
     rank = dist.get_rank()
     x, grad = (part.split(UNEVEN)[rank] for part in norm_inputs())
@@ -86,7 +86,7 @@ def run_norm(folder: Path) -> None:
 
 
 def run_tasks(folder: Path, alone: Path) -> None:
-    from swinv2_dense.engine.command_line import test, train
+    from swinv2_dense.cli.common import test, train
 
     is_shared = 'RANK' in os.environ
     launcher = ['--launcher', 'pytorch' if is_shared else 'none']

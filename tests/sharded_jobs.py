@@ -23,7 +23,7 @@ INTERVAL = 'default_hooks.checkpoint.interval'
 
 
 def main(folder: Path) -> None:
-    from swinv2_dense.engine.command_line import test, train
+    from swinv2_dense.cli.common import test, train
 
     torch.set_num_threads(1)
     launcher = ['--launcher', 'pytorch']

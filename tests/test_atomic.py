@@ -16,7 +16,7 @@ from same_training import Training
 from toy_training import FORKS, ends, fill_disk
 
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
-from swinv2_dense.engine.atomic import last_whole, resume_last, write_whole_file
+from swinv2_dense.resilience.atomic_checkpoints import last_whole, resume_last, write_whole_file
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings('ignore')
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the module warns of."""
     said = []
-    monkeypatch.setattr('swinv2_dense.engine.atomic._warn', said.append)
+    monkeypatch.setattr('swinv2_dense.resilience.atomic_checkpoints._warn', said.append)
     return said
 
 
@@ -59,7 +59,7 @@ def test_a_write_replaces_the_whole_file(tmp_path):
 
 WRITER = """
 import sys
-from swinv2_dense.engine.atomic import WholeFileBackend
+from swinv2_dense.resilience.atomic_checkpoints import WholeFileBackend
 for _ in range(100):
     WholeFileBackend().put_text(sys.argv[2], sys.argv[1])
 """

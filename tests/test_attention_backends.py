@@ -13,9 +13,10 @@ from test_swin_transformer_v2 import tiny
 from test_window_attention import CASES, build, randomised
 from torch.testing import assert_close
 
-from swinv2_dense.benchmark.counts import Kept, LargestTensor
 from swinv2_dense.choices import ATTENTION_BACKENDS
-from swinv2_dense.models import attention, precision
+from swinv2_dense.costs.counts import Kept, LargestTensor
+from swinv2_dense.models import attention_backends as attention
+from swinv2_dense.models import precision
 from swinv2_dense.models.mlp import Mlp, _chunks
 from swinv2_dense.models.position_bias import LogCPB
 from swinv2_dense.models.window_attention import WindowAttention

@@ -10,9 +10,9 @@ from mmengine.optim import OptimWrapper
 from test_checkpoint_tools import run_here
 from torch import nn
 
-from swinv2_dense.engine.batch_size import batch_of, fit_learning_rate
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.quickstart.surfaces import SurfacesSpec, write_dataset
+from swinv2_dense.training.batch_size import batch_of, fit_learning_rate
 
 
 def config(base: int | None = 16, **changes) -> Config:

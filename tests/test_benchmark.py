@@ -15,8 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
 from swinv2_dense.arguments import ARCHS
-from swinv2_dense.benchmark import compare, counts, peers
+from swinv2_dense.benchmark import compare, peers
 from swinv2_dense.benchmark.worker import Case, build_ours, build_peer
+from swinv2_dense.costs import counts
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,8 +13,8 @@ from mmengine.registry import DefaultScope
 
 pytest.importorskip('mmdet')
 
-from swinv2_dense.engine import browse as browsing
-from swinv2_dense.engine.command_line import read_config
+from swinv2_dense.cli import browse_dataset as browsing
+from swinv2_dense.cli.common import read_config
 from swinv2_dense.errors import ConfigError
 
 SIZE = 64

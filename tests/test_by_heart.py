@@ -10,7 +10,7 @@ from commands import ROOT, scalars, succeed
 from mmengine.config import Config, ConfigDict
 from narrow import narrow_model, use_data
 
-from swinv2_dense.quickstart.report import draw_curves
+from swinv2_dense.quickstart.detection_panel import draw_curves
 
 CONFIG = 'configs/detection/htc++_swinv2-b-w16_1xb2-bf16-3x_coco-1600.py'
 ARCH = dict(embed_dims=32, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8))

@@ -352,7 +352,7 @@ import sys, torch, torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from swinv2_dense.checkpoints.divisors import attach_divisors
+from swinv2_dense.checkpoints.pretrained_windows import attach_divisors
 from test_checkpoint import Recognizer
 
 dist.init_process_group('gloo')

@@ -17,7 +17,7 @@ from swinv2_dense.checks.config_lines import Origin
 from swinv2_dense.checks.config_types import check_part, check_types, find, parts_of
 from swinv2_dense.checks.options import merge_options, misspelled_keys
 from swinv2_dense.checks.signatures import accepted
-from swinv2_dense.engine.command_line import read_config
+from swinv2_dense.cli.common import read_config
 from swinv2_dense.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent

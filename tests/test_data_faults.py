@@ -34,7 +34,11 @@ from broken_data import (
 from mmengine.registry import TRANSFORMS, DefaultScope
 
 import swinv2_dense.video  # noqa: F401
-from swinv2_dense.engine.data_faults import DataFaultsError, Records, UnreadableSampleError
+from swinv2_dense.resilience.unreadable_samples import (
+    DataFaultsError,
+    Records,
+    UnreadableSampleError,
+)
 
 ACCURACY = dict(type='AccMetric')
 

@@ -17,9 +17,9 @@ from mmengine.runner import Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import Dataset
 
-from swinv2_dense.engine import data_order
-from swinv2_dense.engine.data_order import Batch, ResumableLoader, SeededItems
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
+from swinv2_dense.resilience import data_order
+from swinv2_dense.resilience.data_order import Batch, ResumableLoader, SeededItems
 
 pytest.importorskip('mmdet')
 

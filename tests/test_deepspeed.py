@@ -17,8 +17,8 @@ from torch.testing import assert_close
 
 from swinv2_dense import config_path
 from swinv2_dense.checkpoints.reading import DEEPSPEED, read_checkpoint_file
+from swinv2_dense.distributed.fsdp import plain_name
 from swinv2_dense.engine.deepspeed import fit_deepspeed, plain
-from swinv2_dense.engine.fsdp import plain_name
 from swinv2_dense.errors import ConfigError
 
 FRAGMENT = config_path('_base_/schedules/deepspeed_zero1.py')

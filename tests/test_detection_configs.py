@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 from narrow import narrow_model, shrink_images, use_data
 from snapshots import Snapshots
 
-from swinv2_dense.engine.preflight import check_config
+from swinv2_dense.checks.config import check_config
 
 pytest.importorskip('mmdet')
 FOLDER = ROOT / 'configs' / 'detection'
@@ -203,7 +203,7 @@ def small(name: str, trees: dict[str, Path]) -> Config:
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_one_training_step_and_one_test_step(name, trees, tmp_path, monkeypatch):
-    from swinv2_dense.engine.command_line import build_runner
+    from swinv2_dense.cli.common import build_runner
 
     # The runner logs the config; formatting it takes longer than the steps.
     monkeypatch.setattr(Config, 'pretty_text', 'not formatted here')

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from swinv2_dense.benchmark.detectors import detector_parts, training_bytes
+from swinv2_dense.costs.detectors import detector_parts, training_bytes
 
 pytest.importorskip('mmdet')
 FOLDER = ROOT / 'configs' / 'detection'

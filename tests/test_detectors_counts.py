@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from narrow import CHANNELS, WIDTH, narrow_model
 
-from swinv2_dense.benchmark import counts
-from swinv2_dense.benchmark.detectors import detector_parts, training_bytes
+from swinv2_dense.costs import counts
+from swinv2_dense.costs.detectors import detector_parts, training_bytes
 
 pytest.importorskip('mmdet')
 SIZE = (64, 96)  # pixels

@@ -16,9 +16,9 @@ from test_swin_transformer_v2 import TINY, randomised, tiny
 from torch.testing import assert_close
 
 from swinv2_dense import SwinTransformerV2
-from swinv2_dense.checkpoints.divisors import from_name
 from swinv2_dense.checkpoints.formats import arch_name, arch_of, convert
 from swinv2_dense.checkpoints.loading import load_pretrained
+from swinv2_dense.checkpoints.pretrained_windows import from_name
 from swinv2_dense.errors import CheckpointError
 
 PWS = [6, 6, 6, 3]

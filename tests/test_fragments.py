@@ -11,8 +11,8 @@ import pytest
 from commands import ROOT
 from mmengine.config import Config
 
+from swinv2_dense.cli.common import read_config
 from swinv2_dense.config_parts import merge_custom_hooks
-from swinv2_dense.engine.command_line import read_config
 
 BASE = ROOT / 'configs' / '_base_'
 # Of different tasks, so that no config takes both.

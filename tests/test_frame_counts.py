@@ -29,8 +29,8 @@ pytest.importorskip('av')
 
 import av
 
-from swinv2_dense.engine.video_files import UnreadableError, read_frames
 from swinv2_dense.errors import ConfigError
+from swinv2_dense.inference.video_files import UnreadableError, read_frames
 from swinv2_dense.preparation import video_frames
 from swinv2_dense.preparation.images import File, FileError
 from swinv2_dense.preparation.video_frames import FrameReader

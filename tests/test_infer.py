@@ -26,11 +26,11 @@ from PIL import Image
 from test_tools import VIDEO
 
 import swinv2_dense
+from swinv2_dense.cli.infer import find_inputs, infer
 from swinv2_dense.drawing.files import names_below
 from swinv2_dense.engine import ConfigError
-from swinv2_dense.engine.infer import find_inputs, infer
-from swinv2_dense.engine.inferencer import describe_classes
-from swinv2_dense.engine.video_files import frame_rate, read_frames, write_frames
+from swinv2_dense.inference.base import describe_classes
+from swinv2_dense.inference.video_files import frame_rate, read_frames, write_frames
 
 DETECTOR = 'detection/mask-rcnn_swinv2-t-w16_1xb4-bf16-1x_coco.py'
 SEGMENTOR = 'segmentation/upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py'

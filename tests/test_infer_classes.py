@@ -17,8 +17,8 @@ from narrow_segmentor import narrow_segmentor, shrink, use_tree, write_segmentat
 from PIL import Image
 
 import swinv2_dense
-from swinv2_dense.engine.infer import infer, other_files
-from swinv2_dense.engine.inferencer import describe_classes
+from swinv2_dense.cli.infer import infer, other_files
+from swinv2_dense.inference.base import describe_classes
 
 DETECTOR = 'detection/mask-rcnn_swinv2-t-w16_1xb4-bf16-1x_coco.py'
 SEGMENTOR = 'segmentation/upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py'

@@ -15,9 +15,9 @@ pytest.importorskip('mmseg')
 from mmseg.datasets import ADE20KDataset, BaseSegDataset, LoadAnnotations
 from mmseg.utils import register_all_modules
 
-from swinv2_dense.engine import label_maps
-from swinv2_dense.engine.label_maps import check_label_maps, labels_of_ids
 from swinv2_dense.errors import ConfigError
+from swinv2_dense.seg import check_label_maps as label_maps
+from swinv2_dense.seg.check_label_maps import check_label_maps, labels_of_ids
 
 SIZE = (6, 10)  # height, width
 CLASSES = ('wall', 'floor', 'sky')

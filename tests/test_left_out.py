@@ -10,10 +10,10 @@ from mmengine.config import ConfigDict
 pytest.importorskip('mmseg')
 from mmseg.datasets import BaseSegDataset
 
-from swinv2_dense.engine.class_folders import labelled_videos
-from swinv2_dense.engine.segmentation import check_segmentation
 from swinv2_dense.errors import ConfigError
+from swinv2_dense.own_data.class_folders import labelled_videos
 from swinv2_dense.seg import FolderSegDataset
+from swinv2_dense.seg.check_classes import check_segmentation
 
 MIXED = ('a.jpg', 'b.JPG', 'c.jpeg', 'd.png', 'deep/e.tiff', 'deep/f.bmp', 'g.Png', 'h.webp')
 

@@ -16,10 +16,10 @@ from test_checkpoint_tools import run_here
 from torch import nn
 from torch.testing import assert_close
 
-from swinv2_dense.engine import load_report
-from swinv2_dense.engine.load_report import LoadReportHook, Shapes, describe_changes, parts_of
 from swinv2_dense.errors import CheckpointError
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
+from swinv2_dense.training import load_report
+from swinv2_dense.training.load_report import LoadReportHook, Shapes, describe_changes, parts_of
 
 
 class Loop(BaseLoop):

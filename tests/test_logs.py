@@ -8,8 +8,8 @@ import pytest
 import toy_training
 from mmengine.config import Config
 
-from swinv2_dense.engine.logs import log_to
 from swinv2_dense.errors import ConfigError
+from swinv2_dense.training.log_backends import log_to
 
 
 def test_tensorboard_has_the_scalars_of_the_json_lines(tmp_path):

@@ -15,7 +15,8 @@ from test_window_attention import randomised
 from torch import nn
 from torch.testing import assert_close
 
-from swinv2_dense.models import attention, tiled
+from swinv2_dense.models import attention_backends as attention
+from swinv2_dense.models import tiled_attention as tiled
 from swinv2_dense.models.mlp import Mlp
 from swinv2_dense.models.position_bias import LogCPB
 from swinv2_dense.models.window_attention import WindowAttention

@@ -18,8 +18,8 @@ from mmengine.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS, DefaultSc
 from torch import Tensor, nn
 
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
-from swinv2_dense.engine.command_line import build_runner
-from swinv2_dense.engine.nonfinite import NonFiniteError, not_finite
+from swinv2_dense.cli.common import build_runner
+from swinv2_dense.resilience.nonfinite import NonFiniteError, not_finite
 
 pytest.importorskip('mmseg')
 SAMPLES = 12

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from swinv2_dense.checks.config_types import check_types
 from swinv2_dense.checks.options import OptionsAction, merge_options
-from swinv2_dense.engine.command_line import read_config
+from swinv2_dense.cli.common import read_config
 from swinv2_dense.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,10 +14,10 @@ from mmengine.config import Config
 
 pytest.importorskip('mmdet')
 
+from swinv2_dense.checks.config import check_config
 from swinv2_dense.config_parts import datasets_of
+from swinv2_dense.det.check_classes import check_classes
 from swinv2_dense.engine import ConfigError, read_classes, set_num_classes
-from swinv2_dense.engine.classes import check_classes
-from swinv2_dense.engine.preflight import check_config
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
 PAGE = (ROOT / 'docs' / 'own_data.md').read_text()

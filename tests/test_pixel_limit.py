@@ -24,10 +24,10 @@ from swinv2_dense.checks.pixel_limit import (
     max_pixels,
     set_max_pixels,
 )
-from swinv2_dense.engine.data_faults import UnreadableSampleError, guard
-from swinv2_dense.engine.label_maps import Rules
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.preparation.images import FileError, image_size
+from swinv2_dense.resilience.unreadable_samples import UnreadableSampleError, guard
+from swinv2_dense.seg.check_label_maps import Rules
 
 SIZE = (37, 23)  # width, height
 

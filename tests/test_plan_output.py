@@ -9,8 +9,8 @@ from commands import ROOT
 from mmengine.config import Config
 from test_checkpoint_tools import run_here
 
-from swinv2_dense.benchmark.plan import Costs
-from swinv2_dense.engine.plan import iterations, time_table
+from swinv2_dense.cli.plan import iterations, time_table
+from swinv2_dense.costs.training_step import Costs
 
 CONFIG = ROOT / 'configs/segmentation/upernet_swinv2-t-w16_1xb16-bf16-160k_ade20k-512x512.py'
 COSTS = Costs(parameters=[600], trainable=[600], blocks=[300], kept=7000, working=50, macs=10**10)

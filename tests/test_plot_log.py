@@ -11,7 +11,7 @@ import pytest
 from commands import tool
 
 from swinv2_dense.engine import ConfigError
-from swinv2_dense.engine.plot_log import draw, plot_log, read_run, summary
+from swinv2_dense.training.curves import draw, plot_log, read_run, summary
 
 
 def write(work_dir: Path, start: str, records: list[dict]) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from same_training import KINDS, Training, assert_same_checkpoints
 
-from swinv2_dense.engine.preemption import STATUS
+from swinv2_dense.resilience.preemption import STATUS
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 SHORT = ('train_cfg.max_epochs=2',)  # of 7 steps

@@ -10,9 +10,9 @@ from commands import ROOT
 from mmengine.config import Config, ConfigDict
 from test_checkpoint_tools import run_here
 
+from swinv2_dense.checks.config import check_config
 from swinv2_dense.config_parts import datasets_of
-from swinv2_dense.engine.preflight import check_config
-from swinv2_dense.engine.semantic import check_semantic
+from swinv2_dense.det.check_semantic_branch import check_semantic
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 

@@ -10,8 +10,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from swinv2_dense.benchmark import counts
-from swinv2_dense.benchmark.recognizers import recognizer_parts
+from swinv2_dense.costs import counts
+from swinv2_dense.costs.recognizers import recognizer_parts
 
 pytest.importorskip('mmaction')
 ARCH = dict(embed_dims=16, depths=(2, 1, 2, 1), num_heads=(1, 2, 4, 8))

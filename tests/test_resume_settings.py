@@ -13,12 +13,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from same_training import Training
 
-from swinv2_dense.training.resume_settings import (
-    ResumeSettingsHook,
-    differences,
-    read_settings,
-)
-from swinv2_dense.training.schedules import RunLength, fit_schedules
+from swinv2_dense.resilience.resume_settings import ResumeSettingsHook, differences, read_settings
+from swinv2_dense.resilience.schedules import RunLength, fit_schedules
 
 SETTINGS = dict(
     train_cfg=dict(type='IterBasedTrainLoop', max_iters=100, val_interval=10),

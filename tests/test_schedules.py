@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
-from swinv2_dense.training.schedules import RunLength, fit_run, fit_schedules
+from swinv2_dense.resilience.schedules import RunLength, fit_run, fit_schedules
 
 CONFIGS = sorted(ROOT.glob('configs/_base_/schedules/adamw_*.py'))
 CONFIGS += sorted(ROOT.glob('configs/quickstart/*it_*-[r1]*.py'))[:3]

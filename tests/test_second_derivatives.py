@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.models import mlp as mlp_module
-from swinv2_dense.models import tiled
+from swinv2_dense.models import tiled_attention as tiled
 from swinv2_dense.models.mlp import Mlp
 from swinv2_dense.models.position_bias import LogCPB
 from swinv2_dense.models.window_attention import WindowAttention

@@ -17,7 +17,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
 from segmentors import CLASSES, SLIDE, WHOLE, labels_of, pair
 
-from swinv2_dense.seg import tiled
+from swinv2_dense.seg import tiled_inference as tiled
 
 # Test configuration, size of the input, size of the original.
 SIZES = {

@@ -17,9 +17,10 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
 from segmentors import CLASSES, SLIDE, WHOLE, pair
 
-from swinv2_dense.engine.segmentation import use_seg_tta
 from swinv2_dense.errors import ConfigError
-from swinv2_dense.seg import TiledSegTTAModel, tiled
+from swinv2_dense.seg import TiledSegTTAModel
+from swinv2_dense.seg import tiled_inference as tiled
+from swinv2_dense.seg.check_classes import use_seg_tta
 
 
 @pytest.fixture(autouse=True)

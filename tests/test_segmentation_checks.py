@@ -11,8 +11,8 @@ from PIL import Image
 
 pytest.importorskip('mmseg')
 
-from swinv2_dense.engine.segmentation import check_segmentation, write_label_maps
 from swinv2_dense.errors import ConfigError
+from swinv2_dense.seg.check_classes import check_segmentation, write_label_maps
 
 CLASSES = ('wall', 'floor', 'sky')
 

@@ -16,7 +16,7 @@ from mmengine.registry import MODELS, DefaultScope
 from narrow_segmentor import narrow_segmentor, shrink, use_tree, write_segmentation_tree
 from snapshots import Snapshots
 
-from swinv2_dense.engine.preflight import check_config
+from swinv2_dense.checks.config import check_config
 
 pytest.importorskip('mmseg')
 FOLDER = ROOT / 'configs' / 'segmentation'
@@ -216,7 +216,7 @@ def small(cfg: Config, trees: dict[str, Path], work_dir: Path) -> Config:
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_one_training_step_and_one_test_step(name, trees, tmp_path):
-    from swinv2_dense.engine.command_line import build_runner
+    from swinv2_dense.cli.common import build_runner
 
     cfg = small(load(name), trees, tmp_path)
     check_config(cfg, ('train', 'test'))
@@ -235,8 +235,8 @@ def test_one_training_step_and_one_test_step(name, trees, tmp_path):
 
 def test_multi_scale_test(trees, tmp_path):
     """Twelve views in sliding windows, through the pipeline of the config."""
-    from swinv2_dense.engine.command_line import build_runner
-    from swinv2_dense.engine.segmentation import use_seg_tta
+    from swinv2_dense.cli.common import build_runner
+    from swinv2_dense.seg.check_classes import use_seg_tta
 
     cfg = small(load('upernet_swinv2-l-w40_32xb2-40k_ade20k-640x640'), trees, tmp_path)
     cfg.test_evaluator.output_dir = str(tmp_path / 'maps')
@@ -251,7 +251,7 @@ def test_multi_scale_test(trees, tmp_path):
 
 def test_moving_average_as_an_option(trees, tmp_path):
     """Named in `_base_`: the average begins with the weights after the first step."""
-    from swinv2_dense.engine.command_line import build_runner
+    from swinv2_dense.cli.common import build_runner
 
     path = tmp_path / 'mine.py'
     leaf = FOLDER / 'upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py'

@@ -13,9 +13,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from swinv2_dense.benchmark import counts
-from swinv2_dense.benchmark.detectors import training_bytes
-from swinv2_dense.benchmark.segmentors import IMAGES, segmentor_parts
+from swinv2_dense.costs import counts
+from swinv2_dense.costs.detectors import training_bytes
+from swinv2_dense.costs.segmentors import IMAGES, segmentor_parts
 
 pytest.importorskip('mmseg')
 FOLDER = ROOT / 'configs' / 'segmentation'

@@ -26,8 +26,8 @@ from start_jobs import CASES, KINDS
 
 from swinv2_dense.checkpoints.fetching import fetch
 from swinv2_dense.checks.files import files_below, missing_files
-from swinv2_dense.engine.class_folders import labelled_videos
 from swinv2_dense.errors import CheckpointError, ConfigError
+from swinv2_dense.own_data.class_folders import labelled_videos
 from swinv2_dense.training.prefetch import prefetch
 
 JOBS = Path(__file__).with_name('start_jobs.py')

@@ -13,8 +13,8 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from swinv2_dense.checks.batch_norm import CheckBatchNormHook, norms_of_one_value
 from swinv2_dense.checks.loaders import check_loaders
 from swinv2_dense.checks.metric_names import check_metric_names, metric_names
-from swinv2_dense.engine.data_order import PlacedBatches
 from swinv2_dense.errors import ConfigError
+from swinv2_dense.resilience.data_order import PlacedBatches
 
 COCO = dict(type='CocoMetric', metric=['bbox', 'segm'])
 IOU = dict(type='mmseg.IoUMetric', iou_metrics=['mIoU', 'mFscore'])

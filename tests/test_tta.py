@@ -14,11 +14,11 @@ from commands import ROOT, succeed
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from swinv2_dense.engine.hooks import BackboneWeightsHook
-from swinv2_dense.engine.preflight import check_config
-from swinv2_dense.engine.tta import use_tta
+from swinv2_dense.checks.config import check_config
+from swinv2_dense.det.tta_config import use_tta
 from swinv2_dense.errors import CheckpointError, ConfigError
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
+from swinv2_dense.training.backbone_weights import BackboneWeightsHook
 
 PACK = dict(type='PackDetInputs', meta_keys=('img_id', 'ori_shape', 'img_shape', 'scale_factor'))
 PIPELINE = [

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from snapshots import Snapshots
 
-from swinv2_dense.engine.preflight import check_config
+from swinv2_dense.checks.config import check_config
 
 pytest.importorskip('mmaction')
 from narrow_recognizer import narrow_recognizer, shrink_clips, use_clips, write_clips  # noqa: E402
@@ -219,7 +219,7 @@ def clips(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_one_training_step_and_one_test_step(name, clips, tmp_path):
-    from swinv2_dense.engine.command_line import build_runner
+    from swinv2_dense.cli.common import build_runner
 
     cfg = copy.deepcopy(load(name))
     narrow_recognizer(cfg.model)

@@ -13,9 +13,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from swinv2_dense.benchmark.detectors import training_bytes
-from swinv2_dense.benchmark.recognizers import recognizer_parts
-from swinv2_dense.engine.plan import training_size
+from swinv2_dense.cli.plan import training_size
+from swinv2_dense.costs.detectors import training_bytes
+from swinv2_dense.costs.recognizers import recognizer_parts
 
 pytest.importorskip('mmaction')
 FOLDER = ROOT / 'configs' / 'video'

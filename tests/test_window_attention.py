@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from swinv2_dense.models.attention import attention, gather_bias
+from swinv2_dense.models.attention_backends import attention, gather_bias
 from swinv2_dense.models.position_bias import LogCPB
 from swinv2_dense.models.precision import unit_vectors
 from swinv2_dense.models.window_attention import WindowAttention
@@ -229,7 +229,7 @@ def test_logits_and_softmax_are_fp32_under_autocast(monkeypatch):
         seen.append((q.dtype, k.dtype, bias.dtype, torch.is_autocast_enabled('cpu')))
         return attention(q, k, v, bias)
 
-    monkeypatch.setattr('swinv2_dense.models.attention.attention', spy)
+    monkeypatch.setattr('swinv2_dense.models.attention_backends.attention', spy)
     module = build((4, 4), (4, 4), True, torch.float32)
     module.backend = 'plain'
     with torch.autocast('cpu', torch.bfloat16):

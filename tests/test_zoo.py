@@ -10,7 +10,7 @@ import yaml
 from commands import ROOT
 
 from swinv2_dense import SwinTransformerV2
-from swinv2_dense.checkpoints.divisors import from_name
+from swinv2_dense.checkpoints.pretrained_windows import from_name
 
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())
 MODELS = {model['Name']: model for model in INDEX['Models']}

@@ -18,9 +18,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 import swinv2_dense.seg  # noqa: F401
-from swinv2_dense.benchmark.plan import memory
 from swinv2_dense.benchmark.worker import Memory
-from swinv2_dense.engine.plan import config_costs
+from swinv2_dense.cli.plan import config_costs
+from swinv2_dense.costs.training_step import memory
 
 NAME = 'upernet_swinv2-{}-w16_1xb16-bf16-160k_ade20k-512x512.py'
 

@@ -13,10 +13,10 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from swinv2_dense import SwinTransformerV2
-from swinv2_dense.benchmark import counts
+from swinv2_dense.cli.common import read_config, run
 from swinv2_dense.cli.options import analyze_parser
-from swinv2_dense.engine.command_line import read_config, run
-from swinv2_dense.engine.plan import training_size
+from swinv2_dense.cli.plan import training_size
+from swinv2_dense.costs import counts
 from swinv2_dense.errors import ConfigError
 
 

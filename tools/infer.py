@@ -9,8 +9,8 @@ if HELP.is_file():  # before the imports below, which take seconds
     run_path(str(HELP), run_name='infer')
 
 try:
-    from swinv2_dense.engine.command_line import run
-    from swinv2_dense.engine.infer import infer
+    from swinv2_dense.cli.common import run
+    from swinv2_dense.cli.infer import infer
 except KeyboardInterrupt:  # torch takes seconds to import
     print('interrupted', file=sys.stderr)
     sys.exit(130)

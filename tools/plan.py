@@ -7,8 +7,8 @@ HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
 if HELP.is_file():  # before the imports below, which take seconds
     run_path(str(HELP), run_name='plan')
 
-from swinv2_dense.engine.command_line import run
-from swinv2_dense.engine.plan import plan
+from swinv2_dense.cli.common import run
+from swinv2_dense.cli.plan import plan
 
 if __name__ == '__main__':
     run(plan)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ..arguments import Arch
 from ..errors import CheckpointError
-from .divisors import Divisors, find_divisors
 from .fetching import LocalCheckpoint, fetch
 from .formats import Weights, arch_name, arch_of, convert, kinds, shortened
+from .pretrained_windows import Divisors, find_divisors
 from .reading import read_checkpoint_file
 
 if TYPE_CHECKING:

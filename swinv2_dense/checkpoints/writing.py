@@ -20,10 +20,10 @@ from torch import Tensor
 from ..arguments import Arch
 from ..errors import CheckpointError
 from ..models.swin_transformer_v2 import SwinTransformerV2, VideoSwinTransformerV2
-from .divisors import Divisors, find_divisors, trained_window
 from .fetching import LocalCheckpoint, fetch, sha256_of
 from .formats import METADATA_KEY, Weights, arch_name, arch_of, kinds
 from .loading import load_weights, read_weights
+from .pretrained_windows import Divisors, find_divisors, trained_window
 from .reading import HEADER, read_checkpoint_file
 
 SUFFIXES = ('.safetensors', '.pth')

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from .coco_file import AREA, CATEGORY, CROWD, IGNORE, IMAGE, MASK, NO_MASK, SHORT, CocoFile, H, W, X
+from .coco_file import (
+    AREA,
+    CATEGORY,
+    CROWD,
+    IGNORE,
+    IMAGE,
+    MASK,
+    NO_MASK,
+    SHORT,
+    CocoFile,
+    H,
+    W,
+    X,
+)
 from .coco_report import MANY, Report, Use, chosen_categories
 
 SHORT_POLYGONS = 'polygons of odd or fewer than 6 numbers alone'

@@ -8,7 +8,7 @@ import numpy as np
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
 
-from ..engine.inferencer import ImageInferencer
+from ..inference.base import ImageInferencer
 from .large_masks import crop_large_masks
 
 

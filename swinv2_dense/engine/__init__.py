@@ -1,29 +1,34 @@
 """Training and testing: what mmengine lacks, shared by all tasks."""
 
 from ..checks.batch_norm import CheckBatchNormHook
+from ..det.check_classes import read_classes, set_num_classes
+from ..distributed.cpu import AnyDeviceDistributedDataParallel
+from ..distributed.fsdp import ShardedStrategy, swin_block_policy
+from ..distributed.zero import ZeroStrategy
 from ..errors import ConfigError
+from ..own_data.class_folders import read_class_folders
+from ..own_data.class_names import read_class_names
+from ..resilience.atomic_checkpoints import WholeCheckpointHook
+from ..resilience.nonfinite import NonFiniteError, NonFiniteHook
+from ..resilience.preemption import PreemptionHook
+from ..resilience.resume import (
+    MissedValidationHook,
+    ResumableEpochLoop,
+    ResumableIterLoop,
+    ResumeHook,
+)
+from ..resilience.resume_settings import ResumeSettingsHook
+from ..resilience.unreadable_samples import DataFaultsHook
+from ..seg.check_label_maps import CheckLabelMapsHook
+from ..training.amp import Bf16OptimWrapper
+from ..training.backbone_weights import BackboneWeightsHook, CheckFilesHook, ResultsHook
 from ..training.checkpoint_classes import CheckpointClassesHook
 from ..training.image_check import CheckImagesHook
-from ..training.resume_settings import ResumeSettingsHook
+from ..training.layer_decay import SwinV2OptimWrapperConstructor
+from ..training.load_report import LoadReportHook
 from ..training.start_report import StartReportHook
 from ..training.undefined_metrics import UndefinedMetricsHook
-from .amp import Bf16OptimWrapper
-from .atomic import WholeCheckpointHook
-from .class_folders import read_class_folders
-from .class_names import read_class_names
-from .classes import read_classes, set_num_classes
-from .data_faults import DataFaultsHook
 from .deepspeed import DeepSpeedZeroStrategy
-from .distributed import AnyDeviceDistributedDataParallel
-from .fsdp import ShardedStrategy, swin_block_policy
-from .hooks import BackboneWeightsHook, CheckFilesHook, ResultsHook
-from .label_maps import CheckLabelMapsHook
-from .layer_decay import SwinV2OptimWrapperConstructor
-from .load_report import LoadReportHook
-from .nonfinite import NonFiniteError, NonFiniteHook
-from .preemption import PreemptionHook
-from .resume import MissedValidationHook, ResumableEpochLoop, ResumableIterLoop, ResumeHook
-from .zero import ZeroStrategy
 
 __all__ = [
     'AnyDeviceDistributedDataParallel',

@@ -17,9 +17,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..arguments import arch_settings, is_int, out_stages, pretrained, stage_windows
-from ..checkpoints.divisors import from_tables
 from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
+from ..checkpoints.pretrained_windows import from_tables
 from ..choices import ATTENTION_BACKENDS
 from ..errors import CheckpointError
 from .blocks import PatchEmbed, PatchMerging, Stage, SwinBlock

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import BACKENDS, choose
+from .attention_backends import BACKENDS, choose
 from .position_bias import LogCPB
 from .precision import (
     at_least_fp32,
@@ -20,8 +20,15 @@ from .precision import (
     unit_vectors,
     without_autocast,
 )
-from .tiled import TiledWindowAttention, compiled_attention, tiled_forward
-from .windows import axis_layouts, cropped, map_runs, padded, window_partition, window_reverse
+from .tiled_attention import TiledWindowAttention, compiled_attention, tiled_forward
+from .windows import (
+    axis_layouts,
+    cropped,
+    map_runs,
+    padded,
+    window_partition,
+    window_reverse,
+)
 
 Backend = Callable[[Tensor, Tensor, Tensor, Tensor, tuple[int, ...]], Tensor]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from . import motions, shapes, surfaces
 from .clip_panel import draw_clips, draw_confusion, read_predictions
+from .detection_panel import draw_curves, draw_panel
 from .label_panel import draw_label_panel
-from .report import draw_curves, draw_panel
 from .tasks import TASKS
 
 SPLITS = ('train', 'val', 'test')  # data loaders of a config

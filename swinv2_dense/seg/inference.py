@@ -9,8 +9,8 @@ from mmseg.apis import MMSegInferencer
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from ..engine.inferencer import ImageInferencer
-from ..engine.outputs import Outputs
+from ..inference.base import ImageInferencer
+from ..inference.outputs import Outputs
 
 
 class SegmentationInferencer(ImageInferencer, MMSegInferencer):

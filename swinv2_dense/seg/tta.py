@@ -7,7 +7,7 @@ from mmseg.models import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from .tiled import View, label_map
+from .tiled_inference import View, label_map
 
 
 @MODELS.register_module()

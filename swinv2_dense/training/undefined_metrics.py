@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from .main_metric import main_metric
+from ..checks.main_metric import main_metric
 
 COCO = re.compile(r'(\b|_)(m?A[PR])(\b|_|@)')  # -1 where the data has no such object
 

@@ -8,7 +8,7 @@ from typing import Any
 from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
 
-from ..engine.class_folders import labelled_videos
+from ..own_data.class_folders import labelled_videos
 
 
 @DATASETS.register_module()

@@ -10,9 +10,9 @@ from mmengine.dataset import Compose
 
 from ..drawing.clips import labelled
 from ..drawing.style import Style
-from ..engine.inferencer import CheckedInferencer
-from ..engine.outputs import Outputs
-from ..engine.video_files import frame_rate, read_frames, write_frames
+from ..inference.base import CheckedInferencer
+from ..inference.outputs import Outputs
+from ..inference.video_files import frame_rate, read_frames, write_frames
 
 TOP = 5  # classes that are named
 

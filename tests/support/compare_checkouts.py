@@ -148,7 +148,9 @@ def digests_of(checkout: Path) -> dict[str, dict[str, str]]:
     """`cases` of a checkout, computed by a process that imports the package from there."""
     environment = {**os.environ, 'PYTHONPATH': str(checkout), 'OMP_NUM_THREADS': '1'}
     command = [sys.executable, __file__, '--child', str(checkout)]
-    child = subprocess.run(command, env=environment, cwd=checkout, stdout=subprocess.PIPE, text=True)
+    child = subprocess.run(
+        command, env=environment, cwd=checkout, stdout=subprocess.PIPE, text=True
+    )
     if child.returncode:
         sys.exit(f'{checkout}: the comparison ended with status {child.returncode}, see above')
     return json.loads(child.stdout.splitlines()[-1])

@@ -19,9 +19,9 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
+from ..checks.config import check_config
 from ..checks.paths import check_writable
 from ..checks.pixel_limit import use_flag
-from ..cli.options import browse_dataset_parser
 from ..config_parts import datasets_of
 from ..drawing.clips import clip_sheet, evenly, frames_of
 from ..drawing.objects import Objects, draw_objects
@@ -29,12 +29,12 @@ from ..drawing.regions import IGNORE_INDEX, label_regions, segmentation_sheet, t
 from ..drawing.sheet import displayable, enlargement, sheet, write_picture
 from ..drawing.style import Style
 from ..errors import ConfigError
+from ..resilience.unreadable_samples import guard
+from ..seg.check_label_maps import check_label_maps
+from ..training.backbone_weights import check_files
 from ..training.image_check import check_images
-from .command_line import read_config
-from .data_faults import guard
-from .hooks import check_files
-from .label_maps import check_label_maps
-from .preflight import check_config
+from .common import read_config
+from .options import browse_dataset_parser
 
 SMALLEST = 512  # pixels; smaller images are enlarged, or their labels would hide them
 IGNORED = 255  # of semantic maps

@@ -24,30 +24,30 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from ..checks.building import ERRORS as BUILD_ERRORS
 from ..checks.building import build_error
+from ..checks.config import check_config, read_repaired
 from ..checks.config_file import import_custom_modules, load_config_file
 from ..checks.config_types import check_types, scope_of_model
 from ..checks.options import merge_options, misspelled_keys
 from ..checks.paths import check_checkpoint, check_writable, check_writable_file
 from ..checks.pixel_limit import use_flag
-from ..cli.options import test_parser, train_parser
 from ..config_parts import merge_custom_hooks
+from ..det.tta_config import use_tta
+from ..distributed.cpu import join_on_cpu
+from ..distributed.fsdp import check_sharding, without_sharding
+from ..engine.deepspeed import fit_deepspeed
 from ..errors import CheckpointError, ConfigError
+from ..resilience.atomic_checkpoints import resume_last, write_whole_checkpoints
+from ..resilience.resume import make_resumable
+from ..resilience.unreadable_samples import skip_unreadable
 from ..resilience.work_dir_lock import lock_work_dir
+from ..seg.check_classes import use_seg_tta, write_label_maps
+from ..training.amp import run_amp_on_cpu, use_amp
+from ..training.batch_size import fit_learning_rate
 from ..training.interruption import end_interrupted, say_how_to_resume
+from ..training.log_backends import log_to
 from ..training.prefetch import prefetch
 from ..training.terminal import log_prints, quiet_start, quiet_warnings, rank
-from .amp import run_amp_on_cpu, use_amp
-from .atomic import resume_last, write_whole_checkpoints
-from .batch_size import fit_learning_rate
-from .data_faults import skip_unreadable
-from .deepspeed import fit_deepspeed
-from .distributed import join_on_cpu
-from .fsdp import check_sharding, without_sharding
-from .logs import log_to
-from .preflight import check_config, read_repaired
-from .resume import make_resumable
-from .segmentation import use_seg_tta, write_label_maps
-from .tta import use_tta
+from .options import test_parser, train_parser
 
 EXTENSIONS = dict(mmdet='swinv2_dense.det', mmseg='swinv2_dense.seg', mmaction='swinv2_dense.video')
 TASKS = tuple(EXTENSIONS)

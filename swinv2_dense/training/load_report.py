@@ -16,9 +16,9 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from ..checkpoints.formats import shortened
+from ..distributed.fsdp import full_shapes, plain_name
 from ..errors import CheckpointError
-from .fsdp import full_shapes, plain_name
-from .hooks import source_of, unwrapped
+from .backbone_weights import source_of, unwrapped
 
 TRAINING_ONLY = ('auxiliary_head.',)  # only losses use it; releases may leave it out
 COUNTER = 'num_batches_tracked'  # of BatchNorm; it changes no output

@@ -26,7 +26,7 @@ from ..config_parts import type_name
 from ..errors import CheckpointError, ConfigError
 from ..models.blocks import SwinBlock
 from ..resilience.shared_errors import shared_errors
-from .distributed import init_in_process_0, synchronise_on_cpu
+from .cpu import init_in_process_0, synchronise_on_cpu
 
 
 @FUNCTIONS.register_module()

@@ -11,9 +11,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from ..own_data.class_folders import VIDEO_SUFFIXES
 from ..preparation.video_frames import iter_frames, open_video
-from .class_folders import VIDEO_SUFFIXES
-from .data_faults import NO_FAULTS
+from ..resilience.unreadable_samples import NO_FAULTS
 
 
 class UnreadableError(ValueError):

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from mmengine.config import Config, ConfigDict
 
+from ..distributed.cpu import world_size
 from ..errors import ConfigError
-from .distributed import world_size
 
 
 class Batch(NamedTuple):

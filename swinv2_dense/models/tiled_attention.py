@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from .attention import add_lines, bias_lines, bias_tiles, line_slices, masks, sdpa_lines
+from .attention_backends import add_lines, bias_lines, bias_tiles, line_slices, masks, sdpa_lines
 from .precision import (
     BACKWARD_TILE,
     GROUP,

@@ -28,8 +28,8 @@ from ..checks.coco_masks import check_masks
 from ..checks.pixel_limit import check_sample
 from ..config_parts import leaf_datasets
 from ..errors import ConfigError
-from ..resilience.shared_errors import shared_errors
-from .hooks import FILE_KEYS
+from ..training.backbone_weights import FILE_KEYS
+from .shared_errors import shared_errors
 
 # No fault of a sample: too little memory, and a program that is not whole.
 NO_FAULTS = (MemoryError, torch.cuda.OutOfMemoryError, ImportError)

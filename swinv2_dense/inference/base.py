@@ -19,9 +19,11 @@ from torch import nn
 from ..checkpoints.formats import shortened
 from ..checks.image_files import loader_problem
 from ..checks.pixel_limit import PixelLimitError, check_image_file
+from ..det.check_classes import class_heads
 from ..drawing.palette import as_palette, class_colors
 from ..drawing.sheet import displayable, write_picture
 from ..errors import CheckpointError, ConfigError
+from ..training.backbone_weights import BackboneWeightsHook
 from ..training.checkpoint_classes import (
     class_names,
     classes_of_checkpoint,
@@ -30,11 +32,16 @@ from ..training.checkpoint_classes import (
     mismatch,
 )
 from ..training.image_check import is_default_loader
-from .classes import class_heads
-from .hooks import BackboneWeightsHook
-from .load_report import LoadReportHook
+from ..training.load_report import LoadReportHook
 from .outputs import Outputs
-from .video_files import UnreadableError, frame_rate, is_moving, read_frames, reading, write_frames
+from .video_files import (
+    UnreadableError,
+    frame_rate,
+    is_moving,
+    read_frames,
+    reading,
+    write_frames,
+)
 
 
 @dataclass

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..checks.main_metric import main_metric
 from ..checks.paths import check_writable_file
 from ..cli.options import plot_log_parser
 from ..errors import ConfigError
-from ..training.main_metric import main_metric
 
 # In training records beside losses: times in seconds, memory in MiB, the place in training.
 NO_METRICS = ('lr', 'base_lr', 'data_time', 'time', 'memory', 'step', 'epoch', 'iter', 'grad_norm')

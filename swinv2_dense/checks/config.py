@@ -10,16 +10,16 @@ import torch
 from mmengine.registry import MODELS
 
 from ..arguments import pretrained
-from ..checks.building import check_transforms
-from ..checks.class_lengths import check_class_weights
-from ..checks.loaders import check_loaders
-from ..checks.metric_names import check_metric_names
 from ..config_parts import datasets_of, is_local, listed
+from ..det.check_classes import check_classes, class_heads
+from ..det.check_semantic_branch import check_semantic
 from ..errors import ConfigError
-from .classes import check_classes, class_heads
-from .segmentation import check_segmentation
-from .semantic import check_semantic
-from .video_labels import check_video_labels
+from ..seg.check_classes import check_segmentation
+from ..video.check_labels import check_video_labels
+from .building import check_transforms
+from .class_lengths import check_class_weights
+from .loaders import check_loaders
+from .metric_names import check_metric_names
 
 BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
 RUN_BY_READING = ('.pkl', '.pickle', '.yaml', '.yml')

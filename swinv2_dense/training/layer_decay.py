@@ -10,9 +10,9 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from torch import nn
 
+from ..distributed.fsdp import full_shapes, plain_name
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
-from .fsdp import full_shapes, plain_name
 
 # The official code's keywords; beside these, no vector (norm, bias, q_bias, v_bias) is decayed.
 NO_DECAY = ('cpb_mlp', 'logit_scale', 'relative_position_bias_table', 'absolute_pos_embed')

@@ -22,8 +22,8 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from ..config_parts import type_name
-from ..training.schedules import fit_run
 from .data_order import EPOCH, STEP, VALIDATION, ResumableLoader, seed_all
+from .schedules import fit_run
 
 META_KEY = 'swinv2_dense_progress'  # in meta of a checkpoint
 GRADIENTS_KEY = 'accumulated_gradients'  # in a checkpoint

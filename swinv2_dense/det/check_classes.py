@@ -128,7 +128,7 @@ def check_classes(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> No
     Raises:
         ConfigError: They differ.
     """
-    from ..det.datasets import dataset_class, metainfo_of
+    from .datasets import dataset_class, metainfo_of
 
     first = None
     for key, dataset in datasets:

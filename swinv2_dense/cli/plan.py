@@ -12,12 +12,12 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 
-from ..benchmark.plan import SCHEMES, Costs, communication, costs_of, memory, step_seconds
-from ..cli.options import plan_parser
 from ..config_parts import listed, type_name
+from ..costs.training_step import SCHEMES, Costs, communication, costs_of, memory, step_seconds
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
-from .command_line import read_config
+from .common import read_config
+from .options import plan_parser
 
 FITS = 0.9  # share of a GPU's memory; the rest is for CUDA, nccl and what the allocator splits
 FRAGMENTS = {'ZeRO-1': 'zero1.py', 'FSDP': 'fsdp.py'}  # of configs/_base_/schedules
@@ -106,11 +106,11 @@ def moments_of(optimizer: Mapping[str, Any]) -> int | None:
 
 def _parts_of(scope: str) -> Callable[..., list]:
     if scope == 'mmdet':
-        from swinv2_dense.benchmark.detectors import detector_parts as parts
+        from ..costs.detectors import detector_parts as parts
     elif scope == 'mmseg':
-        from swinv2_dense.benchmark.segmentors import segmentor_parts as parts
+        from ..costs.segmentors import segmentor_parts as parts
     else:
-        from swinv2_dense.benchmark.recognizers import recognizer_parts as parts
+        from ..costs.recognizers import recognizer_parts as parts
     return parts
 
 

@@ -15,8 +15,8 @@ from mmengine.logging import print_log
 
 from ..checkpoints.formats import shortened
 from ..config_parts import is_local
+from ..det.check_classes import class_heads
 from ..errors import ConfigError
-from .classes import class_heads
 
 
 def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> None:
@@ -30,7 +30,7 @@ def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) 
     Raises:
         ConfigError: They differ, or a list file is faulty; names the file and the line.
     """
-    from ..video import FolderVideoDataset
+    from . import FolderVideoDataset
 
     first = None
     for key, dataset in datasets:
@@ -81,7 +81,7 @@ def _class_of(dataset: Mapping) -> type | None:
     from mmaction.datasets import VideoDataset
     from mmaction.registry import DATASETS
 
-    from ..video import FolderVideoDataset
+    from . import FolderVideoDataset
 
     kind = dataset.get('type')
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind

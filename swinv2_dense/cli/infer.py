@@ -21,22 +21,22 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
+from ..checks.config import check_config
 from ..checks.files import files_below, is_within
 from ..checks.paths import check_checkpoint, check_writable, saved_config
 from ..checks.pixel_limit import use_flag
-from ..cli.options import infer_parser
 from ..config_parts import datasets_of, type_name
+from ..distributed.fsdp import without_sharding
 from ..drawing.files import names_below, picture_names, picture_suffix
 from ..errors import ConfigError
+from ..inference.base import CheckedInferencer
+from ..inference.outputs import KINDS, Outputs
+from ..inference.video_files import UnreadableError, is_moving
+from ..own_data.class_folders import VIDEO_SUFFIXES
+from ..own_data.class_names import read_class_names
 from ..preparation.report import progress
-from .class_folders import VIDEO_SUFFIXES
-from .class_names import read_class_names
-from .command_line import read_config
-from .fsdp import without_sharding
-from .inferencer import CheckedInferencer
-from .outputs import KINDS, Outputs
-from .preflight import check_config
-from .video_files import UnreadableError, is_moving
+from .common import read_config
+from .options import infer_parser
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp', '.gif')
 

@@ -10,9 +10,9 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from ..config_parts import datasets_of, is_local, listed, type_name
+from ..det.check_classes import class_heads
 from ..errors import ConfigError
 from ..training.checkpoint_classes import first_difference
-from .classes import class_heads
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
 
@@ -132,8 +132,8 @@ def check_segmentation(
     from mmseg.datasets import BaseSegDataset
     from mmseg.registry import DATASETS
 
-    from ..seg.left_out import Split, check_left_out
-    from ..seg.tiled import windows
+    from .left_out import Split, check_left_out
+    from .tiled_inference import windows
 
     model = model.get('module', model)
     try:

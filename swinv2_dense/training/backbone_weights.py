@@ -11,14 +11,14 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 
-from ..checkpoints.divisors import attach_divisors, from_tables
 from ..checkpoints.formats import METADATA_KEY, shortened
 from ..checkpoints.loading import check_arch, check_values
+from ..checkpoints.pretrained_windows import attach_divisors, from_tables
 from ..checks.files import missing_files
 from ..config_parts import is_local, leaf_datasets
+from ..distributed.fsdp import full_shapes, plain_name
 from ..errors import CheckpointError, ConfigError
 from ..resilience.shared_errors import shared_errors
-from .fsdp import full_shapes, plain_name
 
 FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # of mmdet and mmseg; of mmaction2
 

@@ -22,9 +22,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
+from ..checks.main_metric import main_metric
 from ..errors import CheckpointError, ConfigError
-from ..resilience.shared_errors import shared_errors
-from ..training.main_metric import main_metric
+from .shared_errors import shared_errors
 
 LAST = 'last_checkpoint'  # the file in which mmengine names the last checkpoint
 PREEMPTED = 'preempted.pth'

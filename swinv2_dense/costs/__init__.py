@@ -1,0 +1,1 @@
+"""Operations and memory of models and of training steps, by counting."""

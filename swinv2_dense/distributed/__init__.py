@@ -1,0 +1,1 @@
+"""Training with several processes: on CPUs, and with sharded models and optimizers."""

@@ -1,0 +1,1 @@
+"""Predictions on files, whatever the task."""

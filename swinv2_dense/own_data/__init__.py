@@ -1,0 +1,1 @@
+"""What users' configs read from their data: the names of its classes."""
