@@ -25,7 +25,8 @@ from torch.utils.data import Dataset
 
 from swinv2_dense import SwinTransformerV2, config_path
 from swinv2_dense.benchmark.worker import Memory
-from swinv2_dense.distributed.fsdp import ShardedStrategy, plain_name
+from swinv2_dense.distributed.fsdp import ShardedStrategy
+from swinv2_dense.distributed.parameters import plain_name
 from swinv2_dense.distributed.zero import ZeroStrategy
 
 WORLD_SIZE = 2

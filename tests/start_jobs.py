@@ -19,11 +19,11 @@ from mmengine.config import Config
 from sharded_training import Classifier  # noqa: F401  registers it
 
 from swinv2_dense import config_path
+from swinv2_dense.checks.files import check_files
 from swinv2_dense.distributed.fsdp import ShardedStrategy
 from swinv2_dense.distributed.zero import ZeroStrategy
 from swinv2_dense.errors import CheckpointError, ConfigError
-from swinv2_dense.resilience.shared_errors import shared_errors
-from swinv2_dense.training.backbone_weights import check_files
+from swinv2_dense.shared_errors import shared_errors
 
 KINDS = ('ddp', 'zero1', 'fsdp')
 CASES = ('there', 'there', 'missing', 'cut', 'wrong-00000000')  # cold, warm, and failures

@@ -15,8 +15,9 @@ from mmengine.config import Config
 from same_training import Training
 from toy_training import FORKS, ends, fill_disk
 
+from swinv2_dense.atomic_files import write_whole_file
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
-from swinv2_dense.resilience.atomic_checkpoints import last_whole, resume_last, write_whole_file
+from swinv2_dense.resilience.atomic_checkpoints import last_whole, resume_last
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 

@@ -20,9 +20,9 @@ from pycocotools import mask as coco_mask
 
 import swinv2_dense
 from swinv2_dense.checks.main_metric import main_metric
+from swinv2_dense.cli.plot_log import plot_log
 from swinv2_dense.det import ClasswiseCocoMetric, separate_classwise_keys
 from swinv2_dense.resilience.atomic_checkpoints import WholeCheckpointHook
-from swinv2_dense.training.curves import plot_log
 
 CLASSES = ('car', 'bbox_cat')  # the second looks like a key of boxes
 BOX = (10, 10, 50, 50)

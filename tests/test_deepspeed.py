@@ -17,7 +17,7 @@ from torch.testing import assert_close
 
 from swinv2_dense import config_path
 from swinv2_dense.checkpoints.reading import DEEPSPEED, read_checkpoint_file
-from swinv2_dense.distributed.fsdp import plain_name
+from swinv2_dense.distributed.parameters import plain_name
 from swinv2_dense.engine.deepspeed import fit_deepspeed, plain
 from swinv2_dense.errors import ConfigError
 

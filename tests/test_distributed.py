@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
-from swinv2_dense.distributed.cpu import join_on_cpu, world_size
-from swinv2_dense.distributed.fsdp import plain_name
+from swinv2_dense.distributed.cpu import join_on_cpu
+from swinv2_dense.distributed.launchers import world_size
+from swinv2_dense.distributed.parameters import plain_name
 from swinv2_dense.errors import ConfigError
 
 # Looked for, not imported: only the processes below need them.

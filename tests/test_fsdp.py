@@ -17,7 +17,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
-from swinv2_dense.distributed.fsdp import ShardedStrategy, check_sharding, swin_block_policy
+from swinv2_dense.distributed.fsdp import ShardedStrategy, swin_block_policy
+from swinv2_dense.distributed.strategy import check_sharding
 from swinv2_dense.errors import CheckpointError, ConfigError
 from swinv2_dense.models.blocks import SwinBlock
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset

@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from test_checkpoint_files import KINDS, whole
 
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
+from swinv2_dense.cli.plot_log import plot_log
 from swinv2_dense.engine import ConfigError
 from swinv2_dense.errors import CheckpointError
 from swinv2_dense.preparation import kinetics
 from swinv2_dense.preparation.images import File, FileError, LabelMapCheck, check_image
 from swinv2_dense.resilience.unreadable_samples import GuardedSamples, UnreadableSampleError
 from swinv2_dense.seg.check_label_maps import check_label_maps
-from swinv2_dense.training.curves import plot_log
 
 damages = st.tuples(
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8),

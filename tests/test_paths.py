@@ -18,12 +18,12 @@ from swinv2_dense.checks.paths import (
     saved_config,
 )
 from swinv2_dense.cli.browse_dataset import browse
-from swinv2_dense.cli.common import test as run_test
-from swinv2_dense.cli.common import train
 from swinv2_dense.cli.infer import infer
+from swinv2_dense.cli.plot_log import plot_log
+from swinv2_dense.cli.test import test as run_test
+from swinv2_dense.cli.train import train
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.quickstart.folders import write_whole
-from swinv2_dense.training.curves import plot_log
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = str(next((ROOT / 'configs/quickstart').glob('htc*.py')))

@@ -19,9 +19,10 @@ from test_checkpoint_tools import run_here
 from torch import nn
 
 from swinv2_dense import SwinTransformerV2
-from swinv2_dense.cli.plan import FITS, _advice, moments_of, training_size
+from swinv2_dense.cli.plan import FITS, _advice, moments_of
 from swinv2_dense.costs import counts
 from swinv2_dense.costs import training_step as plan
+from swinv2_dense.costs.input_size import training_size
 from swinv2_dense.costs.training_step import Costs
 from swinv2_dense.errors import ConfigError
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from commands import tool
 
+from swinv2_dense.cli.plot_log import plot_log
 from swinv2_dense.engine import ConfigError
-from swinv2_dense.training.curves import draw, plot_log, read_run, summary
+from swinv2_dense.training.curves import draw, read_run, summary
 
 
 def write(work_dir: Path, start: str, records: list[dict]) -> Path:

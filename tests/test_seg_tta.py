@@ -20,7 +20,7 @@ from segmentors import CLASSES, SLIDE, WHOLE, pair
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.seg import TiledSegTTAModel
 from swinv2_dense.seg import tiled_inference as tiled
-from swinv2_dense.seg.check_classes import use_seg_tta
+from swinv2_dense.seg.test_options import use_seg_tta
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,8 @@ from PIL import Image
 pytest.importorskip('mmseg')
 
 from swinv2_dense.errors import ConfigError
-from swinv2_dense.seg.check_classes import check_segmentation, write_label_maps
+from swinv2_dense.seg.check_classes import check_segmentation
+from swinv2_dense.seg.test_options import write_label_maps
 
 CLASSES = ('wall', 'floor', 'sky')
 

@@ -236,7 +236,7 @@ def test_one_training_step_and_one_test_step(name, trees, tmp_path):
 def test_multi_scale_test(trees, tmp_path):
     """Twelve views in sliding windows, through the pipeline of the config."""
     from swinv2_dense.cli.common import build_runner
-    from swinv2_dense.seg.check_classes import use_seg_tta
+    from swinv2_dense.seg.test_options import use_seg_tta
 
     cfg = small(load('upernet_swinv2-l-w40_32xb2-40k_ade20k-640x640'), trees, tmp_path)
     cfg.test_evaluator.output_dir = str(tmp_path / 'maps')

@@ -17,7 +17,7 @@ from torch.testing import assert_close
 
 from swinv2_dense import config_path
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
-from swinv2_dense.distributed.fsdp import plain_name
+from swinv2_dense.distributed.parameters import plain_name
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f'needs {", ".join(MISSING)}')
 FRAGMENTS = ('fsdp', 'zero1')

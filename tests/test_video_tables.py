@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from swinv2_dense.cli.plan import training_size
 from swinv2_dense.costs.detectors import training_bytes
+from swinv2_dense.costs.input_size import training_size
 from swinv2_dense.costs.recognizers import recognizer_parts
 
 pytest.importorskip('mmaction')

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from swinv2_dense.models.attention_backends import attention, gather_bias
+from swinv2_dense.models.attention_backends import attention
+from swinv2_dense.models.bias_tiles import gather_bias
 from swinv2_dense.models.position_bias import LogCPB
 from swinv2_dense.models.precision import unit_vectors
 from swinv2_dense.models.window_attention import WindowAttention

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
 from swinv2_dense.costs.training_step import largest_share
-from swinv2_dense.distributed.fsdp import plain_name
+from swinv2_dense.distributed.parameters import plain_name
 from swinv2_dense.distributed.zero import with_zero
 from swinv2_dense.errors import ConfigError
 

@@ -30,11 +30,12 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from torch import Tensor, nn
 
+from swinv2_dense.atomic_files import write_whole_file
 from swinv2_dense.cli.common import run
-from swinv2_dense.cli.common import train as train_command
+from swinv2_dense.cli.train import train as train_command
 from swinv2_dense.errors import CheckpointError
 from swinv2_dense.resilience import preemption
-from swinv2_dense.resilience.atomic_checkpoints import WholeCheckpointHook, write_whole_file
+from swinv2_dense.resilience.atomic_checkpoints import WholeCheckpointHook
 
 SAMPLES = 14
 HALF_WRITTEN = 200_000  # bytes, less than a checkpoint

@@ -15,8 +15,8 @@ from mmengine.registry import MODELS, init_default_scope
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.cli.common import read_config, run
 from swinv2_dense.cli.options import analyze_parser
-from swinv2_dense.cli.plan import training_size
 from swinv2_dense.costs import counts
+from swinv2_dense.costs.input_size import training_size
 from swinv2_dense.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ if HELP.is_file():  # before the imports below, which take seconds
     run_path(str(HELP), run_name='plot_log')
 
 from swinv2_dense.cli.common import run
-from swinv2_dense.training.curves import plot_log
+from swinv2_dense.cli.plot_log import plot_log
 
 if __name__ == '__main__':
     run(plot_log)

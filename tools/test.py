@@ -9,7 +9,8 @@ if HELP.is_file():  # before the imports below, which take seconds
     run_path(str(HELP), run_name='test')
 
 try:
-    from swinv2_dense.cli.common import run, test
+    from swinv2_dense.cli.common import run
+    from swinv2_dense.cli.test import test
 except KeyboardInterrupt:  # torch takes seconds to import
     print('interrupted', file=sys.stderr)
     sys.exit(130)

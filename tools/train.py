@@ -9,7 +9,8 @@ if HELP.is_file():  # before the imports below, which take seconds
     run_path(str(HELP), run_name='train')
 
 try:
-    from swinv2_dense.cli.common import run, train
+    from swinv2_dense.cli.common import run
+    from swinv2_dense.cli.train import train
 except KeyboardInterrupt:  # torch takes seconds to import
     print('interrupted', file=sys.stderr)
     sys.exit(130)

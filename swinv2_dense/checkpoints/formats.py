@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import ARCHS, Arch
-from ..errors import CheckpointError
+from ..errors import CheckpointError, shortened
 from .reading import unwrap
 
 METADATA_KEY = 'pretrained_window_sizes'  # of a state dict of this package
@@ -295,9 +295,3 @@ def arch_name(arch: Arch) -> str:
 def kinds(names: list[str]) -> str:
     """Names with their numbers left out, each once."""
     return ', '.join(dict.fromkeys(re.sub(r'\.\d+\.', '.*.', name) for name in names))
-
-
-def shortened(names: list[str], most: int = 6) -> str:
-    """The first few names, and how many more there are."""
-    rest = f', ... ({len(names) - most} more)' if len(names) > most else ''
-    return ', '.join(names[:most]) + rest

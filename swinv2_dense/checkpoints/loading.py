@@ -15,9 +15,9 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from ..arguments import Arch
-from ..errors import CheckpointError
+from ..errors import CheckpointError, shortened
 from .fetching import LocalCheckpoint, fetch
-from .formats import Weights, arch_name, arch_of, convert, kinds, shortened
+from .formats import Weights, arch_name, arch_of, convert, kinds
 from .pretrained_windows import Divisors, find_divisors
 from .reading import read_checkpoint_file
 

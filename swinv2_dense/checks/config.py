@@ -11,12 +11,13 @@ from mmengine.registry import MODELS
 
 from ..arguments import pretrained
 from ..config_parts import datasets_of, is_local, listed
-from ..det.check_classes import check_classes, class_heads
+from ..det.check_classes import check_classes
 from ..det.check_semantic_branch import check_semantic
 from ..errors import ConfigError
 from ..seg.check_classes import check_segmentation
 from ..video.check_labels import check_video_labels
 from .building import check_transforms
+from .class_heads import class_heads
 from .class_lengths import check_class_weights
 from .loaders import check_loaders
 from .metric_names import check_metric_names

@@ -11,10 +11,15 @@ import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import all_gather_object, get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 
+from ..config_parts import is_local, leaf_datasets
 from ..errors import ConfigError
+from ..shared_errors import shared_errors
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
@@ -102,3 +107,60 @@ def _missing_in(folder: str, names: dict[str, int]) -> dict[str, int]:
         for name, index in left.items()
         if not os.path.exists(os.path.join(folder, name))
     }
+
+
+FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # of mmdet and mmseg; of mmaction2
+
+
+@HOOKS.register_module()
+class CheckFilesHook(Hook):
+    """Look for every image, map and video of the data sets before the first iteration.
+
+    Raises:
+        ConfigError: Files are missing; says how many, and names the first.
+    """
+
+    def before_train(self, runner: Any) -> None:
+        check_files('train_dataloader', runner.train_loop.dataloader.dataset)
+        if runner.val_loop is not None:
+            check_files('val_dataloader', runner.val_loop.dataloader.dataset)
+
+    def before_test(self, runner: Any) -> None:
+        check_files('test_dataloader', runner.test_loop.dataloader.dataset)
+
+
+def check_files(name: str, dataset: Any) -> None:
+    """Raise a `ConfigError` if local files that `dataset` lists do not exist.
+
+    All processes of a run must call this together, and all raise the error.
+    """
+    with shared_errors():
+        paths = [path for _, path in _files(dataset)]
+    found = set(missing_files(paths))
+    missing = [(key, path) for key, path in _files(dataset) if path in found] if found else []
+    if missing:
+        if all(key == 'seg_map_path' for key, _ in missing):
+            raise ConfigError(
+                f'{name}: {len(missing)} images have no label map, first {missing[0][1]}. Write '
+                'it, or take its image out of the data set (of ann_file where there is one). Check '
+                'data_root and data_prefix.'
+            )
+        message = (
+            f'{name}: {len(missing)} files that the annotations list do not exist, first '
+            f'{missing[0][1]}. Check data_root, data_prefix and ann_file of the data set, and that '
+            'it is complete.'
+        )
+        raise ConfigError(message)
+
+
+def _files(dataset: Any) -> Iterator[tuple[str, str]]:
+    """The local files of a data set, each with its key in FILE_KEYS."""
+    for part in leaf_datasets(dataset):
+        if not hasattr(part, 'get_data_info') or not is_local(getattr(part, 'backend_args', None)):
+            continue
+        for index in range(len(part)):
+            info = part.get_data_info(index)
+            for key in FILE_KEYS:
+                path = info.get(key)
+                if isinstance(path, str) and '://' not in path:
+                    yield key, path

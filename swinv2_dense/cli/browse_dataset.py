@@ -20,6 +20,7 @@ from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
 from ..checks.config import check_config
+from ..checks.files import check_files
 from ..checks.paths import check_writable
 from ..checks.pixel_limit import use_flag
 from ..config_parts import datasets_of
@@ -31,7 +32,6 @@ from ..drawing.style import Style
 from ..errors import ConfigError
 from ..resilience.unreadable_samples import guard
 from ..seg.check_label_maps import check_label_maps
-from ..training.backbone_weights import check_files
 from ..training.image_check import check_images
 from .common import read_config
 from .options import browse_dataset_parser

@@ -12,11 +12,9 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -24,130 +22,22 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from ..checks.building import ERRORS as BUILD_ERRORS
 from ..checks.building import build_error
-from ..checks.config import check_config, read_repaired
 from ..checks.config_file import import_custom_modules, load_config_file
 from ..checks.config_types import check_types, scope_of_model
 from ..checks.options import merge_options, misspelled_keys
-from ..checks.paths import check_checkpoint, check_writable, check_writable_file
+from ..checks.paths import check_writable
 from ..checks.pixel_limit import use_flag
 from ..config_parts import merge_custom_hooks
-from ..det.tta_config import use_tta
 from ..distributed.cpu import join_on_cpu
-from ..distributed.fsdp import check_sharding, without_sharding
-from ..engine.deepspeed import fit_deepspeed
 from ..errors import CheckpointError, ConfigError
-from ..resilience.atomic_checkpoints import resume_last, write_whole_checkpoints
+from ..resilience.atomic_checkpoints import write_whole_checkpoints
 from ..resilience.resume import make_resumable
-from ..resilience.unreadable_samples import skip_unreadable
-from ..resilience.work_dir_lock import lock_work_dir
-from ..seg.check_classes import use_seg_tta, write_label_maps
-from ..training.amp import run_amp_on_cpu, use_amp
-from ..training.batch_size import fit_learning_rate
-from ..training.interruption import end_interrupted, say_how_to_resume
-from ..training.log_backends import log_to
-from ..training.prefetch import prefetch
-from ..training.terminal import log_prints, quiet_start, quiet_warnings, rank
-from .options import test_parser, train_parser
+from ..training.interruption import end_interrupted
+from ..training.terminal import quiet_warnings, rank
 
 EXTENSIONS = dict(mmdet='swinv2_dense.det', mmseg='swinv2_dense.seg', mmaction='swinv2_dense.video')
 TASKS = tuple(EXTENSIONS)
 UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
-TESTING = (  # top-level keys that a test reads
-    *('model', 'data_preprocessor', 'test_dataloader', 'test_evaluator', 'test_cfg', 'tta_model'),
-    *('tta_pipeline', 'default_hooks', 'custom_hooks', 'visualizer', 'log_processor', 'env_cfg'),
-    *('randomness', 'strategy'),
-)
-
-
-def train(argv: Sequence[str] | None = None) -> None:
-    """Train a model: `train.py CONFIG [flags]`."""
-    args = train_parser().parse_args(argv)
-    if args.resume not in (None, 'auto'):
-        check_checkpoint('--resume', args.resume)
-    cfg = load_config(args)
-    holds = args.launcher == 'none' or rank() == 0  # of the processes of one run, the first
-    lock = lock_work_dir(cfg.work_dir) if holds else nullcontext()
-    with say_how_to_resume(cfg.work_dir, argv), lock, quiet_start():
-        _train(cfg, args)
-
-
-def _train(cfg: Config, args: argparse.Namespace) -> None:
-    if args.resume and args.resume != 'auto':
-        cfg.resume, cfg.load_from = True, args.resume
-    elif args.resume or (cfg.get('resume') and not cfg.get('load_from')):
-        resume_last(cfg)
-    if args.amp:
-        use_amp(cfg, torch.cuda.is_available())
-    elif not torch.cuda.is_available():
-        run_amp_on_cpu(cfg)
-    about_batch = fit_learning_rate(cfg, args.auto_scale_lr)
-    if args.no_validate:
-        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    randomness = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed)
-    randomness = {k: v for k, v in randomness.items() if v is not None and v is not False}
-    if args.deterministic:
-        randomness['deterministic'] = True
-        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch asks for it on CUDA
-    if randomness:
-        cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
-    if args.fit_schedule:
-        cfg.fit_schedule = True
-    if args.log_to:
-        log_to(cfg, args.log_to)
-    check_sharding(cfg)
-    fit_deepspeed(cfg)
-    loaders = ('train',) if args.no_validate else ('train', 'val')
-    check_config(cfg, loaders)
-    prefetch(cfg, training=True)
-    runner = build_runner(cfg, args.keep)
-    read_repaired(runner, loaders)
-    if about_batch:
-        runner.logger.warning(about_batch)
-    log_prints()
-    runner.train()
-
-
-def test(argv: Sequence[str] | None = None) -> None:
-    """Test a model: `test.py CONFIG CHECKPOINT [flags]`."""
-    args = test_parser().parse_args(argv)
-    check_checkpoint('CHECKPOINT', args.checkpoint)
-    for argument, file in (('--out', args.out), ('--dump', args.dump)):
-        if file and file.endswith(('.pkl', '.pickle')):
-            check_writable_file(argument, file)
-        elif file:
-            check_writable(argument, file)
-    if args.show_dir:
-        check_writable('--show-dir', args.show_dir)
-    cfg = load_config(args, TESTING)
-    without_sharding(cfg)
-    cfg.load_from = args.checkpoint
-    if args.amp:
-        cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16, on the CPU bf16
-    if args.show or args.show_dir:
-        from ..drawing.options import draw_predictions  # with matplotlib
-
-        folder = os.path.abspath(args.show_dir) if args.show_dir else None
-        draw_predictions(cfg, folder, args.interval, args.show, args.wait_time)
-    if args.tta:
-        (use_seg_tta if cfg.default_scope == 'mmseg' else use_tta)(cfg)
-    pickled = args.dump
-    if args.out and args.out.endswith(('.pkl', '.pickle')):
-        pickled = args.out
-    elif args.out and cfg.default_scope == 'mmseg':
-        write_label_maps(cfg, args.out)
-    elif args.out:
-        raise ConfigError(f'--out={args.out!r} must end in .pkl (a folder is for mmseg configs)')
-    if args.skip_unreadable:
-        skip_unreadable(cfg)
-    check_config(cfg, ('test',))
-    prefetch(cfg, training=False)
-    with quiet_start():
-        runner = build_runner(cfg)
-        read_repaired(runner, ('test',))
-        if pickled:
-            runner.test_evaluator.metrics.append(_dump_metric(cfg.default_scope, pickled))
-        log_prints()
-        runner.test()
 
 
 def run(command: Callable[[], None]) -> None:
@@ -258,13 +148,3 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
 def _fail(error: Exception | str) -> int:
     print(f'error: {error}', file=sys.stderr)
     return 2
-
-
-def _dump_metric(scope: str, path: str) -> object:
-    if scope == 'mmdet':
-        from mmdet.evaluation import DumpDetResults
-
-        return DumpDetResults(out_file_path=path)
-    from mmengine.evaluator import DumpResults
-
-    return DumpResults(out_file_path=path)

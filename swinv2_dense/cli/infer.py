@@ -26,7 +26,7 @@ from ..checks.files import files_below, is_within
 from ..checks.paths import check_checkpoint, check_writable, saved_config
 from ..checks.pixel_limit import use_flag
 from ..config_parts import datasets_of, type_name
-from ..distributed.fsdp import without_sharding
+from ..distributed.strategy import without_sharding
 from ..drawing.files import names_below, picture_names, picture_suffix
 from ..errors import ConfigError
 from ..inference.base import CheckedInferencer

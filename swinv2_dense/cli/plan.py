@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from ..config_parts import listed, type_name
+from ..config_parts import type_name
+from ..costs.input_size import training_size
 from ..costs.training_step import SCHEMES, Costs, communication, costs_of, memory, step_seconds
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
@@ -28,7 +29,6 @@ MOMENTS = {
 }
 MORE_MOMENTS = ('momentum', 'amsgrad', 'centered')
 READ = ('model', 'train_dataloader', 'optim_wrapper')  # keys of the config
-CROPS = ('RandomCrop', 'CenterCrop', 'ThreeCrop')
 
 
 def plan(argv: Sequence[str] | None = None) -> None:
@@ -112,87 +112,6 @@ def _parts_of(scope: str) -> Callable[..., list]:
     else:
         from ..costs.recognizers import recognizer_parts as parts
     return parts
-
-
-def training_size(cfg: Config) -> tuple[int, ...]:
-    """(H, W) or (T, H, W) in pixels that the training pipeline makes, of several the largest.
-
-    Raises:
-        ConfigError: It is not to be seen there.
-    """
-    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or ConfigDict()
-    while 'pipeline' not in dataset and 'dataset' in dataset:
-        dataset = dataset.dataset
-    steps = dataset.get('pipeline') or []
-    size = _size_after(steps, None, cfg.default_scope)
-    frames = [step.clip_len for step in steps if 'clip_len' in step]
-    if size is None or (cfg.default_scope == 'mmaction') != bool(frames):
-        raise ConfigError(
-            f'{cfg.filename}: the size of training images is not to be seen in the pipeline; give '
-            'it with --size H W, or T H W for video'
-        )
-    return (*frames[-1:], *size)
-
-
-def _size_after(steps: Sequence, size: tuple[int, int] | None, scope: str) -> Any:
-    """(H, W) of what steps make of an image of `size`, the largest; None where they do not say."""
-    for step in steps:
-        name = type_name(step)
-        if step.get('transforms'):
-            sizes = [_size_after(branch, size, scope) for branch in _branches(step)]
-        elif 'Resize' in name and 'Crop' not in name:
-            sizes = _scales(step, scope)
-        else:  # a crop that does not say its size leaves at most what was there
-            sizes = [_crop(step, scope) or size]
-        size = max(filter(None, sizes), key=math.prod, default=None)
-    return size
-
-
-def _branches(step: Mapping[str, Any]) -> list[list]:
-    """The pipelines of which a wrapper of transforms runs one."""
-    inner = listed(step['transforms'])
-    if type_name(step) == 'RandomChoice':
-        return [listed(part) for part in inner]
-    return [inner, []] if type_name(step) == 'RandomApply' else [inner]
-
-
-def _scales(step: Mapping[str, Any], scope: str) -> list[tuple[int, int]]:
-    """(H, W) that a step resizes to; none for a factor, or -1 for a side that is not given."""
-    if 'scales' in step:  # as mmcv: a list of choices, or one
-        given = step['scales'] if isinstance(step['scales'], list) else [step['scales']]
-    else:
-        parts = listed(step.get('scale'))
-        nested = all(isinstance(part, (list, tuple)) for part in parts)
-        given = parts if nested else [step.get('scale')]
-    pairs = list(filter(None, map(_pair, given)))
-    if 'ResizeShortestEdge' in (type_name(step), type_name({'type': step.get('resize_type')})):
-        longest = step.get('max_size')
-        return [(min(pair), longest) for pair in pairs] if longest else []
-    largest = max(step.get('ratio_range') or [1.0])
-    sizes = [(int(h * largest), int(w * largest)) for w, h in pairs]
-    # With the ratio kept, a scale is two sides in any order: most images are wider than high.
-    kept = step.get('keep_ratio', scope == 'mmaction')
-    return [tuple(sorted(size)) for size in sizes] if kept else sizes
-
-
-def _crop(step: Mapping[str, Any], scope: str) -> tuple[int, int] | None:
-    """(H, W) that a step cuts out; None if it is no crop, or cuts out a share of the image."""
-    name, kind = type_name(step), step.get('crop_type', 'absolute')
-    pair = _pair(step.get('crop_size', step.get('size')))
-    if name not in CROPS or pair is None or not kind.startswith('absolute'):
-        return None
-    if kind == 'absolute_range':  # from, to
-        return pair[1], pair[1]
-    # mmseg's RandomCrop alone takes (H, W); those of mmdet, mmaction and mmcv take (W, H).
-    return pair if scope == 'mmseg' and name == 'RandomCrop' else pair[::-1]
-
-
-def _pair(value: Any) -> tuple[int, int] | None:
-    """Two sides in pixels; a whole number stands for a square."""
-    sides = (value, value) if isinstance(value, int) else value
-    if not isinstance(sides, (list, tuple)) or len(sides) != 2:
-        return None
-    return tuple(sides) if all(isinstance(n, int) and n > 0 for n in sides) else None
 
 
 def _heading(

@@ -7,115 +7,13 @@ of without a word, and finds a head too small in the first loss, as an index err
 
 from __future__ import annotations
 
-import copy
-import json
-import mmap
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from ..checkpoints.formats import shortened
-from ..checks.class_lengths import resize_blending, resize_class_settings, resize_panoptic
-from ..checks.coco_file import parse
-from ..config_parts import is_local, type_name
-from ..errors import ConfigError
-
-EDGE_HEADS = ('STDCHead',)  # of mmseg; they learn where objects end
-JSON_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]]')  # or a string, which may hold some
-OTHER_HEADS = ('roi_head', 'rpn_head', 'semantic_head')  # with classes of their own, or none
-
-
-def read_classes(ann_file: str) -> tuple[str, ...]:
-    """Names of the categories of a COCO annotation file, in its order, which mmdet numbers them in.
-
-    Raises:
-        ConfigError: There is no such file, or it has no categories.
-    """
-    if not os.path.isfile(ann_file):
-        raise ConfigError(
-            f'annotation file {ann_file!r} does not exist; correct data_root, for '
-            'configs/_base_/datasets/own_instance.py with export OWN_DATA=FOLDER, or the name of '
-            'the file'
-        )
-    with open(ann_file, 'rb') as file:
-        categories = _find_categories(file.fileno()) if os.path.getsize(ann_file) else None
-    if not categories:
-        categories = _parse_categories(ann_file)
-    if not categories:
-        raise ConfigError(f'{ann_file} is not in COCO format: it lists no categories with names')
-    return tuple(category['name'] for category in categories)
-
-
-def _find_categories(file: int) -> list[dict] | None:
-    """The list "categories" alone: training files of COCO and Objects365 have up to gigabytes."""
-    with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as text:
-        for key in re.finditer(rb'"categories"\s*:\s*\[', text):
-            start = key.end() - 1
-            try:
-                found = json.loads(text[start : _end_of_list(text, start)])
-            except (ValueError, RecursionError):
-                continue
-            if _has_names(found):
-                return found
-    return None
-
-
-def _parse_categories(path: str) -> list[dict] | None:
-    """The list from the whole file, which names what is wrong with it; also of UTF-16."""
-    try:
-        content, _ = parse(path)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f'{path} {error}') from error
-    found = content.get('categories') if isinstance(content, dict) else None
-    return found if isinstance(found, list) and _has_names(found) else None
-
-
-def _has_names(found: list) -> bool:
-    named = [isinstance(c, dict) and isinstance(c.get('name'), str) for c in found]
-    return bool(named) and all(named)
-
-
-def _end_of_list(text: mmap.mmap, start: int) -> int:
-    depth = 0
-    for token in JSON_BRACKET.finditer(text, start):
-        depth += {b'[': 1, b']': -1}.get(token[0], 0)
-        if depth == 0:
-            return token.end()
-    return start  # it has no end
-
-
-def set_num_classes(model: Mapping, num_classes: int) -> Any:
-    """A copy of a model's config for another number of classes, the same in every head.
-
-    Class weights and other settings of the heads' losses follow, see `resize_class_settings`. The
-    head of a semantic branch of a detector, and one that learns edges, keep their own.
-
-    Raises:
-        ConfigError: No head has a `num_classes`, or a setting must be made by hand.
-    """
-    model = copy.deepcopy(model)
-    heads = list(class_heads(model))
-    if not heads and not resize_panoptic(model, num_classes):
-        raise ConfigError(f'no head of model {model.get("type")} has num_classes: set it by hand')
-    for key, head in heads:
-        resize_class_settings(key, head, head['num_classes'], num_classes)
-        head['num_classes'] = num_classes
-    resize_blending(model, num_classes)
-    return model
-
-
-def class_heads(model: Mapping) -> Iterator[tuple[str, Any]]:
-    """The heads of a detector or segmentor that tell the classes of its data apart, with keys."""
-    for owner, parts in (('model', model), ('model.roi_head', model.get('roi_head') or {})):
-        for name, heads in parts.items():
-            if not name.endswith('_head') or name in OTHER_HEADS:
-                continue
-            numbered = isinstance(heads, (list, tuple))
-            for i, head in enumerate(heads if numbered else [heads]):
-                is_other = (head or {}).get('class_agnostic') or type_name(head) in EDGE_HEADS
-                if 'num_classes' in (head or {}) and not is_other:
-                    yield f'{owner}.{name}.{i}' if numbered else f'{owner}.{name}', head
+from ..checks.class_heads import class_heads
+from ..config_parts import is_local
+from ..errors import ConfigError, shortened
+from ..own_data.coco_categories import read_classes
 
 
 def check_classes(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> None:

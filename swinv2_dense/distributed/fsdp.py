@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import re
 import shutil
 from collections import OrderedDict
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import torch
 from mmengine._strategy import FSDPStrategy, SingleDeviceStrategy
-from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from mmengine.optim import BaseOptimWrapper
@@ -21,12 +19,11 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..checkpoints import shards
-from ..checkpoints.formats import WRAPPERS
-from ..config_parts import type_name
 from ..errors import CheckpointError, ConfigError
 from ..models.blocks import SwinBlock
-from ..resilience.shared_errors import shared_errors
-from .cpu import init_in_process_0, synchronise_on_cpu
+from ..shared_errors import shared_errors
+from .parameters import init_in_process_0, plain_name
+from .sync_batch_norm import synchronise_on_cpu
 
 
 @FUNCTIONS.register_module()
@@ -37,25 +34,6 @@ def swin_block_policy(module: nn.Module, recurse: bool, nonwrapped_numel: int) -
     their `loss` and `predict`, and FSDP gathers parameters in `forward` alone.
     """
     return recurse or isinstance(module, SwinBlock)
-
-
-def plain_name(name: str) -> str:
-    """A parameter's name without what DDP, FSDP, torch.compile and checkpointing put in it."""
-    return re.sub(r'^(module\.)+', '', WRAPPERS.sub('', name))
-
-
-def full_shapes(model: nn.Module) -> dict[str, torch.Size]:
-    """Shape of every parameter by its plain name; of a sharded one, before it was sharded.
-
-    FSDP leaves each process a flat, maybe empty piece of a parameter. All processes must call this
-    together, and with the outermost wrapper: the first unit that gathers becomes FSDP's root.
-    """
-    shapes = {param: param.shape for param in model.parameters()}
-    for unit in FullyShardedDataParallel.fsdp_modules(model):  # outer ones before those in them
-        with FullyShardedDataParallel.summon_full_params(unit, recurse=False, writeback=False):
-            shapes.update((param, param.shape) for param in unit.parameters())
-    named = model.named_parameters(remove_duplicate=False)
-    return {plain_name(name): shapes[param] for name, param in named}
 
 
 @STRATEGIES.register_module()
@@ -184,25 +162,3 @@ def _renamed(state_dict: dict, names: dict) -> dict:
         for group in state_dict['param_groups']
     ]
     return state_dict | dict(state=state, param_groups=groups)
-
-
-def check_sharding(cfg: Config) -> None:
-    """Check what sharded training needs of a run.
-
-    Raises:
-        ConfigError: It is started as one process.
-    """
-    kind = type_name(cfg.get('strategy'))
-    sharding = ('ShardedStrategy', 'FSDPStrategy', 'ZeroStrategy', 'DeepSpeedZeroStrategy')
-    if kind in sharding and cfg.get('launcher', 'none') == 'none':
-        raise ConfigError(
-            f'strategy.type={kind!r} needs several processes, one per GPU; start them with '
-            'tools/dist_train.sh CONFIG GPUS, or tools/slurm_train.sh'
-        )
-
-
-def without_sharding(cfg: Config) -> None:
-    """Make a config run whole on each device, for testing: a checkpoint of FSDP is a plain one."""
-    if cfg.get('strategy'):
-        cfg.pop('strategy')
-        cfg.pop('runner_type', None)

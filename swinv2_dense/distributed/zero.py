@@ -13,7 +13,7 @@ from torch import nn
 
 from ..config_parts import type_name
 from ..errors import ConfigError
-from .cpu import init_in_process_0
+from .parameters import init_in_process_0
 
 
 @STRATEGIES.register_module()

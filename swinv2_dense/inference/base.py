@@ -16,13 +16,12 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch import nn
 
-from ..checkpoints.formats import shortened
+from ..checks.class_heads import class_heads
 from ..checks.image_files import loader_problem
 from ..checks.pixel_limit import PixelLimitError, check_image_file
-from ..det.check_classes import class_heads
 from ..drawing.palette import as_palette, class_colors
 from ..drawing.sheet import displayable, write_picture
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, shortened
 from ..training.backbone_weights import BackboneWeightsHook
 from ..training.checkpoint_classes import (
     class_names,

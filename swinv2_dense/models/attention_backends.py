@@ -10,15 +10,16 @@ at q - k + w - 1.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .precision import FORWARD_TILE, elements, is_compiling
+from .bias_tiles import bias_lines, bias_tiles, gather_bias, narrowed
+from .tile_sizes import FORWARD_TILE, elements
+from .tracing import is_compiling
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
@@ -33,68 +34,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 def plain(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:
     """As `attention`, with the table in place of the bias."""
     return attention(q, k, v, gather_bias(table, window_size))
-
-
-def gather_bias(table: Tensor, window_size: Sequence[int]) -> Tensor:
-    """Bias of every token pair of a window from the bias of every offset.
-
-    (nH, O...) -> (nH, N, N), where axis i of the table holds the offsets -(w-1)..(w-1) of a
-    window w at least as large as `window_size[i]`. Element (q, k) is the bias of offset q - k.
-    """
-    lines = bias_lines(table, window_size)
-    return next(iter(bias_tiles(lines, window_size, math.prod(window_size))))[1]
-
-
-def narrowed(table: Tensor, window_size: Sequence[int]) -> Tensor:
-    """The offsets within a window from the table of one at least as large."""
-    for axis, size in enumerate(window_size, start=1):
-        largest = (table.shape[axis] + 1) // 2
-        table = table.narrow(axis, largest - size, 2 * size - 1)
-    return table
-
-
-def bias_lines(table: Tensor, window_size: Sequence[int]) -> Tensor:
-    """Bias of a line of queries (along the last axis) against keys at any other coordinates.
-
-    (nH, O...) -> (nH, w, J..., w) with w the last window and 2w-1 entries in every other axis,
-    in the order of keys. Many times smaller than N x N, and it holds the bias of each line of
-    queries as a slice; in two dimensions that slice is a view.
-    """
-    table = narrowed(table, window_size)
-    table = table.unfold(-1, window_size[-1], 1)  # [.., q, j]: offset q - (w - 1 - j)
-    rank = len(window_size)
-    return table.flip([*range(1, rank), rank + 1]).movedim(rank, 1).contiguous()
-
-
-def add_lines(table: Tensor, lines: Tensor, window_size: Sequence[int]) -> None:
-    """Adjoint of `bias_lines`: add to each offset of a table what its places in `lines` hold."""
-    table, rank = narrowed(table, window_size), len(window_size)
-    lines = lines.movedim(1, rank).flip([*range(1, rank), rank + 1])  # [.., q, j]: offset q + j
-    for query, part in enumerate(lines.unbind(-2)):
-        table.narrow(-1, query, window_size[-1]).add_(part)
-
-
-def line_slices(lines: Tensor, window_size: Sequence[int]) -> Iterator[Tensor]:
-    """Slice (nH, w, window...) of `bias_lines` for each line of queries of a window, in order."""
-    leading = window_size[:-1]
-    for position in itertools.product(*map(range, leading)):
-        part = lines
-        for axis, (query, size) in enumerate(zip(position, leading), start=2):
-            part = part.narrow(axis, size - 1 - query, size)
-        yield part
-
-
-def bias_tiles(
-    lines: Tensor, window_size: Sequence[int], rows: int
-) -> Iterator[tuple[slice, Tensor]]:
-    """Tiles of about `rows` queries: which queries, and their bias (nH, queries, N)."""
-    slices = line_slices(lines, window_size)
-    start = 0
-    while part := list(itertools.islice(slices, max(1, rows // window_size[-1]))):
-        bias = torch.cat([line.flatten(2) for line in part], dim=1) if part[1:] else part[0]
-        bias = bias.flatten(2)
-        yield slice(start, start + bias.shape[1]), bias
-        start += bias.shape[1]
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:

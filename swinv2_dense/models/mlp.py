@@ -8,16 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .precision import (
-    HIDDEN,
-    add_product,
-    elements,
-    is_compiling,
-    linear,
-    matmul,
-    matmul_dtype,
-    without_autocast,
-)
+from .precision import add_product, linear, matmul, matmul_dtype, without_autocast
+from .tile_sizes import HIDDEN, elements
+from .tracing import is_compiling
 
 
 class Mlp(nn.Module):

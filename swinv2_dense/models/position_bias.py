@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .precision import at_least_fp32, is_traced, without_autocast
+from .precision import at_least_fp32, without_autocast
+from .tracing import is_traced
 
 
 class TableCache:

@@ -9,34 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
-
-# Elements per type of device of the tensors that are worked on at a time: q, k and v of a group of
-# windows, the hidden layer of an MLP, and logits of a tile in the forward and in the backward
-# pass. On a CPU they stay near its caches, and below the size from which the C
-# library asks the system for fresh pages at every allocation, which is slower than computing.
-GROUP = {'cpu': 1 << 21, 'cuda': 1 << 26}
-HIDDEN = {'cpu': 1 << 20, 'cuda': 1 << 26}
-FORWARD_TILE = {'cpu': 1 << 18, 'cuda': 1 << 25}
-BACKWARD_TILE = {'cpu': 1 << 20, 'cuda': 1 << 25}
-
-# torch < 2.3 has it in _dynamo only.
-is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.is_compiling
-
-
-def is_traced() -> bool:
-    """Whether operators are recorded, or replaced, rather than only run."""
-    return (
-        is_compiling()
-        or torch.jit.is_tracing()
-        or _get_current_dispatch_mode() is not None  # FakeTensorMode, make_fx
-        or torch._C._functorch.peek_interpreter_stack() is not None  # torch.func
-    )
-
-
-def elements(sizes: dict[str, int], x: Tensor) -> int:
-    """Entry of one of the tables above for the device of `x`."""
-    return sizes.get(x.device.type, sizes['cuda'])
 
 
 def at_least_fp32(x: Tensor) -> Tensor:

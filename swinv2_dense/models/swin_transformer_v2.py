@@ -23,7 +23,7 @@ from ..checkpoints.pretrained_windows import from_tables
 from ..choices import ATTENTION_BACKENDS
 from ..errors import CheckpointError
 from .blocks import PatchEmbed, PatchMerging, Stage, SwinBlock
-from .precision import is_compiling
+from .tracing import is_compiling
 from .window_attention import WindowAttention
 
 

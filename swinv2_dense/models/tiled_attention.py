@@ -13,18 +13,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from .attention_backends import add_lines, bias_lines, bias_tiles, line_slices, masks, sdpa_lines
-from .precision import (
-    BACKWARD_TILE,
-    GROUP,
-    add_product,
-    elements,
-    lengths,
-    linear,
-    matmul,
-    unit_vectors,
-    without_autocast,
-)
+from .attention_backends import masks, sdpa_lines
+from .bias_tiles import add_lines, bias_lines, bias_tiles, line_slices
+from .precision import add_product, lengths, linear, matmul, unit_vectors, without_autocast
+from .tile_sizes import BACKWARD_TILE, GROUP, elements
 from .windows import Group, axis_layouts, cropped, groups, padded
 
 

@@ -13,14 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 from .attention_backends import BACKENDS, choose
 from .position_bias import LogCPB
-from .precision import (
-    at_least_fp32,
-    is_compiling,
-    matmul_dtype,
-    unit_vectors,
-    without_autocast,
-)
+from .precision import at_least_fp32, matmul_dtype, unit_vectors, without_autocast
 from .tiled_attention import TiledWindowAttention, compiled_attention, tiled_forward
+from .tracing import is_compiling
 from .windows import (
     axis_layouts,
     cropped,

@@ -6,10 +6,9 @@ import os
 from collections.abc import Sequence
 from glob import glob
 
-from ..checkpoints.formats import shortened
 from ..checks.files import files_below
 from ..checks.image_files import counted_suffixes, files_with_suffix
-from ..errors import ConfigError
+from ..errors import ConfigError, shortened
 
 VIDEO_SUFFIXES = ('.mp4', '.mkv', '.avi', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
 

@@ -12,8 +12,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from torch import Tensor
 
+from ..shared_errors import shared_errors
 from .resume import is_accumulating
-from .shared_errors import shared_errors
 
 
 class NonFiniteError(RuntimeError):

@@ -22,9 +22,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import distributed as dist
 
-from .atomic_checkpoints import LAST, PREEMPTED, WholeCheckpointHook, write_whole_file
+from ..atomic_files import write_whole_file
+from ..shared_errors import shared_errors
+from .atomic_checkpoints import LAST, PREEMPTED, WholeCheckpointHook
 from .resume import is_accumulating
-from .shared_errors import shared_errors
 
 STATUS = 75  # EX_TEMPFAIL of sysexits.h: run it again
 ONE_SIGNAL = 5.0  # seconds in which SIGTERM of the scheduler and of torchrun count as one

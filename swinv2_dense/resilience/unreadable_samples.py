@@ -25,11 +25,11 @@ from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader, Dataset
 
 from ..checks.coco_masks import check_masks
+from ..checks.files import FILE_KEYS
 from ..checks.pixel_limit import check_sample
 from ..config_parts import leaf_datasets
 from ..errors import ConfigError
-from ..training.backbone_weights import FILE_KEYS
-from .shared_errors import shared_errors
+from ..shared_errors import shared_errors
 
 # No fault of a sample: too little memory, and a program that is not whole.
 NO_FAULTS = (MemoryError, torch.cuda.OutOfMemoryError, ImportError)

@@ -32,7 +32,7 @@ from ..checks.label_presence import check_presence
 from ..checks.pixel_limit import PixelLimitError, check_image_file
 from ..config_parts import is_local, leaf_datasets, transforms_within
 from ..errors import ConfigError
-from ..resilience.shared_errors import shared_errors
+from ..shared_errors import shared_errors
 
 PROGRESS = 2000  # maps between lines in the log
 PALETTE = 'have a palette: its indices are taken as class ids'

@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 
-from ..checkpoints.formats import METADATA_KEY, shortened
+from ..checkpoints.formats import METADATA_KEY
 from ..checkpoints.loading import check_arch, check_values
 from ..checkpoints.pretrained_windows import attach_divisors, from_tables
-from ..checks.files import missing_files
-from ..config_parts import is_local, leaf_datasets
-from ..distributed.fsdp import full_shapes, plain_name
-from ..errors import CheckpointError, ConfigError
-from ..resilience.shared_errors import shared_errors
-
-FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # of mmdet and mmseg; of mmaction2
-
-
-@HOOKS.register_module()
-class CheckFilesHook(Hook):
-    """Look for every image, map and video of the data sets before the first iteration.
-
-    Raises:
-        ConfigError: Files are missing; says how many, and names the first.
-    """
-
-    def before_train(self, runner: Any) -> None:
-        check_files('train_dataloader', runner.train_loop.dataloader.dataset)
-        if runner.val_loop is not None:
-            check_files('val_dataloader', runner.val_loop.dataloader.dataset)
-
-    def before_test(self, runner: Any) -> None:
-        check_files('test_dataloader', runner.test_loop.dataloader.dataset)
+from ..distributed.parameters import full_shapes, plain_name, unwrapped
+from ..errors import CheckpointError, shortened
 
 
 @HOOKS.register_module()
@@ -131,76 +107,3 @@ def _check_backbone(
 def source_of(runner: Any) -> str:
     """What a runner loads, for messages."""
     return str(runner._load_from or runner.work_dir)
-
-
-def unwrapped(model: Any) -> Any:
-    """The model within wrappers for distributed training and test-time augmentation."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
-
-
-@HOOKS.register_module()
-class ResultsHook(Hook):
-    """Print the last metrics as a table when a run ends, and where its files are."""
-
-    def __init__(self) -> None:
-        self.metrics: dict[str, float] = {}
-
-    def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
-        self.metrics = dict(metrics or {})
-
-    def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
-        self.metrics = dict(metrics or {})
-
-    @master_only
-    def after_run(self, runner: Any) -> None:
-        if self.metrics:
-            runner.logger.info(f'Results\n{metrics_table(self.metrics)}')
-        runner.logger.info(f'Checkpoints, logs and results are in {runner.work_dir}')
-
-
-def metrics_table(metrics: dict[str, float]) -> str:
-    """Two aligned columns, name and value."""
-    width = max(map(len, metrics))
-    shown = {k: f'{v:.4f}' if isinstance(v, float) else v for k, v in metrics.items()}
-    rows = [f'  {name:<{width}}  {value}' for name, value in shown.items()]
-    rule = '  ' + '-' * (width + 10)
-    return '\n'.join([rule, *rows, rule])
-
-
-def check_files(name: str, dataset: Any) -> None:
-    """Raise a `ConfigError` if local files that `dataset` lists do not exist.
-
-    All processes of a run must call this together, and all raise the error.
-    """
-    with shared_errors():
-        paths = [path for _, path in _files(dataset)]
-    found = set(missing_files(paths))
-    missing = [(key, path) for key, path in _files(dataset) if path in found] if found else []
-    if missing:
-        if all(key == 'seg_map_path' for key, _ in missing):
-            raise ConfigError(
-                f'{name}: {len(missing)} images have no label map, first {missing[0][1]}. Write '
-                'it, or take its image out of the data set (of ann_file where there is one). Check '
-                'data_root and data_prefix.'
-            )
-        message = (
-            f'{name}: {len(missing)} files that the annotations list do not exist, first '
-            f'{missing[0][1]}. Check data_root, data_prefix and ann_file of the data set, and that '
-            'it is complete.'
-        )
-        raise ConfigError(message)
-
-
-def _files(dataset: Any) -> Iterator[tuple[str, str]]:
-    """The local files of a data set, each with its key in FILE_KEYS."""
-    for part in leaf_datasets(dataset):
-        if not hasattr(part, 'get_data_info') or not is_local(getattr(part, 'backend_args', None)):
-            continue
-        for index in range(len(part)):
-            info = part.get_data_info(index)
-            for key in FILE_KEYS:
-                path = info.get(key)
-                if isinstance(path, str) and '://' not in path:
-                    yield key, path

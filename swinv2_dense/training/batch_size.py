@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mmengine.config import Config, ConfigDict
 
-from ..distributed.cpu import world_size
+from ..distributed.launchers import world_size
 from ..errors import ConfigError
 
 

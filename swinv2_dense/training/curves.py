@@ -11,9 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..checks.main_metric import main_metric
-from ..checks.paths import check_writable_file
-from ..cli.options import plot_log_parser
 from ..errors import ConfigError
 
 # In training records beside losses: times in seconds, memory in MiB, the place in training.
@@ -48,27 +45,6 @@ class Run(NamedTuple):
         """Names of the numbers in evaluations, in their order."""
         keys = (key for record in self.evaluations.values() for key in record)
         return [key for key in dict.fromkeys(keys) if key not in NO_METRICS]
-
-
-def plot_log(argv: Sequence[str] | None = None) -> None:
-    """Draw curves: `plot_log.py RUN... [flags]`."""
-    args = plot_log_parser().parse_args(argv)
-    first = args.runs[0]
-    out = args.out or (first if first.is_dir() else first.parent) / 'curves.png'
-    check_writable_file('--out', out)
-    runs = [read_run(path) for path in args.runs]
-    known = list(dict.fromkeys(key for run in runs for key in run.metrics))
-    unknown = [key for key in args.metric or () if key not in known]
-    if unknown:
-        raise ConfigError(f'--metric {unknown[0]!r}: the logs have {", ".join(known) or "none"}')
-    metrics = args.metric or [main_metric(known)] * bool(known)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    empty = draw(runs, metrics, out)
-    for run in runs:
-        print(summary(run, metrics))
-    if empty:
-        print(f'Not in these logs: {", ".join(empty)}')
-    print(f'Wrote {out}')
 
 
 def read_run(path: Path) -> Run:

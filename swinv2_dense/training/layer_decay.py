@@ -10,7 +10,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from torch import nn
 
-from ..distributed.fsdp import full_shapes, plain_name
+from ..distributed.parameters import full_shapes, plain_name
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
 

@@ -15,10 +15,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop
 from torch import nn
 
-from ..checkpoints.formats import shortened
-from ..distributed.fsdp import full_shapes, plain_name
-from ..errors import CheckpointError
-from .backbone_weights import source_of, unwrapped
+from ..distributed.parameters import full_shapes, plain_name, unwrapped
+from ..errors import CheckpointError, shortened
+from .backbone_weights import source_of
 
 TRAINING_ONLY = ('auxiliary_head.',)  # only losses use it; releases may leave it out
 COUNTER = 'num_batches_tracked'  # of BatchNorm; it changes no output

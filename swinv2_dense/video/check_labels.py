@@ -13,10 +13,9 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from ..checkpoints.formats import shortened
+from ..checks.class_heads import class_heads
 from ..config_parts import is_local
-from ..det.check_classes import class_heads
-from ..errors import ConfigError
+from ..errors import ConfigError, shortened
 
 
 def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> None:

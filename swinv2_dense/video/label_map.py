@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from mmengine.config import Config
 
+from ..checks.class_heads import class_heads
 from ..config_parts import datasets_of, is_local
-from ..det.check_classes import class_heads
 from ..own_data.class_names import read_class_names
 
 LIST_FILE = re.compile(r'(?P<dataset>.+)_(train|val|test)_list_.+\.txt')  # of mmaction2's tools

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from mmengine.dist import all_gather_object, get_rank
 
-from ..errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError
 
 KNOWN = (ConfigError, CheckpointError)
 

@@ -1,0 +1,74 @@
+"""Train a model: `train.py CONFIG [flags]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from mmengine.config import Config
+
+from ..checks.config import check_config, read_repaired
+from ..checks.paths import check_checkpoint
+from ..distributed.strategy import check_sharding
+from ..engine.deepspeed import fit_deepspeed
+from ..resilience.atomic_checkpoints import resume_last
+from ..resilience.work_dir_lock import lock_work_dir
+from ..training.amp import run_amp_on_cpu, use_amp
+from ..training.batch_size import fit_learning_rate
+from ..training.interruption import say_how_to_resume
+from ..training.log_backends import log_to
+from ..training.prefetch import prefetch
+from ..training.terminal import log_prints, quiet_start, rank
+from .common import build_runner, load_config
+from .options import train_parser
+
+
+def train(argv: Sequence[str] | None = None) -> None:
+    """Train a model: `train.py CONFIG [flags]`."""
+    args = train_parser().parse_args(argv)
+    if args.resume not in (None, 'auto'):
+        check_checkpoint('--resume', args.resume)
+    cfg = load_config(args)
+    holds = args.launcher == 'none' or rank() == 0  # of the processes of one run, the first
+    lock = lock_work_dir(cfg.work_dir) if holds else nullcontext()
+    with say_how_to_resume(cfg.work_dir, argv), lock, quiet_start():
+        _train(cfg, args)
+
+
+def _train(cfg: Config, args: argparse.Namespace) -> None:
+    if args.resume and args.resume != 'auto':
+        cfg.resume, cfg.load_from = True, args.resume
+    elif args.resume or (cfg.get('resume') and not cfg.get('load_from')):
+        resume_last(cfg)
+    if args.amp:
+        use_amp(cfg, torch.cuda.is_available())
+    elif not torch.cuda.is_available():
+        run_amp_on_cpu(cfg)
+    about_batch = fit_learning_rate(cfg, args.auto_scale_lr)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    randomness = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed)
+    randomness = {k: v for k, v in randomness.items() if v is not None and v is not False}
+    if args.deterministic:
+        randomness['deterministic'] = True
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch asks for it on CUDA
+    if randomness:
+        cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
+    if args.fit_schedule:
+        cfg.fit_schedule = True
+    if args.log_to:
+        log_to(cfg, args.log_to)
+    check_sharding(cfg)
+    fit_deepspeed(cfg)
+    loaders = ('train',) if args.no_validate else ('train', 'val')
+    check_config(cfg, loaders)
+    prefetch(cfg, training=True)
+    runner = build_runner(cfg, args.keep)
+    read_repaired(runner, loaders)
+    if about_batch:
+        runner.logger.warning(about_batch)
+    log_prints()
+    runner.train()

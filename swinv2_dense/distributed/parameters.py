@@ -1,0 +1,64 @@
+"""Parameters of models that are wrapped or sharded."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from mmengine.dist import (
+    broadcast,
+    broadcast_object_list,
+    is_main_process,
+)
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
+
+from ..checkpoints.formats import WRAPPERS
+from ..shared_errors import shared_errors
+
+
+def init_in_process_0(model: nn.Module) -> nn.Module:
+    """Initialize a model in process 0, which alone reads a file of weights, and send it to all.
+
+    Raises:
+        Exception: The error of process 0, in all processes.
+    """
+    with shared_errors():
+        if is_main_process():
+            model.init_weights()
+    backbones = [m for m in model.modules() if hasattr(m, 'set_pretrained_window_sizes')]
+    windows = [backbone.pretrained_window_sizes for backbone in backbones]
+    broadcast_object_list(windows)  # a file of weights sets them, too
+    for backbone, sizes in zip(backbones, windows):
+        backbone.set_pretrained_window_sizes(sizes, 'process 0')
+    for value in model.state_dict().values():
+        broadcast(value)
+    return model
+
+
+def plain_name(name: str) -> str:
+    """A parameter's name without what DDP, FSDP, torch.compile and checkpointing put in it."""
+    return re.sub(r'^(module\.)+', '', WRAPPERS.sub('', name))
+
+
+def full_shapes(model: nn.Module) -> dict[str, torch.Size]:
+    """Shape of every parameter by its plain name; of a sharded one, before it was sharded.
+
+    FSDP leaves each process a flat, maybe empty piece of a parameter. All processes must call this
+    together, and with the outermost wrapper: the first unit that gathers becomes FSDP's root.
+    """
+    shapes = {param: param.shape for param in model.parameters()}
+    for unit in FullyShardedDataParallel.fsdp_modules(model):  # outer ones before those in them
+        with FullyShardedDataParallel.summon_full_params(unit, recurse=False, writeback=False):
+            shapes.update((param, param.shape) for param in unit.parameters())
+    named = model.named_parameters(remove_duplicate=False)
+    return {plain_name(name): shapes[param] for name, param in named}
+
+
+def unwrapped(model: Any) -> Any:
+    """The model within wrappers for distributed training and test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model

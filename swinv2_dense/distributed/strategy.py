@@ -1,0 +1,30 @@
+"""Configs of sharded training."""
+
+from __future__ import annotations
+
+from mmengine.config import Config
+
+from ..config_parts import type_name
+from ..errors import ConfigError
+
+
+def check_sharding(cfg: Config) -> None:
+    """Check what sharded training needs of a run.
+
+    Raises:
+        ConfigError: It is started as one process.
+    """
+    kind = type_name(cfg.get('strategy'))
+    sharding = ('ShardedStrategy', 'FSDPStrategy', 'ZeroStrategy', 'DeepSpeedZeroStrategy')
+    if kind in sharding and cfg.get('launcher', 'none') == 'none':
+        raise ConfigError(
+            f'strategy.type={kind!r} needs several processes, one per GPU; start them with '
+            'tools/dist_train.sh CONFIG GPUS, or tools/slurm_train.sh'
+        )
+
+
+def without_sharding(cfg: Config) -> None:
+    """Make a config run whole on each device, for testing: a checkpoint of FSDP is a plain one."""
+    if cfg.get('strategy'):
+        cfg.pop('strategy')
+        cfg.pop('runner_type', None)

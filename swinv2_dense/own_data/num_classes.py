@@ -1,0 +1,31 @@
+"""A model's config for another number of classes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from ..checks.class_heads import class_heads
+from ..checks.class_lengths import resize_blending, resize_class_settings, resize_panoptic
+from ..errors import ConfigError
+
+
+def set_num_classes(model: Mapping, num_classes: int) -> Any:
+    """A copy of a model's config for another number of classes, the same in every head.
+
+    Class weights and other settings of the heads' losses follow, see `resize_class_settings`. The
+    head of a semantic branch of a detector, and one that learns edges, keep their own.
+
+    Raises:
+        ConfigError: No head has a `num_classes`, or a setting must be made by hand.
+    """
+    model = copy.deepcopy(model)
+    heads = list(class_heads(model))
+    if not heads and not resize_panoptic(model, num_classes):
+        raise ConfigError(f'no head of model {model.get("type")} has num_classes: set it by hand')
+    for key, head in heads:
+        resize_class_settings(key, head, head['num_classes'], num_classes)
+        head['num_classes'] = num_classes
+    resize_blending(model, num_classes)
+    return model

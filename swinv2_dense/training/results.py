@@ -1,0 +1,38 @@
+"""The metrics that a run ends with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ResultsHook(Hook):
+    """Print the last metrics as a table when a run ends, and where its files are."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+
+    def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
+        self.metrics = dict(metrics or {})
+
+    def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
+        self.metrics = dict(metrics or {})
+
+    @master_only
+    def after_run(self, runner: Any) -> None:
+        if self.metrics:
+            runner.logger.info(f'Results\n{metrics_table(self.metrics)}')
+        runner.logger.info(f'Checkpoints, logs and results are in {runner.work_dir}')
+
+
+def metrics_table(metrics: dict[str, float]) -> str:
+    """Two aligned columns, name and value."""
+    width = max(map(len, metrics))
+    shown = {k: f'{v:.4f}' if isinstance(v, float) else v for k, v in metrics.items()}
+    rows = [f'  {name:<{width}}  {value}' for name, value in shown.items()]
+    rule = '  ' + '-' * (width + 10)
+    return '\n'.join([rule, *rows, rule])
