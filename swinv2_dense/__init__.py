@@ -1,6 +1,7 @@
 """Swin Transformer V2 for dense prediction with mmdet, mmsegmentation and mmaction2.
 
-Importing the package registers its models in mmengine's root registry; it needs torch and mmengine.
+Importing the package registers its models, hooks and optimizers with mmengine; it needs torch and
+mmengine. It also replaces mmengine's loaders of checkpoints in this process, see `compat`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,36 @@ from . import compat
 
 compat.apply()
 
-from . import engine  # noqa: E402
-from .checks.names import nearest  # noqa: E402
-from .models import SwinTransformerV2, VideoSwinTransformerV2  # noqa: E402
+# ruff: noqa: E402  what follows needs the repairs
+from . import own_data
+from .checks import batch_norm, files  # noqa: F401  these and the modules below register classes
+from .checks.names import nearest
+from .distributed import cpu, fsdp, zero  # noqa: F401
+from .models import SwinTransformerV2, VideoSwinTransformerV2
+from .resilience import (  # noqa: F401
+    atomic_checkpoints,
+    nonfinite,
+    preemption,
+    resume,
+    resume_settings,
+    unreadable_samples,
+)
+from .training import (  # noqa: F401
+    amp,
+    backbone_weights,
+    checkpoint_classes,
+    image_check,
+    layer_decay,
+    load_report,
+    results,
+    start_report,
+    undefined_metrics,
+)
+
+from . import engine  # isort: skip  the former home of these names
 
 __version__ = '0.1.0'
-__all__ = ['SwinTransformerV2', 'VideoSwinTransformerV2', 'config_path', 'engine']
+__all__ = ['SwinTransformerV2', 'VideoSwinTransformerV2', 'config_path', 'engine', 'own_data']
 
 
 def config_path(name: str) -> str:

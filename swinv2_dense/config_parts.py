@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from mmengine.config import ConfigDict
 
 
 def listed(value: Any) -> list:
@@ -29,6 +31,18 @@ def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
             pending.append((f'{key}.dataset', dataset['dataset']))
         elif not inner:
             yield key, dataset
+
+
+def loaded_datasets(cfg: Mapping, loaders: Iterable[str]) -> list[tuple[str, Mapping]]:
+    """`datasets_of` for each of `loaders` ('train', 'val', 'test') of a config."""
+    found = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
+    return [part for name, dataset in found for part in datasets_of(name, dataset)]
+
+
+def plain_visualizer(cfg: Mapping, kind: str) -> ConfigDict:
+    """The config's visualizer as one of type `kind` that stores nothing by itself."""
+    kept = {k: v for k, v in (cfg.get('visualizer') or {}).items() if k in ('alpha', 'line_width')}
+    return ConfigDict(type=kind, **kept)
 
 
 def merge_custom_hooks(cfg: Any) -> None:

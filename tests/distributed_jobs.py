@@ -86,8 +86,8 @@ def run_norm(folder: Path) -> None:
 
 
 def run_tasks(folder: Path, alone: Path) -> None:
-    from swinv2_dense.cli.test import test
-    from swinv2_dense.cli.train import train
+    from swinv2_dense.cli.test import main as test
+    from swinv2_dense.cli.train import main as train
 
     is_shared = 'RANK' in os.environ
     launcher = ['--launcher', 'pytorch' if is_shared else 'none']

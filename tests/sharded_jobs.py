@@ -23,8 +23,8 @@ INTERVAL = 'default_hooks.checkpoint.interval'
 
 
 def main(folder: Path) -> None:
-    from swinv2_dense.cli.test import test
-    from swinv2_dense.cli.train import train
+    from swinv2_dense.cli.test import main as test
+    from swinv2_dense.cli.train import main as train
 
     torch.set_num_threads(1)
     launcher = ['--launcher', 'pytorch']

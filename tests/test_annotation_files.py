@@ -32,9 +32,9 @@ pytest.importorskip('mmdet')
 
 from swinv2_dense.checks import coco_check
 from swinv2_dense.checks.coco_report import Use
-from swinv2_dense.checks.config import check_config
 from swinv2_dense.checks.result_cache import cached
 from swinv2_dense.cli import browse_dataset as browsing
+from swinv2_dense.cli.common import check_config
 from swinv2_dense.det.annotation_files import check_annotation_files, repair_runner, use_repaired
 from swinv2_dense.errors import ConfigError
 

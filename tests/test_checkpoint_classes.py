@@ -18,10 +18,10 @@ from narrow_recognizer import narrow_recognizer, shrink_clips, write_clip
 from narrow_segmentor import narrow_segmentor, shrink, use_tree, write_segmentation_tree
 
 import swinv2_dense
-from swinv2_dense.checks.config import check_config
-from swinv2_dense.cli.infer import infer
-from swinv2_dense.cli.test import test as run_test
-from swinv2_dense.cli.train import train as run_train
+from swinv2_dense.cli.common import check_config
+from swinv2_dense.cli.infer import main as infer
+from swinv2_dense.cli.test import main as run_test
+from swinv2_dense.cli.train import main as run_train
 from swinv2_dense.errors import CheckpointError, ConfigError
 from swinv2_dense.training import checkpoint_classes
 from swinv2_dense.training.checkpoint_classes import (

@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 
 import swinv2_dense
 from swinv2_dense.checks.main_metric import main_metric
-from swinv2_dense.cli.plot_log import plot_log
+from swinv2_dense.cli.plot_log import main as plot_log
 from swinv2_dense.det import ClasswiseCocoMetric, separate_classwise_keys
 from swinv2_dense.resilience.atomic_checkpoints import WholeCheckpointHook
 

@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 from narrow import narrow_model, shrink_images, use_data
 from snapshots import Snapshots
 
-from swinv2_dense.checks.config import check_config
+from swinv2_dense.cli.common import check_config
 
 pytest.importorskip('mmdet')
 FOLDER = ROOT / 'configs' / 'detection'

@@ -8,8 +8,8 @@ from mmengine.config import ConfigDict
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from swinv2_dense.checks.config import check_config
 from swinv2_dense.checks.files import check_files
+from swinv2_dense.cli.common import check_config
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.training.amp import run_amp_on_cpu, use_amp
 from swinv2_dense.training.results import metrics_table

@@ -28,7 +28,7 @@ import swinv2_dense.det  # noqa: F401
 from swinv2_dense.checks.coco_check import check_annotation_file
 from swinv2_dense.checks.coco_masks import check_mask, expanded
 from swinv2_dense.checks.coco_report import Use
-from swinv2_dense.checks.config import check_config
+from swinv2_dense.cli.common import check_config
 from swinv2_dense.engine import ConfigError
 from swinv2_dense.own_data.coco_categories import read_classes
 from swinv2_dense.preparation import coco

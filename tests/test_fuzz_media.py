@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from test_checkpoint_files import KINDS, whole
 
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
-from swinv2_dense.cli.plot_log import plot_log
+from swinv2_dense.cli.plot_log import main as plot_log
 from swinv2_dense.engine import ConfigError
 from swinv2_dense.errors import CheckpointError
 from swinv2_dense.preparation import kinetics

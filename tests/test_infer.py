@@ -26,7 +26,8 @@ from PIL import Image
 from test_tools import VIDEO
 
 import swinv2_dense
-from swinv2_dense.cli.infer import find_inputs, infer
+from swinv2_dense.cli.infer import find_inputs
+from swinv2_dense.cli.infer import main as infer
 from swinv2_dense.drawing.files import names_below
 from swinv2_dense.engine import ConfigError
 from swinv2_dense.inference.base import describe_classes

@@ -17,7 +17,8 @@ from narrow_segmentor import narrow_segmentor, shrink, use_tree, write_segmentat
 from PIL import Image
 
 import swinv2_dense
-from swinv2_dense.cli.infer import infer, other_files
+from swinv2_dense.cli.infer import main as infer
+from swinv2_dense.cli.infer import other_files
 from swinv2_dense.inference.base import describe_classes
 
 DETECTOR = 'detection/mask-rcnn_swinv2-t-w16_1xb4-bf16-1x_coco.py'

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 pytest.importorskip('mmdet')
 
-from swinv2_dense.checks.config import check_config
+from swinv2_dense.cli.common import check_config
 from swinv2_dense.config_parts import datasets_of
 from swinv2_dense.det.check_classes import check_classes
 from swinv2_dense.engine import ConfigError, read_classes, set_num_classes

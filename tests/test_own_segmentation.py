@@ -17,7 +17,7 @@ from PIL import Image
 pytest.importorskip('mmseg')
 from mmseg.apis import MMSegInferencer
 
-from swinv2_dense.checks.config import check_config
+from swinv2_dense.cli.common import check_config
 from swinv2_dense.engine import ConfigError, read_class_names
 from swinv2_dense.quickstart.surfaces import SurfacesSpec, draw
 

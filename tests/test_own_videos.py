@@ -16,7 +16,7 @@ from mmengine.config import Config
 pytest.importorskip('mmaction')
 from narrow_recognizer import narrow_recognizer, shrink_clips, write_clip
 
-from swinv2_dense.checks.config import check_config
+from swinv2_dense.cli.common import check_config
 from swinv2_dense.engine import ConfigError, read_class_folders, set_num_classes
 from swinv2_dense.video import FolderVideoDataset
 

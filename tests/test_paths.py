@@ -17,11 +17,11 @@ from swinv2_dense.checks.paths import (
     check_writable_file,
     saved_config,
 )
-from swinv2_dense.cli.browse_dataset import browse
-from swinv2_dense.cli.infer import infer
-from swinv2_dense.cli.plot_log import plot_log
-from swinv2_dense.cli.test import test as run_test
-from swinv2_dense.cli.train import train
+from swinv2_dense.cli.browse_dataset import main as browse
+from swinv2_dense.cli.infer import main as infer
+from swinv2_dense.cli.plot_log import main as plot_log
+from swinv2_dense.cli.test import main as run_test
+from swinv2_dense.cli.train import main as train
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.quickstart.folders import write_whole
 
@@ -116,7 +116,7 @@ def test_the_config_beside_the_checkpoint(tmp_path):
     own = tmp_path / 'own.py'
     own.write_text(
         'a = 1\n'
-        "classes = __import__('swinv2_dense').engine.read_class_names('data/gone/classes.txt')\n"
+        "classes = __import__('swinv2_dense').own_data.read_class_names('data/gone/classes.txt')\n"
         "default_scope = 'mmdet'\n"
     )
     argv = [str(own), str(work_dir / 'epoch_1.pth'), str(tmp_path)]

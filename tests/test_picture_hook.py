@@ -16,6 +16,7 @@ from mmengine.visualization import Visualizer
 
 from swinv2_dense.drawing.hook import PictureHook
 from swinv2_dense.drawing.options import draw_predictions
+from swinv2_dense.tasks import task_of
 
 CLASSES = ('clap', 'wave')
 RED, BLUE = (250, 0, 0), (0, 0, 250)
@@ -171,7 +172,9 @@ def test_configs_get_the_hook_and_the_visualizer(scope, own):
     """Without a visualizer or hook of their own; a visualizer of the user's stays."""
     step = dict(type='PackActionInputs', meta_keys='img_shape')
     cfg = Config(dict(default_scope=scope, test_dataloader=dict(dataset=dict(pipeline=[step]))))
-    draw_predictions(cfg, 'shown', interval=3)
+    task = task_of(cfg)
+    task.prepare_drawing(cfg)
+    draw_predictions(cfg, task.visualizers, 'shown', interval=3)
     assert cfg.visualizer.type == own
     hook = cfg.default_hooks.visualization
     assert (hook.type, hook.folder, hook.interval) == ('PictureHook', 'shown', 3)
@@ -184,6 +187,6 @@ def test_configs_get_the_hook_and_the_visualizer(scope, own):
         assert tuple(keys) == ('img_shape', 'filename', 'frame_dir')
     users = Config(dict(default_scope=scope, visualizer=dict(type='Mine')))
     users.default_hooks = dict(visualization=dict(type='X', score_thr=0.7))
-    draw_predictions(users, None)
+    draw_predictions(users, task.visualizers, None)
     assert users.visualizer.type == 'Mine'
     assert users.default_hooks.visualization.score_thr == 0.7

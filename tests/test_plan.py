@@ -25,6 +25,7 @@ from swinv2_dense.costs import training_step as plan
 from swinv2_dense.costs.input_size import training_size
 from swinv2_dense.costs.training_step import Costs
 from swinv2_dense.errors import ConfigError
+from swinv2_dense.tasks import task_of
 
 ARCH = dict(embed_dims=16, depths=(2, 2), num_heads=(1, 2))
 COSTS = Costs(
@@ -141,17 +142,18 @@ SIZES = {
 @pytest.mark.parametrize('name', SIZES)
 def test_size_of_the_pipeline(name):
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
-    assert training_size(cfg) == SIZES[name]
+    assert training_size(cfg, task_of(cfg)) == SIZES[name]
     cfg.train_dataloader.dataset = dict(pipeline=[dict(type='LoadImageFromFile')])
     with pytest.raises(ConfigError, match='give it with --size'):
-        training_size(cfg)
+        training_size(cfg, task_of(cfg))
 
 
 def size_of(scope: str, *steps: dict) -> tuple[int, ...]:
     """Of steps as a pipeline has them; of video with 8 frames."""
     frames = [dict(type='SampleFrames', clip_len=8)] if scope == 'mmaction' else []
     loader = dict(dataset=dict(pipeline=[*frames, *steps]))
-    return training_size(Config(dict(default_scope=scope, train_dataloader=loader)))
+    cfg = Config(dict(default_scope=scope, train_dataloader=loader))
+    return training_size(cfg, task_of(cfg))
 
 
 def step(kind: str, **settings: object) -> dict:

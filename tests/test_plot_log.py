@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from commands import tool
 
-from swinv2_dense.cli.plot_log import plot_log
+from swinv2_dense.cli.plot_log import main as plot_log
 from swinv2_dense.engine import ConfigError
 from swinv2_dense.training.curves import draw, read_run, summary
 

@@ -10,7 +10,7 @@ from commands import ROOT
 from mmengine.config import Config, ConfigDict
 from test_checkpoint_tools import run_here
 
-from swinv2_dense.checks.config import check_config
+from swinv2_dense.cli.common import check_config
 from swinv2_dense.config_parts import datasets_of
 from swinv2_dense.det.check_semantic_branch import check_semantic
 from swinv2_dense.errors import ConfigError

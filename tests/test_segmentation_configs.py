@@ -16,7 +16,7 @@ from mmengine.registry import MODELS, DefaultScope
 from narrow_segmentor import narrow_segmentor, shrink, use_tree, write_segmentation_tree
 from snapshots import Snapshots
 
-from swinv2_dense.checks.config import check_config
+from swinv2_dense.cli.common import check_config
 
 pytest.importorskip('mmseg')
 FOLDER = ROOT / 'configs' / 'segmentation'

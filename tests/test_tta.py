@@ -14,10 +14,10 @@ from commands import ROOT, succeed
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from swinv2_dense.checks.config import check_config
-from swinv2_dense.det.tta_config import use_tta
+from swinv2_dense.cli.common import check_config
 from swinv2_dense.errors import CheckpointError, ConfigError
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
+from swinv2_dense.tasks import task_of
 from swinv2_dense.training.backbone_weights import BackboneWeightsHook
 
 PACK = dict(type='PackDetInputs', meta_keys=('img_id', 'ori_shape', 'img_shape', 'scale_factor'))
@@ -64,7 +64,7 @@ def assert_two_views(pipeline: list) -> None:
 
 def test_the_default_is_an_unflipped_and_a_flipped_view():
     cfg = config()
-    use_tta(cfg)
+    task_of(cfg).enable_tta(cfg)
     assert_two_views(cfg.test_dataloader.dataset.pipeline)
     assert cfg.model.type == 'InstanceSegTTAModel'
     assert cfg.model.module.type == 'MaskRCNN'
@@ -74,7 +74,7 @@ def test_every_data_set_below_wrappers_is_augmented():
     part = dict(type='CocoDataset', pipeline=PIPELINE)
     nested = dict(type='RepeatDataset', times=1, dataset=part)
     cfg = config(dict(type='ConcatDataset', datasets=[nested, part]))
-    use_tta(cfg)
+    task_of(cfg).enable_tta(cfg)
     wrapper = cfg.test_dataloader.dataset
     assert set(wrapper) == {'type', 'datasets'} and set(wrapper.datasets[0]) == set(nested)
     assert_two_views(wrapper.datasets[0].dataset.pipeline)
@@ -84,18 +84,18 @@ def test_every_data_set_below_wrappers_is_augmented():
 def test_meta_keys_left_out_stay_out():
     """PackDetInputs then packs those of flips by itself."""
     cfg = config(dict(type='CocoDataset', pipeline=[*PIPELINE[:-1], dict(type='PackDetInputs')]))
-    use_tta(cfg)
+    task_of(cfg).enable_tta(cfg)
     assert cfg.test_dataloader.dataset.pipeline[-1].transforms[1][0] == dict(type='PackDetInputs')
 
 
 def test_settings_of_the_config_come_first():
     tta_model = dict(type='InstanceSegTTAModel', tta_cfg=dict(max_per_img=7))
     cfg = config(tta_model=tta_model)
-    use_tta(cfg)
+    task_of(cfg).enable_tta(cfg)
     assert cfg.model.tta_cfg.max_per_img == 7
     assert_two_views(cfg.test_dataloader.dataset.pipeline)
     cfg = config(tta_pipeline=[dict(type='Mine')])
-    use_tta(cfg)
+    task_of(cfg).enable_tta(cfg)
     assert cfg.test_dataloader.dataset.pipeline == [dict(type='Mine')]
     assert cfg.model.type == 'InstanceSegTTAModel'
 
@@ -104,13 +104,13 @@ def test_classes_for_names():
     transforms = pytest.importorskip('mmdet.datasets.transforms')
     pack = dict(PACK, type=transforms.PackDetInputs)
     cfg = config(dict(type='CocoDataset', pipeline=[*PIPELINE[:-1], pack]))
-    use_tta(cfg)
+    task_of(cfg).enable_tta(cfg)
     assert cfg.test_dataloader.dataset.pipeline[-1].type == 'TestTimeAug'
 
 
 def test_detectors_of_boxes_are_merged_by_mmdet():
     cfg = config(model=dict(type='RetinaNet'), test_evaluator=dict(metric='bbox'))
-    use_tta(cfg)
+    task_of(cfg).enable_tta(cfg)
     assert cfg.model.type == 'DetTTAModel'
     assert cfg.model.tta_cfg.max_per_img == 100
 
@@ -118,7 +118,7 @@ def test_detectors_of_boxes_are_merged_by_mmdet():
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (dict(scope='mmseg'), '--tta needs tta_model and tta_pipeline in the config'),
+        (dict(scope='mmaction'), '--tta needs tta_model and tta_pipeline in the config'),
         (dict(scope='mmaction', tta_model=dict(type='X')), '--tta needs tta_pipeline in'),
         (dict(model=dict(type='SOLO')), 'masks of a SOLO cannot be merged'),
         (
@@ -131,14 +131,14 @@ def test_configs_without_a_default_are_refused(settings, message):
     cfg = config(**settings)
     before = cfg.to_dict()
     with pytest.raises(ConfigError, match=message):
-        use_tta(cfg)
+        task_of(cfg).enable_tta(cfg)
     assert cfg.to_dict() == before
 
 
 def test_the_model_is_checked_as_without_augmentation():
     cfg = Config.fromfile(QUICKSTART)
     cfg.model.neck[0].in_channels = [1, 2, 3, 4]
-    use_tta(cfg)
+    task_of(cfg).enable_tta(cfg)
     with pytest.raises(ConfigError, match=r'in_channels=\[1, 2, 3, 4\], but model.backbone'):
         check_config(cfg, ('test',))
 

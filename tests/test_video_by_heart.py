@@ -15,8 +15,7 @@ from mmengine.registry import DefaultScope
 pytest.importorskip('mmaction')
 from narrow_recognizer import shrink_clips
 
-from swinv2_dense.checks.config import check_config
-from swinv2_dense.cli.common import build_runner
+from swinv2_dense.cli.common import build_runner, check_config
 
 CONFIG = 'configs/video/swinv2-tiny-p244-w888_in1k-pre_8xb8-bf16-32x2x1-30e_kinetics400-rgb.py'
 ARCH = dict(embed_dims=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from snapshots import Snapshots
 
-from swinv2_dense.checks.config import check_config
+from swinv2_dense.cli.common import check_config
 
 pytest.importorskip('mmaction')
 from narrow_recognizer import narrow_recognizer, shrink_clips, use_clips, write_clips  # noqa: E402

@@ -16,6 +16,7 @@ from torch import nn
 from swinv2_dense.costs.detectors import training_bytes
 from swinv2_dense.costs.input_size import training_size
 from swinv2_dense.costs.recognizers import recognizer_parts
+from swinv2_dense.tasks import task_of
 
 pytest.importorskip('mmaction')
 FOLDER = ROOT / 'configs' / 'video'
@@ -71,7 +72,7 @@ def test_parameters_paper_numbers_views_and_batch(name):
 
 def check_counts(name: str) -> None:
     entry, row, cfg = ENTRIES[name]['Metadata'], TABLE[name], Config.fromfile(FOLDER / f'{name}.py')
-    assert list(training_size(cfg)) == entry['Training Size']
+    assert list(training_size(cfg, task_of(cfg))) == entry['Training Size']
     parts = recognizer_parts(build(cfg), entry['Test Size'], entry['Training Size'])
     gpus, batch = map(int, re.search(r'_(\d+)xb(\d+)', name).groups())
     num_bytes = training_bytes(parts, batch, gpus if 'fsdp' in name else 1)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT
 
-from swinv2_dense.cli.train import train
+from swinv2_dense.cli.train import main as train
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.resilience import work_dir_lock
 from swinv2_dense.resilience.work_dir_lock import DEAD_AFTER, NAME, lock_work_dir

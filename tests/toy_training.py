@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from swinv2_dense.atomic_files import write_whole_file
 from swinv2_dense.cli.common import run
-from swinv2_dense.cli.train import train as train_command
+from swinv2_dense.cli.train import main as train_command
 from swinv2_dense.errors import CheckpointError
 from swinv2_dense.resilience import preemption
 from swinv2_dense.resilience.atomic_checkpoints import WholeCheckpointHook

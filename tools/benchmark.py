@@ -1,82 +1,9 @@
 """Time and memory of the backbones, beside other libraries: python tools/benchmark.py [--help]."""
 
-import argparse
-import itertools
-import json
-import sys
 from pathlib import Path
 from runpy import run_path
 
-HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
-if HELP.is_file():  # before the imports below, which take seconds
-    run_path(str(HELP), run_name='benchmark')
-
-import torch
-
-from swinv2_dense.benchmark.compare import environment, line, plot, run_case, table
-from swinv2_dense.benchmark.worker import Case
-from swinv2_dense.checks.paths import check_writable
-from swinv2_dense.cli.options import benchmark_parser
-
-
-def cases(args: argparse.Namespace) -> list[Case]:
-    """All combinations."""
-    found = []
-    for arch, size, window, phase, dtype in itertools.product(
-        args.arch, args.size, args.window, args.phase, args.dtype
-    ):
-        rank = max(len(size), 2)
-        size, window = (v * rank if len(v) == 1 else v for v in (size, window))
-        if len(size) != len(window):
-            raise ValueError(f'--size {size} and --window {window} have different numbers of axes')
-        found.append(
-            Case(
-                arch=arch,
-                size=size,
-                window=window,
-                phase=phase,
-                dtype=dtype,
-                weights=args.weights,
-                device=args.device,
-                batch=args.batch,
-                with_cp=args.with_cp,
-                sequential_attention=args.sequential_attention,
-                attention_backend=args.backend,
-            )
-        )
-    return found
-
-
-def main() -> None:
-    parser = benchmark_parser()
-    args = parser.parse_args()
-    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    if args.runs < 1 or args.batch < 1:
-        parser.error('--runs and --batch must be at least 1')
-    if args.weights != 'fp32' and args.against:
-        parser.error(f'--weights {args.weights} is for ours alone: leave --against out')
-    try:
-        if args.out:
-            check_writable('--out', args.out)
-        todo = cases(args)
-    except ValueError as error:
-        parser.error(str(error))
-    rows = []
-    for case in todo:
-        for row in run_case(case, args.against, args.runs):
-            rows.append(row)
-            print(line(row), file=sys.stderr, flush=True)
-    print(table(rows))
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        record = dict(environment=environment(args.device), rows=rows)
-        (args.out / 'benchmark.json').write_text(json.dumps(record, indent=1))
-        (args.out / 'benchmark.md').write_text(table(rows) + '\n')
-        plot(rows, args.out / 'benchmark.png')
-        print(f'Wrote benchmark.json, benchmark.md and benchmark.png to {args.out}')
-    if any('error' in row for row in rows):
-        sys.exit(1)
-
+LAUNCH = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/launch.py'
 
 if __name__ == '__main__':
-    main()
+    run_path(str(LAUNCH))['launch']('benchmark')

@@ -1,19 +1,9 @@
 """Predict for images and videos: python tools/infer.py CONFIG CHECKPOINT INPUT... [--help]."""
 
-import sys
 from pathlib import Path
 from runpy import run_path
 
-HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
-if HELP.is_file():  # before the imports below, which take seconds
-    run_path(str(HELP), run_name='infer')
-
-try:
-    from swinv2_dense.cli.common import run
-    from swinv2_dense.cli.infer import infer
-except KeyboardInterrupt:  # torch takes seconds to import
-    print('interrupted', file=sys.stderr)
-    sys.exit(130)
+LAUNCH = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/launch.py'
 
 if __name__ == '__main__':
-    run(infer)
+    run_path(str(LAUNCH))['launch']('infer')

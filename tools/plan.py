@@ -3,12 +3,7 @@
 from pathlib import Path
 from runpy import run_path
 
-HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
-if HELP.is_file():  # before the imports below, which take seconds
-    run_path(str(HELP), run_name='plan')
-
-from swinv2_dense.cli.common import run
-from swinv2_dense.cli.plan import plan
+LAUNCH = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/launch.py'
 
 if __name__ == '__main__':
-    run(plan)
+    run_path(str(LAUNCH))['launch']('plan')

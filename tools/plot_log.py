@@ -3,12 +3,7 @@
 from pathlib import Path
 from runpy import run_path
 
-HELP = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/help.py'
-if HELP.is_file():  # before the imports below, which take seconds
-    run_path(str(HELP), run_name='plot_log')
-
-from swinv2_dense.cli.common import run
-from swinv2_dense.cli.plot_log import plot_log
+LAUNCH = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/launch.py'
 
 if __name__ == '__main__':
-    run(plot_log)
+    run_path(str(LAUNCH))['launch']('plot_log')

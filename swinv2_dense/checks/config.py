@@ -10,12 +10,8 @@ import torch
 from mmengine.registry import MODELS
 
 from ..arguments import pretrained
-from ..config_parts import datasets_of, is_local, listed
-from ..det.check_classes import check_classes
-from ..det.check_semantic_branch import check_semantic
+from ..config_parts import is_local, listed, loaded_datasets
 from ..errors import ConfigError
-from ..seg.check_classes import check_segmentation
-from ..video.check_labels import check_video_labels
 from .building import check_transforms
 from .class_heads import class_heads
 from .class_lengths import check_class_weights
@@ -33,11 +29,6 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     Raises:
         ConfigError: The first thing found wrong.
     """
-    if not cfg.get('default_scope'):
-        raise ConfigError(
-            "the config has no default_scope; set 'mmdet', 'mmseg' or 'mmaction', the library "
-            'its model belongs to'
-        )
     model = cfg.get('model', {})
     model = model.get('module', model)  # within test-time augmentation
     backbone = model.get('backbone') or {}
@@ -50,10 +41,8 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     if 'train' in loaders:  # testing initialises nothing, and needs no maps
         settings = pretrained(backbone.get('init_cfg'))
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
-        train_set = (cfg.get('train_dataloader') or {}).get('dataset')
-        check_semantic(model, datasets_of('train', train_set), getattr(cfg, 'filename', None))
     for name in loaders:
-        for key, dataset in datasets_of(name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')):
+        for key, dataset in loaded_datasets(cfg, (name,)):
             check_transforms(
                 f'{key}.pipeline',
                 dataset.get('pipeline'),
@@ -65,31 +54,6 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
                 _check_evaluator(name, evaluator)
     for key, head in class_heads(model):
         check_class_weights(key, head)
-    loaded = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in loaders)
-    if cfg['default_scope'] == 'mmdet':
-        check_classes(model, [found for loader in loaded for found in datasets_of(*loader)])
-        if loaders:
-            from ..det.annotation_files import check_annotation_files
-
-            check_annotation_files(cfg, loaders)
-    elif cfg['default_scope'] == 'mmseg':
-        others = (name for name in ('train', 'val', 'test') if name not in loaders)
-        others = ((name, (cfg.get(f'{name}_dataloader') or {}).get('dataset')) for name in others)
-        check_segmentation(
-            model,
-            [found for loader in loaded for found in datasets_of(*loader)],
-            [found for loader in others for found in datasets_of(*loader)],
-        )
-    elif cfg['default_scope'] == 'mmaction':
-        check_video_labels(model, [found for loader in loaded for found in datasets_of(*loader)])
-
-
-def read_repaired(runner: Any, loaders: tuple[str, ...]) -> None:
-    """Let a runner of mmdet whose loops are not built read annotations as they were repaired."""
-    if runner.cfg.get('default_scope') == 'mmdet':
-        from ..det.annotation_files import repair_runner
-
-        repair_runner(runner, loaders)
 
 
 def _build_on_meta(backbone: Mapping) -> Any:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import argparse
 import errno
-import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from ..checks.building import ERRORS as BUILD_ERRORS
 from ..checks.building import build_error
+from ..checks.config import check_config as checks_of_all_tasks
 from ..checks.config_file import import_custom_modules, load_config_file
 from ..checks.config_types import check_types, scope_of_model
 from ..checks.options import merge_options, misspelled_keys
@@ -32,11 +32,11 @@ from ..distributed.cpu import join_on_cpu
 from ..errors import CheckpointError, ConfigError
 from ..resilience.atomic_checkpoints import write_whole_checkpoints
 from ..resilience.resume import make_resumable
+from ..tasks import task_of
+from ..training.added_hooks import add_hooks
 from ..training.interruption import end_interrupted
 from ..training.terminal import quiet_warnings, rank
 
-EXTENSIONS = dict(mmdet='swinv2_dense.det', mmseg='swinv2_dense.seg', mmaction='swinv2_dense.video')
-TASKS = tuple(EXTENSIONS)
 UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
 
 
@@ -90,7 +90,7 @@ def read_config(
         parts: The top-level keys whose types and arguments are checked; all by default.
 
     Raises:
-        ConfigError: There is no such config, its scope is none of `TASKS`, or what it says cannot
+        ConfigError: There is no such config, no task for its scope, or what it says cannot
             be built.
     """
     cfg = load_config_file(path)
@@ -98,12 +98,7 @@ def read_config(
     merge_custom_hooks(cfg)
     if cfg.get('default_scope') is None:  # as in configs that name classes instead of strings
         cfg.default_scope = scope_of_model(cfg)
-    if cfg.get('default_scope') not in TASKS:
-        raise ConfigError(
-            f'default_scope={cfg.default_scope!r} of {path}: set the library of its '
-            f'model, one of {", ".join(TASKS)}'
-        )
-    importlib.import_module(EXTENSIONS[cfg.default_scope])
+    task_of(cfg)  # imports the library
     if cfg.get('custom_imports'):
         import_custom_modules(path, cfg.custom_imports)  # of --cfg-options
     for line in misspelled_keys(cfg) if rank() == 0 else ():
@@ -112,35 +107,35 @@ def read_config(
     return cfg
 
 
+def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
+    """Check a config, with the checks of its task; see `checks.config`.
+
+    Args:
+        loaders: Those that the command reads, of 'train', 'val' and 'test'.
+
+    Raises:
+        ConfigError: The first thing found wrong.
+    """
+    checks_of_all_tasks(cfg, loaders)
+    task_of(cfg).check_config(cfg, loaders)
+
+
 def build_runner(cfg: Config, keep: int | None = None) -> Runner:
-    """The config's runner, with the hooks that this package adds to every run."""
-    importlib.import_module(EXTENSIONS[cfg.default_scope])
+    """The config's runner, with the hooks that this package adds to every run.
+
+    Args:
+        cfg: Changed in place.
+        keep: How many checkpoints to keep; None for what the config says.
+
+    Raises:
+        ConfigError: See `write_whole_checkpoints`, `add_hooks` and `join_on_cpu`.
+    """
+    task = task_of(cfg)
     merge_custom_hooks(cfg)
     make_resumable(cfg)
     write_whole_checkpoints(cfg, keep)
-    hooks = ['CheckFilesHook', 'BackboneWeightsHook', 'LoadReportHook', 'ResultsHook']
-    hooks += ['ResumeSettingsHook', 'StartReportHook', 'CheckBatchNormHook']
-    hooks += ['UndefinedMetricsHook', 'ResumeHook', 'PreemptionHook', 'MissedValidationHook']
-    hooks += ['CheckpointClassesHook']
-    hooks += ['DataFaultsHook', 'NonFiniteHook']
-    if cfg.default_scope == 'mmdet':
-        from ..det import separate_classwise_keys
-
-        separate_classwise_keys(cfg)
-        hooks.insert(1, 'CheckImagesHook')
-        hooks.append('Fp32BordersHook')
-    elif cfg.default_scope == 'mmseg':
-        hooks[1:1] = ['CheckImagesHook', 'CheckLabelMapsHook']
-    else:
-        from ..video.few_classes import drop_certain_topk
-        from ..video.label_map import name_classes
-
-        name_classes(cfg)
-        drop_certain_topk(cfg)
-        hooks.append('Fp32ScoresHook')
-    present = {hook.get('type') for hook in cfg.get('custom_hooks') or []}
-    new = [ConfigDict(type=hook) for hook in hooks if hook not in present]
-    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *new]
+    task.prepare_run(cfg)
+    add_hooks(cfg, task)
     join_on_cpu(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 

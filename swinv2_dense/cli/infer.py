@@ -18,14 +18,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.device import get_device
 
-from ..checks.config import check_config
 from ..checks.files import files_below, is_within
 from ..checks.paths import check_checkpoint, check_writable, saved_config
 from ..checks.pixel_limit import use_flag
-from ..config_parts import datasets_of, type_name
+from ..config_parts import datasets_of
 from ..distributed.strategy import without_sharding
 from ..drawing.files import names_below, picture_names, picture_suffix
 from ..errors import ConfigError
@@ -35,13 +34,14 @@ from ..inference.video_files import UnreadableError, is_moving
 from ..own_data.class_folders import VIDEO_SUFFIXES
 from ..own_data.class_names import read_class_names
 from ..preparation.report import progress
-from .common import read_config
+from ..tasks import task_of
+from .common import check_config, read_config
 from .options import infer_parser
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp', '.gif')
 
 
-def infer(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Predict for files: `infer.py CONFIG CHECKPOINT INPUT... [flags]`.
 
     Exits with status 1 if inputs were skipped because they cannot be read.
@@ -52,7 +52,7 @@ def infer(argv: Sequence[str] | None = None) -> None:
     folder = Path(args.out_dir or f'work_dirs/{Path(args.config).stem}/infer')
     check_writable('--out-dir', folder)
     cfg = _read_config(args)
-    is_video = cfg.default_scope == 'mmaction'
+    is_video = task_of(cfg).is_video
     suffixes = ('.gif', *VIDEO_SUFFIXES) if is_video else IMAGE_SUFFIXES + VIDEO_SUFFIXES
     files = find_inputs(args.inputs, suffixes, folder)
     if others := other_files(args.inputs, suffixes, folder):
@@ -181,38 +181,14 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
     """
     cfg.load_from = args.checkpoint
     without_sharding(cfg)
+    task = task_of(cfg)
     check_config(cfg, ())
     datasets = dict(datasets_of('test', (cfg.get('test_dataloader') or {}).get('dataset')))
     if not datasets:
         raise ConfigError(f'{args.config} has no test_dataloader.dataset, whose pipeline is used')
     cfg.test_dataloader.dataset = next(iter(datasets.values()))
     classes = read_class_names(args.classes) if args.classes else None
-    if cfg.default_scope == 'mmdet':
-        from ..det.inference import DetectionInferencer as Inferencer
-
-        cfg.visualizer = _visualizer(cfg, 'ClassColorDetVisualizer')
-    elif cfg.default_scope == 'mmseg':
-        from ..seg.inference import SegmentationInferencer as Inferencer
-
-        cfg.visualizer = _visualizer(cfg, 'LegendSegVisualizer')
-        if type_name(cfg.model) == 'EncoderDecoder':
-            cfg.model.type = 'TiledEncoderDecoder'  # the same labels without a map per class
-    else:
-        from ..video.inference import RecognitionInferencer as Inferencer
-        from ..video.label_map import name_classes
-
-        name_classes(cfg)
-        cfg.pop('visualizer', None)
-    inferencer = Inferencer(cfg, _device(args.device), classes)
-    if cfg.default_scope == 'mmdet':
-        inferencer.score_thr = args.score_thr
-    return inferencer
-
-
-def _visualizer(cfg: Config, kind: str) -> ConfigDict:
-    """The config's, as one that stores nothing by itself."""
-    kept = {k: v for k, v in (cfg.get('visualizer') or {}).items() if k in ('alpha', 'line_width')}
-    return ConfigDict(type=kind, **kept)
+    return task.build_inferencer(cfg, _device(args.device), classes, args.score_thr)
 
 
 def _device(name: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from ..costs.input_size import training_size
 from ..costs.training_step import SCHEMES, Costs, communication, costs_of, memory, step_seconds
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
+from ..tasks import task_of
 from .common import read_config
 from .options import plan_parser
 
@@ -31,7 +32,7 @@ MORE_MOMENTS = ('momentum', 'amsgrad', 'centered')
 READ = ('model', 'train_dataloader', 'optim_wrapper')  # keys of the config
 
 
-def plan(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print what a training needs: `plan.py CONFIG --gpus N [flags]`."""
     args = plan_parser().parse_args(argv)
     for name in ('gpus', 'gpu_memory', 'tflops', 'bandwidth', 'samples'):
@@ -43,7 +44,7 @@ def plan(argv: Sequence[str] | None = None) -> None:
     for key in READ:
         if not cfg.get(key):
             raise ConfigError(f'{args.config} has no {key}, which a training needs')
-    size = tuple(args.size) if args.size else training_size(cfg)
+    size = tuple(args.size) if args.size else training_size(cfg, task_of(cfg))
     costs, images = config_costs(cfg, size)
     print(_heading(cfg, costs, size, images, args))
     print(memory_table(costs, args.gpus, args.gpu_memory))
@@ -90,7 +91,7 @@ def config_costs(cfg: Config, size: Sequence[int]) -> tuple[Costs, int]:
         raise ConfigError(f'--size {list(size)} must be {backbone.rank} positive numbers')
     images = cfg.train_dataloader.batch_size
     bf16 = type_name(cfg.optim_wrapper) in ('Bf16OptimWrapper', 'AmpOptimWrapper')
-    costs = costs_of(model, _parts_of(cfg.default_scope), size, images, bf16)
+    costs = costs_of(model, task_of(cfg).cost_parts(), size, images, bf16)
     moments = moments_of(cfg.optim_wrapper.get('optimizer') or {})
     costs.moments = costs.moments if moments is None else moments
     hooks = cfg.get('custom_hooks') or []
@@ -104,23 +105,13 @@ def moments_of(optimizer: Mapping[str, Any]) -> int | None:
     return None if kept is None else kept + sum(bool(optimizer.get(key)) for key in MORE_MOMENTS)
 
 
-def _parts_of(scope: str) -> Callable[..., list]:
-    if scope == 'mmdet':
-        from ..costs.detectors import detector_parts as parts
-    elif scope == 'mmseg':
-        from ..costs.segmentors import segmentor_parts as parts
-    else:
-        from ..costs.recognizers import recognizer_parts as parts
-    return parts
-
-
 def _heading(
     cfg: Config, costs: Costs, size: Sequence[int], images: int, args: argparse.Namespace
 ) -> str:
     parts = cfg.optim_wrapper.get('accumulative_counts', 1)
     kind = type_name(cfg.optim_wrapper)
     dtype = {'Bf16OptimWrapper': 'bf16', 'AmpOptimWrapper': 'fp16'}.get(kind, 'fp32')
-    unit = 'clips' if cfg.default_scope == 'mmaction' else 'images'
+    unit = 'clips' if task_of(cfg).is_video else 'images'
     plural = '' if args.gpus == 1 else 's'
     accumulated = f' x {parts} accumulated' if parts > 1 else ''
     return (

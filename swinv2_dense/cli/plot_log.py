@@ -11,7 +11,7 @@ from ..training.curves import draw, read_run, summary
 from .options import plot_log_parser
 
 
-def plot_log(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Draw curves: `plot_log.py RUN... [flags]`."""
     args = plot_log_parser().parse_args(argv)
     first = args.runs[0]

@@ -10,23 +10,22 @@ from contextlib import nullcontext
 import torch
 from mmengine.config import Config
 
-from ..checks.config import check_config, read_repaired
 from ..checks.paths import check_checkpoint
 from ..distributed.strategy import check_sharding
-from ..engine.deepspeed import fit_deepspeed
 from ..resilience.atomic_checkpoints import resume_last
 from ..resilience.work_dir_lock import lock_work_dir
+from ..tasks import task_of
 from ..training.amp import run_amp_on_cpu, use_amp
 from ..training.batch_size import fit_learning_rate
 from ..training.interruption import say_how_to_resume
 from ..training.log_backends import log_to
 from ..training.prefetch import prefetch
 from ..training.terminal import log_prints, quiet_start, rank
-from .common import build_runner, load_config
+from .common import build_runner, check_config, load_config
 from .options import train_parser
 
 
-def train(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Train a model: `train.py CONFIG [flags]`."""
     args = train_parser().parse_args(argv)
     if args.resume not in (None, 'auto'):
@@ -62,12 +61,12 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     if args.log_to:
         log_to(cfg, args.log_to)
     check_sharding(cfg)
-    fit_deepspeed(cfg)
     loaders = ('train',) if args.no_validate else ('train', 'val')
+    task = task_of(cfg)
     check_config(cfg, loaders)
     prefetch(cfg, training=True)
     runner = build_runner(cfg, args.keep)
-    read_repaired(runner, loaders)
+    task.repair_annotations(runner, loaders)
     if about_batch:
         runner.logger.warning(about_batch)
     log_prints()

@@ -10,11 +10,12 @@ from mmengine.config import Config, ConfigDict
 
 from ..config_parts import listed, type_name
 from ..errors import ConfigError
+from ..task import Task
 
 CROPS = ('RandomCrop', 'CenterCrop', 'ThreeCrop')
 
 
-def training_size(cfg: Config) -> tuple[int, ...]:
+def training_size(cfg: Config, task: Task) -> tuple[int, ...]:
     """(H, W) or (T, H, W) in pixels that the training pipeline makes, of several the largest.
 
     Raises:
@@ -24,9 +25,9 @@ def training_size(cfg: Config) -> tuple[int, ...]:
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset
     steps = dataset.get('pipeline') or []
-    size = _size_after(steps, None, cfg.default_scope)
+    size = _size_after(steps, None, task)
     frames = [step.clip_len for step in steps if 'clip_len' in step]
-    if size is None or (cfg.default_scope == 'mmaction') != bool(frames):
+    if size is None or task.is_video != bool(frames):
         raise ConfigError(
             f'{cfg.filename}: the size of training images is not to be seen in the pipeline; give '
             'it with --size H W, or T H W for video'
@@ -34,16 +35,16 @@ def training_size(cfg: Config) -> tuple[int, ...]:
     return (*frames[-1:], *size)
 
 
-def _size_after(steps: Sequence, size: tuple[int, int] | None, scope: str) -> Any:
+def _size_after(steps: Sequence, size: tuple[int, int] | None, task: Task) -> Any:
     """(H, W) of what steps make of an image of `size`, the largest; None where they do not say."""
     for step in steps:
         name = type_name(step)
         if step.get('transforms'):
-            sizes = [_size_after(branch, size, scope) for branch in _branches(step)]
+            sizes = [_size_after(branch, size, task) for branch in _branches(step)]
         elif 'Resize' in name and 'Crop' not in name:
-            sizes = _scales(step, scope)
+            sizes = _scales(step, task)
         else:  # a crop that does not say its size leaves at most what was there
-            sizes = [_crop(step, scope) or size]
+            sizes = [_crop(step, task) or size]
         size = max(filter(None, sizes), key=math.prod, default=None)
     return size
 
@@ -56,7 +57,7 @@ def _branches(step: Mapping[str, Any]) -> list[list]:
     return [inner, []] if type_name(step) == 'RandomApply' else [inner]
 
 
-def _scales(step: Mapping[str, Any], scope: str) -> list[tuple[int, int]]:
+def _scales(step: Mapping[str, Any], task: Task) -> list[tuple[int, int]]:
     """(H, W) that a step resizes to; none for a factor, or -1 for a side that is not given."""
     if 'scales' in step:  # as mmcv: a list of choices, or one
         given = step['scales'] if isinstance(step['scales'], list) else [step['scales']]
@@ -71,11 +72,11 @@ def _scales(step: Mapping[str, Any], scope: str) -> list[tuple[int, int]]:
     largest = max(step.get('ratio_range') or [1.0])
     sizes = [(int(h * largest), int(w * largest)) for w, h in pairs]
     # With the ratio kept, a scale is two sides in any order: most images are wider than high.
-    kept = step.get('keep_ratio', scope == 'mmaction')
+    kept = step.get('keep_ratio', task.resize_keeps_ratio)
     return [tuple(sorted(size)) for size in sizes] if kept else sizes
 
 
-def _crop(step: Mapping[str, Any], scope: str) -> tuple[int, int] | None:
+def _crop(step: Mapping[str, Any], task: Task) -> tuple[int, int] | None:
     """(H, W) that a step cuts out; None if it is no crop, or cuts out a share of the image."""
     name, kind = type_name(step), step.get('crop_type', 'absolute')
     pair = _pair(step.get('crop_size', step.get('size')))
@@ -83,8 +84,7 @@ def _crop(step: Mapping[str, Any], scope: str) -> tuple[int, int] | None:
         return None
     if kind == 'absolute_range':  # from, to
         return pair[1], pair[1]
-    # mmseg's RandomCrop alone takes (H, W); those of mmdet, mmaction and mmcv take (W, H).
-    return pair if scope == 'mmseg' and name == 'RandomCrop' else pair[::-1]
+    return pair if name in task.height_first_crops else pair[::-1]
 
 
 def _pair(value: Any) -> tuple[int, int] | None:

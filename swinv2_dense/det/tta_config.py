@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
-from ..config_parts import datasets_of, listed, type_name
+from ..config_parts import listed, type_name
 from ..errors import ConfigError
+from ..task import wrap_for_tta
 
 BOX_MODEL = dict(
     type='DetTTAModel',
@@ -16,21 +17,17 @@ BOX_MODEL = dict(
 
 
 def use_tta(cfg: Config) -> None:
-    """Put `tta_model` around the model and `tta_pipeline` into every data set of the test loader.
+    """Put `tta_model` around the model and `tta_pipeline` into every dataset of the test loader.
 
-    For mmdet, what the config lacks of the two is what mmdet's tools/test.py takes, an unflipped
-    and a flipped view; with mask heads, merged by `InstanceSegTTAModel`.
+    What the config lacks of the two is what mmdet's tools/test.py takes, an unflipped and a flipped
+    view; with mask heads, merged by `InstanceSegTTAModel`.
 
     Raises:
         ConfigError: The config lacks one of the two and there is no default.
     """
-    missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
-    if missing and cfg.default_scope != 'mmdet':
-        raise ConfigError(f'--tta needs {" and ".join(missing)} in the config')
     tta_model = cfg.get('tta_model') or _tta_model(cfg)
-    for key, dataset in datasets_of('test', cfg.test_dataloader.dataset):
-        dataset.pipeline = cfg.get('tta_pipeline') or _with_flips(dataset.pipeline, key)
-    cfg.model = ConfigDict(**tta_model, module=cfg.model)
+    given = cfg.get('tta_pipeline')
+    wrap_for_tta(cfg, tta_model, lambda key, pipeline: given or _with_flips(pipeline, key))
 
 
 def _with_flips(pipeline: list, key: str) -> list:

@@ -10,7 +10,9 @@ from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 
 from ..drawing.objects import ALPHA, Objects, detection_sheet, draw_objects
-from ..drawing.sheet import displayable, enlarged, enlargement
+from ..drawing.regions import IGNORE_INDEX, label_regions, tint_labels
+from ..drawing.sheet import displayable, enlarged, enlargement, packed_image, sheet
+from ..drawing.style import Style
 from ..drawing.visualizer import PictureVisualizer
 
 
@@ -74,3 +76,39 @@ def _at_size_of(image: np.ndarray, instances: Any) -> Any:
     scaled.bboxes = boxes * boxes.new_tensor(scale * 2)
     scaled.masks = masks.resize(image.shape[:2])
     return scaled
+
+
+def annotated_first(pipeline: list) -> list:
+    """A pipeline whose annotations follow its image through every step.
+
+    mmdet's test pipelines load them after the image is resized: they are for evaluation, and for
+    pictures of predictions, at the size of the original.
+    """
+    names = [getattr(step.type, '__name__', step.type) for step in pipeline]
+    if 'LoadImageFromFile' not in names or 'LoadAnnotations' not in names:
+        return pipeline
+    image, annotations = names.index('LoadImageFromFile'), names.index('LoadAnnotations')
+    if 'Resize' not in names[image:annotations]:
+        return pipeline
+    steps = list(pipeline)
+    steps.insert(image + 1, steps.pop(annotations))
+    return steps
+
+
+def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
+    """Image with boxes, masks and class names; its semantic map with the numbers in it."""
+    image, data = packed_image(sample), sample['data_samples']
+    factor = enlargement(*image.shape[:2])
+    titles = ['truth', 'semantic map'] if 'gt_sem_seg' in data else ['truth']
+    picture, views = sheet(image, titles, caption, factor)
+    objects, ignored = (
+        Objects.of(found) if len(found) else None
+        for found in (data.gt_instances, data.ignored_instances)
+    )
+    draw_objects(views[0], objects, Style.of(metainfo), factor, ignored=ignored)
+    if 'gt_sem_seg' in data:
+        labels = data.gt_sem_seg.sem_seg[0].numpy()
+        numbers = Style([str(label) for label in range(IGNORE_INDEX)])
+        tint_labels(views[1], labels, numbers, factor)
+        label_regions(views[1], labels, numbers)
+    return picture

@@ -15,7 +15,7 @@ def check_sharding(cfg: Config) -> None:
         ConfigError: It is started as one process.
     """
     kind = type_name(cfg.get('strategy'))
-    sharding = ('ShardedStrategy', 'FSDPStrategy', 'ZeroStrategy', 'DeepSpeedZeroStrategy')
+    sharding = ('ShardedStrategy', 'FSDPStrategy', 'ZeroStrategy')
     if kind in sharding and cfg.get('launcher', 'none') == 'none':
         raise ConfigError(
             f'strategy.type={kind!r} needs several processes, one per GPU; start them with '

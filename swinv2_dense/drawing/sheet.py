@@ -52,6 +52,12 @@ def displayable(image: np.ndarray) -> np.ndarray:
     return image
 
 
+def packed_image(sample: dict) -> np.ndarray:
+    """Image (H, W, 3), RGB, of a sample whose pipeline packs (3, H, W), BGR."""
+    pixels = sample['inputs'].permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(displayable(pixels)[..., ::-1])
+
+
 def sheet(
     image: np.ndarray,
     titles: Sequence[str],

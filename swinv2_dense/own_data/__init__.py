@@ -1,1 +1,8 @@
-"""What users' configs read from their data: the names of its classes."""
+"""What users' configs read from their data: the names and the number of its classes."""
+
+from .class_folders import read_class_folders
+from .class_names import read_class_names
+from .coco_categories import read_classes
+from .num_classes import set_num_classes
+
+__all__ = ['read_class_folders', 'read_class_names', 'read_classes', 'set_num_classes']

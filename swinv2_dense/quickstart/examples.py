@@ -1,6 +1,6 @@
 """The examples of the quickstart, with what tells them apart: data, config, metric, pictures.
 
-tools/quickstart.py runs one after the other: it writes the data, trains, runs the tests, draws and
+`cli.quickstart` runs one after the other: it writes the data, trains, runs the tests, draws and
 compares the metrics with the target.
 """
 
@@ -29,7 +29,7 @@ class Detection:
     tests = {'test': config}
     next_config = 'configs/detection/htc_swinv2-t-w16_1xb4-bf16-1x_coco.py'
     next_data = 'COCO, or your own data in its format'
-    next_steps, next_tools = BROWSE_AND_TRAIN
+    next_steps, next_commands = BROWSE_AND_TRAIN
     model = 'HTC++, a cascade of boxes and masks with a semantic branch, on a small SwinV2'
     data, content, write = 'shapes', 'textured shapes', staticmethod(shapes.write_dataset)
     samples, pictures = 'images', PICTURES
@@ -98,7 +98,7 @@ class Segmentation:
     tests = {'test': config}
     next_config = 'configs/segmentation/upernet_swinv2-t-w16_1xb16-bf16-160k_ade20k-512x512.py'
     next_data = 'ADE20K, or your own images and label maps'
-    next_steps, next_tools = BROWSE_AND_TRAIN
+    next_steps, next_commands = BROWSE_AND_TRAIN
     model = 'UperNet on a small SwinV2'
     data, content, write = 'surfaces', 'patterned surfaces', staticmethod(surfaces.write_dataset)
     samples, pictures = 'images', PICTURES
@@ -154,7 +154,7 @@ class Video:
         'configs/video/swinv2-tiny-p244-w888_in1k-pre_1xb8-bf16-acc8-32x2x1-30e_kinetics400-rgb.py'
     )
     next_data = 'Kinetics-400, or your own clips'
-    next_steps, next_tools = 'Train it', ('train',)
+    next_steps, next_commands = 'Train it', ('train',)
     model = 'I3D head on a small video SwinV2'
     data, content, write = 'motions', 'moving shapes', staticmethod(motions.write_dataset)
     samples = 'clips'

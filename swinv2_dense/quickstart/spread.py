@@ -60,8 +60,8 @@ def append_record(file: Path, record: Record) -> None:
         stream.write(f'{chr(10) * cut}{json.dumps(record)}\n')
 
 
-def execute(run: Run, quickstart: Path, work_dir: Path) -> Record | None:
-    """Run tools/quickstart.py, with its output in quickstart.log; None if it ended early."""
+def execute(run: Run, quickstart: Sequence[str], work_dir: Path) -> Record | None:
+    """Run the quickstart with its output in quickstart.log; None if it ended early."""
     folder = work_dir / run.name
     folder.mkdir(parents=True, exist_ok=True)
     results = folder / run.task / 'results.json'
@@ -75,7 +75,7 @@ def execute(run: Run, quickstart: Path, work_dir: Path) -> Record | None:
     ]
     with (folder / 'quickstart.log').open('w') as log:
         subprocess.run(
-            [sys.executable, quickstart, *arguments],
+            [*quickstart, *arguments],
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -83,7 +83,9 @@ def execute(run: Run, quickstart: Path, work_dir: Path) -> Record | None:
     return {**run._asdict(), **json.loads(results.read_text())} if results.exists() else None
 
 
-def measure(runs: Iterable[Run], quickstart: Path, work_dir: Path, jobs: int = 1) -> list[Record]:
+def measure(
+    runs: Iterable[Run], quickstart: Sequence[str], work_dir: Path, jobs: int = 1
+) -> list[Record]:
     """Records of `runs`, without those that failed. Executes what is not in spread.jsonl yet."""
     runs, file = list(runs), work_dir / 'spread.jsonl'
     known = read_records(file)

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from ..config_parts import datasets_of, listed, type_name
 from ..errors import ConfigError
+from ..task import wrap_for_tta
 from .check_classes import _names
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
@@ -29,9 +30,8 @@ def use_seg_tta(cfg: Config) -> None:
     tta_model = dict(cfg.get('tta_model') or dict(type='TiledSegTTAModel'))
     if type_name(cfg.model) == 'TiledEncoderDecoder' and type_name(tta_model) == 'SegTTAModel':
         tta_model['type'] = 'TiledSegTTAModel'
-    for key, dataset in datasets_of('test', cfg.test_dataloader.dataset):
-        dataset.pipeline = cfg.get('tta_pipeline') or _scales_and_flips(dataset.pipeline, key)
-    cfg.model = ConfigDict(**tta_model, module=cfg.model)
+    given = cfg.get('tta_pipeline')
+    wrap_for_tta(cfg, tta_model, lambda key, pipeline: given or _scales_and_flips(pipeline, key))
 
 
 def _scales_and_flips(pipeline: list, key: str) -> list:

@@ -11,7 +11,8 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
 from ..drawing.regions import ALPHA, label_regions, segmentation_sheet, tint_labels
-from ..drawing.sheet import displayable, enlarged, enlargement
+from ..drawing.sheet import displayable, enlarged, enlargement, packed_image
+from ..drawing.style import Style
 from ..drawing.visualizer import PictureVisualizer
 
 PANELS = {'gt_sem_seg': 'truth', 'pred_sem_seg': 'prediction'}
@@ -70,3 +71,10 @@ def _labels(data_sample: SegDataSample, key: str, image: np.ndarray) -> np.ndarr
         return labels
     size = image.shape[1], image.shape[0]
     return cv2.resize(labels.astype(np.int32), size, interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
+    """Image; label map with a legend."""
+    image, data = packed_image(sample), sample['data_samples']
+    maps = {'truth': data.gt_sem_seg.data[0].numpy()} if 'gt_sem_seg' in data else {}
+    return segmentation_sheet(image, maps, Style.of(metainfo), caption, with_image=True)

@@ -18,26 +18,32 @@ from ..config_parts import leaf_datasets
 from .terminal import on_terminal, started
 
 SHOWN = 8  # classes
-SAMPLES = dict(mmdet='images', mmseg='images', mmaction='videos')
 ENDLESS = 10**9  # `end` of a scheduler without one
 
 
 @HOOKS.register_module()
 class StartReportHook(Hook):
-    """Say what is trained or tested: data, classes, model, schedule, and where the log is."""
+    """Say what is trained or tested: data, classes, model, schedule, and where the log is.
+
+    Args:
+        samples: What the datasets hold, such as 'images'.
+    """
 
     priority = (
         'VERY_LOW'  # after what other hooks check and load, before a validation that was missed
     )
 
+    def __init__(self, samples: str = 'samples') -> None:
+        self.samples = samples
+
     def before_train(self, runner: Any) -> None:
         if is_main_process():
-            self._report(runner, 'Training', _training_lines(runner))
+            self._report(runner, 'Training', _training_lines(runner, self.samples))
         started()
 
     def before_test(self, runner: Any) -> None:
         if is_main_process():
-            self._report(runner, 'Testing', _test_lines(runner))
+            self._report(runner, 'Testing', _test_lines(runner, self.samples))
         started()
 
     @staticmethod
@@ -46,12 +52,12 @@ class StartReportHook(Hook):
         on_terminal(runner.logger, f'{title}\n{shown}')
 
 
-def _training_lines(runner: Any) -> Iterator[tuple[str, str]]:
+def _training_lines(runner: Any, what: str) -> Iterator[tuple[str, str]]:
     train_loader = runner.train_loop.dataloader
     loaders = {'training': train_loader}
     if runner.val_loop is not None:
         loaders['validation'] = runner.val_loop.dataloader
-    yield from _data_lines(runner, loaders)
+    yield from _data_lines(runner, loaders, what)
     yield 'model', _model(runner)
     yield 'weights', _weights(runner)
     wrapper = runner.optim_wrapper
@@ -62,15 +68,14 @@ def _training_lines(runner: Any) -> Iterator[tuple[str, str]]:
     yield 'log', str(runner.logger.log_file or runner.log_dir)
 
 
-def _test_lines(runner: Any) -> Iterator[tuple[str, str]]:
-    yield from _data_lines(runner, {'test': runner.test_loop.dataloader})
+def _test_lines(runner: Any, what: str) -> Iterator[tuple[str, str]]:
+    yield from _data_lines(runner, {'test': runner.test_loop.dataloader}, what)
     yield 'model', _model(runner)
     yield 'weights', _weights(runner)
     yield 'log', str(runner.logger.log_file or runner.log_dir)
 
 
-def _data_lines(runner: Any, loaders: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    what = SAMPLES.get(runner.default_scope.scope_name, 'samples')
+def _data_lines(runner: Any, loaders: dict[str, Any], what: str) -> Iterator[tuple[str, str]]:
     for name, loader in loaders.items():
         parts = list(leaf_datasets(loader.dataset))
         text = f'{sum(map(len, parts)):,} {what}'

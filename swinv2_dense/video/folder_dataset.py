@@ -19,7 +19,7 @@ class FolderVideoDataset(VideoDataset):
         data_prefix: `dict(video=FOLDER)`, below `data_root`.
         pipeline: Transforms, as those of `VideoDataset`.
         metainfo: `dict(classes=NAMES)`: the folders' names, those of
-            `engine.read_class_folders` of the training videos for every split. Checkpoints keep
+            `own_data.read_class_folders` of the training videos for every split. Checkpoints keep
             them.
 
     Raises:

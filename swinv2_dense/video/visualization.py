@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,13 @@ from mmaction.registry import VISUALIZERS
 from mmaction.structures import ActionDataSample
 from mmaction.visualization import ActionVisualizer
 
-from ..drawing.clips import clip_sheet
+from ..config_parts import listed, type_name
+from ..drawing.clips import clip_sheet, evenly, frames_of
 from ..drawing.sheet import displayable
+from ..drawing.style import Style
 from ..drawing.visualizer import PictureVisualizer
+
+NAMES = ('filename', 'frame_dir')  # keys of the results of mmaction2's pipelines
 
 
 @VISUALIZERS.register_module()
@@ -44,3 +48,19 @@ def label_names(data_sample: ActionDataSample | None, name: Callable[[int], str]
     """Names of the true classes of a sample; none if it has no label."""
     labels = data_sample.get('gt_label') if data_sample is not None else None
     return [] if labels is None else [name(int(label)) for label in labels.reshape(-1)]
+
+
+def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
+    """Frames of the view in the middle, from the first to the last."""
+    style, labels = Style.of(metainfo), getattr(sample['data_samples'], 'gt_label', None)
+    truth = [] if labels is None else [style.name(int(label)) for label in labels.reshape(-1)]
+    frames = frames_of(sample['inputs'])
+    return clip_sheet([displayable(frames[i]) for i in evenly(len(frames))], caption, truth)
+
+
+def keep_file_names(pipeline: Iterable[Any]) -> None:
+    """Let a pipeline pack the name of a clip's file, which mmaction2 leaves out."""
+    for step in pipeline:
+        if type_name(step) == 'PackActionInputs':
+            given = listed(step.get('meta_keys', ('img_shape', 'img_key', 'video_id', 'timestamp')))
+            step['meta_keys'] = tuple(dict.fromkeys([*given, *NAMES]))

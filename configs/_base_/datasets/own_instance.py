@@ -7,7 +7,7 @@ files = dict(
     train=dict(ann_file='annotations/train.json', data_prefix=dict(img='train/')),
     val=dict(ann_file='annotations/val.json', data_prefix=dict(img='val/')),
 )
-classes = __import__('swinv2_dense').engine.read_classes(data_root + files['train']['ann_file'])
+classes = __import__('swinv2_dense').own_data.read_classes(data_root + files['train']['ann_file'])
 metainfo = dict(classes=classes, palette=None)  # colours at random, for COCO's are only 80
 train_pipeline = [
     dict(type='LoadImageFromFile'),

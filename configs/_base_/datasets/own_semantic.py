@@ -8,7 +8,7 @@ folders = dict(
     val=dict(img_path='images/val', seg_map_path='masks/val'),
 )
 suffixes = dict(seg_map_suffix='.png')
-classes = __import__('swinv2_dense').engine.read_class_names(data_root + 'classes.txt')
+classes = __import__('swinv2_dense').own_data.read_class_names(data_root + 'classes.txt')
 metainfo = dict(classes=classes)  # mmseg draws them in colours at random
 train_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -4,7 +4,7 @@
 # the folders of the training videos, sorted by name. Sampled, trained and tested as kinetics400.py.
 data_root = '{{$OWN_DATA:data/own}}/'
 folders = dict(train='train', val='val')
-classes = __import__('swinv2_dense').engine.read_class_folders(data_root + folders['train'])
+classes = __import__('swinv2_dense').own_data.read_class_folders(data_root + folders['train'])
 metainfo = dict(classes=classes)
 train_pipeline = [
     dict(type='VideoInit'),

@@ -1,6 +1,6 @@
-"""Show the help of a command without the seconds that it takes to import torch.
+"""Start a command of the checkout, without the seconds of importing torch if it only shows help.
 
-The files in tools/ run this file under the name of their command before they import the package.
+The files in tools/ run this file by its path and call `launch` with the name of their command.
 """
 
 from __future__ import annotations
@@ -12,6 +12,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+INTERRUPTED = 130  # status after Ctrl-C, as shells have it
+
+
+def launch(command: str) -> None:
+    """Run a command with the arguments of this process, and exit with its status."""
+    show_help(command, sys.argv[1:])
+    try:  # torch takes seconds to import
+        from swinv2_dense.cli.main import run_command
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    run_command(command, sys.argv[1:])
+
 
 def show_help(command: str, words: list[str]) -> None:
     """Print the help of a command and exit, if its arguments ask for it."""
@@ -19,7 +32,6 @@ def show_help(command: str, words: list[str]) -> None:
     if not {'-h', '--help'} & set(words):
         return
     first = takewhile(lambda word: not word.startswith('-'), words)  # perhaps a subcommand
-    sys.argv[0] = f'{command}.py'  # runpy puts this file there
     _options().PARSERS[command]().parse_args([*first, '--help'])
 
 
@@ -29,7 +41,3 @@ def _options() -> Any:
     package.__path__ = [str(Path(__file__).resolve().parents[1])]
     sys.modules[package.__name__] = package
     return importlib.import_module('.cli.options', package.__name__)
-
-
-if not __package__:  # run by a file in tools/
-    show_help(__name__, sys.argv[1:])

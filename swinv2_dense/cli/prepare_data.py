@@ -1,0 +1,38 @@
+"""Unpack the archives of a dataset and check it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ..checks.paths import check_writable
+from ..errors import ConfigError
+from ..preparation import ade20k, ade20k_full, coco, kinetics, objects365
+from ..preparation.archives import unpack
+from ..preparation.report import format_report, is_sound
+from .options import prepare_data_parser
+
+DATASETS = {'ade20k': ade20k, 'coco': coco, 'kinetics': kinetics, 'objects365': objects365}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """`prepare_data.py DATASET [flags]`. Exits with status 1 if there are faults."""
+    args = prepare_data_parser().parse_args(argv)
+    dataset = DATASETS[args.dataset]
+    convert_full, resize = getattr(args, 'convert_full', None), getattr(args, 'resize', None)
+    try:
+        if args.archives or convert_full or resize:
+            check_writable('--root', args.root)
+        parts = unpack(args.archives, args.root, dataset.ARCHIVES) if args.archives else []
+        if convert_full:
+            parts += ade20k_full.convert(convert_full, args.root, args.workers)
+        if not args.root.is_dir():
+            raise ConfigError(f'--root={args.root}: there is no such folder')
+        parts += dataset.check(args.root, args.workers)
+        if resize:
+            parts += kinetics.resize_videos(args.root, resize, args.workers)
+    except KeyboardInterrupt:
+        message = 'the same command continues with what is there'
+        raise KeyboardInterrupt(message) from None
+    print(format_report(parts))
+    sys.exit(0 if is_sound(parts) else 1)

@@ -1,0 +1,76 @@
+"""Detection and instance segmentation with mmdet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmdet.evaluation import DumpDetResults
+from mmengine.config import Config
+
+from ..config_parts import datasets_of, loaded_datasets, plain_visualizer
+from ..costs.detectors import detector_parts
+from ..task import Loaders, Task
+from .annotation_files import check_annotation_files, repair_runner, use_repaired
+from .check_classes import check_classes
+from .check_semantic_branch import check_semantic
+from .classwise_metric import separate_classwise_keys
+from .tta_config import use_tta
+from .visualization import annotated_first, draw_sample
+
+
+class DetectionTask(Task):
+    """`default_scope='mmdet'`."""
+
+    name = 'detector'
+    samples = 'images'
+    check_hooks = ('CheckImagesHook',)
+    model_hooks = ('Fp32BordersHook',)
+    visualizers = ('DetLocalVisualizer', 'ClassColorDetVisualizer')
+
+    def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
+        model = cfg.get('model', {})
+        model = model.get('module', model)  # within test-time augmentation
+        if 'train' in loaders:  # testing needs no semantic maps
+            train_sets = loaded_datasets(cfg, ('train',))
+            check_semantic(model, train_sets, getattr(cfg, 'filename', None))
+        check_classes(model, loaded_datasets(cfg, loaders))
+        if loaders:
+            check_annotation_files(cfg, loaders)
+
+    def prepare_run(self, cfg: Config) -> None:
+        separate_classwise_keys(cfg)
+
+    def repair_annotations(self, runner: Any, loaders: Loaders) -> None:
+        repair_runner(runner, loaders)
+
+    def prepare_dataset(self, dataset: Any, split: str) -> None:
+        use_repaired({f'{split}_dataloader': dict(dataset=dataset)}, (split,), print, print)
+        for _, part in datasets_of(split, dataset):
+            part.pipeline = annotated_first(part.pipeline)
+
+    def enable_tta(self, cfg: Config) -> None:
+        use_tta(cfg)
+
+    def dump_metric(self, path: str) -> DumpDetResults:
+        return DumpDetResults(out_file_path=path)
+
+    def draw_sample(self, sample: dict, metainfo: dict, caption: str) -> np.ndarray:
+        return draw_sample(sample, metainfo, caption)
+
+    def build_inferencer(
+        self, cfg: Config, device: str, classes: Sequence[str] | None, score_thr: float
+    ) -> Any:
+        from .inference import DetectionInferencer  # mmdet's takes seconds to import
+
+        cfg.visualizer = plain_visualizer(cfg, 'ClassColorDetVisualizer')
+        inferencer = DetectionInferencer(cfg, device, classes)
+        inferencer.score_thr = score_thr
+        return inferencer
+
+    def cost_parts(self) -> Callable[..., list]:
+        return detector_parts
+
+
+TASK = DetectionTask()

@@ -1,0 +1,58 @@
+"""Recognition of videos with mmaction2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from ..config_parts import loaded_datasets
+from ..costs.recognizers import recognizer_parts
+from ..task import Loaders, Task
+from .check_labels import check_video_labels
+from .few_classes import drop_certain_topk
+from .label_map import name_classes
+from .visualization import draw_sample, keep_file_names
+
+
+class RecognitionTask(Task):
+    """`default_scope='mmaction'`."""
+
+    name = 'recognizer'
+    samples = 'videos'
+    is_video = True
+    model_hooks = ('Fp32ScoresHook',)
+    visualizers = ('ActionVisualizer', 'ClipVisualizer')
+    resize_keeps_ratio = True
+
+    def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
+        model = cfg.get('model', {})
+        check_video_labels(model.get('module', model), loaded_datasets(cfg, loaders))
+
+    def prepare_run(self, cfg: Config) -> None:
+        name_classes(cfg)
+        drop_certain_topk(cfg)
+
+    def prepare_drawing(self, cfg: Config) -> None:
+        for _, dataset in loaded_datasets(cfg, ('test',)):
+            keep_file_names(dataset.get('pipeline') or [])
+
+    def draw_sample(self, sample: dict, metainfo: dict, caption: str) -> np.ndarray:
+        return draw_sample(sample, metainfo, caption)
+
+    def build_inferencer(
+        self, cfg: Config, device: str, classes: Sequence[str] | None, score_thr: float
+    ) -> Any:
+        from .inference import RecognitionInferencer  # mmaction2's takes seconds to import
+
+        name_classes(cfg)
+        cfg.pop('visualizer', None)
+        return RecognitionInferencer(cfg, device, classes)
+
+    def cost_parts(self) -> Callable[..., list]:
+        return recognizer_parts
+
+
+TASK = RecognitionTask()
