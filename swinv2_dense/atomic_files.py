@@ -10,7 +10,7 @@ from pathlib import Path
 from .errors import CheckpointError
 
 
-def write_whole_file(path: Path, content: bytes, writer: str = '') -> None:
+def write_file(path: Path, content: bytes, writer: str = '') -> None:
     """Write a file so that it is, at any moment and after a loss of power, the old or the new one.
 
     Args:

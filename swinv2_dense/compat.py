@@ -34,8 +34,8 @@ def apply() -> None:
     read_checkpoints_safely()
     if not any(isinstance(finder, _MendingFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _MendingFinder())
-        for name in MENDED_IMPORTS.keys() & sys.modules.keys():
-            with MENDED_IMPORTS[name](sys.modules[name]):
+        for name in IMPORT_PATCHES.keys() & sys.modules.keys():
+            with IMPORT_PATCHES[name](sys.modules[name]):
                 pass  # imported before us; what can still be mended is mended
 
 
@@ -214,7 +214,7 @@ class _Measure:
         return result
 
 
-MENDED_IMPORTS: dict[str, Callable[[ModuleType], AbstractContextManager]] = {
+IMPORT_PATCHES: dict[str, Callable[[ModuleType], AbstractContextManager]] = {
     'mmaction': accept_newer_mmcv,
     'mmaction.models': complete_mmaction_models,
     'mmaction.datasets.transforms.processing': wrap_hue,
@@ -223,12 +223,12 @@ MENDED_IMPORTS: dict[str, Callable[[ModuleType], AbstractContextManager]] = {
 
 
 class _MendingFinder(importlib.abc.MetaPathFinder):
-    """Run a module of MENDED_IMPORTS within its context; other finders find all modules."""
+    """Run a module of IMPORT_PATCHES within its context; other finders find all modules."""
 
     def find_spec(
         self, fullname: str, path: Any = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in MENDED_IMPORTS:
+        if fullname not in IMPORT_PATCHES:
             return None
         others = (finder for finder in sys.meta_path if not isinstance(finder, _MendingFinder))
         specs = (finder.find_spec(fullname, path, target) for finder in others)
@@ -237,7 +237,7 @@ class _MendingFinder(importlib.abc.MetaPathFinder):
             execute = spec.loader.exec_module
 
             def exec_mended(module: ModuleType) -> None:
-                with MENDED_IMPORTS[fullname](module):
+                with IMPORT_PATCHES[fullname](module):
                     execute(module)
 
             spec.loader.exec_module = exec_mended

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import ConfigDict
 
 
-def listed(value: Any) -> list:
+def as_list(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
@@ -76,5 +76,5 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
 def transforms_within(step: Any) -> Iterator[Any]:
     """A built transform and those within it (Compose, TestTimeAug, RandomApply, ...)."""
     yield step
-    for inner in (*listed(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
+    for inner in (*as_list(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
         yield from transforms_within(inner)

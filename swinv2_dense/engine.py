@@ -10,6 +10,11 @@ import importlib
 import warnings
 from typing import Any
 
+RENAMED = {
+    'AnyDeviceDistributedDataParallel': 'DeviceAgnosticDDP',
+    'MissedValidationHook': 'PendingValidationHook',
+    'WholeCheckpointHook': 'AtomicCheckpointHook',
+}
 MODULES = {  # by the names that could be imported from here
     'AnyDeviceDistributedDataParallel': 'distributed.cpu',
     'BackboneWeightsHook': 'training.backbone_weights',
@@ -42,6 +47,7 @@ MODULES = {  # by the names that could be imported from here
 def __getattr__(name: str) -> Any:
     if name not in MODULES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    new = f'swinv2_dense.{MODULES[name]}'
-    warnings.warn(f'swinv2_dense.engine.{name} is now {new}.{name}', FutureWarning, stacklevel=2)
-    return getattr(importlib.import_module(new), name)
+    module, current = f'swinv2_dense.{MODULES[name]}', RENAMED.get(name, name)
+    message = f'swinv2_dense.engine.{name} is now {module}.{current}'
+    warnings.warn(message, FutureWarning, stacklevel=2)
+    return getattr(importlib.import_module(module), current)

@@ -18,7 +18,7 @@ class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
     """There is no such checkpoint."""
 
 
-def shortened(names: list[str], most: int = 6) -> str:
+def truncate(names: list[str], most: int = 6) -> str:
     """The first few names, and how many more there are."""
     rest = f', ... ({len(names) - most} more)' if len(names) > most else ''
     return ', '.join(names[:most]) + rest

@@ -71,12 +71,12 @@ def norm_inputs() -> tuple[torch.Tensor, torch.Tensor]:
 
 def run_norm(folder: Path) -> None:
     """A step of batch norm on this process's share, as the wrapper of models makes it."""
-    from swinv2_dense.distributed.cpu import AnyDeviceDistributedDataParallel
+    from swinv2_dense.distributed.cpu import DeviceAgnosticDDP
 
     rank = dist.get_rank()
     x, grad = (part.split(UNEVEN)[rank] for part in norm_inputs())
     norm = nn.SyncBatchNorm(3).double()
-    model = AnyDeviceDistributedDataParallel(nn.Sequential(norm), broadcast_buffers=False)
+    model = DeviceAgnosticDDP(nn.Sequential(norm), broadcast_buffers=False)
     x = x.requires_grad_()
     y = model(x)
     (y * grad).sum().backward()

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from swinv2_dense import SwinTransformerV2, config_path
 from swinv2_dense.benchmark.worker import Memory
 from swinv2_dense.distributed.fsdp import ShardedStrategy
-from swinv2_dense.distributed.parameters import plain_name
+from swinv2_dense.distributed.parameters import unwrapped_name
 from swinv2_dense.distributed.zero import ZeroStrategy
 
 WORLD_SIZE = 2
@@ -162,7 +162,7 @@ def train(cfg: Config, folder: Path, name: str) -> None:
     runner = RUNNERS.build(cfg)
     runner.train()
     (losses,) = (hook.losses for hook in runner.hooks if isinstance(hook, RecordHook))
-    names = {param: plain_name(name) for name, param in runner.model.named_parameters()}
+    names = {param: unwrapped_name(name) for name, param in runner.model.named_parameters()}
     optimizer = runner.optim_wrapper.optimizer
     groups = {
         names[param]: (group['lr'], group['weight_decay'])

@@ -34,7 +34,7 @@ def strategy(kind: str, folder: Path):
     if kind == 'fsdp':
         fragment = Config.fromfile(config_path('_base_/schedules/fsdp.py')).strategy
         return ShardedStrategy(model_wrapper=fragment.model_wrapper, **work)
-    wrapper = dict(type='AnyDeviceDistributedDataParallel', broadcast_buffers=False)
+    wrapper = dict(type='DeviceAgnosticDDP', broadcast_buffers=False)
     return dict(ddp=DDPStrategy, zero1=ZeroStrategy)[kind](model_wrapper=wrapper, **work)
 
 

@@ -15,9 +15,9 @@ from mmengine.config import Config
 from same_training import Training
 from toy_training import FORKS, ends, fill_disk
 
-from swinv2_dense.atomic_files import write_whole_file
+from swinv2_dense.atomic_files import write_file
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
-from swinv2_dense.resilience.atomic_checkpoints import last_whole, resume_last
+from swinv2_dense.resilience.atomic_checkpoints import latest_complete, resume_last
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 
@@ -52,7 +52,7 @@ def settings(work_dir: Path, **hook: Any) -> Config:
 def test_a_write_replaces_the_whole_file(tmp_path):
     path = tmp_path / 'a.pth'
     for content in (b'old' * 100, b'new'):
-        write_whole_file(path, content)
+        write_file(path, content)
         assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
     assert path.stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o22))
@@ -60,9 +60,9 @@ def test_a_write_replaces_the_whole_file(tmp_path):
 
 WRITER = """
 import sys
-from swinv2_dense.resilience.atomic_checkpoints import WholeFileBackend
+from swinv2_dense.resilience.atomic_checkpoints import AtomicFileBackend
 for _ in range(100):
-    WholeFileBackend().put_text(sys.argv[2], sys.argv[1])
+    AtomicFileBackend().put_text(sys.argv[2], sys.argv[1])
 """
 
 
@@ -82,10 +82,10 @@ def test_processes_that_write_one_file_do_not_mix(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / 'a.pth'
-    write_whole_file(path, b'old')
+    write_file(path, b'old')
     monkeypatch.setattr(os, 'fsync', lambda _: (_ for _ in ()).throw(OSError(5, 'Input/output')))
     with pytest.raises(OSError, match='Input/output'):
-        write_whole_file(path, b'new')
+        write_file(path, b'new')
     assert path.read_bytes() == b'old'
     assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
 
@@ -96,15 +96,15 @@ def test_the_last_whole_checkpoint_is_found(tmp_path, warnings):
     save(tmp_path / 'iter_20-1a2b3c4d.pth', 2000)  # published
     pointer = tmp_path / 'last_checkpoint'
     cfg = settings(tmp_path)
-    assert last_whole(cfg) == str(old)  # the time counts, not the number
+    assert latest_complete(cfg) == str(old)  # the time counts, not the number
     pointer.write_text(str(middle))
-    assert last_whole(cfg) == str(middle)
+    assert latest_complete(cfg) == str(middle)
     assert not warnings
     truncate(middle)
-    assert last_whole(cfg) == str(old)
+    assert latest_complete(cfg) == str(old)
     pointer.write_text(str(tmp_path / 'elsewhere' / 'iter_99.pth'))
     truncate(old)
-    assert last_whole(cfg) == str(new)
+    assert latest_complete(cfg) == str(new)
     for named, warning in zip(('iter_20.pth', 'iter_99.pth'), warnings, strict=True):
         assert named in warning
     assert str(old) in warnings[0]
@@ -124,8 +124,8 @@ def test_nothing_to_resume_starts_anew(tmp_path, warnings):
 
 def test_names_of_the_config_are_known(tmp_path, warnings):
     path = save(tmp_path / 'state-007.pth', 1000)
-    assert last_whole(settings(tmp_path)) is None
-    assert last_whole(settings(tmp_path, filename_tmpl='state-{:03d}.pth')) == str(path)
+    assert latest_complete(settings(tmp_path)) is None
+    assert latest_complete(settings(tmp_path, filename_tmpl='state-{:03d}.pth')) == str(path)
 
 
 def test_a_full_disk(tmp_path):

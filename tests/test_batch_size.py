@@ -12,7 +12,7 @@ from torch import nn
 
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.quickstart.surfaces import SurfacesSpec, write_dataset
-from swinv2_dense.training.batch_size import batch_of, fit_learning_rate
+from swinv2_dense.training.batch_size import batch_of, scale_learning_rate
 
 
 def config(base: int | None = 16, **changes) -> Config:
@@ -47,42 +47,42 @@ def test_scaled_rate(monkeypatch, launcher):
     names = dict(pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
     monkeypatch.setenv(names[launcher], '4')
     cfg = config(launcher=launcher, **{'optim_wrapper.accumulative_counts': 3})
-    said = fit_learning_rate(cfg, scale=True)
+    said = scale_learning_rate(cfg, scale=True)
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.5e-4, rel=1e-12)
     assert 'lr=0.0001 is meant for 16 samples' in said and 'takes 24 samples' in said
     assert 'processes 4 x train_dataloader.batch_size 2' in said
     # What the run writes scales to itself: with mmengine's scaling off, and once more.
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=24)
-    fit_learning_rate(cfg, scale=True)
+    scale_learning_rate(cfg, scale=True)
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.5e-4, rel=1e-12)
 
 
 def test_a_config_that_asks_for_it_is_scaled():
     cfg = config(**{'auto_scale_lr.enable': True})
-    fit_learning_rate(cfg, scale=False)
+    scale_learning_rate(cfg, scale=False)
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.25e-5, rel=1e-12)
 
 
 def test_other_batches_are_only_told():
     cfg = config()
-    said = fit_learning_rate(cfg, scale=False)
+    said = scale_learning_rate(cfg, scale=False)
     assert 'meant for 16 samples per step' in said and 'takes 2 samples' in said
     assert '--auto-scale-lr' in said
     assert cfg.optim_wrapper.optimizer.lr == 1e-4
 
 
 def test_nothing_to_say():
-    assert fit_learning_rate(config(base=2), scale=False) is None
-    assert fit_learning_rate(config(base=None), scale=False) is None
+    assert scale_learning_rate(config(base=2), scale=False) is None
+    assert scale_learning_rate(config(base=None), scale=False) is None
 
 
 def test_what_scaling_needs():
     with pytest.raises(ConfigError, match=r'--auto-scale-lr needs auto_scale_lr=dict\(base_'):
-        fit_learning_rate(config(base=None), scale=True)
+        scale_learning_rate(config(base=None), scale=True)
     cfg = config()
     cfg.optim_wrapper.optimizer.pop('lr')
     with pytest.raises(ConfigError, match=r'--auto-scale-lr needs optim_wrapper\.optimizer\.lr'):
-        fit_learning_rate(cfg, scale=True)
+        scale_learning_rate(cfg, scale=True)
 
 
 def test_accumulated_passes_are_one_step():

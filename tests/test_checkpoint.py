@@ -75,7 +75,7 @@ def test_report_counts_every_parameter(tmp_path):
     report = load_pretrained(model, saved(tmp_path, official_layout(source, [4] * 4, [0] * 4)))
     own = dict(model.named_parameters())
     norms = [f'norm{i}.{p}' for i in range(3) for p in ('bias', 'weight')]
-    assert report.reinitialised == norms
+    assert report.reinitialized == norms
     assert sorted(report.matched + norms) == sorted(own)
     assert report.unexpected == report.missing == []
     assert len(report.ignored) == 2 * sum(TINY['depths']) + 3
@@ -352,7 +352,7 @@ import sys, torch, torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from swinv2_dense.checkpoints.pretrained_windows import attach_divisors
+from swinv2_dense.checkpoints.pretrained_windows import attach_pretrained_windows
 from test_checkpoint import Recognizer
 
 dist.init_process_group('gloo')
@@ -366,7 +366,7 @@ fully_shard(model, mesh=mesh)
 options = StateDictOptions(full_state_dict=True, cpu_offload=True)
 state = get_model_state_dict(model, options=options)
 if dist.get_rank() == 0:
-    torch.save(dict(state_dict=attach_divisors(state, model)), sys.argv[2])
+    torch.save(dict(state_dict=attach_pretrained_windows(state, model)), sys.argv[2])
 dist.destroy_process_group()
 """
 

@@ -77,8 +77,8 @@ def test_convert(tmp_path: Path, suffix: str) -> None:
     assert meta['format'] == 'official' and 'embed_dims": 8' in meta['arch']
     model = SwinTransformerV2(TINY, window_size=4)
     report = load_pretrained(model, str(target))
-    assert report.format.startswith('swinv2_dense') and len(report.reinitialised) == 6
-    assert report.divisors_from == 'its metadata'
+    assert report.format.startswith('swinv2_dense') and len(report.reinitialized) == 6
+    assert report.windows_from == 'its metadata'
     expected = dict(source.state_dict())
     for key in report.matched:
         assert torch.equal(model.state_dict()[key], expected[key])
@@ -259,7 +259,7 @@ def test_the_divisor_survives_training_and_testing(trained: Path, tested: torch.
     with torch.no_grad():
         expected = model.eval().encode_decode(inputs, [dict(img_shape=(64, 64))] * 2)
     assert_close(tested, expected, atol=1e-6, rtol=1e-5)
-    model.backbone.divisors_given = False
+    model.backbone.pretrained_windows_given = False
     model.backbone.set_pretrained_window_sizes([4, 4, 4, 4], 'a wrong guess')
     with torch.no_grad():
         wrong = model.encode_decode(inputs, [dict(img_shape=(64, 64))] * 2)

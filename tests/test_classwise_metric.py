@@ -22,7 +22,7 @@ import swinv2_dense
 from swinv2_dense.checks.main_metric import main_metric
 from swinv2_dense.cli.plot_log import main as plot_log
 from swinv2_dense.det import ClasswiseCocoMetric, separate_classwise_keys
-from swinv2_dense.resilience.atomic_checkpoints import WholeCheckpointHook
+from swinv2_dense.resilience.atomic_checkpoints import AtomicCheckpointHook
 
 CLASSES = ('car', 'bbox_cat')  # the second looks like a key of boxes
 BOX = (10, 10, 50, 50)
@@ -136,7 +136,7 @@ def test_save_best_auto_takes_the_main_metric(monkeypatch):
     monkeypatch.setattr(
         CheckpointHook, '_save_best_checkpoint', lambda self, runner, metrics: seen.append(metrics)
     )
-    hook = WholeCheckpointHook(save_best='auto')
+    hook = AtomicCheckpointHook(save_best='auto')
     hook.file_backend = None
     hook._save_best_checkpoint(SimpleNamespace(), dict(aAcc=90.0, mIoU=40.0))
     assert seen == [dict(mIoU=40.0, aAcc=90.0)] and list(seen[0])[0] == 'mIoU'

@@ -149,7 +149,7 @@ def test_mmaction_refuses_newer_mmcv_without() -> None:
     pytest.importorskip('mmaction')
     if digit_version(mmcv.__version__) < digit_version('2.2.0'):
         pytest.skip(f'mmaction accepts mmcv {mmcv.__version__}')
-    off = "from swinv2_dense import compat; del compat.MENDED_IMPORTS['mmaction'];"
+    off = "from swinv2_dense import compat; del compat.IMPORT_PATCHES['mmaction'];"
     result = run_python(off + 'import mmaction')
     assert result.returncode and 'is used but incompatible' in result.stderr
 
@@ -169,7 +169,7 @@ def test_hue_jitter() -> None:
     code = f"""
 import numpy as np
 from swinv2_dense import compat
-del compat.MENDED_IMPORTS['{name}']
+del compat.IMPORT_PATCHES['{name}']
 from {name} import ColorJitter
 ColorJitter.adjust_hue(np.zeros((2, 2, 3), np.float32), -0.1)
 """

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 from swinv2_dense.resilience import data_order
-from swinv2_dense.resilience.data_order import Batch, ResumableLoader, SeededItems
+from swinv2_dense.resilience.data_order import Batch, ResumableLoader, SeededFetch
 
 pytest.importorskip('mmdet')
 
@@ -160,7 +160,7 @@ def test_a_global_batch_is_the_same_on_one_rank_and_on_two(monkeypatch):
         monkeypatch.setattr(data_order, 'get_world_size', lambda: world_size)
         batch = Batch(indices)
         batch.place = (0, 5)
-        return SeededItems(Drawing(), seed=3)(batch)
+        return SeededFetch(Drawing(), seed=3)(batch)
 
     alone = samples(0, 1, [10, 11, 12, 13])
     shared = [samples(rank, 2, [10 + rank, 12 + rank]) for rank in range(2)]

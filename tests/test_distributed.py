@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
-from swinv2_dense.distributed.cpu import join_on_cpu
+from swinv2_dense.distributed.cpu import init_gloo_on_cpu
 from swinv2_dense.distributed.launchers import world_size
-from swinv2_dense.distributed.parameters import plain_name
+from swinv2_dense.distributed.parameters import unwrapped_name
 from swinv2_dense.errors import ConfigError
 
 # Looked for, not imported: only the processes below need them.
@@ -102,7 +102,9 @@ def losses(record: dict) -> dict[str, Tensor]:
 def weights(folder: Path, task: str, parts: int = 1) -> dict[str, Tensor]:
     path = folder / task / f'iter_{STEPS * parts}.pth'
     state = read_checkpoint_file(path)['state_dict']
-    return {plain_name(name): value for name, value in state.items()}  # DDPStrategy's are prefixed
+    return {
+        unwrapped_name(name): value for name, value in state.items()
+    }  # DDPStrategy's are prefixed
 
 
 def initial(folder: Path, task: str) -> dict[str, Tensor]:
@@ -151,7 +153,7 @@ def test_models_are_wrapped_without_a_search_for_unused_parameters(shared, task)
     """Though all recompute activations, and two have frozen stages."""
     before, trained = initial(shared, task), weights(shared, task)
     for record in records(shared, task):
-        assert record['kind'] == 'AnyDeviceDistributedDataParallel' and record['search'] is False
+        assert record['kind'] == 'DeviceAgnosticDDP' and record['search'] is False
         assert bool(record['frozen']) == (task != 'seg')
         for name, value in before.items():
             assert not (name in record['frozen'] and (trained[name] != value).any()), name
@@ -274,6 +276,6 @@ def test_number_of_processes(monkeypatch):
 
 def test_one_process_is_left_alone():
     cfg = ConfigDict(launcher='none', env_cfg=dict(dist_cfg=dict(backend='nccl')))
-    join_on_cpu(cfg)
+    init_gloo_on_cpu(cfg)
     assert cfg == ConfigDict(launcher='none', env_cfg=dict(dist_cfg=dict(backend='nccl')))
     assert not torch.distributed.is_initialized()

@@ -11,7 +11,7 @@ from torch import nn
 from swinv2_dense.checks.files import check_files
 from swinv2_dense.cli.common import check_config
 from swinv2_dense.errors import ConfigError
-from swinv2_dense.training.amp import run_amp_on_cpu, use_amp
+from swinv2_dense.training.amp import enable_amp, run_amp_on_cpu
 from swinv2_dense.training.results import metrics_table
 
 
@@ -40,7 +40,7 @@ def test_bf16_wrapper_trains_on_the_cpu_in_bf16():
 )
 def test_amp_flag(wrapper, has_cuda, expected):
     cfg = ConfigDict(optim_wrapper=wrapper)
-    use_amp(cfg, has_cuda)
+    enable_amp(cfg, has_cuda)
     assert cfg.optim_wrapper == expected
 
 

@@ -80,7 +80,7 @@ def test_features_and_divisors(tmp_path: Path, name: str) -> None:
     assert model.pretrained_window_sizes == [(6, 6)] * 3 + [(3, 3)]
     assert report.format.startswith(name)
     assert report.missing == report.unexpected == []
-    assert len(report.reinitialised) == 6
+    assert len(report.reinitialized) == 6
     assert_same_features(model, source)
 
 
@@ -235,7 +235,7 @@ def test_divisor_zero_of_config_json_is_the_clamped_window(tmp_path: Path) -> No
     model = SwinTransformerV2(HF_ARCH, window_size=8)
     report = load_pretrained(model, path)
     assert model.pretrained_window_sizes == [(8, 8), (8, 8), (4, 4), (2, 2)]
-    assert report.divisors_from == 'config.json beside it'
+    assert report.windows_from == 'config.json beside it'
     (tmp_path / 'config.json').unlink()
     with pytest.raises(CheckpointError, match='does not say which windows'):
         load_pretrained(SwinTransformerV2(HF_ARCH), path)
@@ -294,7 +294,7 @@ def test_timm_on_the_hub_names_its_architecture(tmp_path: Path) -> None:
     (tmp_path / 'config.json').write_text(json.dumps(config))
     report = load_pretrained(tiny(), path)
     assert report.pretrained_window_sizes == [(12, 12)] * 3 + [(6, 6)]
-    assert report.divisors_from.endswith('swinv2_base_window12to16_192to256')
+    assert report.windows_from.endswith('swinv2_base_window12to16_192to256')
 
 
 # ---------------------------------------------------------------------- what is no SwinV2

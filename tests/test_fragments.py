@@ -75,7 +75,7 @@ def test_what_is_added_to_any_config(added, tmp_path):
             assert one.to_dict() == two.to_dict()
             hooks = [hook['type'] for hook in one.get('custom_hooks', [])]
             assert ('EMAHook' in hooks) is ('ema.py' in (added.name, other.name))
-            assert ('Fp32BordersHook' in hooks) is (other.parent.name == 'models')
+            assert ('DetectorFp32Hook' in hooks) is (other.parent.name == 'models')
             assert not [key for key in one if key.startswith('custom_hooks_')]
 
 

@@ -26,14 +26,14 @@ from pycocotools import mask as mask_api
 
 import swinv2_dense.det  # noqa: F401
 from swinv2_dense.checks.coco_check import check_annotation_file
-from swinv2_dense.checks.coco_masks import check_mask, expanded
+from swinv2_dense.checks.coco_masks import check_mask, decode_rle
 from swinv2_dense.checks.coco_report import Use
 from swinv2_dense.cli.common import check_config
 from swinv2_dense.engine import ConfigError
 from swinv2_dense.own_data.coco_categories import read_classes
 from swinv2_dense.preparation import coco
 from swinv2_dense.preparation.report import format_report, is_sound
-from swinv2_dense.resilience.unreadable_samples import GuardedSamples, UnreadableSampleError
+from swinv2_dense.resilience.unreadable_samples import GuardedDataset, UnreadableSampleError
 
 WIDTH, HEIGHT = SIZE
 NUMBERS = st.sampled_from(
@@ -218,7 +218,7 @@ def test_a_mask_that_passes_is_decoded_and_any_other_is_named(examples):
             return
         counts = mask['counts']
         rle = mask_api.frPyObjects(mask, *mask['size']) if isinstance(counts, list) else mask
-        counts = counts if isinstance(counts, list) else expanded(counts)
+        counts = counts if isinstance(counts, list) else decode_rle(counts)
         assert mask_api.decode(rle).sum() == sum(counts[1::2])
 
     for_all(st.one_of(POLYGONS, RUN_LENGTHS, JUNK, masks().map(compressed)), check, examples)
@@ -277,7 +277,7 @@ def test_masks_that_only_the_metric_decodes_are_named(tmp_path, change, message)
 @amounts(60, 4000)
 def test_run_lengths_are_read_as_pycocotools_writes_them(examples):
     def check(mask: np.ndarray) -> None:
-        counts = expanded(compressed(mask)['counts'])
+        counts = decode_rle(compressed(mask)['counts'])
         pixels = np.repeat(np.arange(len(counts)) % 2, counts)
         assert np.array_equal(pixels, mask.ravel(order='F'))
         check_mask(dict(size=list(mask.shape), counts=counts))
@@ -303,7 +303,7 @@ def test_in_training_a_faulty_mask_is_named(tree, boost, examples):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')
-                sample = GuardedSamples(data, 'train_dataloader')(0)
+                sample = GuardedDataset(data, 'train_dataloader')(0)
         except UnreadableSampleError as error:
             assert info['img_path'] in str(error)
         else:

@@ -27,7 +27,7 @@ from swinv2_dense.engine import ConfigError
 from swinv2_dense.errors import CheckpointError
 from swinv2_dense.preparation import kinetics
 from swinv2_dense.preparation.images import File, FileError, LabelMapCheck, check_image
-from swinv2_dense.resilience.unreadable_samples import GuardedSamples, UnreadableSampleError
+from swinv2_dense.resilience.unreadable_samples import GuardedDataset, UnreadableSampleError
 from swinv2_dense.seg.check_label_maps import check_label_maps
 
 damages = st.tuples(
@@ -68,7 +68,7 @@ def test_a_damaged_image_is_read_or_named(tmp_path, suffix, examples):
     pixels = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
     content = cv2.imencode(suffix, pixels)[1].tobytes()
     path = tmp_path / f'some{suffix}'
-    guarded = GuardedSamples(OneImage(path), 'train_dataloader')
+    guarded = GuardedDataset(OneImage(path), 'train_dataloader')
 
     def check(damage: tuple) -> None:
         path.write_bytes(damaged(content, damage))

@@ -135,7 +135,7 @@ def test_bias_in_half_precision_where_kernels_want_it(monkeypatch):
     assert forward.dtype == torch.bfloat16
     assert torch.equal(forward, backward)
     lines = torch.rand(2, 4, 7, 4) * 16
-    rounded = attention.masks(lines, x.bfloat16())
+    rounded = attention.as_attn_mask(lines, x.bfloat16())
     assert rounded.dtype == torch.bfloat16
     assert (rounded.amax((1, 2, 3)) == 0).all()
     shift = lines.amax((1, 2, 3), keepdim=True)

@@ -26,7 +26,7 @@ from swinv2_dense.checks.pixel_limit import (
 )
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.preparation.images import FileError, image_size
-from swinv2_dense.resilience.unreadable_samples import UnreadableSampleError, guard
+from swinv2_dense.resilience.unreadable_samples import UnreadableSampleError, guard_dataset
 from swinv2_dense.seg.check_label_maps import Rules
 
 SIZE = (37, 23)  # width, height
@@ -158,13 +158,13 @@ def test_samples_are_named_before_they_are_decoded(tmp_path):
             ]
 
     dataset = Samples(pipeline=[lambda sample: sample['img_path']])
-    guard(dataset, 'train_dataloader')
+    guard_dataset(dataset, 'train_dataloader')
     assert dataset[0] == str(tmp_path / 'small.png')
     for index in (1, 2):
         with pytest.raises(UnreadableSampleError, match='bomb.png has 20000 x 20000 pixels'):
             dataset[index]
     dataset.test_mode = False
-    guard(dataset, 'train_dataloader', tmp_path / 'faults')
+    guard_dataset(dataset, 'train_dataloader', tmp_path / 'faults')
     assert dataset[1] == str(tmp_path / 'small.png')  # in training it is replaced
     assert 'has 20000 x 20000 pixels' in next(Path(tmp_path, 'faults').iterdir()).read_text()
 

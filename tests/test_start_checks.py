@@ -14,7 +14,7 @@ from swinv2_dense.checks.batch_norm import CheckBatchNormHook, norms_of_one_valu
 from swinv2_dense.checks.loaders import check_loaders
 from swinv2_dense.checks.metric_names import check_metric_names, metric_names
 from swinv2_dense.errors import ConfigError
-from swinv2_dense.resilience.data_order import PlacedBatches
+from swinv2_dense.resilience.data_order import IndexedBatchSampler
 
 COCO = dict(type='CocoMetric', metric=['bbox', 'segm'])
 IOU = dict(type='mmseg.IoUMetric', iou_metrics=['mIoU', 'mFscore'])
@@ -164,7 +164,7 @@ def test_batch_norm_of_one_value(norm, pool, expected):
     ):
         batches = BatchSampler(RandomSampler(range(samples)), batch, drop_last)
         smallest = batch if endless else min(map(len, batches))
-        loader = SimpleNamespace(batch_sampler=PlacedBatches(batches, endless))
+        loader = SimpleNamespace(batch_sampler=IndexedBatchSampler(batches, endless))
         runner = SimpleNamespace(model=model, train_loop=SimpleNamespace(dataloader=loader))
         if expected and smallest == 1:
             with pytest.raises(ConfigError, match=r'model.psp.0.1.1 is batch norm'):

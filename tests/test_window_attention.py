@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from swinv2_dense.models.attention_backends import attention
 from swinv2_dense.models.bias_tiles import gather_bias
 from swinv2_dense.models.position_bias import LogCPB
-from swinv2_dense.models.precision import unit_vectors
+from swinv2_dense.models.precision import safe_normalize
 from swinv2_dense.models.window_attention import WindowAttention
 from swinv2_dense.models.windows import axis_layout, window_partition, window_reverse
 
@@ -204,7 +204,7 @@ def test_attention_by_hand():
 def test_unit_vectors_of_zero_have_finite_gradients(dtype):
     """fp16 would see 1e12 as inf, and inf * 0 as NaN in the gradient of the weights."""
     x = torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=dtype, requires_grad=True)
-    unit = unit_vectors(x)
+    unit = safe_normalize(x)
     assert unit.dtype == torch.float32
     assert_close(unit.detach(), torch.tensor([[0.0, 0.0], [0.6, 0.8]]))
     (grad,) = torch.autograd.grad(unit.sum(), x)

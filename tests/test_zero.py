@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
 from swinv2_dense.costs.training_step import largest_share
-from swinv2_dense.distributed.parameters import plain_name
+from swinv2_dense.distributed.parameters import unwrapped_name
 from swinv2_dense.distributed.zero import with_zero
 from swinv2_dense.errors import ConfigError
 
@@ -26,7 +26,7 @@ def spread(tmp_path_factory) -> Path:
 
 def weights(folder: Path, name: str, steps: int) -> dict:
     state = read_checkpoint_file(folder / name / f'iter_{steps}.pth')['state_dict']
-    return {plain_name(key): value for key, value in state.items()}
+    return {unwrapped_name(key): value for key, value in state.items()}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_it_trains_as_one_process(spread, name, first, steps):
     assert_close(weights(spread, 'zero', steps), expected, atol=1e-6, rtol=0)
     path = spread / 'zero' / f'iter_{steps}.pth'
     metadata = read_checkpoint_file(path)['state_dict']._metadata
-    windows = {plain_name(f'{k}.').rstrip('.'): v for k, v in metadata.items()}['backbone']
+    windows = {unwrapped_name(f'{k}.').rstrip('.'): v for k, v in metadata.items()}['backbone']
     assert windows['pretrained_window_sizes'] == WINDOWS
 
 

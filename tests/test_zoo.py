@@ -44,7 +44,7 @@ def test_an_entry_agrees_with_the_loader_and_the_page(model: dict) -> None:
     metadata, weights = model['Metadata'], model['Weights']
     assert model['Init Cfg'] == f"init_cfg=dict(type='Pretrained', checkpoint='{weights}')"
     assert model['Init Cfg'] in PAGE.splitlines()
-    divisors = [(w, w) for w in metadata['Divisors']]
+    divisors = [(w, w) for w in metadata['PretrainedWindows']]
     for address in [weights, *model.get('Mirrors', [])]:
         assert from_name(address).windows == divisors
     side = metadata['Resolution'] // 4
@@ -54,7 +54,7 @@ def test_an_entry_agrees_with_the_loader_and_the_page(model: dict) -> None:
     name = model['Name'].removeprefix('simmim_')
     (row,) = [line for line in PAGE.splitlines() if re.match(rf'\| \[?{re.escape(name)}[] ]', line)]
     assert f'| {metadata["Resolution"]} |' in row
-    assert f'| {", ".join(map(str, metadata["Divisors"]))} |' in row
+    assert f'| {", ".join(map(str, metadata["PretrainedWindows"]))} |' in row
     for result in model.get('Results', []):
         assert f'| {result["Metrics"]["Top 1 Accuracy"]} ' in row
 

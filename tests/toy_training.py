@@ -30,12 +30,12 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from torch import Tensor, nn
 
-from swinv2_dense.atomic_files import write_whole_file
+from swinv2_dense.atomic_files import write_file
 from swinv2_dense.cli.common import run
 from swinv2_dense.cli.train import main as train_command
 from swinv2_dense.errors import CheckpointError
 from swinv2_dense.resilience import preemption
-from swinv2_dense.resilience.atomic_checkpoints import WholeCheckpointHook
+from swinv2_dense.resilience.atomic_checkpoints import AtomicCheckpointHook
 
 SAMPLES = 14
 HALF_WRITTEN = 200_000  # bytes, less than a checkpoint
@@ -165,9 +165,9 @@ def fill_disk(folder: str, answer: str) -> None:
         sys.exit(77)
     path = Path(folder, 'disk', 'a.pth')
     old = b'old'.ljust(600 * 1024)
-    write_whole_file(path, old)
+    write_file(path, old)
     with pytest.raises(CheckpointError) as error:
-        write_whole_file(path, b'new'.ljust(600 * 1024))
+        write_file(path, b'new'.ljust(600 * 1024))
     left = 'old' if path.read_bytes() == old else 'torn'
     files = ' '.join(file.name for file in path.parent.iterdir())
     Path(answer).write_text(f'{error.value}\n{left}\n{files}')
@@ -276,7 +276,7 @@ class FaultHook(Hook):
                 late.daemon = True
                 late.start()
         elif self.kind == 'removing':
-            WholeCheckpointHook._remove = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+            AtomicCheckpointHook._remove = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         signals = dict(killed_validating=signal.SIGKILL, term_validating=signal.SIGTERM)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import ARCHS, Arch
-from ..errors import CheckpointError, shortened
+from ..errors import CheckpointError, truncate
 from .reading import unwrap
 
 METADATA_KEY = 'pretrained_window_sizes'  # of a state dict of this package
@@ -161,7 +161,7 @@ MMPRETRAIN = Format(
 FORMATS = (SIMMIM, HUGGING_FACE, TORCHVISION, MMPRETRAIN, OFFICIAL)  # TIMM: see _format_and_prefix
 
 # Marks of models that are no SwinV2, and what has them.
-STRANGERS = (
+OTHER_ARCHITECTURES = (
     ('relative_position_bias_table', 'Swin Transformer V1, which has a table of position biases'),
     ('meta_mlp', "timm's swinv2_cr, whose position bias and merging are other functions"),
     ('cls_token', 'a plain Vision Transformer'),
@@ -243,14 +243,14 @@ def _merges_first(keys: list[str], prefix: str) -> bool:
 
 
 def _refusal(keys: list[str], name: str, prefix: str | None) -> str:
-    for mark, kind in STRANGERS:
+    for mark, kind in OTHER_ARCHITECTURES:
         if any(mark in key for key in keys):
             return f'checkpoint {name} is not Swin Transformer V2: it seems to be {kind}'
     where = '' if prefix is None else f' under the prefix {prefix!r}'
     return (
         f'checkpoint {name} holds no Swin Transformer V2{where}: no key ends in '
         f'{OFFICIAL.signature} or its like in another format; its keys are '
-        f'{shortened(keys) or "none"}'
+        f'{truncate(keys) or "none"}'
     )
 
 
@@ -292,6 +292,6 @@ def arch_name(arch: Arch) -> str:
     return f'arch=dict({", ".join(f"{k}={v}" for k, v in settings.items())})'
 
 
-def kinds(names: list[str]) -> str:
+def summarize_keys(names: list[str]) -> str:
     """Names with their numbers left out, each once."""
     return ', '.join(dict.fromkeys(re.sub(r'\.\d+\.', '.*.', name) for name in names))

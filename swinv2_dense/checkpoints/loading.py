@@ -4,30 +4,49 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..arguments import Arch
-from ..errors import CheckpointError, shortened
+from ..errors import CheckpointError, truncate
 from .fetching import LocalCheckpoint, fetch
-from .formats import Weights, arch_name, arch_of, convert, kinds
-from .pretrained_windows import Divisors, find_divisors
+from .formats import Weights, arch_name, arch_of, convert, summarize_keys
+from .pretrained_windows import PretrainedWindows, find_pretrained_windows
 from .reading import read_checkpoint_file
 
-if TYPE_CHECKING:
-    from ..models.swin_transformer_v2 import SwinTransformerV2
+
+class Backbone(Protocol):
+    """What loading asks of a backbone; `models.SwinTransformerV2` has it."""
+
+    rank: int  # number of spatial axes
+    layers: nn.ModuleList  # stages that are built; each has `blocks`
+    num_features: list[int]  # channels per stage
+    extra_norm_every: int
+    out_indices: tuple[int, ...]
+    patch_embed: nn.Module  # has `patch_size`
+    pretrained_windows_given: bool  # by the config, so that a checkpoint may not change them
+
+    @property
+    def pretrained_window_sizes(self) -> list[tuple[int, ...]]:
+        """Windows per stage that the log-CPB offsets are divided by."""
+
+    def set_pretrained_window_sizes(self, windows: Sequence, source: str) -> None:
+        """Adopt the windows of weights from `source`."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """As `nn.Module`."""
 
 
 @dataclass
 class LoadReport:
-    """What loading did, by name: `matched`, `missing` and `reinitialised` are the model's
+    """What loading did, by name: `matched`, `missing` and `reinitialized` are the model's
     parameters, `matched`, `unexpected` and `ignored` the checkpoint's.
     """
 
@@ -36,18 +55,18 @@ class LoadReport:
     arch: str
     matched: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    reinitialised: list[str] = field(default_factory=list)
+    reinitialized: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     inflated: bool = False
     pretrained_window_sizes: list[tuple[int, ...]] = field(default_factory=list)
-    divisors_from: str = 'the config'
+    windows_from: str = 'the config'
 
     def __str__(self) -> str:
         meanings = dict(
             matched=' parameters',
             missing=' (left as they were)',
-            reinitialised=' (output norms that it lacks, 1 and 0)',
+            reinitialized=' (output norms that it lacks, 1 and 0)',
             unexpected=' (not used)',
             ignored=' (no part of the backbone)',
         )
@@ -58,11 +77,13 @@ class LoadReport:
         ]
         for name, meaning in meanings.items():
             keys = getattr(self, name)
-            names = {'matched': '', 'ignored': f' {kinds(keys)}'}.get(name, f' {shortened(keys)}')
+            names = {'matched': '', 'ignored': f' {summarize_keys(keys)}'}.get(
+                name, f' {truncate(keys)}'
+            )
             shown = f'{meaning}{names}' if keys else ''
             lines.append(f'  {name.replace("rei", "re-i")}: {len(keys)}{shown}')
         lines.append(
-            f'  pretrained_window_sizes: {self.pretrained_window_sizes} (from {self.divisors_from})'
+            f'  pretrained_window_sizes: {self.pretrained_window_sizes} (from {self.windows_from})'
         )
         return '\n'.join(lines)
 
@@ -84,7 +105,7 @@ def read_weights(source: str, prefix: str | None = None) -> tuple[Weights, Local
 
 
 def load_pretrained(
-    model: SwinTransformerV2,
+    model: Backbone,
     source: str,
     prefix: str | None = None,
     allow_missing: bool = False,
@@ -112,7 +133,7 @@ def load_pretrained(
 
 
 def load_weights(
-    model: SwinTransformerV2,
+    model: Backbone,
     weights: Weights,
     file: LocalCheckpoint,
     allow_missing: bool = False,
@@ -121,7 +142,7 @@ def load_weights(
     source = file.name
     arch = arch_of(weights.state)
     report = LoadReport(source, str(weights), arch_name(arch))
-    divisors = find_divisors(weights, file)
+    divisors = find_pretrained_windows(weights, file)
     if weights.rank != model.rank:
         report.inflated = True
         divisors = _inflate(weights.state, divisors, model, source)
@@ -133,24 +154,24 @@ def load_weights(
     output_norms = tuple(f'norm{i}.' for i in model.out_indices)
     for key in own.keys() - found.keys():
         is_norm = key.startswith(output_norms)
-        (report.reinitialised if is_norm else report.missing).append(key)
+        (report.reinitialized if is_norm else report.missing).append(key)
     report.missing.sort()
-    report.reinitialised.sort()
+    report.reinitialized.sort()
     _check_missing(report, allow_missing)
     check_values({key: value.shape for key, value in own.items()}, found, source)
     _check_memory(own, source)
-    _adopt_divisors(model, divisors, report)
+    _adopt_pretrained_windows(model, divisors, report)
     with torch.no_grad():
         for key, value in found.items():
             own[key].copy_(value)
-        for key in report.reinitialised:
+        for key in report.reinitialized:
             own[key].fill_(1.0 if key.endswith('weight') else 0.0)
     print_log(str(report), 'current', logging.WARNING if report.unexpected else logging.INFO)
     return report
 
 
 def _for_model(
-    state: Mapping[str, Tensor], model: SwinTransformerV2, report: LoadReport, num_stages: int
+    state: Mapping[str, Tensor], model: Backbone, report: LoadReport, num_stages: int
 ) -> dict[str, Tensor]:
     """The parameters that `model` has; the final norm is the output norm of the last stage."""
     own = dict(model.named_parameters())
@@ -178,8 +199,11 @@ def _for_model(
 
 
 def _inflate(
-    state: dict[str, Tensor], divisors: Divisors | None, model: SwinTransformerV2, source: str
-) -> Divisors | None:
+    state: dict[str, Tensor],
+    divisors: PretrainedWindows | None,
+    model: Backbone,
+    source: str,
+) -> PretrainedWindows | None:
     """Image weights for video, in `state`; the temporal divisor is the model's own."""
     if model.rank != 3:
         raise CheckpointError(
@@ -195,16 +219,16 @@ def _inflate(
         return None
     own = model.pretrained_window_sizes
     windows = [(t[0], *w) for t, w in zip(own, divisors.windows)]
-    return Divisors(windows, f'{divisors.origin}; the temporal one is the window')
+    return PretrainedWindows(windows, f'{divisors.origin}; the temporal one is the window')
 
 
-def _adopt_divisors(
-    model: SwinTransformerV2, divisors: Divisors | None, report: LoadReport
+def _adopt_pretrained_windows(
+    model: Backbone, divisors: PretrainedWindows | None, report: LoadReport
 ) -> None:
     if divisors is not None:
         model.set_pretrained_window_sizes(divisors.windows, report.source)
-        report.divisors_from = divisors.origin
-    elif not model.divisors_given:
+        report.windows_from = divisors.origin
+    elif not model.pretrained_windows_given:
         raise CheckpointError(
             f'checkpoint {report.source} does not say which windows its weights were trained with, '
             'which scale the log-CPB offsets. Set pretrained_window_sizes of the backbone: '
@@ -218,7 +242,7 @@ def _adopt_divisors(
 # ------------------------------------------------------------------------------------------- checks
 
 
-def check_arch(model: SwinTransformerV2, state: Mapping[str, Tensor], source: str) -> None:
+def check_arch(model: Backbone, state: Mapping[str, Tensor], source: str) -> None:
     """Raise if the checkpoint is of another size, also where all of `model` would be found in it.
 
     A shallower checkpoint is not caught here: it lacks parameters, which may be allowed.
@@ -248,7 +272,7 @@ def _check_missing(report: LoadReport, allow_missing: bool) -> None:
         total = len(report.missing) + len(report.matched)
         raise CheckpointError(
             f'checkpoint {report.source} lacks {len(report.missing)} of {total} parameters of the '
-            f'backbone: {shortened(report.missing)}. It holds {report.arch}; does arch match? '
+            f'backbone: {truncate(report.missing)}. It holds {report.arch}; does arch match? '
             'A block whose norms are not loaded is the identity, so nothing was loaded; '
             'allow_missing=True in init_cfg loads what there is.'
         )

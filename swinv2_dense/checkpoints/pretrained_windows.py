@@ -42,31 +42,31 @@ RELEASES = (
 SUFFIX = r'(_22k|_22kto1k_ft|_22kft1k|\.ms_in\w+|_in\d+k_\d+px)?(_\d{8})?(_[0-9a-f]{8,64})?'
 
 
-class Divisors(NamedTuple):
+class PretrainedWindows(NamedTuple):
     """Window per stage, a tuple over axes, and how it is known."""
 
     windows: list[tuple[int, ...]]
     origin: str
 
 
-def find_divisors(weights: Weights, file: LocalCheckpoint) -> Divisors | None:
-    """Divisors of a checkpoint's log-CPB offsets, or None where nothing tells them."""
+def find_pretrained_windows(weights: Weights, file: LocalCheckpoint) -> PretrainedWindows | None:
+    """PretrainedWindows of a checkpoint's log-CPB offsets, or None where nothing tells them."""
     if METADATA_KEY in weights.metadata:
-        return Divisors([tuple(w) for w in weights.metadata[METADATA_KEY]], 'its metadata')
+        return PretrainedWindows([tuple(w) for w in weights.metadata[METADATA_KEY]], 'its metadata')
     num_stages = len({k.split('.')[1] for k in weights.state if k.startswith('layers.')})
-    windows = from_tables(weights.tables, num_stages)
+    windows = windows_from_coords_table(weights.tables, num_stages)
     if windows is not None:
-        return Divisors(windows, 'its stored coordinate tables')
+        return PretrainedWindows(windows, 'its stored coordinate tables')
     windows = _from_hf_config(_swinv2_config(file.config))
     if windows is not None:
-        return Divisors(windows, 'config.json beside it')
+        return PretrainedWindows(windows, 'config.json beside it')
     return from_name(str(file.config.get('architecture', ''))) or from_name(file.name)
 
 
-def from_tables(
+def windows_from_coords_table(
     tables: Mapping[str, Tensor], num_stages: int, prefix: str = ''
 ) -> list[tuple[int, ...]] | None:
-    """Divisors from tables (1, 2w-1, ..., rank) of log-spaced coordinates.
+    """PretrainedWindows from tables (1, 2w-1, ..., rank) of log-spaced coordinates.
 
     The window p that the offsets were divided by follows from the table's last entry,
     log2(8 (w-1) / (p-1) + 1) / log2(8).
@@ -93,13 +93,13 @@ def trained_window(table: Tensor) -> tuple[int, ...]:
     return tuple((size + 1) // 2 for size in table.shape[1:-1])
 
 
-def from_name(name: str) -> Divisors | None:
-    """Divisors of a release, by its file, or its repository or folder if the file has no name."""
+def from_name(name: str) -> PretrainedWindows | None:
+    """Windows of a release, by its file, or its repository or folder if the file has no name."""
     plain = release_name(name).lower().replace('-', '_').replace('_patch4', '')
     for pattern, windows in RELEASES:
         if re.fullmatch(pattern + SUFFIX, plain):
             origin = f'the name of its release, {release_name(name)}'
-            return Divisors([(w, w) for w in windows], origin)
+            return PretrainedWindows([(w, w) for w in windows], origin)
     return None
 
 
@@ -138,7 +138,9 @@ def _from_hf_config(config: Mapping[str, Any]) -> list[tuple[int, ...]] | None:
     return [(own if d == 0 else d,) * 2 for own, d in zip(windows, given)]
 
 
-def attach_divisors(state: Mapping[str, Any], model: nn.Module, prefix: str = '') -> OrderedDict:
+def attach_pretrained_windows(
+    state: Mapping[str, Any], model: nn.Module, prefix: str = ''
+) -> OrderedDict:
     """A state dict of `model` whose metadata holds the divisors of every SwinV2 backbone in it.
 
     `model.state_dict()` has them already. What gathers the parts of a sharded model, or copies

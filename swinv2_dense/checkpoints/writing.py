@@ -19,11 +19,10 @@ from torch import Tensor
 
 from ..arguments import Arch
 from ..errors import CheckpointError
-from ..models.swin_transformer_v2 import SwinTransformerV2, VideoSwinTransformerV2
 from .fetching import LocalCheckpoint, fetch, sha256_of
-from .formats import METADATA_KEY, Weights, arch_name, arch_of, kinds
-from .loading import load_weights, read_weights
-from .pretrained_windows import Divisors, find_divisors, trained_window
+from .formats import METADATA_KEY, Weights, arch_name, arch_of, summarize_keys
+from .loading import read_weights
+from .pretrained_windows import PretrainedWindows, find_pretrained_windows, trained_window
 from .reading import HEADER, read_checkpoint_file
 
 SUFFIXES = ('.safetensors', '.pth')
@@ -38,7 +37,7 @@ class Inspection:
     file: LocalCheckpoint
     weights: Weights
     arch: Arch
-    divisors: Divisors | None
+    divisors: PretrainedWindows | None
 
     @property
     def num_parameters(self) -> int:
@@ -66,7 +65,7 @@ class Inspection:
             divisor=f'{divisors.windows} (from {divisors.origin})'
             if divisors
             else 'unknown: set pretrained_window_sizes when loading',
-            ignored=f'{len(self.weights.ignored)} {kinds(self.weights.ignored)}',
+            ignored=f'{len(self.weights.ignored)} {summarize_keys(self.weights.ignored)}',
         )
         path = self.file.path
         if path.is_file():
@@ -82,56 +81,7 @@ def inspect(source: str, prefix: str | None = None) -> Inspection:
         CheckpointError: As `load_pretrained`, as far as no model is needed.
     """
     weights, file = read_weights(source, prefix)
-    return Inspection(file, weights, arch_of(weights.state), find_divisors(weights, file))
-
-
-def convert_checkpoint(
-    source: str, target: Path, prefix: str | None = None, divisors: list | None = None
-) -> dict[str, Any]:
-    """Write the backbone of a checkpoint of any known format to `target`, in ours.
-
-    Args:
-        source: Path, URL or `hf://owner/name`.
-        target: A file that does not exist, .safetensors or .pth.
-        prefix: As in `load_pretrained`.
-        divisors: `pretrained_window_sizes`, where the checkpoint does not tell them.
-
-    Returns:
-        The metadata that was written.
-
-    Raises:
-        CheckpointError: The source is no complete SwinV2 backbone, or the target cannot be written.
-    """
-    _check_target(target)
-    found = inspect(source, prefix)
-    kind = VideoSwinTransformerV2 if found.weights.rank == 3 else SwinTransformerV2
-    arch = {key: value for key, value in found.arch._asdict().items() if value}
-    proj = found.weights.state.get('patch_embed.proj.weight')
-    if proj is None:
-        raise CheckpointError(f'checkpoint {source} lacks patch_embed.proj.weight')
-    model = kind(
-        arch,
-        patch_size=tuple(proj.shape[2:]),
-        pretrained_window_sizes=divisors,
-        out_indices=tuple(range(len(found.arch.depths))),
-        in_channels=proj.shape[1],
-    )
-    report = load_weights(model, found.weights, found.file)
-    state = model.state_dict()
-    for key in report.reinitialised:
-        del state[key]
-    for key, value in state.items():
-        state[key] = value.to(proj.dtype)
-    name = arch_name(found.arch)
-    meta = dict(
-        source=source if '://' in source else Path(source).name,
-        format=found.weights.format,
-        arch=name if name.startswith('SwinV2') else json.dumps(arch),
-        pretrained_window_sizes=[list(window) for window in report.pretrained_window_sizes],
-        sha256=sha256_of(found.file.path) if found.file.path.is_file() else None,
-    )
-    write(dict(state_dict=state, meta={HEADER: meta}), target)
-    return meta
+    return Inspection(file, weights, arch_of(weights.state), find_pretrained_windows(weights, file))
 
 
 def publish_checkpoint(source: str, target: Path) -> Path:
@@ -146,7 +96,7 @@ def publish_checkpoint(source: str, target: Path) -> Path:
     Raises:
         CheckpointError: The source is no training checkpoint, or the target cannot be written.
     """
-    _check_target(target, exists=False)
+    check_target(target, exists=False)
     checkpoint = read_checkpoint_file(fetch(source).path, map_location='cpu')
     state = checkpoint.get('state_dict') if isinstance(checkpoint, Mapping) else None
     if not isinstance(state, Mapping) or not state:
@@ -160,7 +110,7 @@ def publish_checkpoint(source: str, target: Path) -> Path:
     try:
         write(dict(state_dict=state, meta=meta), unnamed)
         named = target.with_name(f'{target.stem}-{sha256_of(unnamed)[:8]}{target.suffix}')
-        _check_target(named)
+        check_target(named)
         unnamed.replace(named)
     finally:
         unnamed.unlink(missing_ok=True)
@@ -203,7 +153,7 @@ def _header(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> dict[str, s
     return {HEADER: json.dumps(dict(state_dict=divisors, meta=meta), default=str)}
 
 
-def _check_target(target: Path, exists: bool = True) -> None:
+def check_target(target: Path, exists: bool = True) -> None:
     if target.suffix not in SUFFIXES:
         raise CheckpointError(f'{target}: the file to write ends in {" or ".join(SUFFIXES)}')
     if exists and target.exists():

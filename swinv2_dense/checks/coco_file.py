@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .coco_masks import check_mask, expanded
+from .coco_masks import check_mask, decode_rle
 
 # Columns of `CocoFile.rows`. IMAGE and CATEGORY index `keys`, and are -1 where there is no id.
 # The last six are the extent of a mask, and the size of run lengths.
@@ -343,7 +343,7 @@ def _polygon_area(polygon: Sequence[float]) -> float:
 
 def _counts(mask: Mapping) -> list[int]:
     check_mask(mask)  # which bounds what is expanded
-    return expanded(mask['counts']) if isinstance(mask['counts'], str) else mask['counts']
+    return decode_rle(mask['counts']) if isinstance(mask['counts'], str) else mask['counts']
 
 
 def _run_length_extent(mask: Mapping) -> tuple[float, float, float, float] | None:

@@ -56,7 +56,7 @@ def _check_run_lengths(size: Any, counts: Any) -> None:
     if not is_size or not all(isinstance(n, int) and n >= 1 for n in size):
         raise ValueError('run lengths whose size is not two whole numbers of pixels')
     if isinstance(counts, str):
-        counts = expanded(counts)
+        counts = decode_rle(counts)
     try:
         whole = all(c >= 0 and c % 1 == 0 for c in counts)
     except TypeError:
@@ -66,7 +66,7 @@ def _check_run_lengths(size: Any, counts: Any) -> None:
         raise ValueError('run lengths that are not whole numbers which fill their size')
 
 
-def expanded(text: str) -> list[int]:
+def decode_rle(text: str) -> list[int]:
     """The numbers of compressed run lengths (`rleFrString` in pycocotools' maskApi.c).
 
     The lowest five bits of a character are a digit, the sixth says that more follow. From the

@@ -10,7 +10,7 @@ import torch
 from mmengine.registry import MODELS
 
 from ..arguments import pretrained
-from ..config_parts import is_local, listed, loaded_datasets
+from ..config_parts import as_list, is_local, loaded_datasets
 from ..errors import ConfigError
 from .building import check_transforms
 from .class_heads import class_heads
@@ -49,7 +49,7 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
                 dataset.get('_scope_') or cfg['default_scope'],
             )
             _check_dataset(key, dataset)
-        for evaluator in listed(cfg.get(f'{name}_evaluator')):
+        for evaluator in as_list(cfg.get(f'{name}_evaluator')):
             if isinstance(evaluator, Mapping):
                 _check_evaluator(name, evaluator)
     for key, head in class_heads(model):
@@ -73,7 +73,7 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
     given = f'model.backbone returns maps of {channels} channels'
     if model.get('neck'):
         is_chain = isinstance(model['neck'], (list, tuple))
-        for i, neck in enumerate(listed(model['neck'])):
+        for i, neck in enumerate(as_list(model['neck'])):
             taken = neck.get('in_channels')
             if isinstance(taken, (list, tuple)) and sorted(taken) != sorted(channels):
                 key = f'model.neck[{i}]' if is_chain else 'model.neck'
@@ -82,10 +82,10 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
                 break  # parts after it take other maps
         return
     for name in ('decode_head', 'auxiliary_head', 'cls_head'):
-        for head in listed(model.get(name) or []):
-            taken = listed(head.get('in_channels', []))
+        for head in as_list(model.get(name) or []):
+            taken = as_list(head.get('in_channels', []))
             everything = list(range(len(channels)))  # as mmseg's Mask2Former, without in_index
-            index = listed(head.get('in_index', everything if len(taken) > 1 else -1))
+            index = as_list(head.get('in_index', everything if len(taken) > 1 else -1))
             if any(not -len(channels) <= i < len(channels) for i in index):
                 raise ConfigError(f'model.{name}.in_index={index}, but {given}')
             fits = [channels[i] for i in index]

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.hooks import CheckpointHook
 
-from ..config_parts import listed, type_name
+from ..config_parts import as_list, type_name
 from ..errors import ConfigError
 
 COCO_ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
@@ -39,7 +39,7 @@ def check_metric_names(cfg: Mapping) -> None:
     named += [(f'custom_hooks[{i}]', hook) for i, hook in enumerate(cfg.get('custom_hooks') or [])]
     for where, hook in named:
         for argument in ('save_best', 'monitor'):
-            names = [name for name in listed(hook.get(argument)) if name and name != 'auto']
+            names = [name for name in as_list(hook.get(argument)) if name and name != 'auto']
             for name in names:
                 _check_name(cfg, f'{where}.{argument}', name)
             if names and not hook.get('rule'):
@@ -48,7 +48,7 @@ def check_metric_names(cfg: Mapping) -> None:
 
 def _check_name(cfg: Mapping, key: str, name: str) -> None:
     known: list[str] = []
-    for evaluator in listed(cfg.get('val_evaluator')):
+    for evaluator in as_list(cfg.get('val_evaluator')):
         names = metric_names(evaluator) if isinstance(evaluator, Mapping) else None
         if names is None or _is_of_a_class(evaluator, name):
             return  # a metric that is not known here
@@ -90,7 +90,7 @@ def _is_of_a_class(evaluator: Mapping, name: str) -> bool:
 
 
 def _coco(evaluator: Mapping) -> Iterator[str]:
-    for metric in listed(evaluator.get('metric', 'bbox')):
+    for metric in as_list(evaluator.get('metric', 'bbox')):
         if metric == 'proposal_fast':
             yield from (f'AR@{n}' for n in evaluator.get('proposal_nums') or (100, 300, 1000))
         elif metric == 'proposal':
@@ -102,16 +102,16 @@ def _coco(evaluator: Mapping) -> Iterator[str]:
 
 def _segmentation(evaluator: Mapping) -> Iterator[str]:
     yield 'aAcc'
-    for metric in listed(evaluator.get('iou_metrics', 'mIoU')):
+    for metric in as_list(evaluator.get('iou_metrics', 'mIoU')):
         yield from SEGMENTATION.get(metric, ())
 
 
 def _classification(evaluator: Mapping) -> Iterator[str]:
     kinds = evaluator.get('metric_list') or ('top_k_accuracy', 'mean_class_accuracy')
     options: Any = (evaluator.get('metric_options') or {}).get('top_k_accuracy') or {}
-    for kind in listed(kinds):
+    for kind in as_list(kinds):
         if kind == 'top_k_accuracy':
-            yield from (f'top{k}' for k in listed(options.get('topk', (1, 5))))
+            yield from (f'top{k}' for k in as_list(options.get('topk', (1, 5))))
         elif kind in CLASSIFICATION:
             yield CLASSIFICATION[kind]
 

@@ -23,7 +23,7 @@ from ..checks.paths import check_writable
 from ..checks.pixel_limit import use_flag
 from ..drawing.sheet import write_picture
 from ..errors import ConfigError
-from ..resilience.unreadable_samples import guard
+from ..resilience.unreadable_samples import guard_dataset
 from ..tasks import task_of
 from ..training.image_check import check_images
 from .common import check_config, read_config
@@ -82,7 +82,7 @@ def build_dataset(cfg: Config, split: str) -> Any:
     check_files(loader, dataset)
     check_images(loader, dataset, print)
     task.check_dataset(loader, dataset, print)
-    guard(dataset, loader)
+    guard_dataset(dataset, loader)
     if not len(dataset):
         raise ConfigError(f'{loader}.dataset is empty; see its ann_file, metainfo and filter_cfg')
     return dataset

@@ -28,9 +28,9 @@ from ..checks.options import merge_options, misspelled_keys
 from ..checks.paths import check_writable
 from ..checks.pixel_limit import use_flag
 from ..config_parts import merge_custom_hooks
-from ..distributed.cpu import join_on_cpu
+from ..distributed.cpu import init_gloo_on_cpu
 from ..errors import CheckpointError, ConfigError
-from ..resilience.atomic_checkpoints import write_whole_checkpoints
+from ..resilience.atomic_checkpoints import use_atomic_checkpoints
 from ..resilience.resume import make_resumable
 from ..tasks import task_of
 from ..training.added_hooks import add_hooks
@@ -128,15 +128,15 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
         keep: How many checkpoints to keep; None for what the config says.
 
     Raises:
-        ConfigError: See `write_whole_checkpoints`, `add_hooks` and `join_on_cpu`.
+        ConfigError: See `use_atomic_checkpoints`, `add_hooks` and `init_gloo_on_cpu`.
     """
     task = task_of(cfg)
     merge_custom_hooks(cfg)
     make_resumable(cfg)
-    write_whole_checkpoints(cfg, keep)
+    use_atomic_checkpoints(cfg, keep)
     task.prepare_run(cfg)
     add_hooks(cfg, task)
-    join_on_cpu(cfg)
+    init_gloo_on_cpu(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 

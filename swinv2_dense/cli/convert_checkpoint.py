@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from ..checkpoints.writing import convert_checkpoint, inspect
+from ..checkpoints.fetching import sha256_of
+from ..checkpoints.formats import arch_name
+from ..checkpoints.loading import load_weights
+from ..checkpoints.reading import HEADER
+from ..checkpoints.writing import check_target, inspect, write
+from ..errors import CheckpointError
+from ..models import SwinTransformerV2, VideoSwinTransformerV2
 from .options import convert_checkpoint_parser
 
 
@@ -25,3 +34,52 @@ def main(argv: Sequence[str] | None = None) -> None:
     for key, value in meta.items():
         print(f'  {key:<23} {value}')
     print(f"Load it with init_cfg=dict(type='Pretrained', checkpoint={str(args.dst)!r})")
+
+
+def convert_checkpoint(
+    source: str, target: Path, prefix: str | None = None, divisors: list | None = None
+) -> dict[str, Any]:
+    """Write the backbone of a checkpoint of any known format to `target`, in ours.
+
+    Args:
+        source: Path, URL or `hf://owner/name`.
+        target: A file that does not exist, .safetensors or .pth.
+        prefix: As in `load_pretrained`.
+        divisors: `pretrained_window_sizes`, where the checkpoint does not tell them.
+
+    Returns:
+        The metadata that was written.
+
+    Raises:
+        CheckpointError: The source is no complete SwinV2 backbone, or the target cannot be written.
+    """
+    check_target(target)
+    found = inspect(source, prefix)
+    kind = VideoSwinTransformerV2 if found.weights.rank == 3 else SwinTransformerV2
+    arch = {key: value for key, value in found.arch._asdict().items() if value}
+    proj = found.weights.state.get('patch_embed.proj.weight')
+    if proj is None:
+        raise CheckpointError(f'checkpoint {source} lacks patch_embed.proj.weight')
+    model = kind(
+        arch,
+        patch_size=tuple(proj.shape[2:]),
+        pretrained_window_sizes=divisors,
+        out_indices=tuple(range(len(found.arch.depths))),
+        in_channels=proj.shape[1],
+    )
+    report = load_weights(model, found.weights, found.file)
+    state = model.state_dict()
+    for key in report.reinitialized:
+        del state[key]
+    for key, value in state.items():
+        state[key] = value.to(proj.dtype)
+    name = arch_name(found.arch)
+    meta = dict(
+        source=source if '://' in source else Path(source).name,
+        format=found.weights.format,
+        arch=name if name.startswith('SwinV2') else json.dumps(arch),
+        pretrained_window_sizes=[list(window) for window in report.pretrained_window_sizes],
+        sha256=sha256_of(found.file.path) if found.file.path.is_file() else None,
+    )
+    write(dict(state_dict=state, meta={HEADER: meta}), target)
+    return meta

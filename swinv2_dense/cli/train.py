@@ -15,8 +15,8 @@ from ..distributed.strategy import check_sharding
 from ..resilience.atomic_checkpoints import resume_last
 from ..resilience.work_dir_lock import lock_work_dir
 from ..tasks import task_of
-from ..training.amp import run_amp_on_cpu, use_amp
-from ..training.batch_size import fit_learning_rate
+from ..training.amp import enable_amp, run_amp_on_cpu
+from ..training.batch_size import scale_learning_rate
 from ..training.interruption import say_how_to_resume
 from ..training.log_backends import log_to
 from ..training.prefetch import prefetch
@@ -43,10 +43,10 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     elif args.resume or (cfg.get('resume') and not cfg.get('load_from')):
         resume_last(cfg)
     if args.amp:
-        use_amp(cfg, torch.cuda.is_available())
+        enable_amp(cfg, torch.cuda.is_available())
     elif not torch.cuda.is_available():
         run_amp_on_cpu(cfg)
-    about_batch = fit_learning_rate(cfg, args.auto_scale_lr)
+    about_batch = scale_learning_rate(cfg, args.auto_scale_lr)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     randomness = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed)

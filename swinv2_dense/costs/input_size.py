@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from ..config_parts import listed, type_name
+from ..config_parts import as_list, type_name
 from ..errors import ConfigError
 from ..task import Task
 
@@ -51,9 +51,9 @@ def _size_after(steps: Sequence, size: tuple[int, int] | None, task: Task) -> An
 
 def _branches(step: Mapping[str, Any]) -> list[list]:
     """The pipelines of which a wrapper of transforms runs one."""
-    inner = listed(step['transforms'])
+    inner = as_list(step['transforms'])
     if type_name(step) == 'RandomChoice':
-        return [listed(part) for part in inner]
+        return [as_list(part) for part in inner]
     return [inner, []] if type_name(step) == 'RandomApply' else [inner]
 
 
@@ -62,7 +62,7 @@ def _scales(step: Mapping[str, Any], task: Task) -> list[tuple[int, int]]:
     if 'scales' in step:  # as mmcv: a list of choices, or one
         given = step['scales'] if isinstance(step['scales'], list) else [step['scales']]
     else:
-        parts = listed(step.get('scale'))
+        parts = as_list(step.get('scale'))
         nested = all(isinstance(part, (list, tuple)) for part in parts)
         given = parts if nested else [step.get('scale')]
     pairs = list(filter(None, map(_pair, given)))

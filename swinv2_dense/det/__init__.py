@@ -9,7 +9,7 @@ from .classwise_metric import (
 from .global_attention import GlobalAttention
 from .htc import MaskEnsembleHTCRoIHead
 from .instaboost import RunLengthInstaBoost
-from .precision import Fp32BordersHook, keep_borders_in_fp32
+from .precision import DetectorFp32Hook, keep_borders_in_fp32
 from .tta import InstanceSegTTAModel
 from .visualization import ClassColorDetVisualizer
 
@@ -18,7 +18,7 @@ __all__ = [
     'ClasswiseCocoMetric',
     'ClasswiseLVISMetric',
     'ClasswiseOVCocoMetric',
-    'Fp32BordersHook',
+    'DetectorFp32Hook',
     'GlobalAttention',
     'InstanceSegTTAModel',
     'MaskEnsembleHTCRoIHead',

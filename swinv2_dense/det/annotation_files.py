@@ -16,7 +16,7 @@ from mmdet.registry import METRICS
 from ..checks.coco_check import Result, check_annotation_file, check_metric_images, check_splits
 from ..checks.coco_report import Use
 from ..checks.result_cache import file_digest
-from ..config_parts import datasets_of, is_local, listed, type_name
+from ..config_parts import as_list, datasets_of, is_local, type_name
 from ..errors import ConfigError
 from .datasets import classes_of, dataset_class, metainfo_of
 
@@ -140,7 +140,7 @@ def _files_of(cfg: Mapping, loader: str) -> Iterator[AnnotationFile]:
     parts = list(datasets_of(loader, dataset))
     metrics = list(_metrics(f'{loader}_evaluator', cfg.get(f'{loader}_evaluator')))
     evaluated = [metric for _, metric in metrics if not metric.get('format_only')]
-    masks = any('segm' in listed(metric.get('metric')) for metric in evaluated)
+    masks = any('segm' in as_list(metric.get('metric')) for metric in evaluated)
     uses: dict[str, Use] = {}
     for key, part in parts:
         path = _path(part, part.get('ann_file'))
@@ -190,7 +190,7 @@ def _metrics(key: str, evaluator: Any) -> Iterator[tuple[str, Mapping]]:
 
 
 def _use(key: str, dataset: Mapping, kind: type) -> Use:
-    steps = [step for step in listed(dataset.get('pipeline') or []) if isinstance(step, Mapping)]
+    steps = [step for step in as_list(dataset.get('pipeline') or []) if isinstance(step, Mapping)]
     loaders = [step for step in steps if type_name(step) == 'LoadImageFromFile']
     is_rotated = None
     if loaders:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from ..checks.class_heads import class_heads
 from ..config_parts import is_local
-from ..errors import ConfigError, shortened
+from ..errors import ConfigError, truncate
 from ..own_data.coco_categories import read_classes
 
 
@@ -54,14 +54,14 @@ def _check_ann_file(key: str, dataset: Mapping, classes: tuple[str, ...], kind: 
     if absent:
         raise ConfigError(
             f'{key}.metainfo.classes: {len(absent)} of {len(classes)} are not among the categories '
-            f'of {path}, first {shortened(absent, 3)}; it has {shortened(names)}. Objects of other '
+            f'of {path}, first {truncate(absent, 3)}; it has {truncate(names)}. Objects of other '
             'names are left out, so make the names equal'
         )
     listed = tuple(name for name in names if name in classes)
     is_sorted = kind.load_data_list is not CocoDataset.load_data_list  # as Objects365V1Dataset
     if listed != classes and not is_sorted:
         raise ConfigError(
-            f'{key}.metainfo.classes={shortened(classes)}, but {path} lists {shortened(listed)}. '
+            f'{key}.metainfo.classes={truncate(classes)}, but {path} lists {truncate(listed)}. '
             'mmdet numbers classes in the order of the file: write them, and the categories of '
             'every annotation file, in one order'
         )
@@ -77,7 +77,7 @@ def _check_heads(model: Mapping, key: str, classes: tuple[str, ...]) -> None:
         name, number = next(iter(wrong.items()))
         options = ' '.join(f'{name}={len(classes)}' for name in wrong)
         raise ConfigError(
-            f'{name}={number}, but {key} has {len(classes)} classes: {shortened(classes)}. Set its '
+            f'{name}={number}, but {key} has {len(classes)} classes: {truncate(classes)}. Set its '
             f'metainfo=dict(classes=...), or the heads with --cfg-options {options}'
         )
 
@@ -85,6 +85,6 @@ def _check_heads(model: Mapping, key: str, classes: tuple[str, ...]) -> None:
 def _check_equal(first: tuple[str, tuple], second: tuple[str, tuple]) -> None:
     if first[1] != second[1]:
         raise ConfigError(
-            f'{first[0]}.metainfo.classes={shortened(first[1])}, but {second[0]}.metainfo.classes='
-            f'{shortened(second[1])}: a class is known by its place, so make them equal'
+            f'{first[0]}.metainfo.classes={truncate(first[1])}, but {second[0]}.metainfo.classes='
+            f'{truncate(second[1])}: a class is known by its place, so make them equal'
         )

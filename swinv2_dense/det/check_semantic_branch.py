@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-from ..config_parts import is_local, listed
+from ..config_parts import as_list, is_local
 from ..errors import ConfigError
 
 MAPS = 'for COCO those of stuffthingmaps_trainval2017.zip, see data/README.md'
@@ -61,7 +61,7 @@ def _problem(key: str, dataset: Mapping) -> str | None:
     folder = os.path.join(dataset.get('data_root') or '', folder)
     if is_local(dataset.get('backend_args')) and '://' not in folder and not os.path.isdir(folder):
         return f'{key}.data_prefix.seg={folder!r}: there is no such folder.'
-    steps = listed(dataset.get('pipeline') or [])
+    steps = as_list(dataset.get('pipeline') or [])
     if steps and not any(_loads_maps(step) for step in steps):
         return f'{key}.pipeline loads no maps; set with_seg=True of LoadAnnotations.'
     return None

@@ -6,7 +6,7 @@ from mmdet.evaluation import CocoMetric, LVISMetric, OVCocoMetric
 from mmdet.registry import METRICS
 from mmengine.config import Config
 
-from ..config_parts import listed, type_name
+from ..config_parts import as_list, type_name
 
 SUFFIX = '_precision'  # of mmdet's keys per class, CLASS_precision
 
@@ -57,9 +57,9 @@ class ClasswiseOVCocoMetric(ClasswiseKeys, OVCocoMetric):
 def separate_classwise_keys(cfg: Config) -> None:
     """Let the classwise COCO metrics of a config be the ones above."""
     for loader in ('val', 'test'):
-        evaluators = listed(cfg.get(f'{loader}_evaluator') or [])
+        evaluators = as_list(cfg.get(f'{loader}_evaluator') or [])
         for several in list(evaluators):  # MultiDatasetsEvaluator
-            evaluators += listed(several.get('metrics') or [])
+            evaluators += as_list(several.get('metrics') or [])
         for evaluator in evaluators:
             name = f'Classwise{type_name(evaluator)}'
             if evaluator.get('classwise') and name in METRICS.module_dict:

@@ -37,8 +37,10 @@ FP32_OPERATORS = (
 HEADS = (BaseDenseHead, BBoxHead, FCNMaskHead, FusedSemanticHead)
 
 
-@HOOKS.register_module()
-class Fp32BordersHook(Hook):
+@HOOKS.register_module(
+    name=['DetectorFp32Hook', 'Fp32BordersHook']
+)  # the old name, for one release
+class DetectorFp32Hook(Hook):
     """Apply `keep_borders_in_fp32` to the model of a run. Changes nothing without autocast."""
 
     def before_run(self, runner: Any) -> None:

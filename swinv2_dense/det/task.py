@@ -26,7 +26,7 @@ class DetectionTask(Task):
     name = 'detector'
     samples = 'images'
     check_hooks = ('CheckImagesHook',)
-    model_hooks = ('Fp32BordersHook',)
+    model_hooks = ('DetectorFp32Hook',)
     visualizers = ('DetLocalVisualizer', 'ClassColorDetVisualizer')
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:

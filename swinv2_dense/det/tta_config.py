@@ -6,7 +6,7 @@ import copy
 
 from mmengine.config import Config
 
-from ..config_parts import listed, type_name
+from ..config_parts import as_list, type_name
 from ..errors import ConfigError
 from ..task import wrap_for_tta
 
@@ -47,8 +47,8 @@ def _with_flips(pipeline: list, key: str) -> list:
 def _tta_model(cfg: Config) -> dict:
     if (cfg.model.get('roi_head') or {}).get('mask_head'):
         return dict(type='InstanceSegTTAModel')
-    evaluators = listed(cfg.get('test_evaluator') or [])
-    if any('segm' in listed(evaluator.get('metric')) for evaluator in evaluators):
+    evaluators = as_list(cfg.get('test_evaluator') or [])
+    if any('segm' in as_list(evaluator.get('metric')) for evaluator in evaluators):
         raise ConfigError(
             f'--tta: masks of a {type_name(cfg.model)} cannot be merged, only those of Mask R-CNN, '
             'Cascade Mask R-CNN and HTC'

@@ -22,10 +22,10 @@ from torch import nn
 
 from ..config_parts import type_name
 from .launchers import world_size
-from .sync_batch_norm import synchronise_on_cpu
+from .sync_batch_norm import convert_sync_batchnorm
 
 
-def join_on_cpu(cfg: Config) -> None:
+def init_gloo_on_cpu(cfg: Config) -> None:
     """Without an accelerator, join the processes of a run through gloo, before its runner does.
 
     mmengine's `init_dist` calls `torch.cuda.set_device` whatever the backend, and its runner and
@@ -70,11 +70,13 @@ def _on_cpu(wrapper: dict) -> dict:
     """A wrapper's config with the class below in place of mmengine's; others stay."""
     if type_name(wrapper) not in ('', 'MMDistributedDataParallel'):
         return wrapper
-    return dict(broadcast_buffers=False) | wrapper | dict(type='AnyDeviceDistributedDataParallel')
+    return dict(broadcast_buffers=False) | wrapper | dict(type='DeviceAgnosticDDP')
 
 
-@MODEL_WRAPPERS.register_module()
-class AnyDeviceDistributedDataParallel(MMDistributedDataParallel):
+@MODEL_WRAPPERS.register_module(
+    name=['DeviceAgnosticDDP', 'AnyDeviceDistributedDataParallel']
+)  # the old name, for one release
+class DeviceAgnosticDDP(MMDistributedDataParallel):
     """mmengine's wrapper, also for a model on the CPU, with batch norm over all processes there.
 
     Args:
@@ -86,7 +88,7 @@ class AnyDeviceDistributedDataParallel(MMDistributedDataParallel):
     def __init__(self, module: nn.Module, device_ids: Any = None, **settings: Any) -> None:
         if next(module.parameters()).device.type == 'cpu':
             device_ids = None
-            layers = synchronise_on_cpu(module)
+            layers = convert_sync_batchnorm(module)
             print_log(
                 f'No GPU is found: {dist.get_backend()} joins {dist.get_world_size()} processes '
                 'on the CPU (nccl of env_cfg.dist_cfg.backend is for GPUs). '

@@ -22,8 +22,8 @@ from ..checkpoints import shards
 from ..errors import CheckpointError, ConfigError
 from ..models.blocks import SwinBlock
 from ..shared_errors import shared_errors
-from .parameters import init_in_process_0, plain_name
-from .sync_batch_norm import synchronise_on_cpu
+from .parameters import init_weights_on_rank0, unwrapped_name
+from .sync_batch_norm import convert_sync_batchnorm
 
 
 @FUNCTIONS.register_module()
@@ -65,7 +65,7 @@ class ShardedStrategy(FSDPStrategy):
             self.optim_state_dict_config.offload_to_cpu = False
 
     def _init_model_weights(self, model: nn.Module) -> nn.Module:
-        return init_in_process_0(model)
+        return init_weights_on_rank0(model)
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         whole = model.state_dict()
@@ -74,7 +74,7 @@ class ShardedStrategy(FSDPStrategy):
         self._shapes = {name: list(param.shape) for name, param in named}
         del whole  # of each unit, FSDP keeps the piece of this process
         if get_device() == 'cpu':
-            synchronise_on_cpu(model)
+            convert_sync_batchnorm(model)
             self.model_wrapper = dict(self.model_wrapper or {}, device_id=torch.device('cpu'))
         wrapped = super()._wrap_model(model)
         # Between accumulated passes FSDP would keep all gradients whole.
@@ -133,7 +133,7 @@ class ShardedStrategy(FSDPStrategy):
             return super().model_state_dict()
         named = dict(self.model.named_buffers(remove_duplicate=False))
         named.update(self.model.named_parameters(remove_duplicate=False))
-        own = {plain_name(name): value.detach().cpu() for name, value in named.items()}
+        own = {unwrapped_name(name): value.detach().cpu() for name, value in named.items()}
         state = OrderedDict((name, own[name]) for name in self._names)
         state._metadata = copy.deepcopy(self._metadata)
         return state
@@ -149,7 +149,7 @@ class ShardedStrategy(FSDPStrategy):
 
     def _optimized(self) -> list[str]:
         """Names of parameters in the order in which an optimizer numbers them."""
-        names = {param: plain_name(name) for name, param in self.model.named_parameters()}
+        names = {param: unwrapped_name(name) for name, param in self.model.named_parameters()}
         groups = self.optim_wrapper.optimizer.param_groups
         return [names[param] for group in groups for param in group['params']]
 

@@ -19,7 +19,7 @@ from ..checkpoints.formats import WRAPPERS
 from ..shared_errors import shared_errors
 
 
-def init_in_process_0(model: nn.Module) -> nn.Module:
+def init_weights_on_rank0(model: nn.Module) -> nn.Module:
     """Initialize a model in process 0, which alone reads a file of weights, and send it to all.
 
     Raises:
@@ -38,12 +38,12 @@ def init_in_process_0(model: nn.Module) -> nn.Module:
     return model
 
 
-def plain_name(name: str) -> str:
+def unwrapped_name(name: str) -> str:
     """A parameter's name without what DDP, FSDP, torch.compile and checkpointing put in it."""
     return re.sub(r'^(module\.)+', '', WRAPPERS.sub('', name))
 
 
-def full_shapes(model: nn.Module) -> dict[str, torch.Size]:
+def unsharded_shapes(model: nn.Module) -> dict[str, torch.Size]:
     """Shape of every parameter by its plain name; of a sharded one, before it was sharded.
 
     FSDP leaves each process a flat, maybe empty piece of a parameter. All processes must call this
@@ -54,10 +54,10 @@ def full_shapes(model: nn.Module) -> dict[str, torch.Size]:
         with FullyShardedDataParallel.summon_full_params(unit, recurse=False, writeback=False):
             shapes.update((param, param.shape) for param in unit.parameters())
     named = model.named_parameters(remove_duplicate=False)
-    return {plain_name(name): shapes[param] for name, param in named}
+    return {unwrapped_name(name): shapes[param] for name, param in named}
 
 
-def unwrapped(model: Any) -> Any:
+def unwrapped_model(model: Any) -> Any:
     """The model within wrappers for distributed training and test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 
-def synchronise_on_cpu(module: nn.Module) -> int:
+def convert_sync_batchnorm(module: nn.Module) -> int:
     """Give the layers of SyncBN in a model the class below; their number."""
     norms = [m for m in module.modules() if isinstance(m, nn.SyncBatchNorm)]
     for norm in norms:

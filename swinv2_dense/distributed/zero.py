@@ -13,7 +13,7 @@ from torch import nn
 
 from ..config_parts import type_name
 from ..errors import ConfigError
-from .parameters import init_in_process_0
+from .parameters import init_weights_on_rank0
 
 
 @STRATEGIES.register_module()
@@ -29,7 +29,7 @@ class ZeroStrategy(DDPStrategy):
     """
 
     def _init_model_weights(self, model: nn.Module) -> nn.Module:
-        return init_in_process_0(model)
+        return init_weights_on_rank0(model)
 
     def build_optim_wrapper(
         self, optim_wrapper: Any, model: nn.Module | None = None

@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.visualization import Visualizer
 
-from ..config_parts import leaf_datasets, listed
+from ..config_parts import as_list, leaf_datasets
 from .clips import evenly, frames_of
 from .files import picture_names
 from .sheet import displayable
@@ -102,7 +102,7 @@ def _loads_images(step: Any) -> bool:
 def _steps(step: Any) -> Iterator[Any]:
     """A transform and those within it (Compose, TestTimeAug, ...)."""
     yield step
-    for inner in (*listed(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
+    for inner in (*as_list(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
         yield from _steps(inner)
 
 

@@ -21,7 +21,7 @@ from ..checks.image_files import loader_problem
 from ..checks.pixel_limit import PixelLimitError, check_image_file
 from ..drawing.palette import as_palette, class_colors
 from ..drawing.sheet import displayable, write_picture
-from ..errors import CheckpointError, ConfigError, shortened
+from ..errors import CheckpointError, ConfigError, truncate
 from ..training.backbone_weights import BackboneWeightsHook
 from ..training.checkpoint_classes import (
     class_names,
@@ -147,7 +147,7 @@ def _check_names(
                 raise ConfigError(
                     f'--classes has {new!r} where checkpoint {source} has {old!r}: class '
                     f'{trained.index(new)} of the checkpoint is {new!r}. Put the lines in the '
-                    f'order of training: {shortened(trained)}'
+                    f'order of training: {truncate(trained)}'
                 )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..own_data.class_folders import VIDEO_SUFFIXES
 from ..preparation.video_frames import iter_frames, open_video
-from ..resilience.unreadable_samples import NO_FAULTS
+from ..resilience.unreadable_samples import NOT_SAMPLE_ERRORS
 
 
 class UnreadableError(ValueError):
@@ -25,7 +25,7 @@ def reading() -> Iterator[None]:
     """Make errors an `UnreadableError`: damaged files raise almost anything."""
     try:
         yield
-    except (UnreadableError, *NO_FAULTS):
+    except (UnreadableError, *NOT_SAMPLE_ERRORS):
         raise
     except Exception as error:
         text = ' '.join(str(error).split()) or type(error).__name__

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .bias_tiles import bias_lines, bias_tiles, gather_bias, narrowed
-from .tile_sizes import FORWARD_TILE, elements
+from .bias_tiles import bias_lines, bias_tiles, crop_table, gather_bias
+from .tile_sizes import FORWARD_TILE, tile_numel
 from .tracing import is_compiling
 
 
@@ -48,7 +48,7 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[i
             "attention_backend='sdpa' has no gradient of the position bias: freeze cpb_mlp, or "
             "take 'tiled' or 'auto'"
         )
-    lines = masks(bias_lines(table, window_size), v)
+    lines = as_attn_mask(bias_lines(table, window_size), v)
     return sdpa_lines(q.to(v.dtype), k.to(v.dtype), v, lines, window_size)
 
 
@@ -56,7 +56,7 @@ def sdpa_lines(
     q: Tensor, k: Tensor, v: Tensor, lines: Tensor, window_size: Sequence[int]
 ) -> Tensor:
     """As `sdpa`, with `bias_lines` of the table as `masks` returns them."""
-    rows = elements(FORWARD_TILE, q) // (q.shape[1] * q.shape[2])
+    rows = tile_numel(FORWARD_TILE, q) // (q.shape[1] * q.shape[2])
     outs = [
         F.scaled_dot_product_attention(q[:, :, queries], k, v, attn_mask=bias[None], scale=1.0)
         for queries, bias in bias_tiles(lines, window_size, rows)
@@ -64,7 +64,7 @@ def sdpa_lines(
     return outs[0] if len(outs) == 1 else torch.cat(outs, dim=2)
 
 
-def masks(lines: Tensor, like: Tensor) -> Tensor:
+def as_attn_mask(lines: Tensor, like: Tensor) -> Tensor:
     """`bias_lines` in a dtype that PyTorch's kernels take beside q, k and v like `like`.
 
     fp32 is taken by those for the CPU. Elsewhere the bias is rounded, less the largest of its head,
@@ -103,7 +103,7 @@ def flex(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[i
     axes = [torch.arange(s, device=q.device) * t for s, t in zip(window_size, strides)]
     position = sum(torch.meshgrid(*axes, indexing='ij')).flatten()
     centre = sum((size - 1) * stride for size, stride in zip(window_size, strides))
-    entries = narrowed(table, window_size).flatten(1)
+    entries = crop_table(table, window_size).flatten(1)
 
     def add_bias(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return score + entries[head, position[query] - position[key] + centre]
@@ -118,7 +118,7 @@ _compiled = functools.cache(torch.compile)
 BACKENDS = {'plain': plain, 'sdpa': sdpa, 'flex': flex}
 
 
-def choose(backend: str, x: Tensor, needs_grad: bool, table_needs_grad: bool) -> str:
+def select_backend(backend: str, x: Tensor, needs_grad: bool, table_needs_grad: bool) -> str:
     """What computes a map where `backend` is asked for.
 
     'auto' is 'tiled' (see tiled.py), but on CUDA with a frozen position bias 'sdpa', whose backward

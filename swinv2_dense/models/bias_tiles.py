@@ -20,7 +20,7 @@ def gather_bias(table: Tensor, window_size: Sequence[int]) -> Tensor:
     return next(iter(bias_tiles(lines, window_size, math.prod(window_size))))[1]
 
 
-def narrowed(table: Tensor, window_size: Sequence[int]) -> Tensor:
+def crop_table(table: Tensor, window_size: Sequence[int]) -> Tensor:
     """The offsets within a window from the table of one at least as large."""
     for axis, size in enumerate(window_size, start=1):
         largest = (table.shape[axis] + 1) // 2
@@ -35,7 +35,7 @@ def bias_lines(table: Tensor, window_size: Sequence[int]) -> Tensor:
     in the order of keys. Many times smaller than N x N, and it holds the bias of each line of
     queries as a slice; in two dimensions that slice is a view.
     """
-    table = narrowed(table, window_size)
+    table = crop_table(table, window_size)
     table = table.unfold(-1, window_size[-1], 1)  # [.., q, j]: offset q - (w - 1 - j)
     rank = len(window_size)
     return table.flip([*range(1, rank), rank + 1]).movedim(rank, 1).contiguous()
@@ -43,7 +43,7 @@ def bias_lines(table: Tensor, window_size: Sequence[int]) -> Tensor:
 
 def add_lines(table: Tensor, lines: Tensor, window_size: Sequence[int]) -> None:
     """Adjoint of `bias_lines`: add to each offset of a table what its places in `lines` hold."""
-    table, rank = narrowed(table, window_size), len(window_size)
+    table, rank = crop_table(table, window_size), len(window_size)
     lines = lines.movedim(1, rank).flip([*range(1, rank), rank + 1])  # [.., q, j]: offset q + j
     for query, part in enumerate(lines.unbind(-2)):
         table.narrow(-1, query, window_size[-1]).add_(part)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .precision import add_product, linear, matmul, matmul_dtype, without_autocast
-from .tile_sizes import HIDDEN, elements
+from .tile_sizes import HIDDEN, tile_numel
 from .tracing import is_compiling
 
 
@@ -118,5 +118,5 @@ def gelu_mlp(
 
 
 def _chunks(x: Tensor, hidden_dims: int) -> Iterator[slice]:
-    step = max(1, elements(HIDDEN, x) // hidden_dims)
+    step = max(1, tile_numel(HIDDEN, x) // hidden_dims)
     return (slice(first, first + step) for first in range(0, len(x), step))

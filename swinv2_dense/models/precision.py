@@ -62,16 +62,16 @@ def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
         total.baddbmm_(a, b)
 
 
-def lengths(x: Tensor) -> Tensor:
+def safe_norm(x: Tensor) -> Tensor:
     """Lengths of the vectors in the last axis, kept as an axis; 1 for zero vectors."""
     norm = x.norm(dim=-1, keepdim=True)
     return norm.where(norm > 1e-12, torch.ones_like(norm))
 
 
-def unit_vectors(x: Tensor) -> Tensor:
+def safe_normalize(x: Tensor) -> Tensor:
     """Normalise the last axis in at least fp32; zero vectors (keys of padded tokens) stay zero.
 
     `F.normalize` divides a zero vector by 1e-12, which turns its gradient into inf in fp16.
     """
     x = at_least_fp32(x)
-    return x / lengths(x)
+    return x / safe_norm(x)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..arguments import arch_settings, is_int, out_stages, pretrained, stage_windows
 from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
-from ..checkpoints.pretrained_windows import from_tables
+from ..checkpoints.pretrained_windows import windows_from_coords_table
 from ..choices import ATTENTION_BACKENDS
 from ..errors import CheckpointError
 from .blocks import PatchEmbed, PatchMerging, Stage, SwinBlock
@@ -84,9 +84,9 @@ class SwinTransformerV2(BaseModule):
         super().__init__(init_cfg)
         embed_dims, depths, num_heads, extra_norm_every = arch_settings(arch)
         windows = stage_windows('window_size', window_size, len(depths), self.rank)
-        self.divisors_given = pretrained_window_sizes is not None
+        self.pretrained_windows_given = pretrained_window_sizes is not None
         divisors = windows
-        if self.divisors_given:
+        if self.pretrained_windows_given:
             divisors = stage_windows(
                 'pretrained_window_sizes', pretrained_window_sizes, len(depths), self.rank
             )
@@ -137,8 +137,8 @@ class SwinTransformerV2(BaseModule):
             self.add_module(f'norm{i}', nn.LayerNorm(self.num_features[i]))
         self._reset_parameters()
         self._freeze_stages()
-        self._register_state_dict_hook(_write_divisors)
-        self._register_load_state_dict_pre_hook(_read_divisors, with_module=True)
+        self._register_state_dict_hook(_write_pretrained_windows)
+        self._register_load_state_dict_pre_hook(_read_pretrained_windows, with_module=True)
 
     @property
     def out_channels(self) -> list[int]:
@@ -158,7 +158,7 @@ class SwinTransformerV2(BaseModule):
         """
         divisors = stage_windows('pretrained_window_sizes', list(divisors), None, self.rank)
         divisors = list(divisors[: len(self.layers)])
-        if self.divisors_given and divisors != self.pretrained_window_sizes:
+        if self.pretrained_windows_given and divisors != self.pretrained_window_sizes:
             raise CheckpointError(
                 f'pretrained_window_sizes={self.pretrained_window_sizes} of the config '
                 f'contradicts {source}, whose weights were trained with {divisors}. '
@@ -289,21 +289,28 @@ def _linear_rates(last: float, count: int) -> list[float]:
     return [last * i / max(count - 1, 1) for i in range(count)]
 
 
-def _write_divisors(module: SwinTransformerV2, state: dict, prefix: str, metadata: dict) -> None:
+def _write_pretrained_windows(
+    module: SwinTransformerV2, state: dict, prefix: str, metadata: dict
+) -> None:
     """Let the divisors travel as metadata of a state dict: no key that strict loading minds."""
     metadata[METADATA_KEY] = module.pretrained_window_sizes
 
 
-def _read_divisors(
+def _read_pretrained_windows(
     module: SwinTransformerV2, state: dict, prefix: str, metadata: dict, *_: Any
 ) -> None:
     """Adopt the divisors of weights; drop stored tables and masks, which are computed here."""
-    divisors = metadata.get(METADATA_KEY) or from_tables(state, len(module.layers), prefix)
+    divisors = metadata.get(METADATA_KEY) or windows_from_coords_table(
+        state, len(module.layers), prefix
+    )
     for key in [k for k in state if k.startswith(prefix) and k.endswith(DERIVED)]:
         del state[key]
     if divisors is not None:
         module.set_pretrained_window_sizes(divisors, 'the checkpoint that is loaded')
-    elif not module.divisors_given and f'{prefix}layers.0.blocks.0.attn.logit_scale' in state:
+    elif (
+        not module.pretrained_windows_given
+        and f'{prefix}layers.0.blocks.0.attn.logit_scale' in state
+    ):
         print_log(
             'These weights do not say which windows they were trained with: '
             f'pretrained_window_sizes of the backbone stays {module.pretrained_window_sizes}. Set '

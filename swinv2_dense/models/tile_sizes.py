@@ -20,6 +20,6 @@ FORWARD_TILE = {'cpu': 1 << 18, 'cuda': 1 << 25}
 BACKWARD_TILE = {'cpu': 1 << 20, 'cuda': 1 << 25}
 
 
-def elements(sizes: dict[str, int], x: Tensor) -> int:
+def tile_numel(sizes: dict[str, int], x: Tensor) -> int:
     """Entry of one of the tables above for the device of `x`."""
     return sizes.get(x.device.type, sizes['cuda'])

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from .attention_backends import masks, sdpa_lines
+from .attention_backends import as_attn_mask, sdpa_lines
 from .bias_tiles import add_lines, bias_lines, bias_tiles, line_slices
-from .precision import add_product, lengths, linear, matmul, unit_vectors, without_autocast
-from .tile_sizes import BACKWARD_TILE, GROUP, elements
+from .precision import add_product, linear, matmul, safe_norm, safe_normalize, without_autocast
+from .tile_sizes import BACKWARD_TILE, GROUP, tile_numel
 from .windows import Group, axis_layouts, cropped, groups, padded
 
 
@@ -99,7 +99,7 @@ def tiled_forward(
     start = 0
     with without_autocast(x):
         for window, groups_of_window in plan:
-            lines = masks(bias_lines(table, window), weight)
+            lines = as_attn_mask(bias_lines(table, window), weight)
             for group in groups_of_window:
                 tokens = group.read(x).to(weight.dtype)
                 stop = start + tokens[..., 0].numel()
@@ -108,7 +108,7 @@ def tiled_forward(
                 start = stop
                 heads = qkv.unflatten(-1, (3, scale.shape[0], -1))
                 q, k, v = heads.unflatten(0, tokens.shape[:2]).unbind(2)
-                q, k, v = (y.transpose(1, 2) for y in (unit_vectors(q), unit_vectors(k), v))
+                q, k, v = (y.transpose(1, 2) for y in (safe_normalize(q), safe_normalize(k), v))
                 mixed = sdpa_lines((q * scale).to(v.dtype), k.to(v.dtype), v, lines, window)
                 group.write(mixed.transpose(1, 2).flatten(2), out)
     return cropped(out, sizes), kept
@@ -135,7 +135,7 @@ def tiled_backward(
     start = 0
     with without_autocast(x):
         for window, groups_of_window in plan:
-            lines = masks(bias_lines(table, window), weight).to(table.dtype)
+            lines = as_attn_mask(bias_lines(table, window), weight).to(table.dtype)
             lines_grad = torch.zeros_like(lines)
             for group in groups_of_window:
                 tokens = group.read(x).to(weight.dtype)
@@ -183,13 +183,13 @@ def _group_backward(
     q, k, v = (heads_first(y) for y in qkv.chunk(3, dim=-1))
     grad = heads_first(grad)
     q, k = q.to(exact), k.to(exact)
-    q_lengths, k_lengths = lengths(q), lengths(k)
+    q_lengths, k_lengths = safe_norm(q), safe_norm(k)
     q, k = q / q_lengths, k / k_lengths
     scales = scale.repeat(len(qkv), 1, 1)
     low_q, low_k = (q * scales).to(dtype), k.to(dtype)
     exact_q, exact_k = low_q.to(exact), low_k.to(exact)
     q_grad, k_grad, v_grad = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(k)
-    tile = elements(BACKWARD_TILE, q)
+    tile = tile_numel(BACKWARD_TILE, q)
     line_grads = line_slices(lines_grad, window)
     for rows, bias in bias_tiles(lines, window, tile // (num_heads * num_tokens)):
         bias_grad = torch.zeros_like(bias)
@@ -225,7 +225,7 @@ def _plan(
     """The map padded to whole windows, and its groups by the size of their windows."""
     layouts = axis_layouts(x.shape[1:-1], window_size, shifted)
     x = padded(x, layouts)
-    plan = groups(x.shape[0], layouts, elements(GROUP, x) // weight.shape[0])
+    plan = groups(x.shape[0], layouts, tile_numel(GROUP, x) // weight.shape[0])
     return x, itertools.groupby(plan, key=lambda group: group.window_size)
 
 

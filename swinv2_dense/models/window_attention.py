@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention_backends import BACKENDS, choose
+from .attention_backends import BACKENDS, select_backend
 from .position_bias import LogCPB
-from .precision import at_least_fp32, matmul_dtype, unit_vectors, without_autocast
+from .precision import at_least_fp32, matmul_dtype, safe_normalize, without_autocast
 from .tiled_attention import TiledWindowAttention, compiled_attention, tiled_forward
 from .tracing import is_compiling
 from .windows import (
@@ -86,7 +86,7 @@ class WindowAttention(nn.Module):
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         tensors = x, self.qkv.weight, bias, scale, table
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        backend = choose(self.backend, x, needs_grad, table.requires_grad)
+        backend = select_backend(self.backend, x, needs_grad, table.requires_grad)
         if backend == 'tiled':
             x = self._tiled(*tensors)
         elif self.sequential and needs_grad:
@@ -126,7 +126,7 @@ class WindowAttention(nn.Module):
             qkv = window_partition(qkv, window_size).unflatten(-1, (3, self.num_heads, -1))
             q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
             with without_autocast(q):
-                out = backend(unit_vectors(q) * scale, unit_vectors(k), v, table, window_size)
+                out = backend(safe_normalize(q) * scale, safe_normalize(k), v, table, window_size)
             return window_reverse(out.transpose(1, 2).flatten(2), window_size, sizes)
 
         qkv = F.linear(padded(x, layouts), weight, bias)

@@ -8,7 +8,7 @@ from glob import glob
 
 from ..checks.files import files_below
 from ..checks.image_files import counted_suffixes, files_with_suffix
-from ..errors import ConfigError, shortened
+from ..errors import ConfigError, truncate
 
 VIDEO_SUFFIXES = ('.mp4', '.mkv', '.avi', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
 
@@ -55,7 +55,7 @@ def labelled_videos(folder: str, classes: Sequence[str]) -> list[tuple[str, int]
     if unknown:
         raise ConfigError(
             f'{folder} has folders of {len(unknown)} classes that are not trained: '
-            f'{shortened(unknown)}; the classes are {shortened(classes)}. Correct their names, or '
+            f'{truncate(unknown)}; the classes are {truncate(classes)}. Correct their names, or '
             'move them away'
         )
     loose = [name for name in sorted(os.listdir(folder)) if _is_video(folder, name)]

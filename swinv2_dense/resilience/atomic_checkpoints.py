@@ -21,7 +21,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
-from ..atomic_files import write_whole_file
+from ..atomic_files import write_file
 from ..checks.main_metric import main_metric
 from ..errors import ConfigError
 from ..shared_errors import shared_errors
@@ -31,22 +31,22 @@ PREEMPTED = 'preempted.pth'
 TEMPLATES = ('epoch_{}.pth', 'iter_{}.pth', PREEMPTED)
 
 
-class WholeFileBackend(LocalBackend):
-    """mmengine's local disk, with `write_whole_file`."""
+class AtomicFileBackend(LocalBackend):
+    """mmengine's local disk, with `write_file`."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole_file(path, obj)
+        write_file(path, obj)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text. Every process writes the metrics of a test (mmengine's LoggerHook)."""
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole_file(path, obj.encode(encoding), f'.{os.getpid()}')
+        write_file(path, obj.encode(encoding), f'.{os.getpid()}')
 
 
-class LateRemoval:
+class DeferredRemoval:
     """A file backend that only notes what is to be removed."""
 
     def __init__(self, backend: Any) -> None:
@@ -58,8 +58,10 @@ class LateRemoval:
         return getattr(self.backend, name)
 
 
-@HOOKS.register_module()
-class WholeCheckpointHook(CheckpointHook):
+@HOOKS.register_module(
+    name=['AtomicCheckpointHook', 'WholeCheckpointHook']
+)  # the old name, for one release
+class AtomicCheckpointHook(CheckpointHook):
     """CheckpointHook that removes an old checkpoint after the new one is written, not before."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -109,13 +111,13 @@ class WholeCheckpointHook(CheckpointHook):
                 **self.args,
             )
             if is_main_process():
-                write_whole_file(Path(runner.work_dir, LAST), str(self.last_ckpt).encode())
+                write_file(Path(runner.work_dir, LAST), str(self.last_ckpt).encode())
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
         main = main_metric(metrics)
         if main is not None:  # save_best='auto' takes the first
             metrics = {main: metrics[main], **metrics}
-        late = self.file_backend = LateRemoval(self.file_backend)
+        late = self.file_backend = DeferredRemoval(self.file_backend)
         try:
             with shared_errors():
                 super()._save_best_checkpoint(runner, metrics)
@@ -143,13 +145,13 @@ class WholeCheckpointHook(CheckpointHook):
             self.file_backend.rmtree(path)
 
 
-def write_whole_checkpoints(cfg: Config, keep: int | None = None) -> None:
+def use_atomic_checkpoints(cfg: Config, keep: int | None = None) -> None:
     """Let runs of `cfg` write files whole, and keep the last `keep` checkpoints beside the best.
 
     Raises:
         ConfigError: `keep` is less than one, or the config writes no checkpoints.
     """
-    register_backend('local', WholeFileBackend, force=True, prefixes='')
+    register_backend('local', AtomicFileBackend, force=True, prefixes='')
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     hook = hooks.setdefault('checkpoint', ConfigDict(type='CheckpointHook', interval=1))
     if keep is not None:
@@ -159,12 +161,12 @@ def write_whole_checkpoints(cfg: Config, keep: int | None = None) -> None:
             raise ConfigError(f'--keep={keep} needs default_hooks.checkpoint in the config')
         hook.max_keep_ckpts = keep
     if hook and hook.type in ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook):
-        hook.type = 'WholeCheckpointHook'
+        hook.type = 'AtomicCheckpointHook'
 
 
 def resume_last(cfg: Config) -> None:
     """Resume the last whole checkpoint of the work directory, if there is one."""
-    last = last_whole(cfg)
+    last = latest_complete(cfg)
     cfg.resume = last is not None
     if last is not None:
         cfg.load_from = last
@@ -172,12 +174,12 @@ def resume_last(cfg: Config) -> None:
         _warn(f'There is no checkpoint to resume in {cfg.work_dir}: training begins')
 
 
-def last_whole(cfg: Config) -> str | None:
+def latest_complete(cfg: Config) -> str | None:
     """The checkpoint that `last_checkpoint` names, or if it is not whole, the newest that is."""
     work_dir = Path(cfg.work_dir)
     pointer = work_dir / LAST
     named = pointer.read_text().strip() if pointer.exists() else ''
-    if '://' in named or (named and is_whole(Path(named))):
+    if '://' in named or (named and is_complete(Path(named))):
         return named
     hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
     templates = [*TEMPLATES, hook.get('filename_tmpl') or PREEMPTED]
@@ -186,14 +188,14 @@ def last_whole(cfg: Config) -> str | None:
     found = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
     found = [path for path in found if pattern.fullmatch(path.name)]
     found = sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    newest = next(filter(is_whole, found), None)
+    newest = next(filter(is_complete, found), None)
     if pointer.exists():
         instead = f'resuming from {newest}, the newest that is whole' if newest else 'nor any other'
         _warn(f'{pointer} names {named!r}, which is missing or incomplete; {instead}')
     return newest and str(newest)
 
 
-def is_whole(path: Path) -> bool:
+def is_complete(path: Path) -> bool:
     """Whether a checkpoint was written to its end, where torch keeps the list of its contents."""
     if path.is_dir():  # sharded
         return True

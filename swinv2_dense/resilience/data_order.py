@@ -49,7 +49,7 @@ class Batch(list):
     place: tuple[int, int]
 
 
-class SeededItems:
+class SeededFetch:
     """The method `__getitems__` of a data set, by which torch's loader asks for a batch.
 
     It is set on the data set itself: a wrapper would hide it from hooks that change its pipeline.
@@ -73,7 +73,7 @@ class SeededItems:
         return samples
 
 
-class PlacedBatches(Sampler):
+class IndexedBatchSampler(Sampler):
     """The batches of a batch sampler with their places, without the first `left_out`.
 
     Args:
@@ -137,12 +137,14 @@ class ResumableLoader(DataLoader):
         settings = {
             name: getattr(loader, name) for name in LOADER_SETTINGS if hasattr(loader, name)
         }
-        super().__init__(batch_sampler=PlacedBatches(loader.batch_sampler, endless), **settings)
+        super().__init__(
+            batch_sampler=IndexedBatchSampler(loader.batch_sampler, endless), **settings
+        )
 
     def start(self, seed: int, epoch: int, left_out: int) -> None:
         """Say where the next pass over the data begins."""
         self.batch_sampler.epoch, self.batch_sampler.left_out = epoch, left_out
-        self.dataset.__getitems__ = SeededItems(self.dataset, seed)
+        self.dataset.__getitems__ = SeededFetch(self.dataset, seed)
 
     def __iter__(self) -> Iterator[Any]:
         yield from itertools.repeat(None, self.batch_sampler.left_out)

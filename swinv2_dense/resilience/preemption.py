@@ -22,9 +22,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import distributed as dist
 
-from ..atomic_files import write_whole_file
+from ..atomic_files import write_file
 from ..shared_errors import shared_errors
-from .atomic_checkpoints import LAST, PREEMPTED, WholeCheckpointHook
+from .atomic_checkpoints import LAST, PREEMPTED, AtomicCheckpointHook
 from .resume import is_accumulating
 
 STATUS = 75  # EX_TEMPFAIL of sysexits.h: run it again
@@ -116,7 +116,7 @@ class PreemptionHook(Hook):
         """The checkpoint after `steps`, which is written whatever the config says of others."""
         meta = dict(epoch=runner.epoch, iter=steps)
         for hook in runner.hooks:
-            if isinstance(hook, WholeCheckpointHook):
+            if isinstance(hook, AtomicCheckpointHook):
                 hook.save_optimizer = hook.save_param_scheduler = True
                 hook.save_as(runner, PREEMPTED, meta, by_epoch=False)
                 return hook.last_ckpt
@@ -124,7 +124,7 @@ class PreemptionHook(Hook):
         with shared_errors():
             runner.save_checkpoint(runner.work_dir, PREEMPTED, meta=meta, by_epoch=False)
             if is_main_process():
-                write_whole_file(path.with_name(LAST), str(path).encode())
+                write_file(path.with_name(LAST), str(path).encode())
         return str(path)
 
     def _anyone_signalled(self) -> bool:

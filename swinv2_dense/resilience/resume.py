@@ -197,8 +197,10 @@ class ResumeHook(Hook):
         return {}
 
 
-@HOOKS.register_module()
-class MissedValidationHook(Hook):
+@HOOKS.register_module(
+    name=['PendingValidationHook', 'MissedValidationHook']
+)  # the old name, for one release
+class PendingValidationHook(Hook):
     """Validate first if the run was interrupted between a checkpoint and the validation after it.
 
     Without it, metrics and the best checkpoint would differ from an uninterrupted run.

@@ -32,7 +32,7 @@ from ..errors import ConfigError
 from ..shared_errors import shared_errors
 
 # No fault of a sample: too little memory, and a program that is not whole.
-NO_FAULTS = (MemoryError, torch.cuda.OutOfMemoryError, ImportError)
+NOT_SAMPLE_ERRORS = (MemoryError, torch.cuda.OutOfMemoryError, ImportError)
 NUM_NAMED = 10  # in messages; lists hold all
 
 
@@ -48,7 +48,7 @@ class UnreadableSampleError(ConfigError):
         return super().__str__().rpartition(f'{type(self).__name__}: ')[2].strip()
 
 
-class GuardedSamples:
+class GuardedDataset:
     """The method `prepare_data` of a data set; set on it, it returns None for a faulty sample.
 
     Args:
@@ -75,7 +75,7 @@ class GuardedSamples:
             check_masks(self.dataset, index)
             check_sample(self.dataset, index)
             sample = type(self.dataset).prepare_data(self.dataset, index)
-        except NO_FAULTS:
+        except NOT_SAMPLE_ERRORS:
             raise
         except Exception as error:
             self._meet(index, error)
@@ -161,7 +161,7 @@ class DataFaultsHook(Hook):
         max_fraction: Of the training set's samples that may be unreadable; more of them end the
             training.
         tolerated: Number of samples that may be unreadable however small the data set is.
-        max_in_a_row: See `GuardedSamples`.
+        max_in_a_row: See `GuardedDataset`.
         interval: Steps after which the records are read.
         skip_in_test: In tests, look for unreadable samples first, leave them out, and evaluate
             the others. Every sample is loaded twice.
@@ -193,9 +193,9 @@ class DataFaultsHook(Hook):
         self.records = Records(folder)
         dataset = runner.train_loop.dataloader.dataset
         self.size = sum(len(part) for part in _distinct(dataset))
-        guard(dataset, 'train_dataloader', folder, self.max_in_a_row)
+        guard_dataset(dataset, 'train_dataloader', folder, self.max_in_a_row)
         if runner.val_loop is not None:
-            guard(runner.val_loop.dataloader.dataset, 'val_dataloader')
+            guard_dataset(runner.val_loop.dataloader.dataset, 'val_dataloader')
 
     def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
         if self.every_n_train_iters(runner, self.interval):
@@ -211,7 +211,7 @@ class DataFaultsHook(Hook):
 
     def before_test(self, runner: Any) -> None:
         loader = runner.test_loop.dataloader
-        guard(loader.dataset, 'test_dataloader')
+        guard_dataset(loader.dataset, 'test_dataloader')
         if self.skip_in_test:
             self.skipped = leave_out_unreadable(loader)
             _evaluate_the_rest(runner.test_loop.evaluator, loader.dataset)
@@ -272,10 +272,10 @@ def skip_unreadable(cfg: Config) -> None:
     cfg.custom_hooks = hooks
 
 
-def guard(dataset: Any, loader: str, *settings: Any) -> None:
-    """Guard the data sets below wrappers; `settings` are those of `GuardedSamples`."""
+def guard_dataset(dataset: Any, loader: str, *settings: Any) -> None:
+    """Guard the data sets below wrappers; `settings` are those of `GuardedDataset`."""
     for part in _distinct(dataset):
-        part.prepare_data = GuardedSamples(part, loader, *settings)
+        part.prepare_data = GuardedDataset(part, loader, *settings)
 
 
 def sample_name(dataset: Any, index: Any) -> str:
@@ -297,7 +297,9 @@ def leave_out_unreadable(loader: DataLoader) -> list[str]:
     for part in _distinct(loader.dataset):
         rank, world_size = get_dist_info()
         mine = range(rank, len(part), world_size)
-        found = DataLoader(Trial(part, mine), batch_size=None, num_workers=loader.num_workers)
+        found = DataLoader(
+            ReadabilityProbe(part, mine), batch_size=None, num_workers=loader.num_workers
+        )
         own, faults = {}, {}
         with shared_errors():
             own.update((i, message) for i, message in zip(mine, found) if message)
@@ -312,7 +314,7 @@ def leave_out_unreadable(loader: DataLoader) -> list[str]:
     return messages
 
 
-class Trial(Dataset):
+class ReadabilityProbe(Dataset):
     """For each of `indices`, what is wrong with that sample of a guarded data set, or ''."""
 
     def __init__(self, dataset: Any, indices: range) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from ..config_parts import datasets_of, listed, type_name
+from ..config_parts import as_list, datasets_of, type_name
 from ..errors import ConfigError
 from ..task import wrap_for_tta
 from .check_classes import _names
@@ -86,7 +86,7 @@ def write_label_maps(cfg: Config, folder: str) -> None:
         for dataset in datasets:
             dataset.pipeline = _without_annotations(dataset.pipeline)
             dataset.get('data_prefix', {}).pop('seg_map_path', None)
-    for evaluator in listed(cfg.test_evaluator):
+    for evaluator in as_list(cfg.test_evaluator):
         evaluator.update(settings)
 
 

@@ -19,6 +19,10 @@ from ..errors import ConfigError
 from ..task import Task
 
 KEY = 'added_hooks'
+RENAMED = {  # in configs that earlier versions saved
+    'Fp32BordersHook': 'DetectorFp32Hook',
+    'MissedValidationHook': 'PendingValidationHook',
+}
 # mmengine calls hooks of equal priority in the order of this list. Data are checked before weights
 # are read, and both before anything is reported. `ResumeHook` restores random states after every
 # hook before it has drawn numbers; `PendingValidationHook` runs a validation with them.
@@ -33,7 +37,7 @@ THEN = (
     'UndefinedMetricsHook',
     'ResumeHook',
     'PreemptionHook',
-    'MissedValidationHook',
+    'PendingValidationHook',
     'CheckpointClassesHook',
     'DataFaultsHook',
     'NonFiniteHook',
@@ -57,8 +61,12 @@ def add_hooks(cfg: Config, task: Task) -> None:
         if not isinstance(value, (bool, Mapping)):
             raise ConfigError(f'{KEY}.{name}={value!r}: give False, or a dict of its arguments')
     settings: dict[str, Any] = {name: given.get(name, True) for name in names}
+    hooks = list(cfg.get('custom_hooks') or [])
+    for hook in hooks:
+        if type_name(hook) in RENAMED:
+            hook['type'] = RENAMED[type_name(hook)]
     dropped = {name for name, value in settings.items() if value is False}
-    hooks = [hook for hook in cfg.get('custom_hooks') or [] if type_name(hook) not in dropped]
+    hooks = [hook for hook in hooks if type_name(hook) not in dropped]
     present = {type_name(hook): hook for hook in hooks}
     defaults = {'StartReportHook': dict(samples=task.samples)}
     for name in names:

@@ -28,7 +28,7 @@ class Bf16OptimWrapper(OptimWrapper):
             yield
 
 
-def use_amp(cfg: dict, has_cuda: bool) -> None:
+def enable_amp(cfg: dict, has_cuda: bool) -> None:
     """Turn on mixed precision in a config: fp16 with a dynamic loss scale, or bf16 on the CPU.
 
     A wrapper that asks for bf16 keeps it.

@@ -11,9 +11,9 @@ from mmengine.registry import HOOKS
 
 from ..checkpoints.formats import METADATA_KEY
 from ..checkpoints.loading import check_arch, check_values
-from ..checkpoints.pretrained_windows import attach_divisors, from_tables
-from ..distributed.parameters import full_shapes, plain_name, unwrapped
-from ..errors import CheckpointError, shortened
+from ..checkpoints.pretrained_windows import attach_pretrained_windows, windows_from_coords_table
+from ..distributed.parameters import unsharded_shapes, unwrapped_model, unwrapped_name
+from ..errors import CheckpointError, truncate
 
 
 @HOOKS.register_module()
@@ -33,10 +33,10 @@ class BackboneWeightsHook(Hook):
     priority = 'VERY_LOW'  # after EMAHook
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        model = unwrapped(runner.model)
+        model = unwrapped_model(runner.model)
         for key, prefix in (('state_dict', ''), ('ema_state_dict', 'module.')):
             if key in checkpoint:
-                checkpoint[key] = attach_divisors(checkpoint[key], model, prefix)
+                checkpoint[key] = attach_pretrained_windows(checkpoint[key], model, prefix)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         source = source_of(runner)
@@ -48,14 +48,14 @@ class BackboneWeightsHook(Hook):
                 f'--cfg-options load_from={source} instead of resuming'
             )
         state, metadata = _cleaned(checkpoint.get('state_dict', checkpoint))
-        shapes = full_shapes(runner.model)
+        shapes = unsharded_shapes(runner.model)
         for wrapped_name, module in runner.model.named_modules():
             if hasattr(module, 'set_pretrained_window_sizes'):
-                name = plain_name(wrapped_name)
+                name = unwrapped_name(wrapped_name)
                 own, part = _below(name, shapes), _below(name, state)
                 _check_backbone(module, name, own, part, state, source)
-                known = METADATA_KEY in metadata.get(name, {}) or module.divisors_given
-                if not known and from_tables(part, len(module.layers)) is None:
+                known = METADATA_KEY in metadata.get(name, {}) or module.pretrained_windows_given
+                if not known and windows_from_coords_table(part, len(module.layers)) is None:
                     raise CheckpointError(
                         f'checkpoint {source} does not say which windows the weights of '
                         f'model.{name} were trained with (a state dict copied entry by entry loses '
@@ -72,8 +72,8 @@ def _cleaned(state: Mapping) -> tuple[OrderedDict, OrderedDict]:
     parameters alone.
     """
     metadata = getattr(state, '_metadata', None) or {}
-    metadata = OrderedDict((plain_name(f'{k}.').rstrip('.'), v) for k, v in metadata.items())
-    return OrderedDict((plain_name(str(k)), v) for k, v in state.items()), metadata
+    metadata = OrderedDict((unwrapped_name(f'{k}.').rstrip('.'), v) for k, v in metadata.items())
+    return OrderedDict((unwrapped_name(str(k)), v) for k, v in state.items()), metadata
 
 
 def _below(name: str, named: Mapping) -> dict:
@@ -92,12 +92,12 @@ def _check_backbone(
     if missing:
         message = (
             f'checkpoint {source} lacks {len(missing)} of {len(essential)} parameters of '
-            f'model.{name}: {shortened(missing)}'
+            f'model.{name}: {truncate(missing)}'
         )
         if len(missing) < len(essential):
             raise CheckpointError(f'{message}. Does model.{name} match what was trained?')
         raise CheckpointError(
-            f'{message}. Its keys are {shortened(sorted(state), 3)}. If it is a backbone alone, or '
+            f'{message}. Its keys are {truncate(sorted(state), 3)}. If it is a backbone alone, or '
             f"of another library, load it with model.{name}.init_cfg=dict(type='Pretrained', "
             f'checkpoint={source!r})'
         )

@@ -46,7 +46,7 @@ def batch_of(cfg: Config) -> Batch:
     )
 
 
-def fit_learning_rate(cfg: Config, scale: bool) -> str | None:
+def scale_learning_rate(cfg: Config, scale: bool) -> str | None:
     """Compare the actual batch with the config's, and scale the learning rate if wanted.
 
     The rate is scaled linearly (arXiv 1706.02677, section 2.1), and `base_batch_size` becomes the

@@ -10,7 +10,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from torch import nn
 
-from ..distributed.parameters import full_shapes, plain_name
+from ..distributed.parameters import unsharded_shapes, unwrapped_name
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
 
@@ -49,7 +49,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         self._lr = self._given_or_default_lr()
-        self._shapes = full_shapes(model)  # here, as add_params gets what is within a wrapper
+        self._shapes = unsharded_shapes(model)  # here, as add_params gets what is within a wrapper
         return super().__call__(model)
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:
@@ -65,7 +65,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
             if not param.requires_grad:
                 continue
             scale = scales.get(param, 1.0)
-            is_matrix = len(self._shapes[plain_name(name)]) > 1
+            is_matrix = len(self._shapes[unwrapped_name(name)]) > 1
             decays = is_matrix and not any(key in name for key in NO_DECAY)
             if (scale, decays) not in groups:
                 group = dict(params=[])
@@ -102,7 +102,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
             if isinstance(module, SwinTransformerV2):
                 depths = [len(stage.blocks) for stage in module.layers]
                 for name, param in module.named_parameters():
-                    layer = layer_id(plain_name(name), depths)
+                    layer = layer_id(unwrapped_name(name), depths)
                     scales[param] = mult * decay ** (sum(depths) + 1 - layer)
         return scales
 

@@ -15,8 +15,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop
 from torch import nn
 
-from ..distributed.parameters import full_shapes, plain_name, unwrapped
-from ..errors import CheckpointError, shortened
+from ..distributed.parameters import unsharded_shapes, unwrapped_model, unwrapped_name
+from ..errors import CheckpointError, truncate
 from .backbone_weights import source_of
 
 TRAINING_ONLY = ('auxiliary_head.',)  # only losses use it; releases may leave it out
@@ -89,7 +89,7 @@ class LoadReportHook(Hook):
         """Leave out what does not fit, and report when the loader knows what is missing: modules
         may rename the parameters of older versions while they load.
         """
-        model = unwrapped(runner.model)
+        model = unwrapped_model(runner.model)
         state = checkpoint.get('state_dict', checkpoint)
         reshaped = {
             name: Shapes(state[name].shape, shape)
@@ -100,8 +100,8 @@ class LoadReportHook(Hook):
             del state[name]
 
         def report(module: nn.Module, keys: Any) -> None:
-            lost = [plain_name(key) for key in keys.missing_keys]
-            unexpected = [plain_name(key) for key in keys.unexpected_keys]
+            lost = [unwrapped_name(key) for key in keys.missing_keys]
+            unexpected = [unwrapped_name(key) for key in keys.unexpected_keys]
             keys.missing_keys.clear()  # else mmengine lists them again
             keys.unexpected_keys.clear()
             _conclude(
@@ -134,7 +134,9 @@ class LoadReportHook(Hook):
 
 def _own_shapes(model: nn.Module) -> dict[str, torch.Size]:
     buffers = model.named_buffers(remove_duplicate=False)
-    return {plain_name(name): buffer.shape for name, buffer in buffers} | full_shapes(model)
+    return {unwrapped_name(name): buffer.shape for name, buffer in buffers} | unsharded_shapes(
+        model
+    )
 
 
 def _conclude(runner: Any, report: ModelLoadReport) -> None:
@@ -146,12 +148,12 @@ def _conclude(runner: Any, report: ModelLoadReport) -> None:
     if lost and not is_training:
         raise CheckpointError(
             f'checkpoint {report.source} does not fit the model, parts of which would be random: '
-            f'{shortened(lost)}. Does the config match what was trained?'
+            f'{truncate(lost)}. Does the config match what was trained?'
         )
     if runner._resume and (lost or report.unexpected):
         raise CheckpointError(
             f'checkpoint {report.source} is of another model, so that its training cannot go on: '
-            f'{shortened(lost + report.unexpected_parts())}. Start from its weights with '
+            f'{truncate(lost + report.unexpected_parts())}. Start from its weights with '
             '--cfg-options load_from=CHECKPOINT instead.'
         )
     level = logging.WARNING if lost or report.unexpected else logging.INFO

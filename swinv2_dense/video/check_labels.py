@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 
 from ..checks.class_heads import class_heads
 from ..config_parts import is_local
-from ..errors import ConfigError, shortened
+from ..errors import ConfigError, truncate
 
 
 def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> None:
@@ -40,8 +40,8 @@ def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) 
             first = first or (key, classes)
             if classes != first[1]:
                 raise ConfigError(
-                    f'{first[0]}.metainfo.classes={shortened(first[1])}, but {key}.metainfo.'
-                    f'classes={shortened(classes)}: a class is known by its place, so make them '
+                    f'{first[0]}.metainfo.classes={truncate(first[1])}, but {key}.metainfo.'
+                    f'classes={truncate(classes)}: a class is known by its place, so make them '
                     'equal'
                 )
         if kind and issubclass(kind, FolderVideoDataset):
@@ -59,7 +59,7 @@ def _note_absent(key: str, classes: Sequence[str], present: set[int]) -> None:
         if key.startswith('train'):
             result = 'it is not learned'
         print_log(
-            f'{key} has no video of {len(absent)} of {len(classes)} classes ({shortened(absent)}): '
+            f'{key} has no video of {len(absent)} of {len(classes)} classes ({truncate(absent)}): '
             f'{result}',
             level=logging.WARNING,
         )
@@ -103,7 +103,7 @@ def _check_heads(model: Mapping, key: str, classes: tuple[str, ...]) -> None:
         if head['num_classes'] != len(classes):
             raise ConfigError(
                 f'{name}.num_classes={head["num_classes"]}, but {key} has {len(classes)} classes: '
-                f'{shortened(classes)}. Set --cfg-options {name}.num_classes={len(classes)}'
+                f'{truncate(classes)}. Set --cfg-options {name}.num_classes={len(classes)}'
             )
 
 

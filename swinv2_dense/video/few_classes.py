@@ -9,7 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from ..config_parts import listed, type_name
+from ..config_parts import as_list, type_name
 
 DEFAULT = (1, 5)  # of AccMetric and of mmaction2's heads
 
@@ -28,7 +28,7 @@ def drop_certain_topk(cfg: Config) -> None:
         head['topk'] = _kept(topk, count)
     dropped = set()
     for loader in ('val', 'test'):
-        for evaluator in listed(cfg.get(f'{loader}_evaluator') or []):
+        for evaluator in as_list(cfg.get(f'{loader}_evaluator') or []):
             if type_name(evaluator) != 'AccMetric':
                 continue
             options = dict(evaluator.get('metric_options') or {})

@@ -10,7 +10,7 @@ from mmaction.registry import VISUALIZERS
 from mmaction.structures import ActionDataSample
 from mmaction.visualization import ActionVisualizer
 
-from ..config_parts import listed, type_name
+from ..config_parts import as_list, type_name
 from ..drawing.clips import clip_sheet, evenly, frames_of
 from ..drawing.sheet import displayable
 from ..drawing.style import Style
@@ -62,5 +62,7 @@ def keep_file_names(pipeline: Iterable[Any]) -> None:
     """Let a pipeline pack the name of a clip's file, which mmaction2 leaves out."""
     for step in pipeline:
         if type_name(step) == 'PackActionInputs':
-            given = listed(step.get('meta_keys', ('img_shape', 'img_key', 'video_id', 'timestamp')))
+            given = as_list(
+                step.get('meta_keys', ('img_shape', 'img_key', 'video_id', 'timestamp'))
+            )
             step['meta_keys'] = tuple(dict.fromkeys([*given, *NAMES]))

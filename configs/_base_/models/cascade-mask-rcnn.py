@@ -3,7 +3,7 @@
 # loss of decoded boxes.
 _base_ = 'mmdet::_base_/models/cascade-mask-rcnn_r50_fpn.py'
 custom_imports = dict(imports=['swinv2_dense', 'swinv2_dense.det'], allow_failed_imports=False)
-custom_hooks = [dict(type='Fp32BordersHook')]
+custom_hooks = [dict(type='DetectorFp32Hook')]
 model = dict(
     backbone=dict(
         _delete_=True,

@@ -2,7 +2,7 @@
 # assignment and testing as in mmdet's htc-without-semantic_r50_fpn_1x_coco, apart from the masks
 # at test time: all three stages are averaged, as in the paper.
 custom_imports = dict(imports=['swinv2_dense', 'swinv2_dense.det'], allow_failed_imports=False)
-custom_hooks = [dict(type='Fp32BordersHook')]
+custom_hooks = [dict(type='DetectorFp32Hook')]
 num_classes = 80
 strides = [4, 8, 16, 32]
 

@@ -5,5 +5,5 @@
 runner_type = 'FlexibleRunner'
 strategy = dict(
     type='ZeroStrategy',
-    model_wrapper=dict(type='AnyDeviceDistributedDataParallel', broadcast_buffers=False),
+    model_wrapper=dict(type='DeviceAgnosticDDP', broadcast_buffers=False),
 )
