@@ -18,7 +18,7 @@ from .checks import batch_norm, files  # noqa: F401  these and the modules below
 from .checks.names import nearest
 from .distributed import cpu, fsdp, zero  # noqa: F401
 from .models import SwinTransformerV2, VideoSwinTransformerV2
-from .resilience import (  # noqa: F401
+from .resilience import (
     atomic_checkpoints,
     nonfinite,
     preemption,
@@ -26,7 +26,7 @@ from .resilience import (  # noqa: F401
     resume_settings,
     unreadable_samples,
 )
-from .training import (  # noqa: F401
+from .training import (
     amp,
     backbone_weights,
     checkpoint_classes,

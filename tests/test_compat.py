@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checkpoint_files import Payload
+from commands import ROOT
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.model import BaseModel
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.utils import digit_version
-from test_checkpoint_files import Payload
 from torch import nn
 
 from swinv2_dense import compat
@@ -23,7 +24,6 @@ from swinv2_dense.checkpoints.reading import read_checkpoint_file
 
 ONEDL = compat._is_distribution('onedl-mmengine')
 NUMPY2 = digit_version(np.__version__) >= digit_version('2.0.0')
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_python(code: str) -> subprocess.CompletedProcess:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 import torch
+from commands import ROOT
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / 'README.md').read_text()
 SNIPPETS = dict(re.findall(r'^(\w+):\n```python\n(.*?)```', README, re.S | re.M))
 INPUTS = {

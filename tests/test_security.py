@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from commands import ROOT
+from checkpoint_files import Payload
+from commands import ROOT, run_here
 from mmengine.fileio import load
-from test_checkpoint_files import Payload
-from test_checkpoint_tools import run_here
 
 SOURCES = sorted([*ROOT.glob('swinv2_dense/**/*.py'), *ROOT.glob('tools/*.py')])
 FORBIDDEN = {

@@ -19,7 +19,7 @@ def launch(command: str) -> None:
     """Run a command with the arguments of this process, and exit with its status."""
     show_help(command, sys.argv[1:])
     try:  # torch takes seconds to import
-        from swinv2_dense.cli.main import run_command
+        from .main import run_command
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(INTERRUPTED)

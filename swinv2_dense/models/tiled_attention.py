@@ -15,7 +15,14 @@ from torch import Tensor
 
 from .attention_backends import as_attn_mask, sdpa_lines
 from .bias_tiles import add_lines, bias_lines, bias_tiles, line_slices
-from .precision import add_product, linear, matmul, safe_norm, safe_normalize, without_autocast
+from .precision import (
+    add_product,
+    linear,
+    matmul,
+    safe_norm,
+    safe_normalize,
+    without_autocast,
+)
 from .tile_sizes import BACKWARD_TILE, GROUP, tile_numel
 from .windows import Group, axis_layouts, cropped, groups, padded
 

@@ -1,0 +1,377 @@
+"""The ways to compute window attention: all equal the plain one, and none keeps N x N."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import oracle
+import pytest
+import torch
+import torch.nn.functional as F
+from kept_bytes import kept_bytes
+from tiny_models import tiny
+from torch.testing import assert_close
+from window_cases import CASES, build, randomised
+
+from swinv2_dense.choices import ATTENTION_BACKENDS
+from swinv2_dense.costs.counts import LargestTensor
+from swinv2_dense.models import attention_backends as attention
+from swinv2_dense.models import precision
+from swinv2_dense.models.mlp import Mlp, _chunks
+from swinv2_dense.models.position_bias import LogCPB
+from swinv2_dense.models.window_attention import WindowAttention
+from swinv2_dense.models.windows import axis_layouts, groups
+
+# Map, window: several groups and tiles, odd lines, runs of every kind, one to three axes.
+LARGER = {
+    '1d': ((150,), (64,)),
+    'windows of 8': ((20, 28), (8, 8)),
+    'windows of 16': ((40, 33), (16, 16)),
+    'odd': ((21, 26), (7, 9)),
+    'video': ((6, 13, 14), (4, 5, 6)),
+    'one frame per window': ((3, 10, 11), (1, 5, 6)),
+}
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """One or two windows per group and one line of queries per tile even for tiny windows."""
+    for table, value in ((precision.GROUP, 180), (precision.FORWARD_TILE, 1)):
+        monkeypatch.setitem(table, 'cpu', value)
+    monkeypatch.setitem(precision.BACKWARD_TILE, 'cpu', 16)
+
+
+def weights(out: torch.Tensor) -> torch.Tensor:
+    """Fixed random numbers like `out`, to make a scalar of it."""
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(out.shape, generator=generator).to(out)
+
+
+def attend(module: WindowAttention, x: torch.Tensor, backend: str, **settings) -> list:
+    """Output of a backend and the gradients of x and of every parameter that has one."""
+    module.backend = backend
+    for name, value in settings.items():
+        setattr(module, name, value)
+    x = x.detach().requires_grad_()
+    out = module(x)
+    weight = weights(out)
+    inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
+    return [out.detach(), *torch.autograd.grad((out * weight).sum(), inputs)]
+
+
+def assert_equal_in_fp32(module: WindowAttention, found: list, expected: list) -> None:
+    """To 1e-5 of the largest element, the output and every gradient.
+
+    That of the logit scale sums terms of either sign over all tokens of a head; the plain form's
+    own distance from fp64 is 2e-5 there.
+    """
+    names = ['out', 'x', *(n for n, p in module.named_parameters() if p.requires_grad)]
+    for name, a, b in zip(names, found, expected, strict=True):
+        tol = 5e-5 if name == 'logit_scale' else 1e-5
+        limit = tol * max(b.abs().max().item(), 1)
+        assert_close(a, b, atol=limit, rtol=0, msg=lambda m, n=name: f'{n}: {m}')
+
+
+@pytest.mark.parametrize('shifted', [False, True])
+@pytest.mark.parametrize('sizes, window, divisor', CASES.values(), ids=CASES)
+def test_small_pieces_equal_the_oracle(sizes, window, divisor, shifted, small_pieces):
+    module = build(window, divisor, shifted)
+    params = dict(module.named_parameters())
+    x = torch.randn(2, *sizes, 6, dtype=torch.float64)
+    out, *grads = attend(module, x, 'tiled')
+    x.requires_grad_()
+    expected = torch.stack(
+        [oracle.window_attention(s, params, 2, window, divisor, shifted) for s in x]
+    )
+    expected_grads = torch.autograd.grad((expected * weights(out)).sum(), [x, *params.values()])
+    assert_close(out, expected, atol=1e-10, rtol=1e-10)
+    for name, grad, reference in zip(['x', *params], grads, expected_grads):
+        assert_close(grad, reference, atol=1e-9, rtol=1e-9, msg=lambda m, n=name: f'{n}: {m}')
+
+
+def larger(window: tuple, shifted: bool) -> WindowAttention:
+    return randomised(WindowAttention(32, 2, window, window, shifted=shifted))
+
+
+@pytest.mark.parametrize('shifted', [False, True])
+@pytest.mark.parametrize(
+    'backend, sequential', [('tiled', False), ('tiled', True), ('auto', False)]
+)
+@pytest.mark.parametrize('sizes, window', LARGER.values(), ids=LARGER)
+def test_tiled_equals_plain_in_fp32(sizes, window, backend, sequential, shifted):
+    module = larger(window, shifted)
+    x = torch.randn(2, *sizes, 32)
+    plain = attend(module, x, 'plain', sequential=False)
+    tiled = attend(module, x, backend, sequential=sequential)
+    assert_equal_in_fp32(module, tiled, plain)
+
+
+@pytest.mark.parametrize('shifted', [False, True])
+@pytest.mark.parametrize('sizes, window', LARGER.values(), ids=LARGER)
+def test_sdpa_equals_plain_where_the_bias_is_frozen(sizes, window, shifted):
+    module = larger(window, shifted)
+    module.cpb_mlp.requires_grad_(False)
+    x = torch.randn(2, *sizes, 32)
+    for sequential in (False, True):
+        plain = attend(module, x, 'plain', sequential=False)
+        assert_equal_in_fp32(module, attend(module, x, 'sdpa', sequential=sequential), plain)
+
+
+def test_sdpa_refuses_a_gradient_of_the_bias():
+    module = larger((4, 4), False)
+    module.backend = 'sdpa'
+    with pytest.raises(ValueError, match="'sdpa' has no gradient of the position bias: freeze"):
+        module(torch.randn(1, 8, 8, 32))
+    with torch.no_grad():
+        module(torch.randn(1, 8, 8, 32))
+
+
+@pytest.mark.parametrize('sizes, window', LARGER.values(), ids=LARGER)
+def test_flex_formula_equals_plain(sizes, window):
+    """Uncompiled, as it runs on the CPU; the compiled kernels are tested on CUDA."""
+    pytest.importorskip('torch.nn.attention.flex_attention', reason='torch < 2.6')
+    module = larger(window, shifted=True)
+    x = torch.randn(2, *sizes, 32)
+    outs = []
+    for module.backend in ('flex', 'plain'):
+        with torch.no_grad():
+            outs.append(module(x))
+    assert_close(*outs, atol=1e-5, rtol=1e-5)
+    module.backend = 'flex'
+    with pytest.raises(ValueError, match="'flex' trains on CUDA only"):
+        module(x)
+
+
+@pytest.mark.parametrize('backend', [b for b in ATTENTION_BACKENDS if b != 'flex'])
+def test_sequential_changes_nothing(backend):
+    module = larger((7, 8), shifted=True)
+    module.cpb_mlp.requires_grad_(backend != 'sdpa')
+    x = torch.randn(2, 21, 26, 32)
+    results = [attend(module, x, backend, sequential=s) for s in (False, True)]
+    for a, b in zip(*results):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize('frozen', ['cpb_mlp', 'logit_scale', 'qkv', 'proj', 'all'])
+def test_partly_frozen(frozen):
+    """Only what needs a gradient gets one, and freezing does not change the others."""
+    module = larger((4, 4), shifted=True)
+    x = torch.randn(1, 9, 10, 32)
+    everything = dict(
+        zip(['out', 'x', *dict(module.named_parameters())], attend(module, x, 'tiled'))
+    )
+    for name, param in module.named_parameters():
+        param.requires_grad_(frozen != 'all' and not name.startswith(frozen))
+    names = ['out', 'x', *(n for n, p in module.named_parameters() if p.requires_grad)]
+    for name, grad in zip(names, attend(module, x, 'tiled'), strict=True):
+        assert_close(grad, everything[name], msg=lambda m, n=name: f'{n}: {m}')
+
+
+@pytest.mark.parametrize('sequential', [False, True])
+def test_nothing_as_large_as_the_logits_of_a_window_exists(sequential):
+    """64 x 64 tokens, 2 heads: N x N of one window and head is 16 M elements at window 64.
+
+    The hidden layer of the bias, (2w-1)^2 x 512, is made narrow to see the rest.
+    """
+    largest = {}
+    for window in (8, 16, 32, 64):
+        module = randomised(WindowAttention(32, 2, (window, window), (8, 8), True, sequential))
+        module.cpb_mlp = LogCPB(2, (8, 8), hidden_dims=16)
+        x = torch.randn(1, 64, 64, 32, requires_grad=True)
+        with LargestTensor(module) as mode:
+            module(x).sum().backward()
+        largest[window] = mode.num_bytes // 4
+    assert largest[64] < 64**4 / 8
+    assert max(largest[window] for window in (8, 16, 32)) <= precision.BACKWARD_TILE['cpu']
+
+
+def test_what_is_kept_hardly_grows_with_the_window():
+    x = torch.randn(1, 3, 256, 256)
+    kept = {w: kept_bytes(tiny(window_size=w), x) for w in (4, 8, 16, 32)}
+    assert max(kept.values()) < 1.3 * min(kept.values()), kept
+
+
+def test_sequential_and_checkpointing_keep_less_per_stage():
+    x = torch.randn(1, 3, 128, 128)
+    settings = {
+        'all': dict(),
+        'sequential in stage 1': dict(sequential_attention=[True, False, False, False]),
+        'sequential': dict(sequential_attention=True),
+        'checkpointing in stage 1': dict(with_cp=[True, False, False, False]),
+        'checkpointing': dict(with_cp=True),
+    }
+    kept = {name: kept_bytes(tiny(**kwargs), x) for name, kwargs in settings.items()}
+    assert kept['all'] > kept['sequential in stage 1'] > kept['sequential']
+    assert kept['all'] > kept['checkpointing in stage 1'] > kept['checkpointing']
+    # Stage 1 has 32 x 32 tokens of 8 channels: q, k and v of two blocks in fp32.
+    assert kept['all'] - kept['sequential in stage 1'] == 2 * 32 * 32 * 24 * 4
+    # With checkpointing a block keeps its input alone, of twelve maps of 32 x 32 x 8.
+    saved = kept['all'] - kept['checkpointing in stage 1']
+    assert saved == pytest.approx(2 * 11 * 32 * 32 * 8 * 4, rel=0.1)
+
+
+@pytest.mark.parametrize('name', ['with_cp', 'sequential_attention'])
+@pytest.mark.parametrize('value', [[True, False], 1, [1, 0, 0, 0], 'yes'])
+def test_settings_per_stage_are_checked(name, value):
+    with pytest.raises(ValueError, match=f'{name}=.* must be True, False or a list of them for 4'):
+        tiny(**{name: value})
+
+
+def test_unknown_backend_is_named():
+    with pytest.raises(ValueError, match=r"attention_backend='flash' must be one of \('auto', "):
+        tiny(attention_backend='flash')
+
+
+@pytest.mark.parametrize('max_tokens', [1, 5, 40, 10**6])
+@pytest.mark.parametrize('sizes, window', LARGER.values(), ids=LARGER)
+def test_groups_hold_each_token_once_and_no_more_than_asked(sizes, window, max_tokens):
+    layouts = axis_layouts(sizes, window, shifted=True)
+    padded = [size + layout.pad for size, layout in zip(sizes, layouts)]
+    seen = torch.zeros(2, *padded, 1, dtype=torch.int64)
+    for group in groups(2, layouts, max_tokens):
+        tokens = group.read(seen)
+        assert tokens.shape[1] == math.prod(group.window_size)
+        assert tokens[..., 0].numel() <= max_tokens or len(tokens) == 1
+        group.write(tokens + 1, seen)
+    assert (seen == 1).all()
+
+
+def test_tiles_of_the_bias_join_to_the_plain_bias():
+    """Element (q, k) is the bias of offset q - k, read from the table by loops."""
+    window = (3, 2, 4)
+    table = torch.randn(2, 5, 3, 7)
+    tokens = list(itertools.product(*map(range, window)))
+    expected = torch.stack(
+        [
+            torch.stack([table[:, a - d + 2, b - e + 1, c - f + 3] for d, e, f in tokens], 1)
+            for a, b, c in tokens
+        ],
+        1,
+    )
+    lines = attention.bias_lines(table, window)
+    for rows in (1, 4, 9, 24, 100):
+        tiles = list(attention.bias_tiles(lines, window, rows))
+        assert [i for queries, _ in tiles for i in range(24)[queries]] == list(range(24))
+        assert torch.equal(torch.cat([bias for _, bias in tiles], 1), expected)
+
+
+@pytest.mark.parametrize('dtype, rounded', [(torch.bfloat16, 0.03), (torch.float16, 0.003)])
+def test_softmax_of_half_precision_is_fp32(dtype, rounded):
+    """At the largest scale, where rounding logits as well would show: by more than `rounded`."""
+    module = randomised(WindowAttention(32, 2, (8, 8), (8, 8)))
+    with torch.no_grad():
+        module.logit_scale.fill_(10)
+        module.proj.weight.copy_(torch.eye(32))
+        module.proj.bias.zero_()
+    module.qkv.weight.data = module.qkv.weight.to(dtype).float()
+    x = torch.randn(1, 8, 8, 32).to(dtype).float()
+    with torch.no_grad(), torch.autocast('cpu', dtype):
+        out = module(x).float()[0].flatten(0, 1)
+    bias = torch.cat([module.q_bias, torch.zeros(32), module.v_bias])
+    qkv = F.linear(x, module.qkv.weight, bias.to(dtype).float()).to(dtype).double()
+    q, k, v = qkv.view(64, 3, 2, 16).permute(1, 2, 0, 3).detach()
+    q, k = (F.normalize(q, dim=-1) * 100).to(dtype), F.normalize(k, dim=-1).to(dtype)
+    table = module.cpb_mlp((8, 8)).detach().double()
+    logits = q.double() @ k.double().mT + attention.gather_bias(table, (8, 8))
+
+    def error(logits: torch.Tensor) -> float:
+        expected = (logits.softmax(-1) @ v).transpose(0, 1).flatten(1)
+        return (out - expected).abs().max().item() / v.abs().max().item()
+
+    assert error(logits) < rounded / 3
+    assert error(logits.to(dtype).double()) > rounded
+
+
+@pytest.mark.parametrize('backend', ['tiled', 'plain'])
+def test_bf16_gradients_are_close_to_fp32(backend):
+    module = larger((8, 8), shifted=True)
+    x = torch.randn(1, 20, 28, 32)
+    exact = attend(module, x, backend)
+    with torch.autocast('cpu', torch.bfloat16):
+        low = attend(module, x, backend)
+    for name, a, b in zip(['out', 'x', *dict(module.named_parameters())], low, exact):
+        assert (a - b).norm() < 0.05 * b.norm(), name
+
+
+def test_hidden_layer_of_the_bias_is_not_kept():
+    module = larger((16, 16), shifted=False)
+    x = torch.randn(1, 16, 16, 32)
+    kept = kept_bytes(module, x)
+    assert kept < 31 * 31 * 512 * 4
+
+
+def test_trains_compiled_in_one_graph():
+    torch._dynamo.reset()
+    model = tiny()
+    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
+    image = torch.randn(1, 3, 67, 40)
+    results = []
+    for run in (model, compiled):
+        model.zero_grad()
+        outs = run(image)
+        sum(o.square().sum() for o in outs).backward()
+        results.append([*outs, *(p.grad.clone() for p in model.parameters())])
+    for a, b in zip(*results):
+        assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16])
+def test_mlp_in_chunks_equals_its_layers(dtype, monkeypatch):
+    monkeypatch.setitem(precision.HIDDEN, 'cpu', 32 * 5)
+    mlp = randomised(Mlp(8)).to(dtype)
+    assert len(list(_chunks(torch.empty(24, 8), 32))) == 5
+    x = torch.randn(2, 3, 4, 8, dtype=dtype, requires_grad=True)
+    weight = torch.randn(2, 3, 4, 8, dtype=dtype)
+
+    def run() -> list:
+        out = mlp(x)
+        return [out, *torch.autograd.grad((out * weight).sum(), [x, *mlp.parameters()])]
+
+    chunked = run()
+    with torch.no_grad():
+        assert_close(mlp(x), chunked[0])
+    calls = []
+    mlp.fc2.register_forward_hook(lambda *args: calls.append(args[0]))
+    tolerance = {} if dtype == torch.float64 else dict(atol=0.05, rtol=0.05)
+    for a, b in zip(chunked, run()):
+        assert_close(a, b, **tolerance)
+    assert calls == [mlp.fc2]
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize('sizes, window', LARGER.values(), ids=LARGER)
+@pytest.mark.parametrize('backend', ['tiled', 'sdpa', 'flex'])
+def test_backends_equal_plain_on_cuda(sizes, window, backend, monkeypatch):
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch.backends.cuda.matmul, 'allow_tf32', False)
+    module = larger(window, shifted=True).cuda()
+    module.cpb_mlp.requires_grad_(backend != 'sdpa')
+    x = torch.randn(2, *sizes, 32, device='cuda')
+    assert_equal_in_fp32(module, attend(module, x, backend), attend(module, x, 'plain'))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize('backend', ['tiled', 'flex'])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_is_close_to_fp32_on_cuda(backend, dtype):
+    torch._dynamo.reset()
+    module = larger((16, 16), shifted=True).cuda()
+    x = torch.randn(2, 40, 33, 32, device='cuda')
+    exact = attend(module, x, 'plain')
+    with torch.autocast('cuda', dtype):
+        low = attend(module, x, backend)
+    for a, b in zip(low, exact):
+        assert (a.float() - b).norm() < 0.05 * b.norm()
+
+
+@pytest.mark.cuda
+def test_memory_hardly_grows_with_the_window_on_cuda():
+    peaks = {}
+    for window in (8, 16, 32):
+        model = tiny(window_size=window).cuda()
+        x = torch.randn(1, 3, 512, 512, device='cuda')
+        torch.cuda.reset_peak_memory_stats()
+        sum(o.sum() for o in model(x)).backward()
+        peaks[window] = torch.cuda.max_memory_allocated()
+    assert max(peaks.values()) < 1.3 * min(peaks.values())

@@ -1,0 +1,63 @@
+"""Checkpoints that timm, torchvision and mmpretrain made and saved themselves (tests/support/peers.py).
+
+Skipped where they are not installed. tests/checkpoints/test_formats.py proves the same layouts from their key
+maps, and transformers' in the same way as here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from commands import SUPPORT
+from peers import DEPTHS, DIMS, DIVISORS, HEADS, WINDOW
+from torch.testing import assert_close
+from unnormalized import Unnormalised
+
+from swinv2_dense import SwinTransformerV2
+from swinv2_dense.checkpoints.loading import load_pretrained
+
+# tools/setup.sh installs them apart: beside torchvision, transformers and mmaction2 import more.
+PEERS = Path(os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers')
+
+
+def made_by(library: str, folder: Path) -> list[torch.Tensor]:
+    """An image and the maps that the library computes; its file is folder/model.pth."""
+    if not (PEERS / library).is_dir():
+        pytest.skip(f'no {library} in {PEERS}, where tools/setup.sh installs it')
+    environment = os.environ | dict(PYTHONPATH=os.pathsep.join([str(PEERS), *sys.path]))
+    command = [sys.executable, '-W', 'ignore', str(SUPPORT / 'peers.py'), library, str(folder)]
+    result = subprocess.run(command, env=environment, text=True, capture_output=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return torch.load(folder / 'features.pth', weights_only=True)
+
+
+@pytest.mark.parametrize(
+    'library, divisors',
+    [('timm', None), ('torchvision', (4, 4, 4, 4)), ('mmpretrain', DIVISORS)],
+)
+def test_models_of_other_libraries(tmp_path: Path, library: str, divisors: tuple | None) -> None:
+    """Where conventions agree: windows divide the maps, or are the map (stage 4).
+
+    timm's files do not tell the divisors. mmpretrain's maps pass its output norms, which load.
+    """
+    image, *expected = made_by(library, tmp_path)
+    arch = dict(embed_dims=DIMS, depths=DEPTHS, num_heads=HEADS)
+    if library == 'mmpretrain':
+        arch['extra_norm_every'] = 2
+    given = {} if divisors else dict(pretrained_window_sizes=list(DIVISORS))
+    model = SwinTransformerV2(arch, window_size=WINDOW, **given)
+    report = load_pretrained(model, str(tmp_path / 'model.pth'))
+    assert report.format.startswith(library)
+    assert report.missing == report.unexpected == []
+    assert model.pretrained_window_sizes == [(w, w) for w in divisors or DIVISORS]
+    model.eval()
+    with torch.no_grad():
+        maps = model(image) if library == 'mmpretrain' else Unnormalised(model)(image)
+    assert len(maps) == len(expected) == 4
+    for found, reference in zip(maps, expected):
+        assert_close(found, reference, atol=1e-5, rtol=1e-5)

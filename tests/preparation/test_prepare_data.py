@@ -1,0 +1,335 @@
+"""COCO on disk: each planted fault is found and named, and a sound tree has none."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from coco_splits import SIZE, annotation, write_split
+from commands import tool
+from PIL import Image
+
+from swinv2_dense.preparation import coco, images
+from swinv2_dense.preparation.annotations import read_annotations
+from swinv2_dense.preparation.report import Part, format_report, is_sound
+
+SPLITS = ('train2017', 'val2017')
+
+
+@pytest.fixture(scope='session')
+def sound(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('sound')
+    for split in SPLITS:
+        write_split(root, split)
+    return root
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    """A tree of its own to plant faults in."""
+    for split in SPLITS:
+        write_split(tmp_path, split)
+    return tmp_path
+
+
+def content_of(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob('*') if p.is_file()}
+
+
+def findings(parts: list[Part], level: str) -> list[tuple[str, str, str]]:
+    """(part, kind, first example) of all that was found."""
+    return [
+        (part.name, kind, finding.examples[0])
+        for part in parts
+        for kind, finding in getattr(part, level).items()
+    ]
+
+
+def test_a_sound_tree_has_neither_faults_nor_warnings_and_stays_as_it_is(sound):
+    before = content_of(sound)
+    parts = coco.check(sound, 2)
+    assert [(part.name, part.found, part.expected, part.status) for part in parts] == [
+        (name, *counts, 'ok')
+        for split in SPLITS
+        for name, *counts in (
+            (f'annotations/instances_{split}.json', 2, None),
+            (split, 3, 3),
+            (f'stuffthingmaps/{split}', 3, 3),
+        )
+    ]
+    assert not findings(parts, 'faults') + findings(parts, 'warnings')
+    assert content_of(sound) == before
+
+
+def edit(root: Path, change: Callable[[dict], object]) -> None:
+    """Change the content of the training annotations."""
+    path = root / 'annotations/instances_train2017.json'
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def save(root: Path, name: str, pixels: np.ndarray) -> None:
+    assert cv2.imwrite(str(root / name), pixels)
+
+
+def cut(root: Path, name: str, length: int) -> None:
+    (root / name).write_bytes((root / name).read_bytes()[:length])
+
+
+def exif(root: Path, name: str) -> None:
+    """Mark the image as lying on its side."""
+    image = Image.open(root / name)
+    tags = image.getexif()
+    tags[0x0112] = 6
+    image.save(root / name, exif=tags)
+
+
+def palette(root: Path, name: str) -> None:
+    Image.open(root / name).convert('P').save(root / name)
+
+
+LISTED, TRAIN, MAPS = (
+    'annotations/instances_train2017.json',
+    'train2017',
+    'stuffthingmaps/train2017',
+)
+JPG, PNG = f'{TRAIN}/000000000002.jpg', f'{MAPS}/000000000002.png'
+GREY = np.zeros(SIZE[::-1], np.uint8)
+FAULTS = {
+    'image gone': (lambda r: (r / JPG).unlink(), TRAIN, 'missing', '2.jpg'),
+    'image cut': (lambda r: cut(r, JPG, -40), TRAIN, 'damaged', '2.jpg: '),
+    'image empty': (lambda r: cut(r, JPG, 0), TRAIN, 'damaged', '0 bytes'),
+    'image is text': (lambda r: (r / JPG).write_text('404'), TRAIN, 'damaged', '3 bytes'),
+    'image is a folder': (
+        lambda r: ((r / JPG).unlink(), (r / JPG).mkdir()),
+        TRAIN,
+        'not readable',
+        '2.jpg: Is a directory',
+    ),
+    'image larger': (
+        lambda r: save(r, JPG, np.zeros((30, 37, 3))),
+        TRAIN,
+        'another size',
+        '2.jpg: 37 x 30, not 37 x 29',
+    ),
+    'image turned': (lambda r: exif(r, JPG), TRAIN, 'another size', '2.jpg: 29 x 37, not 37 x 29'),
+    'map gone': (lambda r: (r / PNG).unlink(), MAPS, 'missing', '2.png'),
+    'map cut': (lambda r: cut(r, PNG, -12), MAPS, 'damaged', '2.png'),
+    'map is cut to its signature': (lambda r: cut(r, PNG, 8), MAPS, 'not one channel', '2.png'),
+    'map is a JPEG': (lambda r: (r / PNG).write_bytes((r / JPG).read_bytes()), MAPS, 'no PNG', '2'),
+    'map smaller': (lambda r: save(r, PNG, GREY[1:]), MAPS, 'another size', '37 x 28'),
+    'map with palette': (lambda r: palette(r, PNG), MAPS, 'palette', '2.png'),
+    'map of colours': (
+        lambda r: save(r, PNG, np.dstack([GREY] * 3)),
+        MAPS,
+        'not one channel of 8 bit',
+        '8 bit, colour type 2',
+    ),
+    'map of 16 bit': (
+        lambda r: save(r, PNG, GREY.astype(np.uint16)),
+        MAPS,
+        'not one channel of 8 bit',
+        '16 bit, colour type 0',
+    ),
+    'map of another data set': (
+        lambda r: save(r, PNG, GREY + np.uint8(182)),
+        MAPS,
+        'labels that do not exist',
+        '2.png: 182',
+    ),
+    'no JSON': (lambda r: cut(r, LISTED, -1), LISTED, 'no valid JSON', 'line 1 column'),
+    'a JSON list': (lambda r: (r / LISTED).write_text('[1]'), LISTED, 'no JSON object', LISTED),
+    'no annotations': (
+        lambda r: edit(r, lambda c: c.pop('annotations')),
+        LISTED,
+        'missing list',
+        'annotations',
+    ),
+    'no file of annotations': (lambda r: (r / LISTED).unlink(), LISTED, 'missing', LISTED),
+    'image without name': (
+        lambda r: edit(r, lambda c: c['images'][1].pop('file_name')),
+        LISTED,
+        'neither image nor annotation',
+        'images[1]',
+    ),
+    'annotation of numbers': (
+        lambda r: edit(r, lambda c: c['annotations'].append(5)),
+        LISTED,
+        'neither image nor annotation',
+        'annotations[2]',
+    ),
+    'image without width': (
+        lambda r: edit(r, lambda c: c['images'].append(dict(id=9, file_name='x', height=3))),
+        LISTED,
+        'size in whole numbers',
+        'x',
+    ),
+    'category of another name': (
+        lambda r: edit(r, lambda c: c['categories'][3].update(name='motorbike')),
+        LISTED,
+        'category that this data set does not have',
+        '4 motorbike',
+    ),
+    'categories in another order': (
+        lambda r: edit(r, lambda c: c['categories'].reverse()),
+        LISTED,
+        'in the place of another',
+        'toothbrush where person',
+    ),
+}
+
+
+@pytest.mark.parametrize('case', FAULTS)
+def test_a_planted_fault_is_found_and_named(tree, case):
+    plant, part, kind, example = FAULTS[case]
+    plant(tree)
+    parts = coco.check(tree, 2)
+    found = [f for f in findings(parts, 'faults') if kind in f[1]]
+    assert len(found) == 1
+    assert found[0][0] == part
+    assert example in found[0][2]
+    assert {name for name, *_ in findings(parts, 'faults')} == {part}
+    assert not is_sound(parts)
+    assert example in format_report(parts)
+    (row,) = [row for row in parts if row.name == part]
+    if part != LISTED:
+        assert (row.found, row.expected) == (2 if kind == 'missing' else 3, 3)
+
+
+NAN = float('nan')
+WRONG = {
+    'annotation of an image that is not listed': dict(image_id=4),
+    'annotation of a category that is not listed': dict(category_id=12),
+    'annotation id given twice': dict(id=7),
+    'box or area that is not finite': dict(bbox=[1, 2, NAN, 3]),
+    'annotation whose ids, area or bbox are no numbers': dict(bbox=[1, 2, '3', 4]),
+    'run lengths of another size than the image': dict(
+        segmentation=dict(size=[*SIZE], counts=[SIZE[0] * SIZE[1]])
+    ),
+    'segmentation that is neither polygons nor run lengths': dict(segmentation=[]),
+}
+LEFT_OUT = {
+    'box of negative size, which mmdet leaves out': dict(bbox=[5, 5, -3, 4]),
+    'box under a pixel or without area, which mmdet leaves out': dict(bbox=[5, 5, 0, 4]),
+    'box outside of its image, which mmdet leaves out': dict(bbox=[37, 5, 9, 9]),
+}
+TAKEN = {
+    'box over the border by more than a pixel': dict(bbox=[5, 5, 34, 4]),
+    'polygon of odd or fewer than 6 numbers, which mmdet leaves out': dict(
+        segmentation=[[1, 2, 3, 4]]
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', WRONG)
+def test_a_faulty_annotation_is_named(tree, kind):
+    edit(tree, lambda c: c['annotations'].append(annotation(**dict(id=9) | WRONG[kind])))
+    number = WRONG[kind].get('id', 9)
+    parts = coco.check(tree, 2)
+    ((part, found, example),) = findings(parts, 'faults')
+    assert (part, found) == (LISTED, kind)
+    assert example.startswith(f'annotation {number}')
+
+
+@pytest.mark.parametrize('key', ['id', 'image_id', 'category_id', 'bbox', 'area', 'segmentation'])
+def test_a_key_that_an_annotation_lacks_is_named(tree, key):
+    edit(tree, lambda c: c['annotations'][0].pop(key))
+    name = 'annotation None' if key == 'id' else 'annotation 7'
+    assert findings(coco.check(tree, 2), 'faults') == [(LISTED, f'annotation without {key}', name)]
+
+
+def test_what_mmdet_leaves_out_is_warned_of(tree):
+    """Counted by mmdet itself: of all annotations it drops those that are reported so."""
+    from mmdet.datasets import CocoDataset
+
+    extra = [annotation(20 + i, **c) for i, c in enumerate((LEFT_OUT | TAKEN).values())]
+    edge = annotation(40, bbox=[5, 5, 33, 4])  # over the border by one pixel
+    edit(tree, lambda c: c['annotations'].extend([*extra, edge]))
+    parts = coco.check(tree, 2)
+    assert is_sound(parts)
+    expected = [(LISTED, kind, f'annotation {20 + i}') for i, kind in enumerate(LEFT_OUT | TAKEN)]
+    assert sorted(findings(parts, 'warnings')) == sorted(expected)
+    assert {finding.count for finding in parts[0].warnings.values()} == {1}
+    dataset = CocoDataset(
+        data_root=str(tree), ann_file=LISTED, data_prefix=dict(img='train2017/'), pipeline=[]
+    )
+    kept = sum(len(image['instances']) for image in dataset)
+    assert kept == 2 + len(extra) + 1 - len(LEFT_OUT)
+
+
+def test_an_image_listed_twice_and_one_not_listed(tree):
+    edit(tree, lambda c: c['images'].append(c['images'][0]))
+    (tree / TRAIN / 'mine.jpg').write_bytes((tree / JPG).read_bytes())
+    parts = coco.check(tree, 2)
+    assert findings(parts, 'faults') == [(LISTED, 'image id given twice', 'image 1')]
+    assert findings(parts, 'warnings') == [(TRAIN, 'not listed in the annotation file', 'mine.jpg')]
+
+
+def test_without_stuff_maps_a_tree_is_sound(tree):
+    for path in (tree / MAPS).iterdir():
+        path.unlink()
+    (tree / MAPS).rmdir()
+    parts = coco.check(tree, 2)
+    assert is_sound(parts)
+    assert 'only detectors with a semantic branch need them' in format_report(parts)
+
+
+def test_images_of_test_dev_are_checked_where_there_are_any(tree):
+    info = tree / 'annotations/image_info_test-dev2017.json'
+    (tree / 'test2017').mkdir()
+    (tree / 'test2017/000000000002.jpg').write_bytes((tree / JPG).read_bytes())
+    (tree / 'test2017/of_another_test_set.jpg').touch()
+    assert findings(coco.check(tree, 2), 'faults') == [
+        ('annotations/image_info_test-dev2017.json', 'missing', str(info))
+    ]
+    content = json.loads((tree / LISTED).read_text())
+    del content['annotations']
+    content['images'] = content['images'][1:2]
+    info.write_text(json.dumps(content))
+    parts = coco.check(tree, 2)
+    assert not findings(parts, 'faults') + findings(parts, 'warnings')
+    assert parts[-1] == Part('test2017', 'images', 1, 1)
+
+
+def test_an_interrupted_check_leaves_no_thread(tmp_path, monkeypatch):
+    def interrupt(items: Iterator, *_: object) -> None:
+        next(items)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(images, 'progress', interrupt)
+    files = [images.File(str(number), *SIZE) for number in range(64)]
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        images.check_files(Part('x', 'images'), tmp_path, files, lambda *_: time.sleep(0.01), 2)
+    assert threading.active_count() == before
+
+
+def test_a_byte_order_mark_is_read_and_said(tmp_path):
+    """Training reads a repaired copy of such a file, pycocotools alone would not."""
+    content = dict(images=[], categories=[], annotations=[])
+    (tmp_path / 'a.json').write_text(json.dumps(content), encoding='utf-8-sig')
+    part = Part('a.json', 'annotations')
+    assert read_annotations(tmp_path / 'a.json', part) == ([], [])
+    assert not part.faults
+    assert list(part.warnings) == ['byte-order mark, which pycocotools does not read']
+
+
+def test_the_tool_on_real_samples(samples):
+    """Their READMEs: all images and annotations of COCO, stuff maps for 23 and 26 of them."""
+    root = samples / 'coco_mini'
+    result = tool('prepare_data', 'coco', '--root', root, '--workers', 2)
+    assert result.returncode == 1
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ['annotations/instances_train2017.json', '305', 'annotations', 'ok'] in rows
+    assert ['val2017', '48', 'images', '48', 'ok'] in rows
+    assert 'stuffthingmaps/train2017: 19 x missing' in result.stdout
+    assert 'stuffthingmaps/val2017: 22 x missing' in result.stdout
+    assert '... and 17 more' in result.stdout
+    assert result.stdout.count(' x ') == 2

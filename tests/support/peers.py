@@ -1,0 +1,85 @@
+"""Make random SwinV2 models with other libraries and save what they compute.
+
+python tests/support/peers.py timm|torchvision|mmpretrain OUT, with the library on PYTHONPATH, writes OUT/
+model.pth as the library does and OUT/features.pth: an image and the maps of the four stages. A
+process of its own, because installing torchvision changes what transformers and mmaction2 import.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from swinv2_dense.arguments import Arch
+from swinv2_dense.benchmark.peers import mmpretrain, timm, without_torchvision_operators
+
+IMAGE = 128
+DEPTHS, HEADS, DIMS, WINDOW, DIVISORS = (2, 2, 2, 2), (1, 2, 4, 8), 16, 4, (3, 3, 3, 2)
+ARCH = Arch(DIMS, DEPTHS, HEADS, extra_norm_every=2)
+
+
+def randomise(model: torch.nn.Module) -> torch.nn.Module:
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if 'logit_scale' not in name:
+                parameter.normal_(std=0.2)
+    model.eval()
+    return model
+
+
+def timm_model() -> tuple[torch.nn.Module, list]:
+    model, maps = timm(ARCH, IMAGE, WINDOW, DIVISORS)
+    randomise(model)
+    return model, maps(image())
+
+
+def torchvision_model() -> tuple[torch.nn.Module, list]:
+    without_torchvision_operators()
+    from torchvision.models.swin_transformer import (
+        PatchMergingV2,
+        SwinTransformer,
+        SwinTransformerBlockV2,
+    )
+
+    model = randomise(
+        SwinTransformer(
+            patch_size=[4, 4],
+            embed_dim=DIMS,
+            depths=list(DEPTHS),
+            num_heads=list(HEADS),
+            window_size=[WINDOW, WINDOW],
+            block=SwinTransformerBlockV2,
+            downsample_layer=PatchMergingV2,
+        )
+    )
+    x, maps = image(), []
+    for i, layer in enumerate(model.features):
+        x = layer(x)
+        if i % 2:
+            maps.append(x.movedim(-1, 1))
+    return model, maps
+
+
+def mmpretrain_model() -> tuple[torch.nn.Module, list]:
+    backbone, maps = mmpretrain(ARCH, IMAGE, WINDOW, DIVISORS)
+    model = torch.nn.Module()
+    model.backbone, model.head = randomise(backbone), torch.nn.Linear(1, 1)
+    return model, list(maps(image()))
+
+
+def image() -> torch.Tensor:
+    return torch.linspace(-2, 2, 3 * IMAGE * IMAGE).sin().view(1, 3, IMAGE, IMAGE)
+
+
+if __name__ == '__main__':
+    library, folder = sys.argv[1], Path(sys.argv[2])
+    torch.manual_seed(0)
+    with torch.no_grad():
+        made, features = globals()[f'{library}_model']()
+        state = made.state_dict()
+        if library == 'mmpretrain':
+            state = dict(state_dict=state, meta={})
+        torch.save(state, folder / 'model.pth')
+        torch.save([image(), *features], folder / 'features.pth')
