@@ -12,11 +12,10 @@ from . import compat
 
 compat.apply()
 
-# ruff: noqa: E402  what follows needs the repairs
 from . import own_data
-from .checks import batch_norm, files  # noqa: F401  these and the modules below register classes
+from .checks import batch_norm, files
 from .checks.names import nearest
-from .distributed import cpu, fsdp, zero  # noqa: F401
+from .distributed import cpu, fsdp, zero
 from .models import SwinTransformerV2, VideoSwinTransformerV2
 from .resilience import (
     atomic_checkpoints,
