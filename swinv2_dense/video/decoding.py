@@ -2,7 +2,7 @@
 
 The three give the same frames, of H.264 and VP9 bit for bit, also with a variable frame rate, the
 rotation that phones write, edit lists that hide frames, and files that end early
-(tests/video/test_decoding.py, tests/preparation/test_frame_counts.py). mmaction2's own `DecordInit` does not: it
+(test_decoding.py, test_frame_counts.py). mmaction2's own `DecordInit` does not: it
 counts hidden frames, and decord 0.6.0 repeats frames, or never returns, when asked for what does
 not exist.
 """

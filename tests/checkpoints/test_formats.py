@@ -1,7 +1,7 @@
 """Every checkpoint format: recognised by its keys, converted both ways, equal in its features.
 
 transformers' models are saved by transformers itself. The other layouts are generated from their
-key maps (tests/support/layouts.py); tests/models/test_peers.py loads what the libraries themselves save.
+key maps (tests/support/layouts.py); test_peers.py loads what the libraries themselves save.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Checkpoints that timm, torchvision and mmpretrain made and saved themselves (tests/support/peers.py).
+"""Checkpoints that timm, torchvision and mmpretrain made and saved themselves (peers.py).
 
-Skipped where they are not installed. tests/checkpoints/test_formats.py proves the same layouts from their key
+Skipped where they are not installed. test_formats.py proves the same layouts from their key
 maps, and transformers' in the same way as here.
 """
 
