@@ -1,7 +1,7 @@
 """Make random SwinV2 models with other libraries and save what they compute.
 
-python tests/support/peers.py timm|torchvision|mmpretrain OUT, with the library on PYTHONPATH, writes
-OUT/model.pth as the library does and OUT/features.pth: an image and the maps of the four stages. A
+python tests/support/peers.py timm|torchvision|mmpretrain OUT, with the library on PYTHONPATH,
+writes OUT/model.pth as the library does and OUT/features.pth: an image and the maps of the four stages. A
 process of its own, because installing torchvision changes what transformers and mmaction2 import.
 """
 
