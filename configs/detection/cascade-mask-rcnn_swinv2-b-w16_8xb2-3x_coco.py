@@ -1,5 +1,5 @@
-# The recipe of Table 1's COCO rows with SwinV2-B, window 16: ours, the paper has no number.
-# Assumption: drop path 0.3, as Swin V1's recipe.
+# SwinV2-B at window 16 with the recipe of Table 1's COCO rows; not in the paper.
+# Assumed: drop path 0.3, as in Swin V1's recipe.
 _base_ = './cascade-mask-rcnn_swinv2-t-w16_8xb2-3x_coco.py'
 model = dict(
     backbone=dict(

@@ -1,11 +1,11 @@
 # Objects365 v2 stage of SwinV2-G (appendix A2.2), before the COCO stage
 # htc++_swinv2-g-w32_48xb2-bf16-fsdp-45000it_coco-1536.py: HTC++ without masks, input [800, 1024],
-# window 32, AdamW with lr 1.2e-3 at a batch of 96, weight decay 0.05, 67,500 steps. No AP
-# is published.
-# interleaved=False: with True, mmdet refines boxes between stages in the mask branch alone, so
-# that without it stages 2 and 3 would train on boxes that nobody refined. Objects365 has no stuff
-# maps. The paper shards the optimizer (ZeRO-1); parameters and gradients are sharded here, too.
-# The weights of SwinV2-G were never released: set model.backbone.init_cfg.checkpoint to yours.
+# window 32, AdamW with lr 1.2e-3 at a batch of 96, weight decay 0.05, 67,500 steps. No AP is
+# published.
+# interleaved=False: with True, mmdet refines boxes between stages only in the mask branch. Without
+# that branch, stages 2 and 3 would train on unrefined boxes. Objects365 has no stuff maps. The
+# paper shards the optimizer (ZeRO-1); here, parameters and gradients are sharded, too.
+# The weights of SwinV2-G were never released: set model.backbone.init_cfg.checkpoint to your own.
 _base_ = [
     '../_base_/models/htc++_1536.py',
     '../_base_/datasets/objects365v2_ms-800-1024.py',

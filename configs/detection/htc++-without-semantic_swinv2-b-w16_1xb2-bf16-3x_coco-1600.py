@@ -1,4 +1,4 @@
-# As the config of the same name with the semantic branch, for data without stuff maps.
+# The config of the same name without the semantic branch, for data without stuff maps.
 _base_ = './htc++_swinv2-b-w16_1xb2-bf16-3x_coco-1600.py'
 model = dict(
     data_preprocessor=dict(pad_seg=False),

@@ -1,8 +1,8 @@
-# HTC++ with SwinV2-B, window 16, on COCO with stuff maps for one GPU: Swin V1's augmentation
-# (short side 400 to 1400, long side at most 1600), 36 epochs. No row of the paper (V1: 72 epochs).
-# Batch 16 as 2 images 8 times before each step; bf16 and activation checkpointing, for a GPU of 40
-# GB or more.
-# Assumed: drop path 0.2 as V1's HTC++, weights of ImageNet-22K, backbone lr as the heads'.
+# HTC++ with SwinV2-B, window 16, on COCO with stuff maps for one GPU: Swin V1's augmentation (short
+# side 400 to 1400, long side at most 1600), 36 epochs (V1: 72). Not in the paper. Gradients of 8
+# passes with 2 images each are accumulated to a batch of 16. Uses bf16 and activation
+# checkpointing, for a GPU of 40 GB or more.
+# Assumed: drop path 0.2 as in V1's HTC++, weights of ImageNet-22K, one lr for backbone and heads.
 _base_ = [
     '../_base_/models/htc++.py',
     '../_base_/datasets/coco_semantic_ms-400-1400.py',
@@ -13,4 +13,4 @@ model = dict(backbone=dict(with_cp=True))
 train_dataloader = dict(batch_size=2)
 optim_wrapper = dict(type='Bf16OptimWrapper', accumulative_counts=8)
 param_scheduler = _base_.param_scheduler
-param_scheduler[0].end = 8000  # iterations: 1000 steps
+param_scheduler[0].end = 8000  # iterations, or 1000 steps

@@ -1,9 +1,9 @@
 # Table 3, SwinV2-G (HTC++), train 1536(32), test 1100(32): box / mask AP 61.7 / 53.3 on val2017.
-# Appendix A2.2: from the Objects365 stage, all but the mask branch; 1536 x 1536 with random scale
-# 0.1 to 2.0, window 32, AdamW with lr 6e-4 at a batch of 96, weight decay 0.05, 45,000 steps,
-# soft-NMS.
-# Assumed: InstaBoost as for SwinV2-L; the semantic branch starts anew, as the mask branch.
-# The rows 1100(48) and multi-scale(48):
+# Appendix A2.2: initialized from the Objects365 stage, except for the mask branch; 1536 x 1536 with
+# random scale 0.1 to 2.0, window 32, AdamW with lr 6e-4 at a batch of 96, weight decay 0.05, 45,000
+# steps, soft-NMS.
+# Assumed: InstaBoost as for SwinV2-L; the semantic branch starts from scratch, like the mask
+# branch. For the rows 1100(48) and multi-scale(48), see
 # htc++_swinv2-g-w48_48xb2-bf16-fsdp-test-45000it_coco-1536.py.
 _base_ = [
     '../_base_/models/htc++_1536.py',

@@ -1,9 +1,9 @@
 # Table 3, SwinV2-L (HTC++), train 1536(32), test 1100(32): box / mask AP 58.8 / 51.1 on val2017.
 # Appendix A2.1: InstaBoost, 1536 x 1536 with random scale 0.1 to 2.0, window 32, AdamW with lr 4e-4
-# at a batch of 64, weight decay 0.05, 3x, backbone lr 0.1 times the heads', soft-NMS.
-# Assumed, as the paper is silent: no layer decay, no clipping, warm-up of 1000 iterations, steps at
-# epochs 27 and 33; and what the fragments state.
-# The rows 1100(48) and multi-scale(48): htc++_swinv2-l-w48_32xb2-test-3x_coco-1536.py.
+# at a batch of 64, weight decay 0.05, 3x, 0.1 times the heads' lr for the backbone, soft-NMS.
+# Assumed, because the paper does not specify it: no layer decay, no clipping, warm-up of 1000
+# iterations, steps at epochs 27 and 33, and the assumptions of the fragments.
+# For the rows 1100(48) and multi-scale(48), see htc++_swinv2-l-w48_32xb2-test-3x_coco-1536.py.
 _base_ = [
     '../_base_/models/htc++_1536.py',
     '../_base_/datasets/coco_semantic_lsj-1536.py',

@@ -1,7 +1,8 @@
 # HTC with SwinV2-T, without the semantic branch, window 16, on COCO for one GPU: 36 epochs, short
 # side 480 to 800, long side at most 1333, and crops.
-# No row of the paper; its ablation's optimizer at its batch of 16, as 4 images 4 times before each
-# step. bf16 and activation checkpointing for a GPU of 24 GB or more. Assumption: drop path 0.2.
+# Not in the paper, but with the optimizer of its ablation: gradients of 4 passes with 4 images each
+# are accumulated to its batch of 16. Uses bf16 and activation checkpointing, for a GPU of 24 GB or
+# more. Assumed: drop path 0.2.
 _base_ = [
     '../_base_/models/htc.py',
     '../_base_/datasets/coco_instance_ms-480-800.py',
@@ -12,4 +13,4 @@ model = dict(backbone=dict(with_cp=True))
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(type='Bf16OptimWrapper', accumulative_counts=4)
 param_scheduler = _base_.param_scheduler
-param_scheduler[0].end = 4000  # iterations: 1000 steps
+param_scheduler[0].end = 4000  # iterations, or 1000 steps

@@ -1,4 +1,4 @@
-# As the config of SwinV2-T, with SwinV2-B. No row of the paper. Assumption: drop path 0.3.
+# The config of SwinV2-T with SwinV2-B. Not in the paper. Assumed: drop path 0.3.
 _base_ = './mask-rcnn_swinv2-t-w16_1xb4-bf16-1x_coco.py'
 model = dict(
     backbone=dict(

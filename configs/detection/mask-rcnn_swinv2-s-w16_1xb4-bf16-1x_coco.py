@@ -1,4 +1,4 @@
-# As the config of SwinV2-T, with SwinV2-S. No row of the paper. Assumption: drop path 0.2.
+# The config of SwinV2-T with SwinV2-S. Not in the paper. Assumed: drop path 0.2.
 _base_ = './mask-rcnn_swinv2-t-w16_1xb4-bf16-1x_coco.py'
 model = dict(
     backbone=dict(

@@ -1,7 +1,8 @@
 # Mask R-CNN with SwinV2-T, window 16, on COCO for one GPU: 12 epochs, short side 800, long side at
 # most 1333.
-# No row of the paper; its ablation's optimizer at its batch of 16, as 4 images 4 times before each
-# step. bf16 and activation checkpointing for a GPU of 24 GB or more. Assumption: drop path 0.2.
+# Not in the paper, but with the optimizer of its ablation: gradients of 4 passes with 4 images each
+# are accumulated to its batch of 16. Uses bf16 and activation checkpointing, for a GPU of 24 GB or
+# more. Assumed: drop path 0.2.
 _base_ = [
     '../_base_/models/mask-rcnn.py',
     'mmdet::_base_/datasets/coco_instance.py',
@@ -12,4 +13,4 @@ model = dict(backbone=dict(with_cp=True))
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(type='Bf16OptimWrapper', accumulative_counts=4)
 param_scheduler = _base_.param_scheduler
-param_scheduler[0].end = 4000  # iterations: 1000 steps
+param_scheduler[0].end = 4000  # iterations, or 1000 steps

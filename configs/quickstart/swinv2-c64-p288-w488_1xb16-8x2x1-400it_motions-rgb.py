@@ -1,6 +1,6 @@
-# Quickstart of video: a small VideoSwinTransformerV2 learns generated motions from scratch.
-# Measured in 15 runs (tools/quickstart_spread.py: seeds 0 to 4, ATEN_CPU_CAPABILITY default, avx2
-# and AVX-512): top-1 0.983 to 1.000 forwards, 0.975 to 1.000 backwards, 0.188 to 0.375 shuffled.
+# Video quickstart: a small VideoSwinTransformerV2 learns generated motions from scratch. Measured
+# in 15 runs (tools/quickstart_spread.py: seeds 0 to 4, ATEN_CPU_CAPABILITY default, avx2 and
+# AVX-512): top-1 0.983 to 1.000 forwards, 0.975 to 1.000 backwards, 0.188 to 0.375 shuffled.
 _base_ = [
     '../_base_/models/recognizer_small.py',
     '../_base_/datasets/motions.py',

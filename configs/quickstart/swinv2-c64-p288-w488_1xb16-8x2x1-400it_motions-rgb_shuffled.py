@@ -1,4 +1,4 @@
-# A probe of the quickstart's recognizer: tested on frames shuffled in time.
+# Probes the recognizer of the quickstart with shuffled frames.
 _base_ = './swinv2-c64-p288-w488_1xb16-8x2x1-400it_motions-rgb.py'
 test_dataloader = dict(
     dataset=dict(

@@ -1,5 +1,5 @@
-# UperNet with SwinV2-B, window 20, on ADE20K at 640 x 640 for one GPU: no row of the paper; the
-# recipe of its ablation (appendix A1) with weights of ImageNet-22K, then 1K.
+# UperNet with SwinV2-B, window 20, on ADE20K at 640 x 640 for one GPU. Not in the paper, but with
+# the recipe of its ablation (appendix A1), and weights of ImageNet-22K, then 1K.
 _base_ = './upernet_swinv2-t-w20_1xb16-bf16-160k_ade20k-640x640.py'
 model = dict(
     backbone=dict(

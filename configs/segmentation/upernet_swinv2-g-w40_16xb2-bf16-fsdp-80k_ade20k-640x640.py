@@ -1,9 +1,9 @@
 # Table 4, SwinV2-G (UperNet), train 640(40), test 640(40): mIoU 59.1.
 # Appendix A2.2: 640 x 640, window 40, AdamW with lr 4e-5 and weight decay 0.05, linear decay after
-# 750 iterations of warm-up, batch 32, 80K iterations, drop path 0.4. Assumed, as the paper is
-# silent: data as for SwinV2-L, bf16, and what the fragments state. SwinV2-G's weights were never
-# released: name yours in model.backbone.init_cfg.
-# The rows 896(56) and multi-scale 896(56):
+# 750 iterations of warm-up, batch 32, 80K iterations, drop path 0.4. Assumed, because the paper
+# does not specify it: data as for SwinV2-L, bf16, and the assumptions of the fragments. The weights
+# of SwinV2-G were never released: set model.backbone.init_cfg to your own.
+# For the rows 896(56) and multi-scale 896(56), see
 #   upernet_swinv2-g-w56_16xb2-bf16-fsdp-test-80k_ade20k-896x896.py
 _base_ = [
     '../_base_/models/upernet_l-640.py',

@@ -1,8 +1,9 @@
-# Table 4, SwinV2-G (UperNet), train 640(40): for tests at 896 pixels and window 56, to which
-# log-CPB extends, of a checkpoint of upernet_swinv2-g-w40_16xb2-bf16-fsdp-80k_ade20k-640x640.py.
+# Table 4, SwinV2-G (UperNet), train 640(40): tests a checkpoint of
+# upernet_swinv2-g-w40_16xb2-bf16-fsdp-80k_ade20k-640x640.py at 896 pixels and window 56; log-CPB
+# extrapolates.
 #   test 896(56):              mIoU 59.3: tools/test.py CONFIG CHECKPOINT
 #   test multi-scale 896(56):  mIoU 59.9: tools/test.py ... --tta
-# Assumed: sliding windows of 896 pixels, moved by 2/3 of that, and scales as at 640.
+# Assumed: sliding windows of 896 pixels with a stride of 2/3 of that, and scales as at 640.
 _base_ = './upernet_swinv2-g-w40_16xb2-bf16-fsdp-80k_ade20k-640x640.py'
 model = dict(
     backbone=dict(window_size=56),

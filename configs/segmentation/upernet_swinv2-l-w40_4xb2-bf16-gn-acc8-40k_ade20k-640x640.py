@@ -1,7 +1,7 @@
-# Table 4, SwinV2-L at 640(40), multi-scale mIoU 55.9: the batch of 64 on 4 GPUs, as 8 parts of 4 x
-# 2 images before each step. An iteration is a part, so 40,000 steps are 320,000 iterations, and 375
-# steps of warm-up 3000. Group norm, as batch norm would see a part only; the paper's recipe
-# otherwise.
+# Table 4, SwinV2-L at 640(40), multi-scale mIoU 55.9, on 4 GPUs: gradients of 8 passes with 4 x 2
+# images each are accumulated to the batch of 64. An iteration is one pass, so 40,000 steps are
+# 320,000 iterations, and 375 steps of warm-up are 3000. Group norm, because batch norm would see
+# only one pass; otherwise the paper's recipe.
 _base_ = './upernet_swinv2-l-w40_32xb2-40k_ade20k-640x640.py'
 parts = 8
 norm_cfg = dict(_delete_=True, type='GN', num_groups=32)

@@ -1,5 +1,5 @@
-# UperNet with SwinV2-S, window 16, on ADE20K at 512 x 512 for one GPU: no row of the paper; the
-# recipe of its ablation (appendix A1) with weights of ImageNet-1K.
+# UperNet with SwinV2-S, window 16, on ADE20K at 512 x 512 for one GPU. Not in the paper, but with
+# the recipe of its ablation (appendix A1), and weights of ImageNet-1K.
 _base_ = './upernet_swinv2-t-w16_1xb16-bf16-160k_ade20k-512x512.py'
 model = dict(
     backbone=dict(

@@ -1,5 +1,5 @@
-# UperNet with SwinV2-T, window 16, on ADE20K at 512 x 512 for one GPU: no row of the paper; the
-# recipe of its ablation (appendix A1), with weights of window 16, bf16 and activation
+# UperNet with SwinV2-T, window 16, on ADE20K at 512 x 512 for one GPU. Not in the paper, but with
+# the recipe of its ablation (appendix A1), and weights of window 16, bf16 and activation
 # checkpointing.
 _base_ = [
     '../_base_/models/upernet.py',

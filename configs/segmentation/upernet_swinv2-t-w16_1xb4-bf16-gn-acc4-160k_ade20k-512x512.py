@@ -1,8 +1,8 @@
-# UperNet with SwinV2-T, window 16, on ADE20K at 512 x 512 for one GPU of little memory. No row
-# of the paper; its ablation's optimizer at its batch of 16, as 4 parts of 4 images before each
-# step. An iteration is a part, so 160,000 steps are 640,000 iterations, and the warm-up of 1500 is
-# 6000.
-# Group norm, as batch norm would see a part only; bf16 and activation checkpointing.
+# UperNet with SwinV2-T, window 16, on ADE20K at 512 x 512 for one GPU with little memory. Not in
+# the paper, but with the optimizer of its ablation: gradients of 4 passes with 4 images each are
+# accumulated to its batch of 16. An iteration is one pass, so 160,000 steps are 640,000 iterations,
+# and 1500 steps of warm-up are 6000.
+# Group norm, because batch norm would see only one pass; bf16 and activation checkpointing.
 _base_ = [
     '../_base_/models/upernet_gn.py',
     'mmseg::_base_/datasets/ade20k.py',

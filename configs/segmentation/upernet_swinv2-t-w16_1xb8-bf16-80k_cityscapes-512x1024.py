@@ -1,6 +1,6 @@
-# UperNet with SwinV2-T, window 16, on Cityscapes in crops of 512 x 1024 for one GPU; no row of the
-# paper. mmseg's data and usual batch of 8 for 80K iterations, the optimizer of the paper's
-# ablation (appendix A1). Tested whole, at 1024 x 2048.
+# UperNet with SwinV2-T, window 16, on Cityscapes with crops of 512 x 1024 for one GPU. Not in the
+# paper: mmseg's data and usual batch of 8 for 80K iterations, with the optimizer of the paper's
+# ablation (appendix A1). Tested on whole images, at 1024 x 2048.
 _base_ = [
     '../_base_/models/upernet.py',
     'mmseg::_base_/datasets/cityscapes.py',

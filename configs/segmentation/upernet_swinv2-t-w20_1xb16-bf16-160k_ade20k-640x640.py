@@ -1,6 +1,6 @@
-# UperNet with SwinV2-T, window 20, on ADE20K at 640 x 640 for one GPU: no row of the paper; the
-# recipe of its ablation (appendix A1), with weights of window 16, bf16 and activation
-# checkpointing. Tests whole; --tta takes 0.5 to 1.75 times 640.
+# UperNet with SwinV2-T, window 20, on ADE20K at 640 x 640 for one GPU. Not in the paper, but with
+# the recipe of its ablation (appendix A1), and weights of window 16, bf16 and activation
+# checkpointing. Tested on whole images; --tta uses 0.5 to 1.75 times 640.
 _base_ = [
     '../_base_/models/upernet.py',
     '../_base_/datasets/ade20k_640x640_ms.py',

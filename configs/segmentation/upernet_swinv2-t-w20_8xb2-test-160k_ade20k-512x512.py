@@ -1,6 +1,5 @@
-# Table 1, log-CPB, ADE20K W20: mIoU 47.7. For tests of a checkpoint that was trained at window 16,
-# by upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py: the other reading of the row (appendix A1
-# speaks of training at 16 alone). The same: --cfg-options model.backbone.window_size=20 with that
-# config.
+# Table 1, log-CPB, ADE20K W20: mIoU 47.7. Tests a checkpoint trained at window 16 with
+# upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py: the other reading of the row (appendix A1 only
+# mentions training at 16). Same as --cfg-options model.backbone.window_size=20 with that config.
 _base_ = './upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py'
 model = dict(backbone=dict(window_size=20))

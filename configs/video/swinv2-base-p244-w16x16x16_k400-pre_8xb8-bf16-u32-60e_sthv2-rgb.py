@@ -1,8 +1,8 @@
-# SwinV2-B, trained on Kinetics-400, on Something-Something v2 in Video Swin's recipe (arXiv
-# 2106.13230): no row of the SwinV2 paper. AdamW with lr 3e-4, a tenth of it for the backbone,
-# weight decay 0.05, drop path 0.4, label smoothing 0.1, batch 64, 60 epochs; 32 frames over the
-# whole video, RandAugment, erasing; tested on 1 x 3 views.
-# Assumed: 256 pixels and window (16, 16, 16), to which log-CPB extends from (8, 16, 16) (V1:
+# SwinV2-B, pre-trained on Kinetics-400, on Something-Something v2 with Video Swin's recipe (arXiv
+# 2106.13230); not in the SwinV2 paper. AdamW with lr 3e-4, a tenth of it for the backbone, weight
+# decay 0.05, drop path 0.4, label smoothing 0.1, batch 64, 60 epochs; 32 frames over the whole
+# video, RandAugment, random erasing; tested on 1 x 3 views.
+# Assumed: 256 pixels and window (16, 16, 16), to which log-CPB extrapolates from (8, 16, 16) (V1:
 # (8, 7, 7) to (16, 7, 7)); bf16.
 _base_ = [
     '../_base_/models/recognizer.py',

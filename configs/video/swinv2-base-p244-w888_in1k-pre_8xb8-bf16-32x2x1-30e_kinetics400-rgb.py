@@ -1,6 +1,6 @@
-# SwinV2-B on Kinetics-400 in Video Swin's recipe for B (arXiv 2106.13230, as mmaction2 has it): no
-# row of the SwinV2 paper. As SwinV2-T, with weight decay 0.05 and drop path 0.3.
-# Assumed: SwinV2's 256 pixels and window (8, 8, 8) for V1's 224 and (8, 7, 7); bf16.
+# SwinV2-B on Kinetics-400 with Video Swin's recipe for B (arXiv 2106.13230, as in mmaction2); not
+# in the SwinV2 paper. As SwinV2-T, with weight decay 0.05 and drop path 0.3.
+# Assumed: SwinV2's 256 pixels and window (8, 8, 8) instead of V1's 224 and (8, 7, 7); bf16.
 _base_ = [
     '../_base_/models/recognizer.py',
     '../_base_/datasets/kinetics400.py',

@@ -1,7 +1,7 @@
-# SwinV2-B with ImageNet-22K weights on Kinetics-400 in Video Swin's recipe for them (arXiv
-# 2106.13230): no row of the SwinV2 paper. AdamW with lr 3e-4, a tenth of it for the backbone,
-# weight decay 0.05, drop path 0.2, batch 64, 30 epochs; 32 frames, tested on 4 x 3 views.
-# Assumed: 256 pixels and window (8, 16, 16), to which log-CPB extends from the weights' 12; bf16.
+# SwinV2-B with ImageNet-22K weights on Kinetics-400 with Video Swin's recipe for them (arXiv
+# 2106.13230); not in the SwinV2 paper. AdamW with lr 3e-4, a tenth of it for the backbone, weight
+# decay 0.05, drop path 0.2, batch 64, 30 epochs; 32 frames, tested on 4 x 3 views. Assumed: 256
+# pixels and window (8, 16, 16), to which log-CPB extrapolates from the weights' 12; bf16.
 _base_ = [
     '../_base_/models/recognizer.py',
     '../_base_/datasets/kinetics400.py',

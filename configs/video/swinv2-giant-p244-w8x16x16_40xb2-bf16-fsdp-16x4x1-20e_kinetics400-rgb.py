@@ -1,12 +1,11 @@
-# Video-SwinV2-G on Kinetics-400, the first of two stages (appendix A2.2): 256 x 256 x 8, window
-# 16 x 16 x 8 (height, width, time), AdamW with lr 3.6e-4 and weight decay 0.1, batch 80, 20 epochs
-# of cosine after 2.5 of warm-up. The second stage, which Table 5 reports:
+# Video-SwinV2-G on Kinetics-400, first of two stages (appendix A2.2): 256 x 256 x 8, window 16 x 16
+# x 8 (height, width, time), AdamW with lr 3.6e-4 and weight decay 0.1, batch 80, 20 epochs with
+# cosine decay after 2.5 of warm-up. The second stage, which Table 5 reports:
 #   swinv2-giant-p244-w8x20x20_32xb2-bf16-fsdp-16x4x1-5e_kinetics400-rgb-320.py
-# Assumed, as the paper is silent: "x 8" counts tokens, 16 frames in patches of 2 (by the Swin V1
-# row of the same table, see the data fragment), so window 8 covers the clip; a tenth of the rate
-# for the backbone and I3D's head with dropout 0.5, as Video Swin; drop path 0.4, as on ADE20K;
-# bf16.
-# SwinV2-G's weights were never released: name yours in model.backbone.init_cfg.
+# Assumed, because the paper does not specify it: "x 8" counts tokens, 16 frames in patches of 2
+# (see the data fragment), and window 8 covers the clip; a tenth of the lr for the backbone and
+# I3D's head with dropout 0.5, as in Video Swin; drop path 0.4, as on ADE20K; bf16. The weights of
+# SwinV2-G were never released: set model.backbone.init_cfg to your own.
 _base_ = [
     '../_base_/models/recognizer.py',
     '../_base_/datasets/kinetics400_16.py',

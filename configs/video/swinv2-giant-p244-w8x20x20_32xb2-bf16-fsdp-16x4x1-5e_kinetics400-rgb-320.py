@@ -1,7 +1,7 @@
 # Table 5, Video-SwinV2-G, train 320(20)^2 x 8(8), test the same with 1 x 1 views: top-1 83.2.
 # Appendix A2.2, second stage: 320 x 320 x 8, window 20 x 20 x 8 (height, width, time), AdamW with
-# lr 5e-5 and weight decay 0.1, batch 64, 5 epochs of cosine after 1 of warm-up, from the first
-# stage. Assumed: as there. The rows 384(24)^2 x 8(8) are two configs -test- beside this one.
+# lr 5e-5 and weight decay 0.1, batch 64, 5 epochs with cosine decay after 1 of warm-up, initialized
+# from the first stage. Assumed: as there. The rows 384(24)^2 x 8(8) are the two -test- configs.
 _base_ = [
     '../_base_/models/recognizer.py',
     '../_base_/datasets/kinetics400_16-320.py',

@@ -1,6 +1,5 @@
 # Table 5, Video-SwinV2-G, train 320(20)^2 x 8(8), test 384(24)^2 x 8(8), 1 x 1 views: top-1 83.4.
-# For tests of a checkpoint of the config for 320 pixels below, at 384 pixels and window
-# (8, 24, 24), to which log-CPB extends.
+# Tests a checkpoint of the base config at 384 pixels and window (8, 24, 24); log-CPB extrapolates.
 _base_ = './swinv2-giant-p244-w8x20x20_32xb2-bf16-fsdp-16x4x1-5e_kinetics400-rgb-320.py'
 model = dict(backbone=dict(window_size=(8, 24, 24)))
 test_pipeline = [

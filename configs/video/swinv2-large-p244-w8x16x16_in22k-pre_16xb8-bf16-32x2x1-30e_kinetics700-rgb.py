@@ -1,7 +1,8 @@
-# SwinV2-L with ImageNet-22K weights on Kinetics-700 in mmaction2's recipe for Video Swin's L:
-# no row of the SwinV2 paper. AdamW with lr 1e-3, a tenth of it for the backbone, weight decay 0.05,
-# drop path 0.4, batch 128, 30 epochs; 32 frames, tested on 4 x 3 views.
-# Assumed: 256 pixels and window (8, 16, 16), to which log-CPB extends from the weights' 12; bf16.
+# SwinV2-L with ImageNet-22K weights on Kinetics-700 with mmaction2's recipe for Video Swin's L; not
+# in the SwinV2 paper. AdamW with lr 1e-3, a tenth of it for the backbone, weight decay 0.05, drop
+# path 0.4, batch 128, 30 epochs; 32 frames, tested on 4 x 3 views.
+# Assumed: 256 pixels and window (8, 16, 16), to which log-CPB extrapolates from the weights' 12;
+# bf16.
 _base_ = [
     '../_base_/models/recognizer.py',
     '../_base_/datasets/kinetics700.py',

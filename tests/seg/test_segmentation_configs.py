@@ -132,7 +132,7 @@ def test_recipe_is_the_papers(name):
 def test_top_comment_states_row_and_assumptions(name):
     comment = re.match(r'(#.*\n)+', (FOLDER / f'{name}.py').read_text())[0]
     if name not in PUBLISHED:
-        assert re.search(r'[Nn]o\W+row\W+of\W+the\W+paper', comment)
+        assert re.search(r'[Nn]ot\W+in\W+the\W+paper', comment)
         return
     assert 'Table 1' in comment or 'Table 4' in comment
     assert all(number in comment for number in PUBLISHED[name][1].split())

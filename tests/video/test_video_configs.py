@@ -170,7 +170,7 @@ def test_top_comment_states_row_and_assumptions(name):
     if 'acc' not in name and 'test-1x1' not in name:
         assert 'Assumed' in comment
     if 'giant' not in name:
-        assert re.search(r'no row of the (SwinV2 )?paper', comment)
+        assert re.search(r'not in the (SwinV2 )?paper', comment)
         return
     said = NAME.fullmatch(name)
     if not said['size']:

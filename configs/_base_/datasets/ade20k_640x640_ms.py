@@ -1,6 +1,6 @@
-# ADE20K at 640 pixels with multi-scale testing (tools/test.py --tta). The paper does not give its
-# scales; assumed are Swin V1's: 0.5 to 1.75 times the size of the plain test, each mirrored too.
-# (mmseg's fragment scales the original image, which is mostly 512 pixels high.)
+# ADE20K at 640 pixels with multi-scale testing (tools/test.py --tta). Assumed, because the paper
+# does not give its scales: Swin V1's, 0.5 to 1.75 times the size of the single-scale test, with
+# flips. (mmseg's fragment scales the original image, which is mostly 512 pixels high.)
 _base_ = 'mmseg::_base_/datasets/ade20k_640x640.py'
 tta_pipeline = [
     dict(type='LoadImageFromFile'),

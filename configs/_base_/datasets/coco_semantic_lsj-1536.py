@@ -1,14 +1,14 @@
-# COCO with stuff maps as the paper's HTC++ trains on it (arXiv 2111.09883, appendix A2): InstaBoost
-# and large-scale jitter, random scale 0.1 to 2.0 of 1536 x 1536. InstaBoost moves objects in the
-# image and in its annotations, not in the stuff map. Images are padded to 1536 x 1536 with their
-# masks (0) and stuff maps (255) by the model's data preprocessor.
+# COCO with stuff maps, as for the paper's HTC++ (arXiv 2111.09883, appendix A2): InstaBoost and
+# large-scale jitter, random scale 0.1 to 2.0 of 1536 x 1536. InstaBoost moves objects in the image
+# and its annotations, but not in the stuff map. The model's data preprocessor pads images to 1536 x
+# 1536, with masks (0) and stuff maps (255).
 #
-# Tested with a short side of 1100. The paper gives no limit of the long side; assumed is 1833, the
-# ratio of the usual 800 and 1333.
+# Tested at a short side of 1100. Assumed, because the paper gives no limit for the long side: 1833,
+# the ratio of the usual 800 and 1333.
 _base_ = 'mmdet::_base_/datasets/coco_instance.py'
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='RunLengthInstaBoost'),  # before the annotations are loaded: it edits their records
+    dict(type='RunLengthInstaBoost'),  # before loading annotations, whose records it edits
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True, with_seg=True),
     dict(type='RandomResize', scale=(1536, 1536), ratio_range=(0.1, 2.0), keep_ratio=True),
     dict(

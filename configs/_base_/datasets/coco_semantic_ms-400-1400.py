@@ -1,10 +1,10 @@
-# COCO with stuff maps as Swin V1's HTC++ trains on it (arXiv 2103.14030, appendix A2.2):
-# InstaBoost, short side 400 to 1400, long side at most 1600. InstaBoost moves objects in the image
-# and in its annotations, not in the stuff map.
+# COCO with stuff maps, as for Swin V1's HTC++ (arXiv 2103.14030, appendix A2.2): InstaBoost, short
+# side 400 to 1400, long side at most 1600. InstaBoost moves objects in the image and its
+# annotations, but not in the stuff map.
 _base_ = 'mmdet::_base_/datasets/coco_instance.py'
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='RunLengthInstaBoost'),  # before the annotations are loaded: it edits their records
+    dict(type='RunLengthInstaBoost'),  # before loading annotations, whose records it edits
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True, with_seg=True),
     dict(type='RandomResize', scale=[(1600, 400), (1600, 1400)], keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),

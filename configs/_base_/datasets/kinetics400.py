@@ -1,6 +1,6 @@
-# Kinetics-400 for clips of 32 frames, every second one, at 256 x 256, laid out as data/README.md
-# shows. Trained and tested as Video Swin (arXiv 2106.13230) at its 224: random area, mirrored; one
-# centred clip in validation; in tests 4 clips x 3 crops.
+# Kinetics-400 with clips of 32 frames, every second one, at 256 x 256; data/README.md shows the
+# layout. Augmentation and views are Video Swin's (arXiv 2106.13230), which uses 224 pixels: crops
+# of random area, flips; one center clip in validation; 4 clips x 3 crops in tests.
 data_root = 'data/kinetics400/'
 train_pipeline = [
     dict(type='VideoInit'),

@@ -1,4 +1,4 @@
-# Kinetics-400 for the second stage of SwinV2-G: as kinetics400_16.py, at 320 x 320.
+# Kinetics-400 for the second stage of SwinV2-G: kinetics400_16.py at 320 x 320.
 _base_ = './kinetics400.py'
 load, decode = dict(type='VideoInit'), dict(type='VideoDecode')
 sample = dict(type='SampleFrames', clip_len=16, frame_interval=4, num_clips=1)

@@ -1,4 +1,4 @@
-# Kinetics-600 in the pipelines of Kinetics-400; the head needs num_classes=600.
+# Kinetics-600 with the pipelines of Kinetics-400; set num_classes=600 in the head.
 _base_ = './kinetics400.py'
 data_root = 'data/kinetics600/'
 train_dataloader = dict(

@@ -1,4 +1,4 @@
-# Kinetics-700 in the pipelines of Kinetics-400; the head needs num_classes=700.
+# Kinetics-700 with the pipelines of Kinetics-400; set num_classes=700 in the head.
 _base_ = './kinetics400.py'
 data_root = 'data/kinetics700/'
 train_dataloader = dict(

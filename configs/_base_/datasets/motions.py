@@ -1,5 +1,5 @@
-# Generated clips (swinv2_dense/quickstart/motions.py) of 16 frames of 64 x 64, read at every second
-# one. No flip: it turns a motion into another class.
+# Generated clips (swinv2_dense/quickstart/motions.py) of 16 frames at 64 x 64; every second frame
+# is used. No flip, because it turns a motion into another class.
 data_root = 'data/motions/'
 pack = [dict(type='FormatShape', input_format='NCTHW'), dict(type='PackActionInputs')]
 train_pipeline = [

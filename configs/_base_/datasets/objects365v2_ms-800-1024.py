@@ -1,6 +1,6 @@
-# Objects365 v2, boxes only, at the input size that the paper writes as [800, 1024]. Assumed: the
-# short side is drawn from 800 to 1024, the long side is at most 1707 (ratio of 800 and 1333); no
-# InstaBoost, which needs masks.
+# Objects365 v2, boxes only, at the input size that the paper gives as [800, 1024]. Assumed: the
+# short side is sampled from 800 to 1024, and the long side is at most 1707 (the ratio of 800 and
+# 1333); no InstaBoost, which needs masks.
 _base_ = 'mmdet::_base_/datasets/objects365v2_detection.py'
 train_pipeline = [
     dict(type='LoadImageFromFile'),

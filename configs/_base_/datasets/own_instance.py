@@ -1,6 +1,6 @@
-# A data set of your own, COCO format with masks; docs/own_data.md goes from a folder to AP. Its
-# folder is data/own, or what the environment variable OWN_DATA names. With other names of files,
-# copy this file beside your config and change them in the first lines. The classes are those of the
+# Your own dataset in COCO format with masks; docs/own_data.md has all steps from a folder to AP.
+# The folder is data/own, or the one that the environment variable OWN_DATA names. To use other file
+# names, copy this file next to your config and edit its first lines. The classes are those of the
 # training annotations.
 data_root = '{{$OWN_DATA:data/own}}/'
 files = dict(
@@ -8,7 +8,7 @@ files = dict(
     val=dict(ann_file='annotations/val.json', data_prefix=dict(img='val/')),
 )
 classes = __import__('swinv2_dense').own_data.read_classes(data_root + files['train']['ann_file'])
-metainfo = dict(classes=classes, palette=None)  # colours at random, for COCO's are only 80
+metainfo = dict(classes=classes, palette=None)  # random colors, because COCO has only 80
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
@@ -19,7 +19,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(1333, 800), keep_ratio=True),
-    # For tools/browse_dataset.py --split val; evaluation reads the annotations from their file.
+    # For tools/browse_dataset.py --split val; evaluation reads the annotation file itself.
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(
         type='PackDetInputs',

@@ -1,7 +1,7 @@
-# A dataset of your own, images of any format and PNG maps of class ids; docs/own_data.md goes from
-# a folder to mIoU. Its folder is data/own, or what the environment variable OWN_DATA names. With
-# other names of folders, copy this file beside your config and change them in the first lines. The
-# classes are the lines of classes.txt: id 0 in a map is the first of them; 255 is not learned.
+# Your own dataset, images of any format and PNG maps of class ids; docs/own_data.md has all steps
+# from a folder to mIoU. The folder is data/own, or the one that the environment variable OWN_DATA
+# names. To use other folder names, copy this file next to your config and edit its first lines. The
+# classes are the lines of classes.txt: id 0 in a map is the first one; 255 is ignored.
 data_root = '{{$OWN_DATA:data/own}}/'
 folders = dict(
     train=dict(img_path='images/train', seg_map_path='masks/train'),
@@ -9,7 +9,7 @@ folders = dict(
 )
 suffixes = dict(seg_map_suffix='.png')
 classes = __import__('swinv2_dense').own_data.read_class_names(data_root + 'classes.txt')
-metainfo = dict(classes=classes)  # mmseg draws them in colours at random
+metainfo = dict(classes=classes)  # mmseg draws them in random colors
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
@@ -22,7 +22,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(2048, 512), keep_ratio=True),
-    dict(type='LoadAnnotations'),  # after Resize: maps are compared at their own size
+    dict(type='LoadAnnotations'),  # after Resize: maps are evaluated at their own size
     dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(

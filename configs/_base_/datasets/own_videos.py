@@ -1,7 +1,8 @@
-# A data set of your own, a folder of videos for each class; docs/own_data.md goes from a folder to
-# top-1. Its folder is data/own, or what the environment variable OWN_DATA names. With other names
-# of folders, copy this file beside your config and change them in the first lines. The classes are
-# the folders of the training videos, sorted by name. Sampled, trained and tested as kinetics400.py.
+# Your own dataset, one folder of videos per class; docs/own_data.md has all steps from a folder to
+# top-1. The folder is data/own, or the one that the environment variable OWN_DATA names. To use
+# other folder names, copy this file next to your config and edit its first lines. The classes are
+# the folders of the training videos, sorted by name. Sampling, training and testing: as
+# kinetics400.py.
 data_root = '{{$OWN_DATA:data/own}}/'
 folders = dict(train='train', val='val')
 classes = __import__('swinv2_dense').own_data.read_class_folders(data_root + folders['train'])

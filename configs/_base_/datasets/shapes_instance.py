@@ -1,4 +1,4 @@
-# Generated shapes (tools/make_shapes.py), COCO format with semantic maps; every image is 128 x 128.
+# Generated shapes (tools/make_shapes.py), COCO format with semantic maps; all images are 128 x 128.
 data_root = 'data/shapes/'
 metainfo = dict(classes=('disc', 'ring', 'square', 'triangle', 'star', 'cross'))
 load = [dict(type='LoadImageFromFile')]

@@ -1,7 +1,7 @@
-# Something-Something v2 at 256 x 256: 32 frames spread over the whole video, as mmaction2 samples
-# it. Trained as Video Swin (arXiv 2106.13230) at its 224: RandAugment (4 operations of magnitude
-# 7), erasing with probability 0.25, never mirrored, as left and right are classes; tested on 3
-# crops.
+# Something-Something v2 at 256 x 256: 32 frames spread over the whole video, sampled as in
+# mmaction2. Trained as in Video Swin (arXiv 2106.13230), which uses 224 pixels: RandAugment (4
+# operations of magnitude 7), random erasing with probability 0.25, no flips, because left and right
+# are different classes. Tested on 3 crops.
 data_root = 'data/sthv2/'
 train_pipeline = [
     dict(type='VideoInit'),

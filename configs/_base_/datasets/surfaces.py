@@ -1,4 +1,4 @@
-# Generated surfaces (swinv2_dense/quickstart/surfaces.py); every image is 128 x 128.
+# Generated surfaces (swinv2_dense/quickstart/surfaces.py); all images are 128 x 128.
 data_root = 'data/surfaces/'
 metainfo = dict(
     classes=(

@@ -1,6 +1,6 @@
-# Cascade Mask R-CNN (arXiv 1906.09756) on SwinV2-T with the box heads of Swin V1's detection
-# code: four shared convolutions with SyncBN, one fully connected layer, class-specific boxes, GIoU
-# loss of decoded boxes.
+# Cascade Mask R-CNN (arXiv 1906.09756) on SwinV2-T with the box heads of Swin V1's detection code:
+# four shared convolutions with SyncBN, one fully connected layer, class-specific boxes, GIoU loss
+# on decoded boxes.
 _base_ = 'mmdet::_base_/models/cascade-mask-rcnn_r50_fpn.py'
 custom_imports = dict(imports=['swinv2_dense', 'swinv2_dense.det'], allow_failed_imports=False)
 custom_hooks = [dict(type='DetectorFp32Hook')]

@@ -1,9 +1,9 @@
 # HTC++ (Swin V1, arXiv 2103.14030, appendix A2.2) on SwinV2-B: HTC with the semantic branch, four
 # shared convolutions before one fully connected layer in each box head, a global self-attention
-# layer after the last stage, soft-NMS, drop path 0.2. Its code was never released. Assumed, since
-# only so the parameters come out as published (160 M with Swin-B, 284 M with Swin-L): the box heads
-# are class-agnostic, the attention layer has an MLP. Assumed besides: box heads without norms as in
-# ViT-Adapter's HTC++, SmoothL1 as in HTC.
+# layer after the last stage, soft-NMS, drop path 0.2. Its code was never released. Assumed, because
+# nothing else gives the published number of parameters (160 M with Swin-B, 284 M with Swin-L): the
+# box heads are class-agnostic, and the attention layer has an MLP. Also assumed: box heads without
+# norms, as in ViT-Adapter's HTC++, and SmoothL1, as in HTC.
 _base_ = './htc.py'
 channels = [128, 256, 512, 1024]
 model = dict(
@@ -48,7 +48,7 @@ model = dict(
             num_convs=4,
             in_channels=256,
             conv_out_channels=256,
-            num_classes=183,  # mmdet's and the published count; the maps hold 0 to 181 and 255
+            num_classes=183,  # as in mmdet and the publication; the maps hold 0 to 181 and 255
             loss_seg=dict(type='CrossEntropyLoss', ignore_index=255, loss_weight=0.2),
         ),
     ),

@@ -1,7 +1,7 @@
-# HTC++ as the paper's system-level comparison trains it (appendix A2), on SwinV2-L: images, masks
-# and stuff maps padded to 1536 x 1536, window 32, activation checkpointing, and sequential
-# attention in the first two stages (section 3.5). Assumed: weights of ImageNet-22K before
-# fine-tuning, HTC++ and its drop path 0.2 as Swin V1's.
+# HTC++ on SwinV2-L as in the paper's system-level comparison (appendix A2): images, masks and stuff
+# maps padded to 1536 x 1536, window 32, activation checkpointing, and sequential attention in the
+# first two stages (section 3.5). Assumed: weights of ImageNet-22K before fine-tuning; HTC++ and its
+# drop path 0.2 as in Swin V1.
 _base_ = './htc++.py'
 channels = [192, 384, 768, 1536]
 model = dict(

@@ -1,9 +1,9 @@
-# HTC++ (htc++.py says what that is), sized for images of about 128 pixels on a CPU: every part of
-# the method, at a tenth of its usual width. Unlike there, neck, semantic and mask heads have group
-# norm, as they learn from scratch; the box heads learn as well without.
+# HTC++ (see htc++.py), sized for images of about 128 pixels on a CPU: every part of the method at a
+# tenth of its usual width. In contrast to htc++.py, neck, semantic and mask heads have group norm,
+# because they learn from scratch; the box heads learn as well without it.
 custom_imports = dict(imports=['swinv2_dense', 'swinv2_dense.det'], allow_failed_imports=False)
 num_classes = 6
-num_labels = 10  # of the semantic maps: things, then stuff
+num_labels = 10  # in the semantic maps: things, then stuff
 in_channels = [32, 64, 128, 256]
 channels = 48
 strides = [4, 8, 16, 32]
@@ -64,8 +64,8 @@ model = dict(
         arch=dict(embed_dims=32, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8)),
         window_size=8,
         drop_path_rate=0.0,
-        # The usual weights (standard deviation 0.02) are far too small for so few channels, and
-        # norms that start at zero, right for deep models, leave the blocks idle at first.
+        # The usual initialization (standard deviation 0.02) is far too small for so few channels,
+        # and zero-initialized norms, right for deep models, leave the blocks idle at first.
         init_cfg=[
             dict(type='Xavier', layer='Linear'),
             dict(type='Constant', layer='LayerNorm', val=1.0),
@@ -123,7 +123,7 @@ model = dict(
             )
             for stage in range(3)
         ],
-        # Coarser than for masks: pooling is slow on a CPU, and an object is few pixels of this map.
+        # Coarser than for masks: pooling is slow on a CPU, and objects cover few of its pixels.
         semantic_roi_extractor=roi_extractor(7, strides[1:2]),
         semantic_head=dict(
             type='FusedSemanticHead',

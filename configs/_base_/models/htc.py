@@ -1,6 +1,6 @@
-# Hybrid Task Cascade (arXiv 1901.07518) without the semantic branch, on SwinV2-T: heads, losses,
-# assignment and testing as in mmdet's htc-without-semantic_r50_fpn_1x_coco, apart from the masks
-# at test time: all three stages are averaged, as in the paper.
+# Hybrid Task Cascade (arXiv 1901.07518) without the semantic branch, on SwinV2-T. Heads, losses,
+# assignment and testing are those of mmdet's htc-without-semantic_r50_fpn_1x_coco, except that test
+# masks are averaged over all three stages, as in the paper.
 custom_imports = dict(imports=['swinv2_dense', 'swinv2_dense.det'], allow_failed_imports=False)
 custom_hooks = [dict(type='DetectorFp32Hook')]
 num_classes = 80

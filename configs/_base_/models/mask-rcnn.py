@@ -1,4 +1,4 @@
-# Mask R-CNN (arXiv 1703.06870) with an FPN, mmdet's, on SwinV2-T.
+# mmdet's Mask R-CNN (arXiv 1703.06870) with an FPN, on SwinV2-T.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 custom_imports = dict(imports=['swinv2_dense', 'swinv2_dense.det'], allow_failed_imports=False)
 custom_hooks = [dict(type='DetectorFp32Hook')]

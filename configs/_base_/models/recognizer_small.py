@@ -1,5 +1,5 @@
-# The recognizer (recognizer.py), sized for clips of 8 frames of 64 pixels on a CPU: two stages, and
-# patches of 8 pixels for 4, so that a clip is 4 x 8 x 8 tokens.
+# The recognizer (see recognizer.py), sized for clips of 8 frames at 64 pixels on a CPU: two stages,
+# and patches of 8 pixels instead of 4, so that a clip is 4 x 8 x 8 tokens.
 custom_imports = dict(
     imports=['swinv2_dense', 'swinv2_dense.video', 'swinv2_dense.quickstart.frame_order'],
     allow_failed_imports=False,
@@ -19,8 +19,8 @@ model = dict(
         window_size=(4, 8, 8),
         out_indices=(1,),
         drop_path_rate=0.0,
-        # As in the small HTC++: usual weights are too small for so few channels, and norms that
-        # start at zero leave the blocks idle at first.
+        # As in htc++_small.py: the usual initialization is too small for so few channels, and
+        # zero-initialized norms leave the blocks idle at first.
         init_cfg=[
             dict(type='Xavier', layer='Linear'),
             dict(type='Constant', layer='LayerNorm', val=1.0),

@@ -1,5 +1,5 @@
-# UperNet (arXiv 1807.10221) with an FCN head beside it in training, mmseg's for Swin V1, on
-# SwinV2-T for crops of 512 x 512 and ADE20K's 150 classes. SyncBN, as there.
+# mmseg's UperNet (arXiv 1807.10221) for Swin V1, with an auxiliary FCN head and SyncBN, on SwinV2-T
+# for crops of 512 x 512 and ADE20K's 150 classes.
 _base_ = 'mmseg::_base_/models/upernet_swin.py'
 custom_imports = dict(imports=['swinv2_dense', 'swinv2_dense.seg'], allow_failed_imports=False)
 model = dict(

@@ -1,7 +1,8 @@
-# UperNet on SwinV2-L as the paper's system-level comparison trains it (appendix A2): crops of 640 x
-# 640, window 40, activation checkpointing. Tested in windows of 640 x 640 pixels, as only so stage
-# 3 is one attention window, which "640(40)" says; the paper does not state it. Their stride of 426
-# pixels is that of mmseg's BEiT. Assumed: weights of ImageNet-22K before fine-tuning.
+# UperNet on SwinV2-L as in the paper's system-level comparison (appendix A2): crops of 640 x 640,
+# window 40, activation checkpointing. Assumed, because the paper does not specify it:
+# sliding-window tests at 640 x 640 pixels, because only then is stage 3 one attention window, as
+# "640(40)" says; a stride of 426 pixels, as in mmseg's BEiT; weights of ImageNet-22K before
+# fine-tuning.
 _base_ = './upernet.py'
 model = dict(
     data_preprocessor=dict(size=(640, 640)),

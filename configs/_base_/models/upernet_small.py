@@ -1,5 +1,6 @@
-# UperNet with its FCN head (upernet.py), sized for images of 128 pixels on a CPU: every part, at an
-# eighth of its usual width. Unlike there, the heads have group norm, for small batches.
+# UperNet with its FCN head (see upernet.py), sized for images of 128 pixels on a CPU: every part at
+# an eighth of its usual width. In contrast to upernet.py, the heads have group norm, for small
+# batches.
 custom_imports = dict(imports=['swinv2_dense', 'swinv2_dense.seg'], allow_failed_imports=False)
 num_classes = 6
 norm = dict(type='GN', num_groups=8)
@@ -19,8 +20,8 @@ model = dict(
         arch=dict(embed_dims=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8)),
         window_size=8,
         drop_path_rate=0.0,
-        # As in the small HTC++: usual weights are too small for so few channels, and norms that
-        # start at zero leave the blocks idle at first.
+        # As in htc++_small.py: the usual initialization is too small for so few channels, and
+        # zero-initialized norms leave the blocks idle at first.
         init_cfg=[
             dict(type='Xavier', layer='Linear'),
             dict(type='Constant', layer='LayerNorm', val=1.0),

@@ -1,3 +1,3 @@
-# mmseg's runtime; test-time augmentation (tools/test.py --tta) with the memory of a plain test.
+# mmseg's runtime; test-time augmentation (tools/test.py --tta) in the memory of a plain test.
 _base_ = 'mmseg::_base_/default_runtime.py'
 tta_model = dict(type='TiledSegTTAModel')

@@ -1,4 +1,4 @@
-# mmaction2's runtime; a checkpoint per epoch, the last three and the best are kept.
+# mmaction2's runtime; saves a checkpoint per epoch, and keeps the last three and the best.
 _base_ = 'mmaction::_base_/default_runtime.py'
 default_hooks = dict(
     logger=dict(interval=100),

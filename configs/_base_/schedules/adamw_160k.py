@@ -1,6 +1,7 @@
 # AdamW for 160,000 iterations at a batch of 16: the paper's segmentation ablation (appendix A1),
 # with layer decay 0.95, 1500 iterations of linear warm-up and linear decay to zero. Assumed:
-# warm-up from 1e-6 times the rate, as in Swin V1's segmentation code; no gradient clipping.
+# warm-up from 1e-6 times the learning rate, as in Swin V1's segmentation code; no gradient
+# clipping.
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=160000, val_interval=16000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

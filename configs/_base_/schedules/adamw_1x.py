@@ -1,4 +1,4 @@
-# AdamW for 12 epochs at a batch of 16: the rate and weight decay of the paper's detection
+# AdamW for 12 epochs at a batch of 16: learning rate and weight decay of the paper's detection
 # ablation (appendix A1), warm-up and steps of Swin V1's detection code in mmdet 3.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=1)
 val_cfg = dict(type='ValLoop')

@@ -1,5 +1,5 @@
-# AdamW for 30 epochs at a batch of 64: Video Swin's recipe as mmaction2 has it (arXiv 2106.13230;
-# lr 1e-3, the backbone at a tenth of it, 2.5 epochs of linear warm-up, cosine to zero).
+# AdamW for 30 epochs at a batch of 64: Video Swin's recipe in mmaction2 (arXiv 2106.13230; lr 1e-3,
+# a tenth of it for the backbone, 2.5 epochs of linear warm-up, cosine to zero).
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=30, val_begin=1, val_interval=3)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

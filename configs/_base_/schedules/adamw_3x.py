@@ -1,4 +1,4 @@
-# As adamw_1x for 36 epochs.
+# adamw_1x for 36 epochs.
 _base_ = './adamw_1x.py'
 train_cfg = dict(max_epochs=36)
 param_scheduler = [

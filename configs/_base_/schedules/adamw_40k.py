@@ -1,6 +1,6 @@
 # AdamW for 40,000 iterations at a batch of 64: SwinV2-L's fine-tuning for segmentation (appendix
-# A2.1), 375 iterations of linear warm-up and linear decay to zero. Assumed, as the paper is silent:
-# no layer decay, no gradient clipping, warm-up from 1e-6 times the rate.
+# A2.1), 375 iterations of linear warm-up and linear decay to zero. Assumed, because the paper does
+# not specify it: no layer decay, no gradient clipping, warm-up from 1e-6 times the learning rate.
 _base_ = './adamw_160k.py'
 train_cfg = dict(max_iters=40000, val_interval=4000)
 optim_wrapper = dict(optimizer=dict(lr=6e-5), paramwise_cfg=dict(layer_decay=1.0))

@@ -1,6 +1,6 @@
-# AdamW for 45,000 iterations at a batch of 96 (appendix A2.2). Assumed, as the paper is silent:
-# warm-up of 1000 iterations, steps at 27/36 and 33/36 as in a 3x schedule, backbone lr 0.1 times
-# the heads' as for SwinV2-L, no layer decay, no clipping, bf16.
+# AdamW for 45,000 iterations at a batch of 96 (appendix A2.2). Assumed, because the paper does not
+# specify it: warm-up of 1000 iterations, steps at 27/36 and 33/36 as in a 3x schedule, 0.1 times
+# the heads' learning rate for the backbone as for SwinV2-L, no layer decay, no clipping, bf16.
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=45000, val_interval=5000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -1,4 +1,5 @@
-# As adamw_45000it for 67,500 iterations and with the lr of the Objects365 stage (appendix A2.2).
+# adamw_45000it for 67,500 iterations, with the learning rate of the Objects365 stage (appendix
+# A2.2).
 _base_ = './adamw_45000it.py'
 train_cfg = dict(max_iters=67500, val_interval=7500)
 optim_wrapper = dict(optimizer=dict(lr=1.2e-3))

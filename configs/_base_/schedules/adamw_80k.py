@@ -1,6 +1,6 @@
 # AdamW for 80,000 iterations at a batch of 32: SwinV2-G's fine-tuning for segmentation (appendix
-# A2.2), 750 iterations of linear warm-up and linear decay to zero. Assumed, as the paper is silent:
-# no layer decay, no gradient clipping, warm-up from 1e-6 times the rate.
+# A2.2), 750 iterations of linear warm-up and linear decay to zero. Assumed, because the paper does
+# not specify it: no layer decay, no gradient clipping, warm-up from 1e-6 times the learning rate.
 _base_ = './adamw_160k.py'
 train_cfg = dict(max_iters=80000, val_interval=8000)
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay=1.0))

@@ -1,8 +1,8 @@
-# Parameters, gradients and optimizer state sharded over the GPUs (FSDP), for models that do
-# not fit one: add it to `_base_`. Each SwinV2 block is gathered when it runs, everything else for
-# the whole step. tools/test.py runs the model whole on each GPU.
+# Parameters, gradients and optimizer state sharded over the GPUs (FSDP), for models that do not fit
+# on one: add it to `_base_`. Each SwinV2 block is gathered when it runs, everything else for the
+# whole step. tools/test.py runs the unsharded model on each GPU.
 #   bash tools/dist_train.sh CONFIG 8
-# bf16 is that of the optimizer wrapper (Bf16OptimWrapper), which keeps the parameters in fp32.
+# For bf16, use Bf16OptimWrapper, which keeps the parameters in fp32.
 runner_type = 'FlexibleRunner'
 strategy = dict(
     type='ShardedStrategy',
@@ -11,5 +11,5 @@ strategy = dict(
         use_orig_params=True,  # learning rate and weight decay per parameter
         auto_wrap_policy='swin_block_policy',
     ),
-    state_dict_cfg='full',  # checkpoints as without sharding; 'local': a folder of pieces
+    state_dict_cfg='full',  # same checkpoints as without sharding; 'local': a folder of shards
 )

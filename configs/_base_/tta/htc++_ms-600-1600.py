@@ -1,6 +1,6 @@
-# Multi-scale testing of HTC++ (tools/test.py --tta). The paper does not give its scales; assumed
-# are those of the only public HTC++ (ViT-Adapter): six short sides with mirrored views, each view
-# finding objects of the sizes that it shows best, in COCO's terms of small, medium and large.
+# Multi-scale testing of HTC++ (tools/test.py --tta). Assumed, because the paper does not give its
+# scales: those of the only public HTC++ (ViT-Adapter), six short sides with flips. Each view
+# detects objects of the sizes that it shows best, in COCO's terms of small, medium and large.
 small_medium, medium_large, large = (0, 96), (32, 1e5), (96, 1e5)  # sqrt of the area in pixels
 sides = [600, 800, 1000, 1200, 1400, 1600]
 tta_model = dict(
