@@ -66,8 +66,8 @@ def test_report_counts_every_parameter(tmp_path):
     text = str(report)
     assert f'matched: {len(own) - 6} parameters' in text
     assert "format: official (in 'model')" in text
-    assert 're-initialised: 6 (output norms that it lacks, 1 and 0) norm0.bias' in text
-    assert f'ignored: {len(report.ignored)} (no part of the backbone) ' in text
+    assert 'reinitialized: 6 (output norms that it lacks, set to 1 and 0) norm0.bias' in text
+    assert f'ignored: {len(report.ignored)} (not part of the backbone) ' in text
     assert 'pretrained_window_sizes: [(4, 4), (4, 4), (4, 4), (4, 4)] (from its stored' in text
     assert torch.equal(model.norm0.weight, torch.ones(8))
 
@@ -113,7 +113,7 @@ def test_values_that_do_not_fit_are_named(tmp_path):
         load_pretrained(model, path)
     state = checkpoint['model']
     state['layers.0.blocks.0.mlp.fc1.weight'] = torch.ones(32, 8, dtype=torch.int8)
-    with pytest.raises(CheckpointError, match='is of torch.int8, which needs dequantising'):
+    with pytest.raises(CheckpointError, match='has dtype torch.int8 and must be dequantized'):
         pretrained(saved(tmp_path, checkpoint))
 
 
@@ -159,7 +159,7 @@ def test_another_arch_is_named(tmp_path, change):
     """Also where every parameter of the model is found, as those of T are in S."""
     source = tiny(arch=TINY | dict(extra_norm_every=2))
     path = saved(tmp_path, official_layout(source, [4] * 4, [0] * 4))
-    with pytest.raises(CheckpointError, match=r'this is arch=dict\(embed_dims=8.*builds arch=dict'):
+    with pytest.raises(CheckpointError, match=r'it is arch=dict\(embed_dims=8.*builds arch=dict'):
         pretrained(path, arch=TINY | change)
 
 
@@ -169,7 +169,7 @@ def test_the_arch_of_a_release_is_named(tmp_path):
         state = SwinTransformerV2('s').state_dict()
     state = {k: torch.zeros(1).expand(v.shape) for k, v in state.items()}  # a small file
     path = saved(tmp_path, {'model': state})
-    with pytest.raises(CheckpointError, match='this is SwinV2-S, the config builds SwinV2-T'):
+    with pytest.raises(CheckpointError, match='it is SwinV2-S, the config builds SwinV2-T'):
         pretrained(path, arch='t')
 
 

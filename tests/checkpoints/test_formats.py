@@ -221,7 +221,7 @@ def test_divisor_zero_of_config_json_is_the_clamped_window(tmp_path: Path) -> No
     model = SwinTransformerV2(HF_ARCH, window_size=8)
     report = load_pretrained(model, path)
     assert model.pretrained_window_sizes == [(8, 8), (8, 8), (4, 4), (2, 2)]
-    assert report.windows_from == 'config.json beside it'
+    assert report.windows_from == 'the config.json next to it'
     (tmp_path / 'config.json').unlink()
     with pytest.raises(CheckpointError, match='does not say which windows'):
         load_pretrained(SwinTransformerV2(HF_ARCH), path)
