@@ -44,9 +44,9 @@ def test_an_entry_agrees_with_the_loader_and_the_page(model: dict) -> None:
     metadata, weights = model['Metadata'], model['Weights']
     assert model['Init Cfg'] == f"init_cfg=dict(type='Pretrained', checkpoint='{weights}')"
     assert model['Init Cfg'] in PAGE.splitlines()
-    divisors = [(w, w) for w in metadata['PretrainedWindows']]
+    pretrained_windows = [(w, w) for w in metadata['PretrainedWindows']]
     for address in [weights, *model.get('Mirrors', [])]:
-        assert from_name(address).windows == divisors
+        assert from_name(address).windows == pretrained_windows
     side = metadata['Resolution'] // 4
     assert metadata['Window'] == [
         min(metadata['Window'][0], side // 2**stage) for stage in range(4)

@@ -9,7 +9,7 @@ import oracle
 import torch
 from fuzzing import amounts, for_all
 from hypothesis import strategies as st
-from tiny_models import randomised
+from tiny_models import randomized
 from torch.testing import assert_close
 
 from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
@@ -52,7 +52,7 @@ def check_maps(case: dict[str, Any]) -> None:
     """An image or clip among companions, one of them not even numbers."""
     rank, size, settings = case['rank'], case['size'], case['settings']
     torch.manual_seed(0)
-    model = randomised(CLASSES[rank](**settings, drop_path_rate=0.0, out_indices=(0, 1))).double()
+    model = randomized(CLASSES[rank](**settings, drop_path_rate=0.0, out_indices=(0, 1))).double()
     x = torch.randn(1, 3, *size, dtype=torch.float64)
     others = [torch.full_like(x, value) for value in case['companions']]
     with torch.no_grad():

@@ -71,7 +71,7 @@ def inflated(image: SwinTransformerV2, column: float = 0.0, **kwargs) -> VideoSw
 
 
 @pytest.mark.parametrize(
-    'frames, window, divisor, column',
+    'frames, window, pretrained_window, column',
     [
         (3, 1, 1, 0.0),  # offset 0 / 0
         (3, 1, 1, 1.0),
@@ -80,10 +80,12 @@ def inflated(image: SwinTransformerV2, column: float = 0.0, **kwargs) -> VideoSw
         (1, 8, 1, 1.0),
     ],
 )
-def test_depth_one_windows_are_the_image_backbone_frame_by_frame(frames, window, divisor, column):
+def test_depth_one_windows_are_the_image_backbone_frame_by_frame(
+    frames, window, pretrained_window, column
+):
     image = tiny(window_size=4).double().eval()
     model = inflated(
-        image, column, window_size=(window, 4, 4), pretrained_window_sizes=(divisor, 4, 4)
+        image, column, window_size=(window, 4, 4), pretrained_window_sizes=(pretrained_window, 4, 4)
     )
     clip = torch.randn(2, 3, frames, 37, 50).double()
     maps = [m.transpose(1, 2).flatten(0, 1) for m in model(clip)]
@@ -102,7 +104,7 @@ def test_depth_one_windows_are_the_image_backbone_frame_by_frame(frames, window,
 
 
 def test_offsets_of_weights_of_depth_one_are_finite_in_a_deeper_window():
-    """The other side of the guard: divisor 1, which would divide offsets of -3 to 3 by 0."""
+    """Pretrained window 1, by which (less one) offsets from -3 to 3 must not be divided."""
     cpb = LogCPB(1, (1, 4, 4), hidden_dims=2).double()
     with torch.no_grad():  # the two hidden channels sum up to log2(8 |dt| + 1) / 3
         cpb[0].weight.copy_(torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]))
@@ -268,7 +270,7 @@ def recognizer(folder, checkpoint: str, window: tuple) -> nn.Module:
 def test_image_weights_of_any_format_in_a_recognizer(tmp_path, layout):
     """A still clip gives the features of its image, by the line that images take."""
     image = tiny(pretrained_window_sizes=[12, 12, 12, 6]).double().eval()
-    path = tmp_path / 'swinv2_base_window12_192.pth'  # a release's name, which tells the divisors
+    path = tmp_path / 'swinv2_base_window12_192.pth'  # a release with known pretrained windows
     torch.save(LAYOUTS[layout](dict(image.state_dict())), path)
     model = recognizer(tmp_path, str(path), (8, 4, 4))
     assert model.backbone.pretrained_window_sizes == [(8, 12, 12)] * 3 + [(8, 6, 6)]
