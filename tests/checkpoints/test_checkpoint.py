@@ -94,7 +94,7 @@ def test_unknown_pretrained_windows_must_be_given(tmp_path):
 
 
 def test_a_missing_parameter_raises(tmp_path):
-    """A silent miss would leave a block with zero norms: the identity."""
+    """Otherwise a block would silently keep zero norms, and be the identity."""
     checkpoint = official_layout(tiny(), [4] * 4, [0] * 4)
     del checkpoint['model']['layers.1.blocks.0.norm2.weight']
     with pytest.raises(ValueError, match=r'lacks 1 of .* layers\.1\.blocks\.0\.norm2\.weight'):
@@ -102,7 +102,7 @@ def test_a_missing_parameter_raises(tmp_path):
 
 
 def test_values_that_do_not_fit_are_named(tmp_path):
-    """Of one architecture, but other images, patches or numbers."""
+    """The same architecture, but other channels, patch sizes or dtypes."""
     checkpoint = official_layout(tiny(), [4] * 4, [0] * 4)
     path = saved(tmp_path, checkpoint)
     for change, shape in [(dict(in_channels=4), '(8, 4, 4, 4)'), (dict(patch_size=2), '2, 2')]:
@@ -158,7 +158,7 @@ def test_weights_of_a_compiled_model_keep_their_pretrained_windows(tmp_path):
     ids=['channels', 'shallower', 'heads', 'norms'],
 )
 def test_another_arch_is_named(tmp_path, change):
-    """Also where every parameter of the model is found, as those of T are in S."""
+    """Even if every parameter of the model is found, like those of T in S."""
     source = tiny(arch=TINY | dict(extra_norm_every=2))
     path = saved(tmp_path, official_layout(source, [4] * 4, [0] * 4))
     with pytest.raises(CheckpointError, match=r'it is arch=dict\(embed_dims=8.*builds arch=dict'):
@@ -166,7 +166,7 @@ def test_another_arch_is_named(tmp_path, change):
 
 
 def test_the_arch_of_a_release_is_named(tmp_path):
-    """S has all that T has."""
+    """S has all parameters of T."""
     with torch.device('meta'):
         state = SwinTransformerV2('s').state_dict()
     state = {k: torch.zeros(1).expand(v.shape) for k, v in state.items()}  # a small file
@@ -214,7 +214,7 @@ def test_weights_without_metadata_warn(monkeypatch):
 
 
 def test_load_state_dict_reads_and_drops_stored_tables():
-    """A detector of another package, with official names: strict loading does not trip."""
+    """A detector of another package with official names passes strict loading."""
     source = torch.nn.Sequential(tiny())
     state = official_layout(source[0], [12, 12, 12, 6], [12, 12, 12, 6])['model']
     state = {f'0.{k}': v for k, v in state.items() if not k.startswith(('norm.', 'head'))}
@@ -312,7 +312,7 @@ def test_pretrained_windows_survive_training_and_a_new_process(tmp_path, hooks):
         if key == 'state_dict' or len(hooks) > 1:
             metadata = saved_states[key]._metadata[f'{prefix}backbone']
             assert metadata['pretrained_window_sizes'] == [(8, 8)] * 3 + [(4, 4)]
-    if len(hooks) > 1:  # what a checkpoint calls state_dict is the average
+    if len(hooks) > 1:  # state_dict holds the averaged weights
         average = next(h for h in runner.hooks if isinstance(h, EMAHook)).ema_model.module
         model.load_state_dict(dict(average.state_dict()))
     image = torch.linspace(-1, 1, 3 * 40 * 52).view(1, 3, 40, 52)

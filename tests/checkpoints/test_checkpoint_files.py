@@ -38,7 +38,7 @@ def test_a_payload_does_not_run(tmp_path: Path, read: object, legacy: bool) -> N
         read(str(path))
     assert not trace.exists()
     torch.load(path, weights_only=False)
-    assert trace.exists()  # so the payload is a real one
+    assert trace.exists()  # so the payload works
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_every_truncation_is_named(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_damage_raises_nothing_else(tmp_path: Path, kind: str) -> None:
-    """Bytes overwritten at random: the file reads or is refused in one line."""
+    """With random bytes overwritten, the file is read or refused in one line."""
     content, path = whole(kind), tmp_path / 'damaged.pth'
     generator = np.random.default_rng(0)
     refused = 0
@@ -267,7 +267,7 @@ def test_reading_in_threads_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_a_refused_pickle_is_not_called_damaged(tmp_path: Path) -> None:
-    """By what the file holds, not by torch's words, which name no global here."""
+    """Damaged and refused files are told apart by their pickles, not by torch's messages."""
     path = tmp_path / 'other.pth'
     for legacy in (False, True):
         torch.save(Payload(torch.nn.Linear, 1, 1), path, _use_new_zipfile_serialization=not legacy)

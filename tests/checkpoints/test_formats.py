@@ -35,7 +35,7 @@ def saved(folder: Path, checkpoint: object, name: str = 'model.pth') -> str:
 
 
 def assert_same_features(model: SwinTransformerV2, source: SwinTransformerV2) -> None:
-    """Equal maps before the output norms that no other format has, and after the last."""
+    """Equal maps before the output norms, which no other format has, and after the last one."""
     image = torch.randn(2, 3, 52, 71)
     for i in range(3):
         getattr(model, f'norm{i}').load_state_dict(getattr(source, f'norm{i}').state_dict())
@@ -183,7 +183,7 @@ HF_KINDS = ['Swinv2Model', 'Swinv2ForImageClassification', 'Swinv2ForMaskedImage
 
 
 def hf_save(model: torch.nn.Module, folder: Path, suffix: str) -> str:
-    """As transformers does; older versions of it wrote pytorch_model.bin with torch.save."""
+    """As transformers does; older versions wrote pytorch_model.bin with torch.save."""
     model.save_pretrained(folder)
     if suffix == '.safetensors':
         return str(folder / 'model.safetensors')
@@ -326,7 +326,7 @@ def test_arch_is_read_from_shapes(arch: str) -> None:
 
 
 def test_heads_and_extra_norms_are_read_from_the_weights() -> None:
-    """H as mmpretrain counts its heads, and the 1.06 B model of SimMIM as its size suggests."""
+    """H with the heads of mmpretrain, and the 1.06 B model of SimMIM as its size suggests."""
     for arch, expected in [
         (
             dict(

@@ -1,4 +1,4 @@
-"""The attention backends: all equal the plain one, and none but that keeps N x N."""
+"""The attention backends: all equal the plain one, and no other keeps N x N."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LARGER = {
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    """One or two windows per group and one line of queries per tile even for tiny windows."""
+    """One or two windows per group and one line of queries per tile, even for tiny windows."""
     monkeypatch.setitem(tile_sizes.GROUP, 'cpu', 180)
     monkeypatch.setitem(tile_sizes.FORWARD_TILE, 'cpu', 1)
     monkeypatch.setitem(tile_sizes.BACKWARD_TILE, 'cpu', 16)
@@ -205,7 +205,7 @@ def test_sequential_and_checkpointing_keep_less_per_stage():
     assert kept['all'] > kept['checkpointing in stage 1'] > kept['checkpointing']
     # Stage 1 has 32 x 32 tokens of 8 channels: q, k and v of two blocks in fp32.
     assert kept['all'] - kept['sequential in stage 1'] == 2 * 32 * 32 * 24 * 4
-    # With checkpointing a block keeps its input alone, of twelve maps of 32 x 32 x 8.
+    # With checkpointing, a block keeps only its input of twelve maps of 32 x 32 x 8.
     saved = kept['all'] - kept['checkpointing in stage 1']
     assert saved == pytest.approx(2 * 11 * 32 * 32 * 8 * 4, rel=0.1)
 
@@ -329,7 +329,7 @@ def test_mlp_in_chunks_equals_its_layers(dtype, monkeypatch):
     chunked = run()
     with torch.no_grad(), LargestTensor(mlp) as largest:
         assert_close(mlp(x), chunked[0])
-    assert math.prod(largest.shape) <= max(32 * 5, x.numel())  # of a hidden layer of 24 x 32
+    assert math.prod(largest.shape) <= max(32 * 5, x.numel())  # not the hidden layer, 24 x 32
     calls = []
     mlp.fc2.register_forward_hook(lambda *args: calls.append(args[0]))
     tolerance = {} if dtype == torch.float64 else dict(atol=0.05, rtol=0.05)

@@ -1,9 +1,9 @@
 """The backbone against transformers' Swinv2Backbone with the same weights.
 
-Compared where the conventions agree. HF fixes windows and shifts from the configured image size,
-takes a single side for both axes, and pads every map to whole windows, also those that fit into one
-window; so the image has the configured size, and windows divide every map or are clamped to it.
-HF's Backbone has no output norms: ours are left out here.
+Compared where the conventions agree. HF derives windows and shifts from the configured image size,
+has one side for both axes, and pads every map to whole windows, even those that fit into one
+window. So the image has the configured size, and windows divide every map or are clamped to it.
+HF's Backbone has no output norms: ours are removed here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checkpoints that timm, torchvision and mmpretrain made and saved themselves (peers.py).
+"""Checkpoints made and saved by timm, torchvision and mmpretrain themselves (peers.py).
 
 Skipped where they are not installed. test_formats.py proves the same layouts from their key
 maps, and transformers' in the same way as here.
@@ -21,7 +21,7 @@ from unnormalized import Unnormalized
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.loading import load_pretrained
 
-# tools/setup.sh installs them apart: beside torchvision, transformers and mmaction2 import more.
+# tools/setup.sh installs them apart: torchvision changes what transformers and mmaction2 import.
 PEERS = Path(os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers')
 
 
@@ -43,7 +43,7 @@ def made_by(library: str, folder: Path) -> list[torch.Tensor]:
 def test_models_of_other_libraries(
     tmp_path: Path, library: str, pretrained_windows: tuple | None
 ) -> None:
-    """Where conventions agree: windows divide the maps, or are the map (stage 4).
+    """Where conventions agree: windows divide the maps, or are clamped to the map (stage 4).
 
     timm's files lack the pretrained windows. mmpretrain's maps pass its output norms, which load.
     """

@@ -49,7 +49,7 @@ def load(cpb):
 
 
 def swap(cpb):
-    """As mmengine's EMAHook exchanges the weights of two models."""
+    """Like mmengine's EMAHook, which swaps the weights of two models."""
     for param in cpb.parameters():
         other = param.data.clone() * 3
         param.data.copy_(other)
@@ -103,7 +103,7 @@ def test_copies_have_tables_of_their_own(clone):
 
 @torch.no_grad()
 def test_a_new_module_in_the_place_of_a_dead_one():
-    """Python reuses the identity of an object that is gone."""
+    """Python reuses the id of a deleted object."""
     for _ in range(20):
         cpb = LogCPB(2, (4, 4))
         assert torch.equal(cpb((4, 4)), cpb.evaluate((4, 4)))
@@ -158,27 +158,27 @@ def test_tables_of_inference_mode_serve_no_grad_and_are_not_trained_with():
     sum(o.sum() for o in model(image)).backward()
 
 
+def evaluate_between_steps(model: nn.Module) -> None:
+    wrapped = nn.parallel.DistributedDataParallel(model)
+    optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.5)
+    image = torch.randn(1, 3, 32, 32)
+    for _ in range(2):
+        with torch.no_grad():
+            outs, expected = wrapped.eval()(image), copy.deepcopy(model).eval()(image)
+        for a, b in zip(outs, expected):
+            assert torch.equal(a, b)
+        optimizer.zero_grad()
+        sum(o.square().mean() for o in wrapped.train()(image)).backward()
+        optimizer.step()
+
+
 def test_follows_training_under_ddp(tmp_path):
-    """Steps of a wrapped model show in the next evaluation."""
+    """The next evaluation sees the training steps of a wrapped model."""
     import torch.distributed as dist
 
     dist.init_process_group('gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
     try:
-        model = tiny()
-        wrapped = nn.parallel.DistributedDataParallel(model)
-        optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.5)
-        image = torch.randn(1, 3, 32, 32)
-        for _ in range(2):
-            with torch.no_grad():
-                outs = wrapped.eval()(image)
-            fresh = copy.deepcopy(model).eval()
-            with torch.no_grad():
-                expected = fresh(image)
-            for a, b in zip(outs, expected):
-                assert torch.equal(a, b)
-            optimizer.zero_grad()
-            sum(o.square().mean() for o in wrapped.train()(image)).backward()
-            optimizer.step()
+        evaluate_between_steps(tiny())  # DDP must be gone before its process group
     finally:
         dist.destroy_process_group()
 

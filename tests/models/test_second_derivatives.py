@@ -78,7 +78,7 @@ def test_the_operator_of_compiled_graphs_raises(loss):
 
 @pytest.mark.parametrize('sequential', [False, True])
 def test_plain_attention_is_right(sequential):
-    """Position bias and scale too, against finite differences."""
+    """Including position bias and scale, compared with finite differences."""
     module = attention('plain', sequential)
     parts = {n: p for n, p in module.named_parameters() if 'logit' in n or 'q_bias' in n}
     parts['cpb_mlp.2.weight'] = module.cpb_mlp[2].weight[:, :3].detach().requires_grad_()
@@ -124,7 +124,7 @@ def test_the_mlp_is_right(loss, chunk, monkeypatch):
         torch.autograd.grad(penalty(run, x, loss, inputs), inputs, allow_unused=True)
         for run in (module, layers)
     )
-    for a, b in zip(found, expected):  # the last bias has none
+    for a, b in zip(found, expected):  # the last bias has no gradient
         assert (a is None) == (b is None)
         if a is not None:
             torch.testing.assert_close(a, b)
@@ -147,7 +147,7 @@ def test_the_position_bias_is_right(loss):
 
 
 class Total(nn.Module):
-    """A backbone whose maps are summed."""
+    """A backbone whose maps are flattened into one vector."""
 
     def __init__(self, **settings: object) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
 from swinv2_dense.arguments import ARCHS
 
-# Section 3.6 and the published checkpoints: backbone with final norm and a 1000-class head.
+# Section 3.6 and the published checkpoints: the backbone with a final norm and a 1000-class head.
 PUBLISHED = dict(
     t=28_347_154, s=49_728_418, b=87_918_816, l=196_739_932, h=658_036_370, g=3_001_940_680
 )

@@ -158,7 +158,7 @@ def test_log_coordinates_reach_the_published_maxima(window, pretrained_window, c
 
 
 def test_bias_of_an_offset_does_not_depend_on_the_window():
-    """Log-CPB extends: a larger window adds offsets and keeps those of the smaller one."""
+    """A larger window adds offsets and keeps the bias of those in the smaller one."""
     cpb = randomized(LogCPB(3, (4, 6)))
     small, large = cpb((4, 6)), cpb((7, 9))
     assert_close(large[:, 3:-3, 3:-3], small)
