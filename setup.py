@@ -37,7 +37,7 @@ setup(
     packages=[*find_packages(include=['swinv2_dense', 'swinv2_dense.*']), 'swinv2_dense.configs'],
     package_dir={'swinv2_dense.configs': 'configs'},
     package_data={'swinv2_dense.configs': ['**/*.py', '**/*.md', '**/*.yml']},
-    install_requires=['torch>=2.1', 'safetensors>=0.4'],
+    install_requires=['torch>=2.6', 'safetensors>=0.4'],
     extras_require=EXTRAS,
     zip_safe=False,
 )

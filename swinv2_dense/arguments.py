@@ -1,4 +1,4 @@
-"""Check the arguments of the backbones and bring them into one form."""
+"""Check and normalize the arguments of the backbones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Arch(NamedTuple):
     extra_norm_every: int = 0
 
 
-# Section 3.6. The paper gives no heads for H and G; 32 channels per head as in all other rows is
-# an assumption. It says "every 6 layers" for their extra norms, counted here within each stage.
+# Section 3.6. The paper gives no heads for H and G; 32 channels per head, as in all other rows, is
+# an assumption. Their extra norms are "every 6 layers", counted here within each stage.
 ARCHS = {
     't': Arch(96, (2, 2, 6, 2), (3, 6, 12, 24)),
     's': Arch(96, (2, 2, 18, 2), (3, 6, 12, 24)),
@@ -28,10 +28,11 @@ ARCHS = {
 
 
 def arch_settings(arch: str | dict) -> Arch:
-    """Row of `ARCHS`, or the same from a dict with its field names.
+    """A row of `ARCHS` by name, or one made from a dict with the fields of `Arch`.
 
     Raises:
-        ValueError: An unknown name, a missing or unknown field, or heads that do not divide.
+        ValueError: The name or a field is unknown, a field is missing, or heads do not divide the
+            channels.
     """
     if isinstance(arch, str):
         if arch not in ARCHS:
@@ -41,7 +42,7 @@ def arch_settings(arch: str | dict) -> Arch:
     required = {'embed_dims', 'depths', 'num_heads'}
     if not required <= fields <= set(Arch._fields):
         raise ValueError(
-            f'arch={arch!r} must be a name or a dict; it needs embed_dims, depths and num_heads '
+            f'arch={arch!r} must be a name or a dict, which needs embed_dims, depths and num_heads '
             'and may have extra_norm_every'
         )
     stages = {key: _tuple(f'arch.{key}', arch[key]) for key in ('depths', 'num_heads')}
@@ -67,12 +68,12 @@ def arch_settings(arch: str | dict) -> Arch:
 def stage_windows(
     name: str, value: int | Sequence, num_stages: int | None, rank: int
 ) -> tuple[tuple[int, ...], ...]:
-    """One window of `rank` ints per stage from an int, a tuple over axes or a list over stages.
+    """One window of `rank` ints per stage, from an int, a tuple over axes or a list over stages.
 
-    `num_stages=None` takes a list of any length.
+    With `num_stages=None`, a list may have any length.
 
     Raises:
-        ValueError: Names the argument, its value and what it may be.
+        ValueError: Names the argument, its value and what is allowed.
     """
     per_stage = value if isinstance(value, list) else [value] * (num_stages or 1)
     windows = tuple((w,) * rank if _is_size(w) else w for w in per_stage)
@@ -85,7 +86,7 @@ def stage_windows(
         is_window = isinstance(window, Sequence) and not isinstance(window, str)
         if not is_window or len(window) != rank or not all(map(_is_size, window)):
             raise ValueError(
-                f'{name}={value}: {window!r} is no window. Write an int >= 1, a tuple with one '
+                f'{name}={value}: {window!r} is not a window. Write an int >= 1, a tuple with one '
                 f'int for each of the {rank} axes, or a list of these with one entry per stage.'
             )
     return tuple(tuple(window) for window in windows)
@@ -95,7 +96,7 @@ def out_stages(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
     """`out_indices` as a tuple.
 
     Raises:
-        ValueError: It is empty, not ascending, or names a stage that does not exist.
+        ValueError: It is empty, not in ascending order, or names a stage that does not exist.
     """
     stages = (out_indices,) if is_int(out_indices) else _tuple('out_indices', out_indices)
     are_ints = bool(stages) and all(map(is_int, stages))
@@ -109,7 +110,7 @@ def out_stages(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
 
 
 class Pretrained(NamedTuple):
-    """What `init_cfg=dict(type='Pretrained', ...)` says; see `load_pretrained`."""
+    """The settings in `init_cfg=dict(type='Pretrained', ...)`; see `load_pretrained`."""
 
     checkpoint: str
     prefix: str | None = None
@@ -117,18 +118,18 @@ class Pretrained(NamedTuple):
 
 
 def pretrained(init_cfg: object) -> Pretrained | None:
-    """The `init_cfg` of type Pretrained (a name or mmengine's class), else None.
+    """The settings of an `init_cfg` of type Pretrained (a name or mmengine's class), else None.
 
     Raises:
-        ValueError: It is one of several initialisers in a list, which would overwrite each other,
-            or has a key that is none of its settings.
+        ValueError: It is in a list with other initializers, which would overwrite each other, or
+            has an unknown key.
     """
     entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     kinds = [entry.get('type') if isinstance(entry, dict) else None for entry in entries]
     found = [getattr(k, '__name__', k) in ('Pretrained', 'PretrainedInit') for k in kinds]
     if any(found) and len(entries) > 1:
         raise ValueError(
-            f'init_cfg={init_cfg}: Pretrained stands alone, without other initialisers'
+            f'init_cfg={init_cfg}: Pretrained cannot be combined with other initializers'
         )
     if not any(found):
         return None
@@ -142,7 +143,7 @@ def pretrained(init_cfg: object) -> Pretrained | None:
 
 
 def is_int(value: object) -> bool:
-    """Whether a value is an integer, and no bool, which Python counts among them."""
+    """Whether a value is an integer; in Python, bools are integers too, but not here."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -1,14 +1,14 @@
-"""Names to choose from: of options of the commands, and of the code behind them.
+"""Choices of command-line options and of the code behind them.
 
-They are here, apart from that code, because showing the help of a command must not import it.
+They are separate from that code because `--help` must not import it.
 """
 
 from __future__ import annotations
 
 ATTENTION_BACKENDS = ('auto', 'tiled', 'plain', 'sdpa', 'flex')
-DTYPES = {'fp32': 'float32', 'bf16': 'bfloat16', 'fp16': 'float16'}  # names of torch
+DTYPES = {'fp32': 'float32', 'bf16': 'bfloat16', 'fp16': 'float16'}  # attributes of torch
 LOG_BACKENDS = {'tensorboard': 'TensorboardVisBackend', 'wandb': 'WandbVisBackend'}  # by package
-PEER_PACKAGES = {  # libraries that the benchmark compares with
+PEER_PACKAGES = {  # libraries that the benchmark compares against
     'hf': 'transformers',
     'timm': 'timm',
     'mmpretrain': 'mmpretrain',

@@ -1,9 +1,12 @@
-"""Mend what other packages break at import or at loading, and only where it is broken.
+"""Patches for defects of other packages at import or at loading, applied only where they exist.
 
-`apply()` runs when `swinv2_dense` is imported. It needs torch and mmengine alone: a defect of a
-package that is not imported yet is mended when that package is imported.
+`apply()` runs when `swinv2_dense` is imported, and replaces mmengine's checkpoint loaders in the
+whole process: on current torch, mmengine's own reject the checkpoints that mmengine writes, and
+those of its fork run code stored in a file. Patching only our tools would leave mmengine's runner
+and hooks, and users' scripts, with the loaders that fail or are unsafe.
 
-Each function below that mends something names the defect, its upstream report and its condition.
+Only torch and mmengine are imported here: other packages are patched when they are imported. Each
+patch names the defect, its upstream report and its condition.
 """
 
 from __future__ import annotations
@@ -29,14 +32,14 @@ from .checkpoints.reading import read_checkpoint_file
 
 
 def apply() -> None:
-    """Mend every defect that is there; doing it twice is the same as once."""
+    """Apply all patches; calling it again changes nothing."""
     resolve_mmseg_configs()
     read_checkpoints_safely()
-    if not any(isinstance(finder, _MendingFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _MendingFinder())
+    if not any(isinstance(finder, PatchingFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, PatchingFinder())
         for name in IMPORT_PATCHES.keys() & sys.modules.keys():
             with IMPORT_PATCHES[name](sys.modules[name]):
-                pass  # imported before us; what can still be mended is mended
+                pass  # imported before us; patch what can still be patched
 
 
 # ---------------------------------------------------------------------------- reading checkpoints
@@ -45,10 +48,10 @@ def apply() -> None:
 def read_checkpoints_safely() -> None:
     """Let mmengine read its own training checkpoints, and nothing that could run code.
 
-    Defect: torch >= 2.6 unpickles weights only, by default, which rejects the HistoryBuffer of
-    every mmengine checkpoint (open-mmlab/mmengine#1655). onedl-mmengine falls back to unrestricted
-    unpickling, and files from the web are always read so.
-    Condition: always; older versions of torch run the code in a file.
+    Defect: torch unpickles weights only by default, which rejects the HistoryBuffer in every
+    mmengine checkpoint (open-mmlab/mmengine#1655). onedl-mmengine falls back to unrestricted
+    unpickling, and always uses it for downloads.
+    Condition: always.
     """
     schemes = {
         '': load_from_path,
@@ -61,7 +64,7 @@ def read_checkpoints_safely() -> None:
     }
     for prefix, loader in schemes.items():
         mmengine_checkpoint.CheckpointLoader.register_scheme(prefix, loader, force=True)
-    # The loaders of model zoo names call these two; the second is onedl-mmengine's.
+    # The loaders of model zoo names call these two; only onedl-mmengine has the second.
     mmengine_checkpoint.load_from_http = load_from_http
     if hasattr(mmengine_checkpoint, '_safe_torch_load'):
         mmengine_checkpoint._safe_torch_load = read_checkpoint_file
@@ -71,11 +74,11 @@ def read_checkpoints_safely() -> None:
 
 
 def resolve_mmseg_configs() -> None:
-    """Make `_base_ = 'mmseg::...'` find mmseg whatever its distribution is called.
+    """Let `_base_ = 'mmseg::...'` find mmseg in the fork's distribution.
 
-    Defect: mmengine looks for a distribution `mmsegmentation`; the fork has the module mmseg in a
-    distribution onedl-mmsegmentation (table MODULE2PACKAGE in mmengine/config/utils.py).
-    Condition: mmseg is there and that distribution is not.
+    Defect: mmengine looks for a distribution `mmsegmentation`; in the fork, the module mmseg is in
+    the distribution onedl-mmsegmentation (table MODULE2PACKAGE in mmengine/config/utils.py).
+    Condition: mmseg is installed and that distribution is not.
     """
     if _is_distribution('mmsegmentation') or importlib.util.find_spec('mmseg') is None:
         return
@@ -95,10 +98,10 @@ def _is_distribution(name: str) -> bool:
 
 @contextmanager
 def accept_newer_mmcv(_: ModuleType) -> Iterator[None]:
-    """Let mmaction be imported beside mmcv >= 2.2.
+    """Let mmaction be imported with mmcv >= 2.2.
 
-    Defect: mmaction2 1.2.0 refuses it though it works (open-mmlab/mmaction2#2852).
-    Condition: mmcv >= 2.2. Its version is shown as 2.1.0 while mmaction checks it.
+    Defect: mmaction2 1.2.0 refuses it although it works (open-mmlab/mmaction2#2852).
+    Condition: mmcv >= 2.2. Its version reads 2.1.0 while mmaction checks it.
     """
     import mmcv
 
@@ -114,13 +117,13 @@ def accept_newer_mmcv(_: ModuleType) -> Iterator[None]:
 @contextmanager
 def complete_mmaction_models(models: ModuleType) -> Iterator[None]:
     """Let mmaction.models be imported from the wheel, with or without multimodal packages."""
-    _stub_missing_drn(models)
-    _leave_out_multimodal_models()
+    stub_missing_drn(models)
+    disable_multimodal_models()
     yield
 
 
-def _stub_missing_drn(models: ModuleType) -> None:
-    """Stand in for mmaction.models.localizers.drn.
+def stub_missing_drn(models: ModuleType) -> None:
+    """Provide a stub of mmaction.models.localizers.drn.
 
     Defect: mmaction2's wheel lacks that folder but imports it (open-mmlab/mmaction2#2714).
     Condition: the folder is missing.
@@ -130,7 +133,7 @@ def _stub_missing_drn(models: ModuleType) -> None:
         return
 
     class DRN:
-        """Says on construction that the model is missing."""
+        """Raises when it is built."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             raise ImportError(
@@ -143,12 +146,12 @@ def _stub_missing_drn(models: ModuleType) -> None:
     sys.modules[package.__name__], sys.modules[name] = package, module
 
 
-def _leave_out_multimodal_models() -> None:
-    """Do without mmaction's vision-language models where they cannot be imported.
+def disable_multimodal_models() -> None:
+    """Disable mmaction's vision-language models if they cannot be imported.
 
-    Defect: mmaction2 imports them as soon as transformers is installed, though they also need timm,
+    Defect: mmaction2 imports them if transformers is installed, although they also need timm,
     which needs torchvision, and names that transformers 5 no longer has
-    (mmaction/utils/dependency.py, WITH_MULTIMODAL). mmaction has placeholders for their absence.
+    (mmaction/utils/dependency.py, WITH_MULTIMODAL). mmaction has placeholders for them.
     Condition: one of these is missing.
     """
     from mmaction.utils import dependency
@@ -162,10 +165,10 @@ def _leave_out_multimodal_models() -> None:
 
 @contextmanager
 def wrap_hue(processing: ModuleType) -> Iterator[None]:
-    """Mend the hue of mmaction's ColorJitter.
+    """Fix the hue of mmaction's ColorJitter.
 
-    Defect: it adds a negative offset to a uint8 array, which numpy 2 refuses (NEP 50); the same
-    was mended in VBTI-development/onedl-mmcv#41, and mmaction2 has no maintained fork.
+    Defect: it adds a negative offset to a uint8 array, which numpy 2 refuses (NEP 50). The same
+    was fixed in VBTI-development/onedl-mmcv#41; mmaction2 has no maintained fork.
     Condition: numpy >= 2.
     """
     yield
@@ -184,11 +187,11 @@ def wrap_hue(processing: ModuleType) -> Iterator[None]:
 
 @contextmanager
 def keep_ragged_contours(pycococreater: ModuleType) -> Iterator[None]:
-    """Let InstaBoost paste objects of several parts.
+    """Let InstaBoost paste objects that consist of several parts.
 
-    Defect: instaboostfast subtracts 1 from a list of contours of unlike lengths, which numpy no
-    longer makes an array of (waspinator/pycococreator#47, the code it was copied from).
-    Condition: numpy >= 1.24. The contours are given as an array of arrays, which subtracts.
+    Defect: instaboostfast subtracts 1 from a list of contours of different lengths, which numpy no
+    longer converts to an array (waspinator/pycococreator#47, the code it was copied from).
+    Condition: numpy >= 1.24. The contours become an array of arrays, which supports subtraction.
     """
     yield
     measure = pycococreater.measure
@@ -198,7 +201,7 @@ def keep_ragged_contours(pycococreater: ModuleType) -> Iterator[None]:
 
 
 class _Measure:
-    """skimage.measure with contours in an array of objects."""
+    """skimage.measure whose contours are in an object array."""
 
     def __init__(self, measure: ModuleType) -> None:
         self.measure = measure
@@ -222,23 +225,23 @@ IMPORT_PATCHES: dict[str, Callable[[ModuleType], AbstractContextManager]] = {
 }
 
 
-class _MendingFinder(importlib.abc.MetaPathFinder):
-    """Run a module of IMPORT_PATCHES within its context; other finders find all modules."""
+class PatchingFinder(importlib.abc.MetaPathFinder):
+    """Runs the modules of IMPORT_PATCHES in their contexts; other finders locate them."""
 
     def find_spec(
         self, fullname: str, path: Any = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname not in IMPORT_PATCHES:
             return None
-        others = (finder for finder in sys.meta_path if not isinstance(finder, _MendingFinder))
+        others = (finder for finder in sys.meta_path if not isinstance(finder, PatchingFinder))
         specs = (finder.find_spec(fullname, path, target) for finder in others)
         spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
-            def exec_mended(module: ModuleType) -> None:
+            def exec_patched(module: ModuleType) -> None:
                 with IMPORT_PATCHES[fullname](module):
                     execute(module)
 
-            spec.loader.exec_module = exec_mended
+            spec.loader.exec_module = exec_patched
         return spec

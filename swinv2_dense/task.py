@@ -138,5 +138,6 @@ def wrap_for_tta(cfg: Config, tta_model: Mapping, pipeline: Callable[[str, list]
         pipeline: Takes the key of a dataset and its test pipeline.
     """
     for key, dataset in datasets_of('test', cfg.test_dataloader.dataset):
+        assert isinstance(dataset, ConfigDict)
         dataset.pipeline = pipeline(key, dataset.pipeline)
     cfg.model = ConfigDict(**tta_model, module=cfg.model)

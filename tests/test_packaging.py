@@ -66,4 +66,4 @@ print(swinv2_dense.__file__)
 def test_requires_no_mm_package(installed: Path) -> None:
     (distribution,) = metadata.distributions(name='swinv2_dense', path=[str(installed)])
     required = [r for r in distribution.requires if 'extra ==' not in r]
-    assert required == ['torch>=2.1', 'safetensors>=0.4']
+    assert required == ['torch>=2.6', 'safetensors>=0.4']

@@ -25,7 +25,6 @@ FORBIDDEN = {
     *('tarfile.extractall', 'zipfile.extractall', 'torch.hub.load', 'pandas.read_pickle'),
 }
 METHODS = {'extractall'}  # of archives, which trusts the names of members
-RESTRICTED = 'swinv2_dense/checkpoints/training_state.py'  # its unpickler finds no foreign global
 
 
 def called(source: str) -> Iterator[tuple[str, ast.Call]]:
@@ -59,10 +58,7 @@ def faults(source: str) -> list[str]:
 
 @pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_code_reaches_a_shell_or_runs_text(path):
-    expected = []
-    if str(path.relative_to(ROOT)) == RESTRICTED:
-        expected = ['torch.load without weights_only']  # with pickle_module, for torch < 2.4
-    assert faults(path.read_text()) == expected
+    assert faults(path.read_text()) == []
 
 
 @pytest.mark.parametrize(

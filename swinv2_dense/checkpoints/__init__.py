@@ -1,1 +1,1 @@
-"""Checkpoint files: read safely, fetched, recognised, converted, loaded and written."""
+"""Checkpoint files: read safely, fetched, recognized, converted, loaded and written."""

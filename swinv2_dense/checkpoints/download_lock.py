@@ -1,12 +1,12 @@
-"""One process downloads a file while the others that need it wait for the file or for the error.
+"""One process downloads a file while others that need it wait for the file or for the error.
 
-There is no collective operation in here: under FSDP and ZeRO-1 only rank 0 initializes the model,
-and the other ranks would never reach a barrier.
+There are no collectives in here: under FSDP and ZeRO-1 only rank 0 initializes the model, and the
+other ranks would never reach a barrier.
 
-The lock is `flock` on a small file beside the download. The kernel, or the server of a network file
-system, releases it when its holder ends in whatever way, so a lock is never stale. Where the file
-system has no locks (Lustre mounted without `flock`) or the folder cannot be written, the processes
-of one machine share a lock in the folder for temporary files instead.
+The lock is `flock` on a small file next to the download. The kernel, or the server of a network
+file system, releases it however its holder exits, so a lock is never stale. Where the file system
+has no locks (Lustre mounted without `flock`) or the folder is read-only, the processes of one
+machine share a lock in the temporary folder instead.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ..errors import CheckpointError
 
 try:
     import fcntl
-except ImportError:  # Windows: each process downloads for itself
-    fcntl = None
+except ImportError:  # Windows: each process downloads on its own
+    fcntl = None  # type: ignore[assignment]
 
 
 def download_once(name: str, file: Path, ready: Callable[[], bool], work: Callable) -> None:
@@ -35,14 +35,14 @@ def download_once(name: str, file: Path, ready: Callable[[], bool], work: Callab
     Args:
         name: What is downloaded, for messages.
         file: The lock. It holds the last failure, and is removed after a success.
-        ready: Whether there is nothing left to do. It is asked again after waiting.
+        ready: Whether there is nothing left to do; called after the lock is acquired.
         work: The download.
 
     Raises:
         CheckpointError: From `work`. A process that waited while `work` failed in another one
-            raises the same error instead of trying again.
+            raises the same error instead of retrying.
     """
-    lock, before = _acquire(name, [file, _place_on_this_machine(file)])
+    lock, before = _acquire(name, [file, _local_lock(file)])
     try:
         if ready():
             return
@@ -56,19 +56,19 @@ def download_once(name: str, file: Path, ready: Callable[[], bool], work: Callab
             _write(lock, f'{time.time_ns()}\n{error}')
             raise
         if lock is not None:
-            # Whoever waits for this inode, or creates another one, finds that the work is done.
+            # Processes that wait for this inode, or create a new one, find the work done.
             Path(lock.name).unlink(missing_ok=True)
     finally:
         if lock is not None:
-            fcntl.flock(lock, fcntl.LOCK_UN)  # a forked child may have the file open, too
+            fcntl.flock(lock, fcntl.LOCK_UN)  # a forked child may have the file open too
             lock.close()
 
 
-def _acquire(name: str, places: Sequence[Path]) -> tuple[TextIO | None, str]:
-    """The first lock that can be taken, and the failure in it before waiting; None without any."""
-    for place in places if fcntl else ():
+def _acquire(name: str, paths: Sequence[Path]) -> tuple[TextIO | None, str]:
+    """The first lock that can be taken, or None, and the failure that it held before waiting."""
+    for path in paths if fcntl else ():
         try:
-            lock = open(place, 'r+', encoding='utf-8', opener=_create)  # noqa: SIM115
+            lock = open(path, 'r+', encoding='utf-8', opener=_create)  # noqa: SIM115
         except OSError:
             continue
         try:
@@ -76,9 +76,9 @@ def _acquire(name: str, places: Sequence[Path]) -> tuple[TextIO | None, str]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print_log(f'Waiting for another process that downloads {name}', 'current')
+                print_log(f'Waiting for another process to download {name}', 'current')
                 fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:  # no locks here, or the file was removed on another machine
+        except OSError:  # no locks on this file system, or the file was removed remotely
             lock.close()
             continue
         except BaseException:
@@ -92,7 +92,8 @@ def _create(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
-def _place_on_this_machine(file: Path) -> Path:
+def _local_lock(file: Path) -> Path:
+    """A lock for the processes of this machine."""
     user = os.getuid() if hasattr(os, 'getuid') else ''
     digest = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir(), f'swinv2_dense-{user}-{digest}.lock')

@@ -1,4 +1,4 @@
-"""Find a checkpoint by path, URL or `hf://owner/name` and bring it onto this machine."""
+"""Find a checkpoint by path, URL or `hf://owner/name`, and download it if needed."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from .download_lock import download_once
 from .reading import HUB_FILES, read_checkpoint, read_checkpoint_file
 
 HF = 'hf://'
-TIMEOUT = 60.0  # seconds without a byte, after which a download has failed
-# Start of a sha256 at the end of a file's name; 20240131 is a date.
+TIMEOUT = 60.0  # seconds without data after which a download fails
+# Start of a sha256 at the end of a file name; 20240131 is a date.
 CHECKSUM = re.compile(r'-(?!20\d{6}\.)([0-9a-f]{8,64})\.')
 OFFICIAL = 'https://github.com/SwinTransformer/storage/'
 
 
 @dataclass
 class LocalCheckpoint:
-    """A checkpoint on this machine: what the user called it, its file, the config.json beside."""
+    """A local checkpoint: the name the user gave, its file, and the config.json next to it."""
 
     name: str
     path: Path
@@ -48,17 +48,17 @@ def is_remote(name: str) -> bool:
 def fetch(name: str, cache: Path | None = None, progress: bool = True) -> LocalCheckpoint:
     """Local copy of a checkpoint.
 
-    Of several processes that need it one downloads while the others wait, on each machine or for
-    each cache that machines share. If that fails, those that wait raise the same error.
+    If several processes need it, one of them (per machine, or per shared cache) downloads it while
+    the others wait. If the download fails, they all raise the same error.
 
     Args:
-        name: A path of a file, or of a folder of `save_pretrained`; an http(s) URL; or
+        name: Path of a file, or of a folder written by `save_pretrained`; an http(s) URL; or
             `hf://owner/name`, optionally with `@revision` and the path of a file in it.
         cache: Folder for downloads by URL; torch hub's by default.
 
     Raises:
-        CheckpointNotFoundError: No such file, here or at the address.
-        CheckpointError: It cannot be downloaded, or what came is no checkpoint.
+        CheckpointNotFoundError: There is no such file, locally or at the address.
+        CheckpointError: It cannot be downloaded, or is not a checkpoint.
     """
     if name.startswith(HF):
         path = _from_hub_in_turn(name)
@@ -86,7 +86,7 @@ def load_from_backend(filename: str, map_location: Any = None) -> Any:
     """mmengine's loader of object storage (s3, petrel, pavi), through its file backends."""
     try:
         data = fileio.get(filename)
-    except Exception as error:  # of a backend, or for want of one
+    except Exception as error:  # backends have their own errors, and may be missing
         raise CheckpointError(f'checkpoint {filename} could not be read: {error!r}') from error
     return read_checkpoint(io.BytesIO(data), filename, map_location)
 
@@ -101,7 +101,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _config_beside(path: Path) -> dict:
-    """The config.json that transformers and timm keep beside weights."""
+    """The config.json that transformers and timm store next to weights."""
     folder = path if path.is_dir() else path.parent
     if not path.is_dir() and path.name not in HUB_FILES:
         return {}
@@ -122,17 +122,17 @@ def _from_url(url: str, cache: Path, progress: bool) -> Path:
             cache.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(f'.{path.name}.lock')
         download_once(url, lock, path.is_file, lambda: _download(url, path, progress))
-    checksum = CHECKSUM.search(path.name)  # files put there by hand too
+    checksum = CHECKSUM.search(path.name)  # verifies files that were copied there, too
     if checksum and not sha256_of(path).startswith(checksum[1]):
         raise CheckpointError(
-            f'checkpoint {path}, which is there for {url}, has another sha256 than its name says; '
-            'delete it and fetch it again'
+            f'the sha256 of checkpoint {path}, downloaded from {url}, does not match its name; '
+            'delete it and download it again'
         )
     return path
 
 
 def _cache_name(url: str) -> str:
-    """File name of the URL, as torch hub has it, if no other URL has a file of that name."""
+    """File name of the URL, as in torch hub if it is unique, else with a hash of the URL."""
     name = Path(unquote(urlparse(url).path)).name
     if url.startswith(OFFICIAL) or CHECKSUM.search(name):
         return name
@@ -140,9 +140,9 @@ def _cache_name(url: str) -> str:
 
 
 def _download(url: str, path: Path, progress: bool) -> None:
-    """Download to `path`, which appears only once it is complete and readable."""
+    """Download to `path`, which appears only when it is complete and readable."""
     checksum = CHECKSUM.search(path.name)
-    # Machines without a common lock may download into the same folder.
+    # Machines that do not share a lock may download into the same folder.
     part = path.with_name(f'.{path.name}.{socket.gethostname()}.{os.getpid()}.part')
     try:
         with _explained(url, path), _socket_timeout():
@@ -158,13 +158,13 @@ def _download(url: str, path: Path, progress: bool) -> None:
 
 @contextmanager
 def _explained(url: str, path: Path) -> Iterator[None]:
-    """Make the errors of a download a CheckpointError that says what to do instead."""
-    by_hand = f'Fetch it by hand and put it at {path}, or give the path of the file instead.'
+    """Turn the errors of a download into a CheckpointError that says what to do instead."""
+    by_hand = f'Download it yourself and save it as {path}, or give the path of the file instead.'
     try:
         yield
     except RuntimeError as error:  # raised by torch for a wrong checksum
         raise CheckpointError(
-            f'{url} came with another sha256 than its name says, nothing was kept: {error}. '
+            f'the sha256 of {url} does not match its name, so the download was discarded: {error}. '
             f'{by_hand}'
         ) from error
     except (URLError, HTTPException, OSError, ValueError) as error:
@@ -174,7 +174,7 @@ def _explained(url: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def _socket_timeout() -> Iterator[None]:
-    """torch opens URLs without a timeout, and other processes may be waiting for this one."""
+    """Set a timeout: torch opens URLs without one, and other processes may wait for this one."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
@@ -187,7 +187,7 @@ def _socket_timeout() -> Iterator[None]:
 
 
 def _from_hub_in_turn(name: str) -> Path:
-    """As `_from_hub`; processes that wait for one that fails have its error."""
+    """`_from_hub`, in one process at a time; if it fails, waiting processes raise its error."""
     found: list[Path] = []
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
     lock = Path(torch.hub.get_dir()) / f'.hf-{digest}.lock'
@@ -196,7 +196,7 @@ def _from_hub_in_turn(name: str) -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    """hf://owner/name[@revision][/file]; huggingface_hub caches and verifies."""
+    """hf://owner/name[@revision][/file]; huggingface_hub caches and verifies the files."""
     match = re.fullmatch(r'hf://([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?', name)
     if match is None:
         raise CheckpointError(
@@ -212,7 +212,7 @@ def _from_hub(name: str) -> Path:
             f'checkpoint {name}: hf:// needs huggingface_hub: pip install huggingface_hub'
         ) from None
     files = (file,) if file else HUB_FILES
-    reason = None
+    reason: Exception | None = None
     for candidate in files:
         try:
             path = Path(hf_hub_download(repo, candidate, revision=revision))
@@ -220,7 +220,7 @@ def _from_hub(name: str) -> Path:
             reason = error
         except EntryNotFoundError:
             continue
-        except Exception as error:  # of HTTP, of authentication, of a wrong name
+        except Exception as error:  # HTTP, authentication, an invalid name, ...
             reason = error
             break
         else:
@@ -230,15 +230,15 @@ def _from_hub(name: str) -> Path:
     if reason is None:
         raise CheckpointNotFoundError(f'checkpoint {name}: no {" or ".join(files)} in {repo}')
     raise CheckpointError(
-        f'checkpoint {name} could not be downloaded: {" ".join(str(reason).split())[:200]} Fetch '
-        f'https://huggingface.co/{repo}/resolve/{revision or "main"}/{files[0]} by hand, with '
-        'config.json into the same folder, and give the path of the file instead.'
+        f'checkpoint {name} could not be downloaded: {" ".join(str(reason).split())[:200]} '
+        f'Download https://huggingface.co/{repo}/resolve/{revision or "main"}/{files[0]} yourself, '
+        'with config.json in the same folder, and give the path of the file instead.'
     ) from reason
 
 
 def _download_config(download: Any, repo: str, revision: str | None) -> None:
-    """config.json tells the windows; without it the name or the user does."""
+    """config.json has the pretrained windows; without it, they come from the name or the user."""
     try:
         download(repo, 'config.json', revision=revision)
-    except Exception:  # absent or unreachable; whoever needs it asks for it
+    except Exception:  # missing or unreachable; loading complains if it is needed
         return

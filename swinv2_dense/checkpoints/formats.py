@@ -1,8 +1,8 @@
-"""Recognise the format of a checkpoint by its keys, and rename its parameters to ours.
+"""Recognize the format of a checkpoint by its keys, and rename its parameters to ours.
 
-Our names are those of the official checkpoints. Every other format is a `Format`: a key that gives
-it away, regular expressions applied to each key in turn, and where tensors differ too, a function.
-Legend: s stage, b block, D channels of a stage.
+Our names are those of the official checkpoints. Every other format is a `Format`: a key that
+identifies it, regular expressions applied to each key in turn, and a function if tensors differ
+too. Legend: D channels of a stage.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ..arguments import ARCHS, Arch
 from ..errors import CheckpointError, truncate
 from .reading import unwrap
 
-METADATA_KEY = 'pretrained_window_sizes'  # of a state dict of this package
+METADATA_KEY = 'pretrained_window_sizes'  # in the state dicts of this package
 TABLE = 'attn.relative_coords_table'
 DERIVED = (TABLE, 'attn.relative_position_index', 'attn_mask')
-# What a classifier or masked image modelling has around the backbone.
+# What classifiers and masked image modeling add to the backbone.
 NOT_BACKBONE = ('head.', 'classifier.', 'decoder.', 'mask_token', 'embeddings.mask_token')
 WRAPPERS = re.compile(r'_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.')
 
@@ -34,7 +34,7 @@ class Format(NamedTuple):
     """A layout of parameters.
 
     `signature` is a key of the backbone that no other format has; `rules` are pairs of a regular
-    expression and what replaces it; `finish` works on the renamed tensors.
+    expression and its replacement; `finish` changes the renamed tensors.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Format(NamedTuple):
 
 @dataclass
 class Weights:
-    """Parameters of a backbone under our names, and what else its checkpoint held.
+    """Parameters of a backbone under our names, and what else its checkpoint holds.
 
-    `tables` are the stored tables of log-spaced coordinates, `ignored` the names of what is not
-    part of a backbone, as the checkpoint has them; `metadata` that of the backbone's state dict.
+    `tables` are the stored tables of log-spaced coordinates, `ignored` the checkpoint's names of
+    everything that is not part of a backbone, `metadata` that of the backbone's state dict.
     """
 
     format: str
@@ -72,7 +72,7 @@ class Weights:
 
 
 def _join_qkv(state: State) -> None:
-    """HF keeps the three row blocks of qkv.weight apart."""
+    """HF stores the three row blocks of qkv.weight separately."""
     parts = ('query', 'key', 'value')
     for key in [k for k in state if k.endswith('attn.query.weight')]:
         names = [key.replace('query', part) for part in parts]
@@ -82,7 +82,7 @@ def _join_qkv(state: State) -> None:
 
 
 def _split_qkv_bias(state: State) -> None:
-    """torchvision has one bias whose key third it sets to zero in every forward."""
+    """torchvision has one bias, and sets the third for keys to zero in every forward pass."""
     for key in [k for k in state if k.endswith('attn.qkv.bias')]:
         bias = state.pop(key)
         state[key.replace('qkv.bias', 'q_bias')], _, v_bias = bias.chunk(3)
@@ -90,20 +90,20 @@ def _split_qkv_bias(state: State) -> None:
 
 
 def _reorder_reduction(state: State) -> None:
-    """mmpretrain merges patches with nn.Unfold: columns (D, 4), and neighbours row by row."""
+    """mmpretrain merges patches with nn.Unfold: columns (D, 4), and neighbors row by row."""
     for key in [k for k in state if k.endswith('downsample.reduction.weight')]:
         weight = state[key]
-        neighbours = weight.unflatten(1, (-1, 4)).transpose(1, 2)[:, [0, 2, 1, 3]]
-        state[key] = neighbours.flatten(1)
+        neighbors = weight.unflatten(1, (-1, 4)).transpose(1, 2)[:, [0, 2, 1, 3]]
+        state[key] = neighbors.flatten(1)
 
 
 def _down(pattern: str) -> tuple[str, Replacement]:
-    """Patch merging at the start of stage s+1 is ours at the end of stage s."""
+    """Patch merging at the start of a stage is ours at the end of the previous stage."""
     return pattern, lambda match: f'layers.{int(match[1]) - 1}.downsample.'
 
 
 def _torchvision_stage(match: re.Match) -> str:
-    """features: 0 patch embedding, then blocks and patch merging in turn."""
+    """features: 0 is patch embedding, then blocks and patch merging alternate."""
     index = int(match[1])
     return f'layers.{index // 2}.blocks.' if index % 2 else f'layers.{index // 2 - 1}.downsample.'
 
@@ -160,10 +160,10 @@ MMPRETRAIN = Format(
 )
 FORMATS = (SIMMIM, HUGGING_FACE, TORCHVISION, MMPRETRAIN, OFFICIAL)  # TIMM: see _format_and_prefix
 
-# Marks of models that are no SwinV2, and what has them.
+# Parts of keys that tell other models from SwinV2.
 OTHER_ARCHITECTURES = (
     ('relative_position_bias_table', 'Swin Transformer V1, which has a table of position biases'),
-    ('meta_mlp', "timm's swinv2_cr, whose position bias and merging are other functions"),
+    ('meta_mlp', "timm's swinv2_cr, whose position bias and patch merging differ"),
     ('cls_token', 'a plain Vision Transformer'),
     ('class_token', 'a plain Vision Transformer'),
     ('class_embedding', 'a plain Vision Transformer'),
@@ -178,17 +178,18 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
     Args:
         checkpoint: What `read_checkpoint_file` returned.
         name: Name of the checkpoint, for messages.
-        prefix: What the keys of the backbone begin with; found if there is only one backbone.
+        prefix: Prefix of the backbone's keys; found automatically if there is only one backbone.
 
     Raises:
-        CheckpointError: There is no SwinV2 backbone in it, or several; says what there seems to be.
+        CheckpointError: It has no SwinV2 backbone, or several; says what it seems to have.
     """
     state, container = unwrap(checkpoint)
     metadata = getattr(state, '_metadata', None) or {}
     metadata = {_clean(f'{key}.').rstrip('.'): value for key, value in metadata.items()}
     original = {_clean(key): key for key in state}
     form, prefix = _format_and_prefix(list(original), name, prefix)
-    renamed, ignored = {}, []
+    renamed: State = {}
+    ignored = []
     for key, old in original.items():
         if key.startswith(prefix) and isinstance(state[old], Tensor):
             renamed[_rename(key[len(prefix) :], form.rules)] = state[old]
@@ -205,7 +206,7 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
 
 
 def _clean(key: str) -> str:
-    """Without the marks of wrappers, and with timm's `features_only` names made plain."""
+    """Remove the marks of wrappers, and undo the names of timm's `features_only`."""
     return re.sub(r'(^|\.)layers_(\d+)\.', r'\1layers.\2.', WRAPPERS.sub('', str(key)))
 
 
@@ -236,7 +237,7 @@ def _format_and_prefix(keys: list[str], name: str, prefix: str | None) -> tuple[
 
 
 def _merges_first(keys: list[str], prefix: str) -> bool:
-    """Whether patch merging comes at the start of stages, as only timm has it."""
+    """Whether patch merging is at the start of stages, as only in timm."""
     pattern = re.compile(rf'{re.escape(prefix)}layers\.(\d+)\.downsample\.')
     stages = {int(match[1]) for match in map(pattern.match, keys) if match}
     return bool(stages) and 0 not in stages
@@ -249,7 +250,7 @@ def _refusal(keys: list[str], name: str, prefix: str | None) -> str:
     where = '' if prefix is None else f' under the prefix {prefix!r}'
     return (
         f'checkpoint {name} holds no Swin Transformer V2{where}: no key ends in '
-        f'{OFFICIAL.signature} or its like in another format; its keys are '
+        f'{OFFICIAL.signature} or its equivalent in another format; its keys are '
         f'{truncate(keys) or "none"}'
     )
 
@@ -260,8 +261,8 @@ def _refusal(keys: list[str], name: str, prefix: str | None) -> str:
 def arch_of(state: Mapping[str, Tensor]) -> Arch:
     """Channels, depths, heads and extra norms, from names and shapes of the parameters.
 
-    Heads count the entries of `logit_scale`, as the paper names none for H and G. Extra norms are
-    `norm3` in every n-th block of a stage.
+    Heads are the entries of `logit_scale`, because the paper gives none for H and G. Extra norms
+    are `norm3` in every n-th block of a stage.
     """
     heads: dict[int, dict[int, int]] = {}
     extra = set()
@@ -284,7 +285,7 @@ def arch_of(state: Mapping[str, Tensor]) -> Arch:
 
 
 def arch_name(arch: Arch) -> str:
-    """'SwinV2-B' for a row of `ARCHS`, else the dict to write as `arch`."""
+    """'SwinV2-B' for a row of `ARCHS`, else the dict to set as `arch`."""
     for name, row in ARCHS.items():
         if row == arch:
             return f'SwinV2-{name.upper()}'
@@ -293,5 +294,5 @@ def arch_name(arch: Arch) -> str:
 
 
 def summarize_keys(names: list[str]) -> str:
-    """Names with their numbers left out, each once."""
+    """The distinct names, with numbers replaced by `*`."""
     return ', '.join(dict.fromkeys(re.sub(r'\.\d+\.', '.*.', name) for name in names))

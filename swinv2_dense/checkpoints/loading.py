@@ -1,4 +1,4 @@
-"""Load pretrained weights into a backbone and say what became of every parameter."""
+"""Load pretrained weights into a backbone, and report what happened to every parameter."""
 
 from __future__ import annotations
 
@@ -23,31 +23,34 @@ from .reading import read_checkpoint_file
 
 
 class Backbone(Protocol):
-    """What loading asks of a backbone; `models.SwinTransformerV2` has it."""
+    """What loading needs from a backbone; `models.SwinTransformerV2` provides it."""
 
     rank: int  # number of spatial axes
-    layers: nn.ModuleList  # stages that are built; each has `blocks`
-    num_features: list[int]  # channels per stage
-    extra_norm_every: int
+    arch: Arch  # of the stages that are built
     out_indices: tuple[int, ...]
-    patch_embed: nn.Module  # has `patch_size`
-    pretrained_windows_given: bool  # by the config, so that a checkpoint may not change them
+    pretrained_windows_given: bool  # in the config, so that a checkpoint must not change them
+
+    @property
+    def patch_size(self) -> tuple[int, ...]:
+        """Pixels per patch, one per axis."""
 
     @property
     def pretrained_window_sizes(self) -> list[tuple[int, ...]]:
-        """Windows per stage that the log-CPB offsets are divided by."""
+        """Windows per stage that scale the log-CPB offsets."""
 
     def set_pretrained_window_sizes(self, windows: Sequence, source: str) -> None:
-        """Adopt the windows of weights from `source`."""
+        """Adopt the pretrained windows of weights from `source`."""
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """As `nn.Module`."""
+        """See `nn.Module`."""
 
 
 @dataclass
 class LoadReport:
-    """What loading did, by name: `matched`, `missing` and `reinitialized` are the model's
-    parameters, `matched`, `unexpected` and `ignored` the checkpoint's.
+    """What loading did, by name.
+
+    `matched`, `missing` and `reinitialized` are parameters of the model; `unexpected` and `ignored`
+    are keys of the checkpoint.
     """
 
     source: str
@@ -65,10 +68,10 @@ class LoadReport:
     def __str__(self) -> str:
         meanings = dict(
             matched=' parameters',
-            missing=' (left as they were)',
-            reinitialized=' (output norms that it lacks, 1 and 0)',
+            missing=' (left unchanged)',
+            reinitialized=' (output norms that it lacks, set to 1 and 0)',
             unexpected=' (not used)',
-            ignored=' (no part of the backbone)',
+            ignored=' (not part of the backbone)',
         )
         lines = [
             f'Loaded pretrained weights from {self.source}',
@@ -81,7 +84,7 @@ class LoadReport:
                 name, f' {truncate(keys)}'
             )
             shown = f'{meaning}{names}' if keys else ''
-            lines.append(f'  {name.replace("rei", "re-i")}: {len(keys)}{shown}')
+            lines.append(f'  {name}: {len(keys)}{shown}')
         lines.append(
             f'  pretrained_window_sizes: {self.pretrained_window_sizes} (from {self.windows_from})'
         )
@@ -95,7 +98,7 @@ def read_weights(source: str, prefix: str | None = None) -> tuple[Weights, Local
         CheckpointError: See `fetch`, `read_checkpoint_file` and `convert`.
     """
     scheme = re.match(r'(\S+:)?([\w-]+)://', source)
-    if scheme and scheme[2] not in ('http', 'https', 'hf'):  # object storage, names of model zoos
+    if scheme and scheme[2] not in ('http', 'https', 'hf'):  # object storage, model zoo names
         file = LocalCheckpoint(source, Path(source))
         checkpoint = CheckpointLoader.load_checkpoint(source, map_location='cpu')
     else:
@@ -110,18 +113,17 @@ def load_pretrained(
     prefix: str | None = None,
     allow_missing: bool = False,
 ) -> LoadReport:
-    """Load a checkpoint of any known format into `model`, or change nothing and raise.
+    """Load a checkpoint of any known format into `model`, or raise and change nothing.
 
-    Image weights are inflated for a video model: the patch embedding is repeated over the
-    frames of a patch and divided by their number, and the log-CPB ignores temporal offsets, so
-    that a still clip gives what its image gives.
+    Image weights are inflated for a video model: the patch embedding is repeated over the frames
+    of a patch and divided by their number, and log-CPB ignores temporal offsets. A still clip then
+    has the features of its image.
 
     Args:
         model: The backbone.
         source: Path, URL or `hf://owner/name`.
-        prefix: What the keys of the backbone begin with, where a checkpoint holds several.
-        allow_missing: Accept that parameters other than output norms are missing; they stay as
-            they are.
+        prefix: Prefix of the backbone's keys, for checkpoints with several backbones.
+        allow_missing: Accept missing parameters other than output norms; they stay unchanged.
 
     Raises:
         CheckpointError: The checkpoint cannot be read, is not SwinV2, lacks a parameter other than
@@ -138,14 +140,14 @@ def load_weights(
     file: LocalCheckpoint,
     allow_missing: bool = False,
 ) -> LoadReport:
-    """As `load_pretrained`, from what `read_weights` returned."""
+    """`load_pretrained`, given what `read_weights` returned."""
     source = file.name
     arch = arch_of(weights.state)
     report = LoadReport(source, str(weights), arch_name(arch))
-    divisors = find_pretrained_windows(weights, file)
+    windows = find_pretrained_windows(weights, file)
     if weights.rank != model.rank:
         report.inflated = True
-        divisors = _inflate(weights.state, divisors, model, source)
+        windows = _inflate(weights.state, windows, model, source)
     check_arch(model, weights.state, source)
     own = dict(model.named_parameters())
     found = _for_model(weights.state, model, report, len(arch.depths))
@@ -160,7 +162,7 @@ def load_weights(
     _check_missing(report, allow_missing)
     check_values({key: value.shape for key, value in own.items()}, found, source)
     _check_memory(own, source)
-    _adopt_pretrained_windows(model, divisors, report)
+    _adopt_pretrained_windows(model, windows, report)
     with torch.no_grad():
         for key, value in found.items():
             own[key].copy_(value)
@@ -173,9 +175,9 @@ def load_weights(
 def _for_model(
     state: Mapping[str, Tensor], model: Backbone, report: LoadReport, num_stages: int
 ) -> dict[str, Tensor]:
-    """The parameters that `model` has; the final norm is the output norm of the last stage."""
+    """The parameters that `model` has; the final norm becomes the last stage's output norm."""
     own = dict(model.named_parameters())
-    built = len(model.layers)
+    built = len(model.arch.depths)
     not_built = tuple(f'layers.{i}.' for i in range(built, num_stages))
     not_built += (f'layers.{built - 1}.downsample.',) if built < num_stages else ()
     not_built += tuple(f'norm{i}.' for i in range(num_stages))
@@ -191,7 +193,7 @@ def _for_model(
         elif key == 'absolute_pos_embed':
             raise CheckpointError(
                 f'checkpoint {report.source} has an absolute position embedding, which '
-                'SwinTransformerV2 does not; without it the features would differ'
+                'SwinTransformerV2 does not have; without it the features would differ'
             )
         else:
             report.unexpected.append(key)
@@ -200,41 +202,41 @@ def _for_model(
 
 def _inflate(
     state: dict[str, Tensor],
-    divisors: PretrainedWindows | None,
+    pretrained: PretrainedWindows | None,
     model: Backbone,
     source: str,
 ) -> PretrainedWindows | None:
-    """Image weights for video, in `state`; the temporal divisor is the model's own."""
+    """Inflate image weights in place; returns their windows with the model's own along time."""
     if model.rank != 3:
         raise CheckpointError(
             f'checkpoint {source} holds video weights; {type(model).__name__} takes image weights'
         )
-    frames = model.patch_embed.patch_size[0]
+    frames = model.patch_size[0]
     for key, value in state.items():
         if key == 'patch_embed.proj.weight':
             state[key] = value.unsqueeze(2).repeat(1, 1, frames, 1, 1) / frames
         elif key.endswith('attn.cpb_mlp.0.weight'):
             state[key] = torch.cat([torch.zeros_like(value[:, :1]), value], dim=1)
-    if divisors is None:
+    if pretrained is None:
         return None
     own = model.pretrained_window_sizes
-    windows = [(t[0], *w) for t, w in zip(own, divisors.windows)]
-    return PretrainedWindows(windows, f'{divisors.origin}; the temporal one is the window')
+    windows = [(t[0], *w) for t, w in zip(own, pretrained.windows)]
+    return PretrainedWindows(windows, f'{pretrained.origin}; the temporal ones from the config')
 
 
 def _adopt_pretrained_windows(
-    model: Backbone, divisors: PretrainedWindows | None, report: LoadReport
+    model: Backbone, pretrained: PretrainedWindows | None, report: LoadReport
 ) -> None:
-    if divisors is not None:
-        model.set_pretrained_window_sizes(divisors.windows, report.source)
-        report.windows_from = divisors.origin
+    if pretrained is not None:
+        model.set_pretrained_window_sizes(pretrained.windows, report.source)
+        report.windows_from = pretrained.origin
     elif not model.pretrained_windows_given:
         raise CheckpointError(
             f'checkpoint {report.source} does not say which windows its weights were trained with, '
             'which scale the log-CPB offsets. Set pretrained_window_sizes of the backbone: '
             '[w, w, w, min(w, image size / 32)] for weights trained with window w, such as '
-            '[12, 12, 12, 6] at 192 pixels, and of the first training where they were '
-            'fine-tuned at a larger window.'
+            '[12, 12, 12, 6] at 192 pixels; if they were fine-tuned at a larger window, those of '
+            'the first training.'
         )
     report.pretrained_window_sizes = model.pretrained_window_sizes
 
@@ -243,27 +245,19 @@ def _adopt_pretrained_windows(
 
 
 def check_arch(model: Backbone, state: Mapping[str, Tensor], source: str) -> None:
-    """Raise if the checkpoint is of another size, also where all of `model` would be found in it.
+    """Raise if the checkpoint has another architecture, even if it has every parameter of `model`.
 
-    A shallower checkpoint is not caught here: it lacks parameters, which may be allowed.
+    Shallower checkpoints pass: they lack parameters, which may be allowed.
     """
-    arch = arch_of(state)
-    blocks = [stage.blocks for stage in model.layers]
-    own = Arch(
-        model.num_features[0],
-        tuple(map(len, blocks)),
-        tuple(stage[0].attn.num_heads for stage in blocks),
-        model.extra_norm_every,
-    )
-    built = len(blocks)
+    arch, own = arch_of(state), model.arch
+    built = len(own.depths)
     deeper = any(a > b for a, b in zip(arch.depths, own.depths))
     heads = arch.num_heads[:built] != own.num_heads[: len(arch.num_heads)]
     norms = arch.extra_norm_every not in (0, own.extra_norm_every)
     if arch.embed_dims and (arch.embed_dims != own.embed_dims or deeper or heads or norms):
         raise CheckpointError(
-            f'checkpoint {source} does not fit the backbone: this is {arch_name(arch)}, '
-            f'the config builds {arch_name(own)}. Set arch of the backbone to that of the '
-            'checkpoint.'
+            f'checkpoint {source} does not fit the backbone: it is {arch_name(arch)}, the config '
+            f'builds {arch_name(own)}. Set arch of the backbone to that of the checkpoint.'
         )
 
 
@@ -273,7 +267,7 @@ def _check_missing(report: LoadReport, allow_missing: bool) -> None:
         raise CheckpointError(
             f'checkpoint {report.source} lacks {len(report.missing)} of {total} parameters of the '
             f'backbone: {truncate(report.missing)}. It holds {report.arch}; does arch match? '
-            'A block whose norms are not loaded is the identity, so nothing was loaded; '
+            'Nothing was loaded, because a block without its norms is the identity; '
             'allow_missing=True in init_cfg loads what there is.'
         )
 
@@ -281,14 +275,14 @@ def _check_missing(report: LoadReport, allow_missing: bool) -> None:
 def check_values(
     shapes: Mapping[str, torch.Size], found: Mapping[str, Tensor], source: str
 ) -> None:
-    """Raise unless every value in `found` can be the parameter of the backbone of its name."""
+    """Raise unless every value in `found` fits the parameter with its name."""
     wrong = []
     for key, value in found.items():
         if value.shape != shapes[key]:
             both = f'{tuple(value.shape)} in the file and {tuple(shapes[key])} in the model'
             wrong.append(f'{key} is {both}')
         elif not value.is_floating_point():
-            wrong.append(f'{key} is of {value.dtype}, which needs dequantising')
+            wrong.append(f'{key} has dtype {value.dtype} and must be dequantized first')
     if wrong:
         raise CheckpointError(
             f'checkpoint {source} does not fit the backbone, nothing was loaded: {len(wrong)} '
@@ -300,5 +294,5 @@ def _check_memory(own: Mapping[str, Tensor], source: str) -> None:
     if any(value.is_meta for value in own.values()):
         raise CheckpointError(
             f'checkpoint {source} cannot be loaded into a backbone on the meta device, which has '
-            'no memory; call to_empty() first'
+            'no storage; call to_empty() first'
         )

@@ -1,8 +1,9 @@
-"""Which windows weights were trained with: the divisors of the log-CPB offsets.
+"""The pretrained windows of a checkpoint: those that its log-CPB offsets are scaled by.
 
-They are not the windows of the checkpoint's own config where it was fine-tuned at larger ones, and
-not what anybody wants to type. In this order: the metadata of a state dict of this package, the
-stored tables of log-spaced coordinates, the config.json beside the weights, the name of a release.
+They differ from the windows in the checkpoint's own config if it was fine-tuned at larger ones,
+and users should not have to know them. Sources, in this order: the metadata of a state dict of this
+package, stored tables of log-spaced coordinates, a config.json next to the weights, the name of a
+release.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from .fetching import LocalCheckpoint
 from .formats import METADATA_KEY, TABLE, WRAPPERS, Weights
 from .reading import HUB_FILES
 
-# Releases whose files do not hold their tables, or may not: timm's and transformers' names are the
-# official ones without `patch4`. The last stage is clamped to the map, image size / 32. Source:
-# configs/swinv2/*.yaml and MODELHUB.md of the official code, where the fine-tuned weights
-# (12to16, 12to24) have PRETRAINED_WINDOW_SIZES [12, 12, 12, 6]; configs/swin_transformer_v2 of
-# mmpretrain; torchvision trained its own weights at window 8.
+# Releases whose files may lack the tables. timm and transformers use the official names without
+# `patch4`. The last stage is clamped to the map, image size / 32. Sources: configs/swinv2/*.yaml
+# and MODELHUB.md of the official code, where the fine-tuned weights (12to16, 12to24) have
+# PRETRAINED_WINDOW_SIZES [12, 12, 12, 6]; configs/swin_transformer_v2 of mmpretrain; torchvision
+# trained its own weights at window 8.
 RELEASES = (
     (r'swinv2_(tiny|small|base)_window8_256', (8, 8, 8, 8)),
     (r'swinv2_(tiny|small|base)_window16_256', (16, 16, 16, 8)),
@@ -34,23 +35,23 @@ RELEASES = (
     (r'swinv2_(tiny|small|base)_w8_3rdparty', (8, 8, 8, 8)),
     (r'swinv2_(tiny|small|base)_w16_3rdparty', (16, 16, 16, 8)),
     (r'swin_v2_[tsb]', (8, 8, 8, 8)),
-    # SimMIM; it fine-tunes at 224 pixels and window 14, with the divisors of the pre-training.
+    # SimMIM; fine-tuned at 224 pixels and window 14, with the windows of the pre-training.
     (r'(finetune_)?swinv2_(small|base|large|huge|giant)_(in)?\d+k[a-z0-9]*_\d+k', (12, 12, 12, 6)),
 )
-# What releases have behind that: data, as the official code, timm and mmpretrain write it, a date,
-# a checksum. A name with more is of somebody's own training.
+# What may follow in the name of a release: the data, as the official code, timm and mmpretrain
+# write it, a date, a checksum. Names with anything else belong to other trainings.
 SUFFIX = r'(_22k|_22kto1k_ft|_22kft1k|\.ms_in\w+|_in\d+k_\d+px)?(_\d{8})?(_[0-9a-f]{8,64})?'
 
 
 class PretrainedWindows(NamedTuple):
-    """Window per stage, a tuple over axes, and how it is known."""
+    """Window per stage, a tuple over axes, and where it comes from."""
 
     windows: list[tuple[int, ...]]
     origin: str
 
 
 def find_pretrained_windows(weights: Weights, file: LocalCheckpoint) -> PretrainedWindows | None:
-    """PretrainedWindows of a checkpoint's log-CPB offsets, or None where nothing tells them."""
+    """The pretrained windows of a checkpoint, or None if they are unknown."""
     if METADATA_KEY in weights.metadata:
         return PretrainedWindows([tuple(w) for w in weights.metadata[METADATA_KEY]], 'its metadata')
     num_stages = len({k.split('.')[1] for k in weights.state if k.startswith('layers.')})
@@ -59,28 +60,28 @@ def find_pretrained_windows(weights: Weights, file: LocalCheckpoint) -> Pretrain
         return PretrainedWindows(windows, 'its stored coordinate tables')
     windows = _from_hf_config(_swinv2_config(file.config))
     if windows is not None:
-        return PretrainedWindows(windows, 'config.json beside it')
+        return PretrainedWindows(windows, 'the config.json next to it')
     return from_name(str(file.config.get('architecture', ''))) or from_name(file.name)
 
 
 def windows_from_coords_table(
     tables: Mapping[str, Tensor], num_stages: int, prefix: str = ''
 ) -> list[tuple[int, ...]] | None:
-    """PretrainedWindows from tables (1, 2w-1, ..., rank) of log-spaced coordinates.
+    """Pretrained windows per stage from tables (1, 2w-1, ..., rank) of log-spaced coordinates.
 
-    The window p that the offsets were divided by follows from the table's last entry,
+    The pretrained window p follows from the last entry of the table of window w, which is
     log2(8 (w-1) / (p-1) + 1) / log2(8).
     """
-    divisors = []
+    windows = []
     for stage in range(num_stages):
         table = tables.get(f'{prefix}layers.{stage}.blocks.0.{TABLE}')
         if table is None:
             return None
-        divisors.append(tuple(_divisor(table, axis) for axis in range(table.shape[-1])))
-    return divisors or None
+        windows.append(tuple(_window_from(table, axis) for axis in range(table.shape[-1])))
+    return windows or None
 
 
-def _divisor(table: Tensor, axis: int) -> int:
+def _window_from(table: Tensor, axis: int) -> int:
     window = trained_window(table)[axis]
     corner = table.flatten(0, -2)[-1, axis].item()
     if window == 1 or not corner > 0:
@@ -89,29 +90,29 @@ def _divisor(table: Tensor, axis: int) -> int:
 
 
 def trained_window(table: Tensor) -> tuple[int, ...]:
-    """Window w per axis of a table (1, 2w-1, ..., rank)."""
+    """Window w per axis that a table (1, 2w-1, ..., rank) is for."""
     return tuple((size + 1) // 2 for size in table.shape[1:-1])
 
 
 def from_name(name: str) -> PretrainedWindows | None:
-    """Windows of a release, by its file, or its repository or folder if the file has no name."""
+    """Windows of a release, by the name of its file, or of its repository or folder."""
     plain = release_name(name).lower().replace('-', '_').replace('_patch4', '')
     for pattern, windows in RELEASES:
         if re.fullmatch(pattern + SUFFIX, plain):
-            origin = f'the name of its release, {release_name(name)}'
+            origin = f'the name of the release, {release_name(name)}'
             return PretrainedWindows([(w, w) for w in windows], origin)
     return None
 
 
 def release_name(path: str) -> str:
-    """What a checkpoint is called, without folders, revision and suffix."""
+    """Name of a checkpoint without folders, revision and suffix."""
     parts = path.rpartition('://')[2].split('/')
     name = parts[-2] if parts[-1] in HUB_FILES and len(parts) > 1 else parts[-1]
     return re.sub(r'(\.(pth|pt|bin|ckpt|tar|safetensors))+$', '', name.partition('@')[0])
 
 
 def _swinv2_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The SwinV2 part of a config of transformers: itself, or that of a detector's backbone."""
+    """The SwinV2 part of a config of transformers: all of it, or the backbone of a detector."""
     return next(_swinv2_configs(config), {})
 
 
@@ -124,7 +125,7 @@ def _swinv2_configs(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _from_hf_config(config: Mapping[str, Any]) -> list[tuple[int, ...]] | None:
-    """transformers clamps each stage's window to the map of `image_size`; divisor 0 means it."""
+    """transformers clamps each stage's window to the map; a pretrained window of 0 means that."""
     try:
         size, patch, window = (config[k] for k in ('image_size', 'patch_size', 'window_size'))
         depths = config['depths']
@@ -135,23 +136,23 @@ def _from_hf_config(config: Mapping[str, Any]) -> list[tuple[int, ...]] | None:
     )
     given = config.get(METADATA_KEY) or [0] * len(depths)
     windows = [min(window, height // 2**stage) for stage in range(len(depths))]
-    return [(own if d == 0 else d,) * 2 for own, d in zip(windows, given)]
+    return [(pretrained or own,) * 2 for own, pretrained in zip(windows, given)]
 
 
 def attach_pretrained_windows(
     state: Mapping[str, Any], model: nn.Module, prefix: str = ''
 ) -> OrderedDict:
-    """A state dict of `model` whose metadata holds the divisors of every SwinV2 backbone in it.
+    """A state dict of `model` whose metadata holds the pretrained windows of all backbones in it.
 
-    `model.state_dict()` has them already. What gathers the parts of a sharded model, or copies
-    the entries into another dict, loses them.
+    `model.state_dict()` already has them. They are lost where the parts of a sharded model are
+    gathered, or entries are copied into another dict.
 
     Args:
-        state: Parameters by name, whole or consolidated.
+        state: Parameters by name, unsharded.
         model: Module with the backbones.
-        prefix: What the names in `state` have before those in `model`.
+        prefix: Prefix of the names in `state` relative to those in `model`.
     """
-    result = state if isinstance(state, OrderedDict) else OrderedDict(state)
+    result: Any = state if isinstance(state, OrderedDict) else OrderedDict(state)
     metadata = getattr(result, '_metadata', OrderedDict())
     for name, module in model.named_modules():
         if hasattr(module, 'set_pretrained_window_sizes'):

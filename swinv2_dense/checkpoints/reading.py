@@ -1,6 +1,6 @@
 """Read checkpoint files: weights and training states, and nothing that could run code.
 
-A file is known by its content, not by its name: safetensors, or what `torch.save` writes.
+The format is recognized by content, not by name: safetensors, or what `torch.save` writes.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickletools
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -21,8 +22,7 @@ from ..errors import CheckpointError, CheckpointNotFoundError
 from .shards import FILE, join_shards
 from .training_state import load_weights_and_training_state
 
-HEADER = 'swinv2_dense'  # entry of a safetensors header with what tensors cannot hold, as JSON
-DEEPSPEED = 'mp_rank_00_model_states.pt'  # in a folder of DeepSpeed: up to ZeRO-2 the whole model
+HEADER = 'swinv2_dense'  # safetensors header entry with everything that is not a tensor, as JSON
 HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # as transformers and timm name them
 
 
@@ -30,12 +30,12 @@ def read_checkpoint_file(path: str | os.PathLike, map_location: Any = None) -> A
     """Read a checkpoint: a file, a folder of `save_pretrained`, or one of sharded training.
 
     Returns:
-        What `torch.save` was given. From safetensors: the tensors by name, or where this package
+        What `torch.save` was given. For safetensors: the tensors by name, or, if this package
         wrote the file, `dict(state_dict=..., meta=...)` as in a checkpoint of mmengine.
 
     Raises:
         CheckpointNotFoundError: There is no such file.
-        CheckpointError: It is damaged, may not be read, is no checkpoint, or holds anything that
+        CheckpointError: It is damaged, not readable, not a checkpoint, or holds anything that
             could run code, which is not executed.
     """
     path = Path(path).expanduser()
@@ -58,66 +58,84 @@ def read_checkpoint(file: BinaryIO, name: str, map_location: Any = None) -> Any:
     """Read an open file as `read_checkpoint_file` does; `name` is for messages."""
     head = file.read(64)
     file.seek(0)
-    _refuse_what_is_no_checkpoint(head, name)
+    _refuse_other_files(head, name)
     if head[8:9] == b'{':
         return _read_safetensors(file, name, map_location)
-    if head.startswith(b'PK'):
-        _check_sums(file, name)
+    is_zip = head.startswith(b'PK')
+    if is_zip:
+        _check_zip(file, name)
     try:
         return load_weights_and_training_state(file, map_location)
     except UnpicklingError as error:
         # torch adds advice to load unsafely; the error that it wraps names the culprit.
         cause = str(error.__context__ or error).partition('. Please use')[0]
         cause = ' '.join(cause.partition('\n')[0].split())
-        if 'global' not in cause.lower() and 'attribute' not in cause:
+        if not is_zip and not _are_pickles(file):
             raise _damaged(name, cause) from error
         raise CheckpointError(
-            f'checkpoint {name} holds something else than weights and the training state of '
-            'mmengine, and reading that could run code of whoever made the file. If you trust '
-            'them, load it once with torch.load(..., weights_only=False) and save its state_dict '
-            f'alone. What torch refused: {cause}'
+            f'checkpoint {name} holds more than weights and the training state of mmengine, and '
+            'reading it could run code from whoever made the file. If you trust them, load it '
+            'once with torch.load(..., weights_only=False) and save only its state_dict. torch '
+            f'refused: {cause}'
         ) from error
     except Exception as error:  # a damaged pickle can raise almost anything
-        if 'TorchScript' in str(error):
-            raise CheckpointError(
-                f'checkpoint {name} is a TorchScript program, not weights; save the '
-                'state_dict() of what torch.jit.load gives'
-            ) from error
         raise _damaged(name, error) from error
 
 
-def _refuse_what_is_no_checkpoint(head: bytes, name: str) -> None:
+def _refuse_other_files(head: bytes, name: str) -> None:
     if not head:
-        raise CheckpointError(f'checkpoint {name} is empty (0 bytes); fetch it again')
+        raise CheckpointError(f'checkpoint {name} is empty (0 bytes); download it again')
     if head.lstrip()[:1] == b'<':
         raise CheckpointError(
-            f'checkpoint {name} is a web page, not weights: the download was answered with a page '
-            '(a login, an error, or the page around the file). Fetch the file itself.'
+            f'checkpoint {name} is a web page, not weights: the server returned a page (a login, '
+            'an error, or the page about the file). Download the file itself.'
         )
     if head.startswith(b'version https://git-lfs'):
         raise CheckpointError(
-            f'checkpoint {name} is the pointer that Git LFS keeps in place of the file; fetch the '
-            'file with: git lfs pull'
+            f'checkpoint {name} is a Git LFS pointer, not the file; get the file with: git lfs pull'
         )
 
 
-def _check_sums(file: BinaryIO, name: str) -> None:
-    """torch 2 does not look at the sums in its zip files, and reads damaged weights as others."""
+def _check_zip(file: BinaryIO, name: str) -> None:
+    """Refuse TorchScript, and verify checksums, which torch does not: it reads wrong weights."""
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
+            is_program = any(entry.endswith('/constants.pkl') for entry in archive.namelist())
     except Exception as error:  # a damaged header can raise almost anything
         raise _damaged(name, error) from error
     if damaged:
-        raise _damaged(name, f'the check sum of {damaged}')
+        raise _damaged(name, f'the checksum of {damaged}')
+    if is_program:
+        raise CheckpointError(
+            f'checkpoint {name} is a TorchScript program, not weights; save the state_dict() of '
+            'what torch.jit.load returns'
+        )
     file.seek(0)
 
 
+def _are_pickles(file: BinaryIO) -> bool:
+    """Whether a file in torch's old format is intact, so that torch refused what is in it.
+
+    The file starts with five pickles, and the raw values follow. Nothing is unpickled here.
+    """
+    file.seek(0)
+    try:
+        for _ in range(5):
+            if not file.read(1):
+                break
+            file.seek(-1, os.SEEK_CUR)
+            deque(pickletools.genops(file), maxlen=0)
+    except Exception:  # a damaged pickle can raise almost anything
+        return False
+    return True
+
+
 def _damaged(name: str, cause: object) -> CheckpointError:
-    cause = ' '.join(str(cause).split())
+    reason = ' '.join(str(cause).split())
     return CheckpointError(
-        f'checkpoint {name} cannot be read: it is no checkpoint, or incomplete or damaged. If it '
-        f'was downloaded, delete it and fetch it again. What failed: {cause[:200]}'
+        f'checkpoint {name} cannot be read: it is not a checkpoint, or incomplete or damaged. If '
+        f'it was downloaded, delete it and download it again. Cause: {reason[:200]}'
     )
 
 
@@ -133,7 +151,7 @@ def _read_safetensors(file: BinaryIO, name: str, map_location: Any) -> Any:
         header = json.loads(file.read(int.from_bytes(file.read(8), 'little')))
         file.seek(0)
         on_disk = isinstance(file, io.BufferedReader)
-        state = OrderedDict(load_file(file.name) if on_disk else load(file.read()))
+        state: Any = OrderedDict(load_file(file.name) if on_disk else load(file.read()))
         ours = header.get('__metadata__', {}).get(HEADER)
         ours = json.loads(ours) if ours else None
     except (SafetensorError, ValueError, KeyError, MemoryError, OverflowError) as error:
@@ -147,12 +165,9 @@ def _read_safetensors(file: BinaryIO, name: str, map_location: Any) -> Any:
 
 
 def _read_folder(folder: Path, map_location: Any) -> Any:
-    """What the files of a folder hold together: of sharded training, or of `save_pretrained`."""
+    """Join the files of a folder, written by sharded training or by `save_pretrained`."""
     if (folder / FILE.format(0)).is_file():
         return _read_shards(folder, map_location)
-    if (folder / DEEPSPEED).is_file():
-        checkpoint = read_checkpoint_file(folder / DEEPSPEED, map_location)
-        return checkpoint | dict(state_dict=checkpoint['module'])
     for name in HUB_FILES:
         if (folder / name).is_file():
             return read_checkpoint_file(folder / name, map_location)
@@ -162,12 +177,12 @@ def _read_folder(folder: Path, map_location: Any) -> Any:
                 parts = sorted(set(json.loads(index.read_text())['weight_map'].values()))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise _damaged(str(index), error) from error
-            state = OrderedDict()
+            state: dict[str, Any] = OrderedDict()
             for part in parts:
                 state.update(read_checkpoint_file(folder / Path(part).name, map_location))
             return state
     raise CheckpointNotFoundError(
-        f'checkpoint {folder} is a folder without {" or ".join(HUB_FILES)}; name the file in it'
+        f'checkpoint {folder} is a folder without {" or ".join(HUB_FILES)}; give the file in it'
     )
 
 
@@ -185,8 +200,8 @@ def _read_shards(folder: Path, map_location: Any) -> dict[str, Any]:
 def unwrap(checkpoint: object) -> tuple[Mapping[str, Any], str]:
     """State dict within the containers of a checkpoint, and their keys joined by dots.
 
-    Averaged weights (`state_dict_ema`, `model_ema`, `ema`) are preferred to those they average.
-    mmengine's EMAHook has them in `state_dict`.
+    Averaged weights (`state_dict_ema`, `model_ema`, `ema`) are preferred to the raw ones.
+    mmengine's EMAHook stores them in `state_dict`.
     """
     path = []
     while isinstance(checkpoint, Mapping):

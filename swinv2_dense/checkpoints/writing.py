@@ -1,8 +1,8 @@
-"""Write checkpoints in this package's format, whole or not at all.
+"""Write checkpoints in this package's format, atomically.
 
-A backbone: `state_dict` with our parameter names, the final norm as the output norm of the last
+For a backbone: `state_dict` with our parameter names, the final norm as the output norm of the last
 stage, and `meta['swinv2_dense']` with `source`, `format`, `arch`, `pretrained_window_sizes` and
-`sha256` of the file it came from. In safetensors the header holds what is not a tensor.
+`sha256` of the original file. In safetensors, the header holds everything that is not a tensor.
 """
 
 from __future__ import annotations
@@ -26,45 +26,45 @@ from .pretrained_windows import PretrainedWindows, find_pretrained_windows, trai
 from .reading import HEADER, read_checkpoint_file
 
 SUFFIXES = ('.safetensors', '.pth')
-# What a release keeps of the meta of a training checkpoint.
+# What a release keeps from the meta of a training checkpoint.
 PUBLISHED_META = ('dataset_meta', 'epoch', 'iter', 'cfg', 'mmengine_version', HEADER)
 
 
 @dataclass
 class Inspection:
-    """What is known of a checkpoint, as `--inspect` prints it."""
+    """What `--inspect` prints about a checkpoint."""
 
     file: LocalCheckpoint
     weights: Weights
     arch: Arch
-    divisors: PretrainedWindows | None
+    pretrained: PretrainedWindows | None
 
     @property
     def num_parameters(self) -> int:
-        """Parameters of the backbone."""
+        """Number of parameters of the backbone."""
         return sum(value.numel() for value in self.weights.state.values())
 
     @property
     def windows(self) -> list[tuple[int, ...]] | None:
-        """Windows of the last training, per stage, where the coordinate tables are stored."""
+        """Windows of the last training, per stage, if the coordinate tables are stored."""
         tables = self.weights.tables
         keys = [f'layers.{s}.blocks.0.attn.relative_coords_table' for s in range(99)]
         return [trained_window(tables[key]) for key in keys if key in tables] or None
 
     def __str__(self) -> str:
-        divisors, windows = self.divisors, self.windows
+        pretrained, windows = self.pretrained, self.windows
         dtypes = sorted({str(v.dtype).removeprefix('torch.') for v in self.weights.state.values()})
         rows = dict(
             format=self.weights,
             arch=arch_name(self.arch),
             settings=', '.join(f'{k}={v}' for k, v in self.arch._asdict().items()),
             axes={2: '2 (images)', 3: '3 (video)'}.get(self.weights.rank, self.weights.rank),
-            parameters=f'{self.num_parameters:,} of the backbone',
+            parameters=f'{self.num_parameters:,} in the backbone',
             dtype=', '.join(dtypes),
-            windows=f'{windows} (of the stored tables)' if windows else 'not stored',
-            divisor=f'{divisors.windows} (from {divisors.origin})'
-            if divisors
-            else 'unknown: set pretrained_window_sizes when loading',
+            windows=f'{windows} (from the stored tables)' if windows else 'not stored',
+            pretrained=f'windows {pretrained.windows} (from {pretrained.origin})'
+            if pretrained
+            else 'windows unknown: set pretrained_window_sizes when loading',
             ignored=f'{len(self.weights.ignored)} {summarize_keys(self.weights.ignored)}',
         )
         path = self.file.path
@@ -75,34 +75,34 @@ class Inspection:
 
 
 def inspect(source: str, prefix: str | None = None) -> Inspection:
-    """Read a checkpoint of any known format and tell what it is.
+    """Read a checkpoint of any known format and describe it.
 
     Raises:
-        CheckpointError: As `load_pretrained`, as far as no model is needed.
+        CheckpointError: See `load_pretrained`, except for checks that need a model.
     """
     weights, file = read_weights(source, prefix)
     return Inspection(file, weights, arch_of(weights.state), find_pretrained_windows(weights, file))
 
 
 def publish_checkpoint(source: str, target: Path) -> Path:
-    """Strip a training checkpoint to its weights and what inference reads, for release.
+    """Strip a training checkpoint to its weights and what inference needs, for release.
 
-    Optimizer, schedules, logs and raw weights beside averaged ones are left out. The start of the
-    file's sha256 is added to its name, which loading it by URL verifies.
+    Optimizer, schedules, logs, and raw weights if there are averaged ones, are removed. The start
+    of the file's sha256 is added to its name; loading by URL verifies it.
 
     Returns:
         The file written: `target` with a checksum, such as swinv2-1a2b3c4d.pth.
 
     Raises:
-        CheckpointError: The source is no training checkpoint, or the target cannot be written.
+        CheckpointError: The source is not a training checkpoint, or the target cannot be written.
     """
     check_target(target, exists=False)
     checkpoint = read_checkpoint_file(fetch(source).path, map_location='cpu')
     state = checkpoint.get('state_dict') if isinstance(checkpoint, Mapping) else None
     if not isinstance(state, Mapping) or not state:
         raise CheckpointError(
-            f'checkpoint {source} has no state_dict, so it is no training checkpoint; '
-            'tools/convert_checkpoint.py writes weights of other formats'
+            f'checkpoint {source} has no state_dict, so it is not a training checkpoint; '
+            'tools/convert_checkpoint.py converts weights of other formats'
         )
     meta = checkpoint.get('meta') or {}
     meta = {key: meta[key] for key in PUBLISHED_META if key in meta}
@@ -143,18 +143,24 @@ def write(checkpoint: dict[str, Any], target: Path) -> None:
 
 
 def _header(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> dict[str, str]:
-    """Header of a safetensors file: one string of JSON, as several are written in any order."""
+    """Header of a safetensors file: one JSON string, because several have no fixed order."""
     modules = getattr(state, '_metadata', {})
-    divisors = {
+    windows = {
         name: {METADATA_KEY: module[METADATA_KEY]}
         for name, module in modules.items()
         if METADATA_KEY in module
     }
-    return {HEADER: json.dumps(dict(state_dict=divisors, meta=meta), default=str)}
+    return {HEADER: json.dumps(dict(state_dict=windows, meta=meta), default=str)}
 
 
 def check_target(target: Path, exists: bool = True) -> None:
+    """Raise a `CheckpointError` if a checkpoint cannot have this name.
+
+    Args:
+        target: The file to write.
+        exists: Whether an existing file is an error.
+    """
     if target.suffix not in SUFFIXES:
-        raise CheckpointError(f'{target}: the file to write ends in {" or ".join(SUFFIXES)}')
+        raise CheckpointError(f'{target}: the output file must end in {" or ".join(SUFFIXES)}')
     if exists and target.exists():
         raise CheckpointError(f'{target} exists; remove it or choose another name')

@@ -1,4 +1,4 @@
-"""Parameters, multiply-accumulates and memory of a backbone, part by part.
+"""Parameters, multiply-accumulates and memory of a backbone, per stage.
 
 Operations are counted from the layout of windows at an input size, as they are computed: with
 padding, and with the rectangles of shifted windows. Elementwise operations are not counted.
@@ -24,13 +24,13 @@ from ..models.windows import axis_layouts
 
 
 @dataclass
-class Part:
-    """Counts of a part of the backbone: parameters, and MACs per image."""
+class LayerCosts:
+    """Costs of the patch embedding, a stage or a merging: parameters, and MACs per image."""
 
     name: str
     params: int = 0
-    matmul: int = 0  # products with weights
-    attention: int = 0  # q k^T and the product with v
+    matmul: int = 0  # MACs of products with weights
+    attention: int = 0  # MACs of q k^T and of the product with v
     sizes: tuple[int, ...] = field(default=())
 
     @property
@@ -38,13 +38,14 @@ class Part:
         return self.matmul + self.attention
 
 
-def count(model: SwinTransformerV2, sizes: Sequence[int]) -> list[Part]:
-    """Parts in order: patch embedding, then every stage and the merging after it."""
+def count(model: SwinTransformerV2, sizes: Sequence[int]) -> list[LayerCosts]:
+    """Costs in order: patch embedding, then every stage and the merging after it."""
     embed = model.patch_embed
     grid = tuple(math.ceil(s / p) for s, p in zip(sizes, embed.patch_size))
-    parts = [Part('patch embedding', _params(embed), math.prod(grid) * embed.proj.weight.numel())]
+    macs = math.prod(grid) * embed.proj.weight.numel()
+    parts = [LayerCosts('patch embedding', _params(embed), macs)]
     for i, stage in enumerate(model.layers):
-        part = Part(f'stage {i + 1}', _params(stage.blocks), sizes=grid)
+        part = LayerCosts(f'stage {i + 1}', _params(stage.blocks), sizes=grid)
         if i in model.out_indices:
             part.params += _params(getattr(model, f'norm{i}'))
         for block in stage.blocks:
@@ -57,21 +58,22 @@ def count(model: SwinTransformerV2, sizes: Sequence[int]) -> list[Part]:
             grid = (*grid[:-2], *(math.ceil(side / 2) for side in grid[-2:]))
             weight = stage.downsample.reduction.weight
             macs = math.prod(grid) * weight.numel()
-            parts.append(Part(f'patch merging {i + 1}', _params(stage.downsample), macs))
+            parts.append(LayerCosts(f'patch merging {i + 1}', _params(stage.downsample), macs))
     return parts
 
 
 def attention_macs(attn: WindowAttention, sizes: Sequence[int]) -> tuple[int, int]:
-    """MACs of projections with the position bias, and of attention itself, for one map."""
+    """MACs of the projections and the position bias, and of attention itself, for one map."""
     layouts = axis_layouts(sizes, attn.window_size, attn.shifted)
     padded = math.prod(size + layout.pad for size, layout in zip(sizes, layouts))
     matmul = padded * attn.qkv.weight.numel() + math.prod(sizes) * attn.proj.weight.numel()
     offsets = math.prod(2 * min(s, w) - 1 for s, w in zip(sizes, attn.window_size))
-    matmul += offsets * (attn.cpb_mlp[0].weight.numel() + attn.cpb_mlp[2].weight.numel())
+    first, _, last = attn.cpb_mlp.weights()
+    matmul += offsets * (first.numel() + last.numel())
     pairs = 0
     for runs in itertools.product(*(layout.runs for layout in layouts)):
         tokens = math.prod(run.window for run in runs)
-        pairs += tokens**2 * math.prod(run.count for run in runs)
+        pairs += tokens**2 * math.prod(run.num_windows for run in runs)
     return matmul, 2 * pairs * attn.proj.weight.shape[0]
 
 
@@ -80,7 +82,7 @@ def _params(module: nn.Module) -> int:
 
 
 class LargestTensor(TorchDispatchMode):
-    """Notes the largest tensor that an operator returns, views of parameters apart."""
+    """Records the largest tensor that an operator returns, except views of parameters."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -99,15 +101,15 @@ class LargestTensor(TorchDispatchMode):
 
 
 class Kept:
-    """Bytes that autograd keeps for the backward pass, parameters apart, between two `take`s.
+    """Bytes that autograd keeps for the backward pass, without parameters, between two `take`s.
 
-    `largest` is the largest of these tensors so far.
+    `largest` is the size of the largest of these tensors so far.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.known = {_identity(p.untyped_storage()) for p in model.parameters()}
         self.num_bytes = self.largest = 0
-        self.alive: list[Tensor] = []  # so that no storage takes the place of another
+        self.alive: list[Tensor] = []  # so that no address is reused
         self.hooks = torch.autograd.graph.saved_tensors_hooks(self.pack, lambda t: t)
 
     def pack(self, t: Tensor) -> Tensor:
@@ -126,15 +128,15 @@ class Kept:
 
 
 def _identity(storage: torch.UntypedStorage) -> int:
-    """What tells storages apart: their address, on the meta device that of the object.
+    """The address of a storage; on the meta device, that of the object.
 
-    The storages of fake tensors are of the meta device; torch warns of a look at their address.
+    Storages of fake tensors are on the meta device, and torch warns if their address is read.
     """
     return storage._cdata if storage.device.type == 'meta' else storage.data_ptr() or storage._cdata
 
 
 def kept_per_stage(model: SwinTransformerV2, image: Tensor) -> list[int]:
-    """Bytes that a training step keeps until its backward pass: per stage, then all else."""
+    """Bytes that a training step keeps for its backward pass: per stage, then everything else."""
     found = [0] * len(model.layers)
     model.train()
     kept, handles = Kept(model), []
@@ -161,7 +163,7 @@ def kept_per_stage(model: SwinTransformerV2, image: Tensor) -> list[int]:
 
 
 def matmul_peak(device: str, dtype: torch.dtype) -> float:
-    """MACs per second of a product of two large square matrices on this machine."""
+    """MACs per second of a product of two large square matrices on the device."""
     size = 2048 if device == 'cpu' else 8192
     a = torch.randn(size, size, device=device, dtype=dtype)
     return size**3 / min(seconds(lambda: a @ a, device) for _ in range(5))

@@ -1,12 +1,11 @@
-"""Multiply-accumulates and training memory of a two-stage detector, part by part, from shapes.
+"""Multiply-accumulates and training memory of a two-stage detector, per module, from shapes.
 
-Nothing is computed: the parts run on tensors without memory, with as many proposals and boxes as
+Nothing is computed: the modules run on tensors without storage, with as many proposals and boxes as
 the config's train_cfg and test_cfg allow. Elementwise operations, RoIAlign and NMS are not counted.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,46 +17,44 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import counts
 
-FAKE = FakeTensorMode(allow_non_fake_inputs=True)  # constants that the model makes are real
+FAKE = FakeTensorMode(allow_non_fake_inputs=True)  # constants that the model creates are real
 BYTES_PER_PARAMETER = 16  # fp32: weight, gradient and two moments of AdamW
 
 
 @dataclass
-class DetectorPart:
-    """A part of a detector: parameters, MACs of a test image, bytes that a training image keeps,
-    of these the largest tensor.
-    """
+class ModuleCosts:
+    """Costs of a module of a model, such as its neck."""
 
     name: str
     params: int
-    macs: int
-    kept: int
-    largest: int
+    macs: int  # for a test image
+    kept: int  # bytes that a training image keeps for the backward pass
+    largest: int  # bytes of the largest tensor among them
 
 
 def detector_parts(
     model: nn.Module, test_size: Sequence[int], train_size: Sequence[int]
-) -> list[DetectorPart]:
-    """Parts of `model`, a two-stage detector on the meta device, at sizes (H, W) in pixels.
+) -> list[ModuleCosts]:
+    """Costs of `model`, a two-stage detector on the meta device, at sizes (H, W) in pixels.
 
-    For what is kept, its parameters become fake tensors of the CPU: on the meta device attention
-    takes its plain form, which keeps what the tiled one does not.
+    To count what is kept, its parameters become fake CPU tensors: on the meta device, attention
+    runs in its plain form, which keeps more than the tiled one.
     """
     macs = _Measured(model, test_size, training=False)
     with FAKE:
         model._apply(lambda t: torch.empty(t.shape, dtype=t.dtype))
     kept = _Measured(model, train_size, training=True)
     return [
-        DetectorPart(name, params, macs.parts[name], kept.parts[name], kept.largest[name])
+        ModuleCosts(name, params, macs.parts[name], kept.parts[name], kept.largest[name])
         for name, params in _parameters(model).items()
     ]
 
 
-def training_bytes(parts: Sequence[DetectorPart], images: int, shards: int = 1) -> int:
+def training_bytes(parts: Sequence[ModuleCosts], images: int, shards: int = 1) -> int:
     """Bytes per GPU: fp32 parameters, gradients and AdamW's moments, and what `images` keep.
 
-    Activations are counted in fp32. What operators need in passing and what the allocator holds
-    back is not counted.
+    Activations are counted in fp32. Workspace of operators and memory that the allocator reserves
+    are not counted.
     """
     states = BYTES_PER_PARAMETER * sum(part.params for part in parts) // shards
     return states + images * sum(part.kept for part in parts)
@@ -72,7 +69,7 @@ def _parameters(model: nn.Module) -> dict[str, int]:
 
 
 class _Measured:
-    """MACs of the parts of a detector in a test, or the bytes that they keep in training."""
+    """MACs of the modules of a detector in a test, or the bytes that they keep in training."""
 
     def __init__(self, model: nn.Module, size: Sequence[int], training: bool) -> None:
         self.model, self.training = model.train(training), training
@@ -92,7 +89,7 @@ class _Measured:
             self._run_masks(roi_head, masks)
 
     def _numbers(self) -> tuple[int, int]:
-        """Boxes that each box head takes, and each mask head."""
+        """Number of boxes for each box head, and for each mask head."""
         if not self.training:
             return self.model.test_cfg.rpn.max_per_img, self.model.test_cfg.rcnn.max_per_img
         rcnn = self.model.train_cfg.rcnn
@@ -100,7 +97,7 @@ class _Measured:
         return sampler.num, int(sampler.num * sampler.pos_fraction)
 
     def _run_masks(self, roi_head: nn.Module, number: int) -> None:
-        """HTC's mask heads take the features of all heads before; in training anew per stage."""
+        """A mask head of HTC uses the features of all previous ones; training recomputes them."""
         heads = list(_pairs(roi_head.mask_head, roi_head.mask_roi_extractor))
         flow = getattr(roi_head, 'mask_info_flow', False)
         for stage in range(len(heads)) if flow and self.training else [len(heads) - 1]:
@@ -131,7 +128,7 @@ class _Measured:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             out = part(*inputs)
         flops = counter.get_total_flops() // 2
-        if name == 'backbone':  # its attention is one operator of its own
+        if name == 'backbone':  # its attention is a custom operator, which is not counted
             flops = sum(p.macs for p in counts.count(part, inputs[0].shape[2:]))
         self.parts[name] += flops
         return out
@@ -147,8 +144,3 @@ def _map(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_map(function, v) for v in value)
     return function(value) if isinstance(value, Tensor) else value
-
-
-def padded(size: Sequence[int], divisor: int) -> tuple[int, ...]:
-    """A size in pixels after padding to multiples of `divisor`."""
-    return tuple(math.ceil(side / divisor) * divisor for side in size)

@@ -1,4 +1,4 @@
-"""The size of the inputs that a training pipeline makes."""
+"""The size of the inputs that a training pipeline produces."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CROPS = ('RandomCrop', 'CenterCrop', 'ThreeCrop')
 
 
 def training_size(cfg: Config, task: Task) -> tuple[int, ...]:
-    """(H, W) or (T, H, W) in pixels that the training pipeline makes, of several the largest.
+    """(H, W) or (T, H, W) in pixels that the training pipeline produces; the largest if it varies.
 
     Raises:
-        ConfigError: It is not to be seen there.
+        ConfigError: The pipeline does not determine it.
     """
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or ConfigDict()
     while 'pipeline' not in dataset and 'dataset' in dataset:
@@ -29,28 +29,28 @@ def training_size(cfg: Config, task: Task) -> tuple[int, ...]:
     frames = [step.clip_len for step in steps if 'clip_len' in step]
     if size is None or task.is_video != bool(frames):
         raise ConfigError(
-            f'{cfg.filename}: the size of training images is not to be seen in the pipeline; give '
-            'it with --size H W, or T H W for video'
+            f'{cfg.filename}: the training pipeline does not determine the size of images; give it '
+            'with --size H W, or T H W for video'
         )
     return (*frames[-1:], *size)
 
 
 def _size_after(steps: Sequence, size: tuple[int, int] | None, task: Task) -> Any:
-    """(H, W) of what steps make of an image of `size`, the largest; None where they do not say."""
+    """Largest (H, W) that steps produce from an image of `size`; None if they do not say."""
     for step in steps:
         name = type_name(step)
         if step.get('transforms'):
             sizes = [_size_after(branch, size, task) for branch in _branches(step)]
         elif 'Resize' in name and 'Crop' not in name:
             sizes = _scales(step, task)
-        else:  # a crop that does not say its size leaves at most what was there
+        else:  # a crop of unknown size leaves at most its input
             sizes = [_crop(step, task) or size]
         size = max(filter(None, sizes), key=math.prod, default=None)
     return size
 
 
 def _branches(step: Mapping[str, Any]) -> list[list]:
-    """The pipelines of which a wrapper of transforms runs one."""
+    """The pipelines that a wrapper of transforms chooses from."""
     inner = as_list(step['transforms'])
     if type_name(step) == 'RandomChoice':
         return [as_list(part) for part in inner]
@@ -58,8 +58,8 @@ def _branches(step: Mapping[str, Any]) -> list[list]:
 
 
 def _scales(step: Mapping[str, Any], task: Task) -> list[tuple[int, int]]:
-    """(H, W) that a step resizes to; none for a factor, or -1 for a side that is not given."""
-    if 'scales' in step:  # as mmcv: a list of choices, or one
+    """(H, W) that a step resizes to; none if it has a factor, or -1 for one side."""
+    if 'scales' in step:  # as in mmcv: a list of choices, or one
         given = step['scales'] if isinstance(step['scales'], list) else [step['scales']]
     else:
         parts = as_list(step.get('scale'))
@@ -71,13 +71,13 @@ def _scales(step: Mapping[str, Any], task: Task) -> list[tuple[int, int]]:
         return [(min(pair), longest) for pair in pairs] if longest else []
     largest = max(step.get('ratio_range') or [1.0])
     sizes = [(int(h * largest), int(w * largest)) for w, h in pairs]
-    # With the ratio kept, a scale is two sides in any order: most images are wider than high.
+    # With the ratio kept, a scale is two sides in any order; most images are wider than high.
     kept = step.get('keep_ratio', task.resize_keeps_ratio)
     return [tuple(sorted(size)) for size in sizes] if kept else sizes
 
 
 def _crop(step: Mapping[str, Any], task: Task) -> tuple[int, int] | None:
-    """(H, W) that a step cuts out; None if it is no crop, or cuts out a share of the image."""
+    """(H, W) that a step crops; None if it is not a crop, or crops a fraction of the image."""
     name, kind = type_name(step), step.get('crop_type', 'absolute')
     pair = _pair(step.get('crop_size', step.get('size')))
     if name not in CROPS or pair is None or not kind.startswith('absolute'):
@@ -88,7 +88,7 @@ def _crop(step: Mapping[str, Any], task: Task) -> tuple[int, int] | None:
 
 
 def _pair(value: Any) -> tuple[int, int] | None:
-    """Two sides in pixels; a whole number stands for a square."""
+    """Two sides in pixels; an integer means a square."""
     sides = (value, value) if isinstance(value, int) else value
     if not isinstance(sides, (list, tuple)) or len(sides) != 2:
         return None

@@ -1,6 +1,6 @@
-"""Multiply-accumulates and training memory of a video recognizer, part by part, from shapes.
+"""Multiply-accumulates and training memory of a video recognizer, per module, from shapes.
 
-As for detectors: the parts run on tensors without memory; elementwise operations and pooling are
+As for detectors, the modules run on tensors without storage; elementwise operations and pooling are
 not counted.
 """
 
@@ -13,27 +13,30 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from . import counts
-from .detectors import FAKE, DetectorPart
+from .detectors import FAKE, ModuleCosts
 
 PARTS = ('backbone', 'cls_head')
 
 
 def recognizer_parts(
     model: nn.Module, view: Sequence[int], clip: Sequence[int]
-) -> list[DetectorPart]:
-    """Parts of `model`, mmaction2's `Recognizer3D` on the meta device: MACs per view, bytes kept
-    per training clip.
+) -> list[ModuleCosts]:
+    """Costs of `model`, mmaction2's `Recognizer3D` on the meta device.
 
-    `view` is the input (T, H, W) of a test view, `clip` that of training, in frames and pixels. A
-    test of several views per video costs as many times the MACs. For what is kept, parameters
-    become fake tensors of the CPU, as in `detector_parts`.
+    MACs are per test view, kept bytes per training clip. A test with several views per video costs
+    as many times the MACs. Parameters become fake CPU tensors, as in `detector_parts`.
+
+    Args:
+        model: The recognizer.
+        view: Input (T, H, W) of a test view, in frames and pixels.
+        clip: Input (T, H, W) of training.
     """
     params = {name: sum(p.numel() for p in getattr(model, name).parameters()) for name in PARTS}
     macs = _macs(model.eval(), view)
     with FAKE:
         model._apply(lambda t: torch.empty(t.shape, dtype=t.dtype))
     kept = _kept(model.train(), clip)
-    return [DetectorPart(name, params[name], macs[name], *kept[name]) for name in PARTS]
+    return [ModuleCosts(name, params[name], macs[name], *kept[name]) for name in PARTS]
 
 
 def _macs(model: nn.Module, view: Sequence[int]) -> dict[str, int]:

@@ -1,7 +1,7 @@
-"""Multiply-accumulates and training memory of a segmentor, part by part, from shapes.
+"""Multiply-accumulates and training memory of a segmentor, per module, from shapes.
 
-As for detectors: the parts run on tensors without memory; elementwise operations and resizing are
-not counted.
+As for detectors, the modules run on tensors without storage; elementwise operations and resizing
+are not counted.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from . import counts
-from .detectors import FAKE, DetectorPart
+from .detectors import FAKE, ModuleCosts
 
-IMAGES = 2  # of a training batch: batch norm takes no single pixel, which pooling makes of an image
+IMAGES = 2  # per training batch: global pooling leaves one pixel per image, too few for batch norm
 HEADS = ('decode_head', 'auxiliary_head')
 
 
 def segmentor_parts(
     model: nn.Module, test_size: Sequence[int], train_size: Sequence[int]
-) -> list[DetectorPart]:
-    """Parts of `model`, mmseg's `EncoderDecoder` on the meta device, at sizes (H, W) in pixels.
+) -> list[ModuleCosts]:
+    """Costs of `model`, mmseg's `EncoderDecoder` on the meta device, at sizes (H, W) in pixels.
 
-    `test_size` is the input of one pass, in a sliding test a window. For what is kept, parameters
-    become fake tensors of the CPU, as in `detector_parts`.
+    `test_size` is the input of one forward pass; in a sliding test, a window. Parameters become
+    fake CPU tensors, as in `detector_parts`.
     """
     params = {
         name: sum(p.numel() for p in part.parameters())
@@ -37,11 +37,11 @@ def segmentor_parts(
     with FAKE:
         model._apply(lambda t: torch.empty(t.shape, dtype=t.dtype))
     kept = dict(_kept(model.train(), train_size))
-    return [DetectorPart(name, params[name], macs.get(name, 0), *kept[name]) for name in params]
+    return [ModuleCosts(name, params[name], macs.get(name, 0), *kept[name]) for name in params]
 
 
 def _macs(model: nn.Module, size: Sequence[int]) -> dict[str, int]:
-    """Of a test, in which the auxiliary head has no part."""
+    """MACs of a test, which does not use the auxiliary head."""
     image = torch.empty(1, 3, *size, device='meta')
     with torch.no_grad():
         maps = model.backbone(image)
@@ -74,7 +74,7 @@ def _kept(model: nn.Module, size: Sequence[int]) -> Iterator[tuple[str, tuple[in
 
 
 def _loss(head: nn.Module, maps: Sequence[Tensor], labels: Tensor) -> Tensor:
-    """As mmseg's heads compute it, at the size of the labels."""
+    """The loss as mmseg's heads compute it, at the size of the labels."""
     logits = F.interpolate(
         head(maps), labels.shape[1:], mode='bilinear', align_corners=head.align_corners
     )

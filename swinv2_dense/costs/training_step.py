@@ -1,8 +1,8 @@
-"""What a training needs per GPU: memory, communication and time, counted from the model.
+"""What training needs per GPU: memory, communication and time, counted from the model.
 
 Memory is that of tensors: parameters, gradients, the optimizer's moments, what a step keeps for its
 backward pass, what a recomputed block keeps on top. Schemes are those of configs/_base_/schedules:
-torch's DDP, ZeroRedundancyOptimizer (ZeRO-1) and FSDP with a SwinV2 block as unit. Sizes are bytes.
+torch's DDP, ZeroRedundancyOptimizer (ZeRO-1) and FSDP with SwinV2 blocks as units. Sizes are bytes.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from torch import nn
 from ..models import SwinTransformerV2
 from ..models.blocks import SwinBlock
 from . import counts
-from .detectors import FAKE, DetectorPart
+from .detectors import FAKE, ModuleCosts
 
 FP32 = 4  # bytes of a parameter, a gradient, and each moment of an optimizer; also under autocast
 SCHEMES = ('DDP', 'ZeRO-1', 'FSDP')
-# Multiplications of a training step per one of a forward pass: twice as many backwards; in
-# attention the logits again, so five products for two.
+# MACs of a training step relative to a forward pass. The backward pass has twice as many; in
+# attention it recomputes the logits too, so it has five products where the forward pass has two.
 MATMUL, ATTENTION = 3.0, 3.5
 
 
 @dataclass
 class Costs:
-    """Counts of one training step on one GPU."""
+    """Costs of one training step on one GPU."""
 
-    parameters: list[int]  # numbers in each parameter
-    trainable: list[int]  # in each parameter that learns
-    blocks: list[int]  # in each block, a unit of FSDP
-    kept: int  # bytes for the backward pass
-    working: int  # bytes in passing, at most
-    macs: int  # forwards and backwards
-    moments: int = 2  # numbers that the optimizer keeps for each parameter; AdamW's
+    parameters: list[int]  # elements of each parameter
+    trainable: list[int]  # elements of each trainable parameter
+    blocks: list[int]  # elements of each block, which is an FSDP unit
+    kept: int  # bytes kept for the backward pass
+    working: int  # peak bytes of workspace
+    macs: int  # forward and backward
+    moments: int = 2  # optimizer states per element; AdamW has 2
     averages: int = 0  # moving averages of all parameters (EMA)
 
     @property
     def rest(self) -> int:
-        """Parameters outside blocks."""
+        """Elements outside blocks."""
         return sum(self.parameters) - sum(self.blocks)
 
 
 def costs_of(
     model: nn.Module,
-    parts: Callable[..., list[DetectorPart]],
+    parts: Callable[..., list[ModuleCosts]],
     size: Sequence[int],
     images: int,
     bf16: bool,
@@ -59,9 +59,9 @@ def costs_of(
         model: On the meta device; its parameters become fake tensors.
         parts: One of `detector_parts`, `segmentor_parts`, `recognizer_parts`.
         size: (H, W) in pixels, or (T, H, W), of training.
-        images: Per GPU. A head needs the gradients of its largest tensor and of what it comes from
-            in passing.
-        bf16: With autocast, as `Bf16OptimWrapper`; parameters stay fp32.
+        images: Per GPU. The workspace of a head is the gradients of its largest tensor and of that
+            tensor's input.
+        bf16: With autocast, like `Bf16OptimWrapper`; parameters stay fp32.
     """
     parameters = [p.numel() for p in model.parameters()]
     trainable = [p.numel() for p in model.parameters() if p.requires_grad]
@@ -86,28 +86,22 @@ def _numel(module: nn.Module) -> int:
 
 
 def backbone_macs(backbone: SwinTransformerV2, size: Sequence[int]) -> int:
-    """MACs of a training step for one image, with what checkpointing computes again."""
-    checkpointed = _checkpointed(backbone)
+    """MACs of a training step for one image, including what checkpointing recomputes."""
     total = 0.0
     for part in counts.count(backbone, size):
         total += MATMUL * part.matmul + ATTENTION * part.attention
-        if part.name.startswith('stage') and checkpointed[int(part.name.split()[1]) - 1]:
+        if part.name.startswith('stage') and backbone.with_cp[int(part.name.split()[1]) - 1]:
             total += part.macs
     return round(total)
-
-
-def _checkpointed(backbone: SwinTransformerV2) -> list[bool]:
-    given = backbone.with_cp
-    return list(given) if isinstance(given, (list, tuple)) else [given] * backbone.num_stages
 
 
 def backbone_memory(
     backbone: SwinTransformerV2, size: Sequence[int], images: int
 ) -> tuple[int, int]:
-    """Bytes that a forward pass keeps, and the most that a block needs in passing backwards.
+    """Bytes that a forward pass keeps, and the peak workspace of a block in the backward pass.
 
-    A checkpointed block keeps its input alone, and all else while it is computed again. Every block
-    holds gradients in passing: of the map, and of the two branches.
+    A checkpointed block keeps only its input; the rest is workspace while it is recomputed. The
+    workspace of every block has three gradients: of the map, and of the two branches.
     """
     backbone.train()
     kept, working = counts.Kept(backbone), 0
@@ -115,7 +109,7 @@ def backbone_memory(
         x = torch.empty(images, 3, *size)
     with torch.enable_grad(), kept.hooks:
         x = backbone.patch_embed(x)
-    for i, (stage, recomputed) in enumerate(zip(backbone.layers, _checkpointed(backbone))):
+    for i, (stage, recomputed) in enumerate(zip(backbone.layers, backbone.with_cp)):
         for block in stage.blocks:
             block_kept = counts.Kept(backbone) if recomputed else kept
             with torch.enable_grad(), block_kept.hooks:
@@ -134,7 +128,7 @@ def backbone_memory(
 
 
 def memory(costs: Costs, scheme: str, gpus: int) -> dict[str, int]:
-    """Bytes per GPU by what they are for; of sharded parts, on the GPU that has most."""
+    """Bytes per GPU by purpose; for uneven shards, on the GPU with the largest."""
     total, learned = sum(costs.parameters), sum(costs.trainable)
     shards = gpus if scheme == 'FSDP' else 1
     rows = {
@@ -142,21 +136,22 @@ def memory(costs: Costs, scheme: str, gpus: int) -> dict[str, int]:
         'gradients': FP32 * math.ceil(learned / shards),
         'optimizer': costs.moments * FP32 * math.ceil(learned / shards),
         'averaged weights': costs.averages * FP32 * total,
-        'buckets of gradients': 0 if shards > 1 or gpus == 1 else FP32 * learned,
+        'DDP gradient buckets': 0 if shards > 1 or gpus == 1 else FP32 * learned,
         'gathered parameters': 0,
         'activations': costs.kept,
-        'in passing': costs.working,
+        'workspace': costs.working,
     }
     if scheme == 'ZeRO-1':
         rows['optimizer'] = costs.moments * FP32 * largest_share(costs.trainable, gpus)
-    if shards > 1:  # what is outside blocks, for the whole step; a block, its gradient, the next
+    if shards > 1:  # all outside blocks, for the whole step; a block, its gradient, the next block
         rows['gathered parameters'] = FP32 * (2 * costs.rest + 3 * max(costs.blocks))
     return rows
 
 
 def largest_share(sizes: Sequence[int], gpus: int) -> int:
-    """Numbers on the fullest of GPUs that take whole parameters, the largest first, each by the one
-    that has least: as torch's ZeroRedundancyOptimizer.
+    """Elements on the fullest GPU under torch's ZeroRedundancyOptimizer.
+
+    It assigns whole parameters, the largest first, each to the GPU that has the least.
     """
     shares = [0] * gpus
     for size in sorted(sizes, reverse=True):
@@ -165,10 +160,10 @@ def largest_share(sizes: Sequence[int], gpus: int) -> int:
 
 
 def communication(costs: Costs, scheme: str, gpus: int) -> int:
-    """Bytes that a GPU sends in a step, by ring algorithms.
+    """Bytes that a GPU sends per step with ring algorithms.
 
-    DDP sums gradients; ZeRO-1 also sends the new parameters; FSDP gathers parameters forwards and
-    backwards and scatters the sums of gradients.
+    DDP all-reduces gradients; ZeRO-1 also broadcasts the new parameters; FSDP all-gathers
+    parameters in both passes and reduce-scatters gradients.
     """
     share = (gpus - 1) / gpus
     total, learned = FP32 * sum(costs.parameters), FP32 * sum(costs.trainable)
@@ -183,11 +178,11 @@ def communication(costs: Costs, scheme: str, gpus: int) -> int:
 def step_seconds(
     costs: Costs, scheme: str, gpus: int, tflops: float, utilization: float, bandwidth: float
 ) -> tuple[float, float]:
-    """Seconds of computing and of communicating in a step; the latter runs beside the former.
+    """Seconds of computation and of communication per step, which overlap.
 
     Args:
-        tflops: Of a GPU, in the dtype of the products, by its data sheet; a MAC is two operations.
-        utilization: The share of it that is reached.
+        tflops: Peak of a GPU in the dtype of the products, by its data sheet; a MAC is two FLOPs.
+        utilization: The fraction of it that is reached.
         bandwidth: Bytes per second that a GPU sends.
     """
     computing = 2 * costs.macs / (tflops * 1e12 * utilization)

@@ -1,10 +1,10 @@
 """Attention within windows: softmax(q k^T + bias) v, where the bias depends on the offset alone.
 
-`plain` keeps N x N logits of every window and head and is what the others are held to: `sdpa`
+`plain` keeps the N x N logits of every window and head, and is the reference for the others: `sdpa`
 (PyTorch's fused kernels, one tile of queries after the other) and `flex` (FlexAttention, which
 reads the bias from the table itself). Legend: nW windows, nH heads, N tokens per window, D
-channels per head; a table holds the bias of every offset, (nH, 2w-1, ...), that of offset q - k
-at q - k + w - 1.
+channels per head. A table (nH, 2w-1, ...) holds the bias of every offset, that of q - k at index
+q - k + w - 1.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention.flex_attention import flex_attention
 
 from .bias_tiles import bias_lines, bias_tiles, crop_table, gather_bias
 from .tile_sizes import FORWARD_TILE, tile_numel
-from .tracing import is_compiling
+from .tracing import is_compiling, is_exporting
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
@@ -32,21 +33,21 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 
 
 def plain(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:
-    """As `attention`, with the table in place of the bias."""
+    """`attention`, given the table instead of the bias."""
     return attention(q, k, v, gather_bias(table, window_size))
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:
-    """As `plain`, by PyTorch's fused kernels, in the dtype of v.
+    """`plain` with PyTorch's fused kernels, in the dtype of v.
 
     Raises:
-        ValueError: The table needs a gradient; PyTorch would leave its fused kernels for one that
+        ValueError: The table needs a gradient, for which PyTorch falls back to a kernel that
             keeps N x N.
     """
     if table.requires_grad and torch.is_grad_enabled():
         raise ValueError(
             "attention_backend='sdpa' has no gradient of the position bias: freeze cpb_mlp, or "
-            "take 'tiled' or 'auto'"
+            "use 'tiled' or 'auto'"
         )
     lines = as_attn_mask(bias_lines(table, window_size), v)
     return sdpa_lines(q.to(v.dtype), k.to(v.dtype), v, lines, window_size)
@@ -55,7 +56,7 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[i
 def sdpa_lines(
     q: Tensor, k: Tensor, v: Tensor, lines: Tensor, window_size: Sequence[int]
 ) -> Tensor:
-    """As `sdpa`, with `bias_lines` of the table as `masks` returns them."""
+    """`sdpa`, given the `bias_lines` of the table as `as_attn_mask` returns them."""
     rows = tile_numel(FORWARD_TILE, q) // (q.shape[1] * q.shape[2])
     outs = [
         F.scaled_dot_product_attention(q[:, :, queries], k, v, attn_mask=bias[None], scale=1.0)
@@ -65,75 +66,66 @@ def sdpa_lines(
 
 
 def as_attn_mask(lines: Tensor, like: Tensor) -> Tensor:
-    """`bias_lines` in a dtype that PyTorch's kernels take beside q, k and v like `like`.
+    """`bias_lines` in a dtype that PyTorch's kernels accept for q, k and v like `like`.
 
-    fp32 is taken by those for the CPU. Elsewhere the bias is rounded, less the largest of its head,
-    which no probability sees: where it is near zero, and attention is drawn, it loses least.
+    CPU kernels accept fp32. Others need the dtype of q, k and v. Softmax ignores a constant per
+    head, so the largest bias of each head is subtracted before rounding: what remains is close to
+    zero, where rounding is finest, for exactly the keys that get most of the attention.
     """
-    if like.dtype == lines.dtype or (like.device.type == 'cpu' and TORCH >= (2, 5)):
+    if like.dtype == lines.dtype or like.device.type == 'cpu':
         return lines
     return (lines - lines.amax(dim=list(range(1, lines.dim())), keepdim=True)).to(like.dtype)
 
 
-TORCH = tuple(map(int, torch.__version__.split('.')[:2]))
-
-
 def flex(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:
-    """As `plain`, by FlexAttention, in the dtype of v; logits, bias and softmax are fp32.
+    """`plain` with FlexAttention, in the dtype of v; logits, bias and softmax are fp32.
 
-    On CUDA its kernels are compiled, once per size of windows. Elsewhere the uncompiled form
-    runs, which keeps N x N and has no gradients: it is there to check the formula.
+    On CUDA its kernels are compiled, once per window size. Other devices run the uncompiled form,
+    which keeps N x N and has no gradients: it is there to check the formula.
 
     Raises:
-        ValueError: torch is older than 2.6, or a gradient is needed on another device than CUDA.
+        ValueError: A gradient is needed on a device other than CUDA.
     """
-    if TORCH < (2, 6):
-        raise ValueError(
-            f"attention_backend='flex' needs torch 2.6 or later (this is {torch.__version__})"
-        )
-    from torch.nn.attention.flex_attention import flex_attention
-
     if q.device.type != 'cuda' and torch.is_grad_enabled() and q.requires_grad:
         raise ValueError(
-            f"attention_backend='flex' trains on CUDA only (this is {q.device.type}): take 'auto'"
+            f"attention_backend='flex' trains on CUDA only (this is {q.device.type}): use 'auto'"
         )
-    # Row-major positions in the table: an offset's entry is position(q) - position(k) + centre.
+    # Row-major positions in the table: an offset's entry is position(q) - position(k) + center.
     sizes = [2 * size - 1 for size in window_size]
     strides = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
     axes = [torch.arange(s, device=q.device) * t for s, t in zip(window_size, strides)]
-    position = sum(torch.meshgrid(*axes, indexing='ij')).flatten()
-    centre = sum((size - 1) * stride for size, stride in zip(window_size, strides))
+    position = torch.stack(torch.meshgrid(*axes, indexing='ij')).sum(0).flatten()
+    center = sum((size - 1) * stride for size, stride in zip(window_size, strides))
     entries = crop_table(table, window_size).flatten(1)
 
     def add_bias(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return score + entries[head, position[query] - position[key] + centre]
+        return score + entries[head, position[query] - position[key] + center]
 
     compiles = q.device.type == 'cuda' and not is_compiling()
-    run = _compiled(flex_attention) if compiles else flex_attention
+    run = _compiled_flex() if compiles else flex_attention
     return run(q.to(v.dtype), k.to(v.dtype), v, score_mod=add_bias, scale=1.0)
 
 
-_compiled = functools.cache(torch.compile)
+@functools.cache
+def _compiled_flex():
+    return torch.compile(flex_attention)
+
 
 BACKENDS = {'plain': plain, 'sdpa': sdpa, 'flex': flex}
 
 
 def select_backend(backend: str, x: Tensor, needs_grad: bool, table_needs_grad: bool) -> str:
-    """What computes a map where `backend` is asked for.
+    """The backend that computes a map where `backend` is asked for.
 
-    'auto' is 'tiled' (see tiled.py), but on CUDA with a frozen position bias 'sdpa', whose backward
-    pass is faster. 'flex' is never chosen: it compiles for each size of windows, and multi-scale
-    training meets more of them than torch compiles by default (8). Where only shapes are computed
-    or a graph is traced or exported, 'tiled' is 'plain', which has nothing but common operators.
+    'auto' is 'tiled' (see tiled_attention.py), except on CUDA with a frozen position bias: there
+    it is 'sdpa', whose backward pass is faster. It is never 'flex', which compiles once per window
+    size; multi-scale training has more of them than torch compiles by default (8). Where only
+    shapes are computed, or a graph is traced or exported, 'tiled' becomes 'plain', which consists
+    of common operators.
     """
     if backend not in ('auto', 'tiled'):
         return backend
-    if x.is_meta or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or _is_exporting():
-        return 'plain'
-    if is_compiling() and not hasattr(torch.library, 'custom_op'):  # torch < 2.4
+    if x.is_meta or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or is_exporting():
         return 'plain'
     frozen_bias = needs_grad and not table_needs_grad
     return 'sdpa' if backend == 'auto' and x.device.type == 'cuda' and frozen_bias else 'tiled'
-
-
-_is_exporting = getattr(torch.compiler, 'is_exporting', lambda: False)  # torch >= 2.7

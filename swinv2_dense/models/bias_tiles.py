@@ -1,4 +1,9 @@
-"""Tiles of the position bias."""
+"""The position bias of a tile of queries, read from a table of offsets.
+
+A table holds one bias per head and offset, (nH, 2w-1, ...). The bias of all token pairs, (nH, N,
+N), is many times larger: the same offsets occur over and over. Tiles of it are cut out when they
+are needed, by way of `bias_lines`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,26 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
+
+# One axis, w = 3. The table holds the offsets q - k of query q and key k, from -2 to 2. Unfolded
+# and flipped, row q of it holds the bias against every key:
+#
+#   table      a  b  c  d  e            lines   k=0  1  2
+#   q - k     -2 -1  0 +1 +2              q=0    c  b  a
+#                                           1    d  c  b
+#                                           2    e  d  c
+#
+# Two axes, (h, w) = (3, w). A "line" is a row of w queries. Entry j along the rows of `lines`, here
+# one cell for w x w pairs of columns, holds the bias at row offset y - y' = h - 1 - j, so the keys'
+# rows y' come in ascending order. The bias of line y against all keys is h entries from h - 1 - y:
+#
+#   j          0  1  2  3  4
+#   y - y'    +2 +1  0 -1 -2
+#   line y=0        [.  .  .]           y' = 0  1  2
+#        y=1     [.  .  .]
+#        y=2  [.  .  .]
+#
+# A tile is the bias of some consecutive lines.
 
 
 def gather_bias(table: Tensor, window_size: Sequence[int]) -> Tensor:
@@ -29,7 +54,7 @@ def crop_table(table: Tensor, window_size: Sequence[int]) -> Tensor:
 
 
 def bias_lines(table: Tensor, window_size: Sequence[int]) -> Tensor:
-    """Bias of a line of queries (along the last axis) against keys at any other coordinates.
+    """Bias of a line of queries (along the last axis) against keys at any offset of the others.
 
     (nH, O...) -> (nH, w, J..., w) with w the last window and 2w-1 entries in every other axis,
     in the order of keys. Many times smaller than N x N, and it holds the bias of each line of
@@ -42,7 +67,7 @@ def bias_lines(table: Tensor, window_size: Sequence[int]) -> Tensor:
 
 
 def add_lines(table: Tensor, lines: Tensor, window_size: Sequence[int]) -> None:
-    """Adjoint of `bias_lines`: add to each offset of a table what its places in `lines` hold."""
+    """Adjoint of `bias_lines`: add each entry of `lines` to its offset in the table."""
     table, rank = crop_table(table, window_size), len(window_size)
     lines = lines.movedim(1, rank).flip([*range(1, rank), rank + 1])  # [.., q, j]: offset q + j
     for query, part in enumerate(lines.unbind(-2)):

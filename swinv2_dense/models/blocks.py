@@ -1,4 +1,4 @@
-"""Parts of Swin Transformer V2 for maps with any number of axes.
+"""The building blocks of Swin Transformer V2, for maps with any number of axes.
 
 Legend: B batch, S... spatial axes, C channels; maps are channels-last, (B, S..., C).
 """
@@ -6,6 +6,7 @@ Legend: B batch, S... spatial axes, C channels; maps are channels-last, (B, S...
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +36,7 @@ class DropPath(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Res-post-norm block (section 3.2): the norm closes each residual branch.
+    """Res-post-norm block (section 3.2): each residual branch ends with its norm.
 
     `extra_norm` adds the norm on the main branch that H and G have every 6 blocks.
     """
@@ -61,14 +62,16 @@ class SwinBlock(nn.Module):
 class PatchEmbed(nn.Module):
     """Linear embedding of non-overlapping patches: (B, C', S'...) -> (B, S..., C).
 
-    The input is zero-padded at its end to whole patches.
+    The input is zero-padded at its ends to whole patches.
     """
 
     def __init__(self, in_channels: int, embed_dims: int, patch_size: tuple[int, ...]) -> None:
         super().__init__()
-        conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(patch_size) - 1]
+        conv: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(patch_size) - 1]
         self.patch_size = patch_size
-        self.proj = conv(in_channels, embed_dims, kernel_size=patch_size, stride=patch_size)
+        self.proj: nn.Conv1d | nn.Conv2d | nn.Conv3d = conv(
+            in_channels, embed_dims, kernel_size=patch_size, stride=patch_size
+        )
         self.norm = nn.LayerNorm(embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,9 +82,9 @@ class PatchEmbed(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Join 2 x 2 neighbours along the last two axes (video keeps its frames), C -> 2C.
+    """Join 2 x 2 neighbors along the last two axes (video keeps its frames), C -> 2C.
 
-    Odd maps are zero-padded at their end. Channels are ordered as in the official code:
+    Odd maps are zero-padded at their ends. Channels are ordered as in the official code:
     (0, 0), (1, 0), (0, 1), (1, 1).
     """
 
@@ -108,8 +111,12 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.downsample = downsample
 
+    def attentions(self) -> list[WindowAttention]:
+        """The attention of every block."""
+        return [cast(SwinBlock, block).attn for block in self.blocks]
+
     def forward(self, x: Tensor, with_cp: bool) -> tuple[Tensor, Tensor]:
-        """Map at this stage's resolution, and the one that the next stage starts from."""
+        """The map at this stage's resolution, and the input of the next stage."""
         for block in self.blocks:
             if with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, use_reentrant=False)

@@ -1,4 +1,4 @@
-"""The MLP of a block, whose wide hidden layer is worked on in chunks of tokens."""
+"""The MLP of a block, whose wide hidden layer is computed in chunks of tokens."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .tracing import is_compiling
 
 
 class Mlp(nn.Module):
-    """Two linear layers with GELU between; the hidden layer has four times the channels.
+    """Two linear layers with a GELU between them; the hidden layer has four times the channels.
 
-    Without gradients the hidden layer exists for a chunk of tokens at a time; with them it is
-    kept once, before GELU. Where somebody hooks or replaces a layer, or a graph is traced, the
-    layers are called as they are.
+    Without gradients, the hidden layer exists for one chunk of tokens at a time. With gradients,
+    it is kept once, before the GELU. Where a layer is hooked or replaced, or a graph is traced,
+    the layers are called as they are.
     """
 
     def __init__(self, embed_dims: int) -> None:
@@ -46,7 +46,7 @@ class Mlp(nn.Module):
 
 
 def _is_plain(layer: nn.Module) -> bool:
-    """Whether calling a layer is nothing but its product: no hooks, nobody else's class or call."""
+    """Whether calling a layer does nothing but its product: no hooks, subclass or patched call."""
     names = ('forward_hooks', 'forward_pre_hooks', 'backward_hooks', 'backward_pre_hooks')
     hooked = any(
         getattr(layer, f'_{name}') or getattr(nn.modules.module, f'_global_{name}')
@@ -57,7 +57,7 @@ def _is_plain(layer: nn.Module) -> bool:
 
 
 class GeluMlp(torch.autograd.Function):
-    """`gelu_mlp` with gradients; arguments of `apply` are its own, of one dtype."""
+    """`gelu_mlp` with gradients; `apply` takes the same arguments, all of one dtype."""
 
     @staticmethod
     def forward(ctx, x, weight1, bias1, weight2, bias2):
@@ -67,6 +67,11 @@ class GeluMlp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
+        # With h = x W1^T + b1 and y = gelu(h) W2^T + b2:
+        #   dW2 = dy^T gelu(h)            db2 = sum dy
+        #   dh  = (dy W2) * gelu'(h)
+        #   dW1 = dh^T x                  db1 = sum dh             dx = dh W1
+        # The sums over tokens grow chunk by chunk, in fp32 at least.
         x, hidden, weight1, bias1, weight2 = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True
             return _differentiable_grads(grad, x, weight1, bias1, weight2)
@@ -108,7 +113,7 @@ def gelu_mlp(
     bias2: Tensor,
     hidden: Tensor | None = None,
 ) -> Tensor:
-    """(T, C) -> (T, C); what GELU is given is written to `hidden` (T, 4C) if there is one."""
+    """(T, C) -> (T, C); the inputs of the GELU are written to `hidden` (T, 4C) if it is given."""
     out = torch.empty_like(x)
     with without_autocast(x):
         for rows in _chunks(x, len(weight1)):

@@ -1,6 +1,6 @@
-"""Position bias of window attention: a module from a window to a bias per offset and head.
+"""Position bias of window attention: a module that maps a window to a bias per offset and head.
 
-Attention knows nothing of a position bias but its table, (nH, 2w-1, ...), one entry per offset.
+All that attention sees of it is a table, (nH, 2w-1, ...), with one entry per offset.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +20,12 @@ from .tracing import is_traced
 
 
 class TableCache:
-    """Tables that are used while no gradients are recorded, up to `max_bytes` in a process.
+    """Cache of the tables that are used without gradients, up to `max_bytes` per process.
 
-    An entry keeps the weights it was made of and is used only while the module's are equal to
-    them in value: optimizers, `load_state_dict` and moving averages change weights in place, and
-    not all of them leave a trace (`.data.copy_` does not). Comparing costs some microseconds on a
-    CPU; on an accelerator it would wait for the device, so there nothing is kept.
+    An entry keeps a copy of the weights that it was computed from, and is valid only while the
+    module's weights equal them. Optimizers, `load_state_dict` and moving averages change weights
+    in place, and version counters miss some of them (`.data.copy_`). Comparing takes microseconds
+    on a CPU; on an accelerator it would wait for the device, so nothing is cached there.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -34,14 +35,15 @@ class TableCache:
         self._lock = threading.Lock()
 
     def table(self, module: LogCPB, window_size: tuple[int, ...]) -> Tensor:
-        """The table of `module`, kept or evaluated now; not to be changed by the caller."""
+        """The table of `module`, cached or evaluated; the caller must not change it."""
         key = (id(module), window_size, module.pretrained_window_size)
         weights = [p.detach() for p in module.weights()]
         with self._lock:
-            kept, table = self._entries.get(key, ((), None))
-            if kept and all(map(_equal, kept, weights)):
-                self._entries.move_to_end(key)
-                return table
+            if key in self._entries:
+                kept, table = self._entries[key]
+                if all(map(_equal, kept, weights)):
+                    self._entries.move_to_end(key)
+                    return table
         table = module.evaluate(window_size)
         with self._lock:
             self._drop(key)
@@ -72,9 +74,9 @@ class LogCPB(nn.Sequential):
     """Log-spaced continuous position bias: a two-layer MLP over offsets (section 3.3, eq. 4).
 
     Args:
-        num_heads: Heads, each with a bias of its own.
-        pretrained_window_size: Window in tokens per axis that the weights were trained with;
-            offsets are divided by it (less one) and so keep their meaning at any window.
+        num_heads: Heads, each with its own bias.
+        pretrained_window_size: Window in tokens, one per axis, that the weights were trained with.
+            Offsets are divided by it (less one), so they keep their meaning at any window.
         hidden_dims: Hidden channels of the MLP.
     """
 
@@ -94,7 +96,7 @@ class LogCPB(nn.Sequential):
         The hidden layer, (2w-1)^n x `hidden_dims`, is recomputed in the backward pass.
         """
         window_size = tuple(window_size)
-        weight = self[0].weight
+        weight, *_ = self.weights()
         if is_traced() or weight.is_meta:
             return self.evaluate(window_size)
         if torch.is_grad_enabled():
@@ -106,11 +108,11 @@ class LogCPB(nn.Sequential):
         return self.evaluate(window_size)
 
     def evaluate(self, window_size: tuple[int, ...]) -> Tensor:
-        """As `forward`, without keeping or recomputing anything."""
+        """Like `forward`, without caching or recomputing anything."""
         weight, bias, out = map(at_least_fp32, self.weights())
         axes = [
-            self._log_coords(size, divisor, weight)
-            for size, divisor in zip(window_size, self.pretrained_window_size)
+            log_coords(size, pretrained, weight)
+            for size, pretrained in zip(window_size, self.pretrained_window_size)
         ]
         coords = torch.stack(torch.meshgrid(*axes, indexing='ij'), dim=-1)
         with without_autocast(weight):
@@ -118,15 +120,16 @@ class LogCPB(nn.Sequential):
             return 16 * F.linear(hidden, out).sigmoid().movedim(-1, 0)
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Weight and bias of the first layer and weight of the second.
+        """Weight and bias of the first layer, and weight of the second.
 
-        By name: under FSDP, parametrisation or DataParallel they are no parameters of the module.
+        By name: under FSDP, parametrization or DataParallel they are not in `parameters()`.
         """
-        return self[0].weight, self[0].bias, self[2].weight
+        first, last = cast(nn.Linear, self[0]), cast(nn.Linear, self[2])
+        return first.weight, first.bias, last.weight
 
-    @staticmethod
-    def _log_coords(window: int, pretrained_window: int, like: Tensor) -> Tensor:
-        """(2w-1,) log-spaced offsets. The scale 8 and base 8 are the official code's."""
-        offsets = torch.arange(1 - window, window, dtype=like.dtype, device=like.device)
-        offsets = offsets * 8 / max(pretrained_window - 1, 1)
-        return offsets.sign() * torch.log2(offsets.abs() + 1) / 3
+
+def log_coords(window: int, pretrained_window: int, like: Tensor) -> Tensor:
+    """(2w-1,) log-spaced offsets. The scale 8 and the base 8 are the official code's."""
+    offsets = torch.arange(1 - window, window, dtype=like.dtype, device=like.device)
+    offsets = offsets * 8 / max(pretrained_window - 1, 1)
+    return offsets.sign() * torch.log2(offsets.abs() + 1) / 3

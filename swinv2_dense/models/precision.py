@@ -1,6 +1,6 @@
-"""Dtypes and sizes that computations are done in.
+"""Which dtype computations run in.
 
-What stays in fp32: normalisation, logit scale, position bias, softmax.
+Always at least fp32: normalization, logit scale, position bias and softmax.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ def at_least_fp32(x: Tensor) -> Tensor:
 
 def without_autocast(x: Tensor) -> AbstractContextManager:
     """Context in which operations on tensors like `x` keep their dtype."""
-    if x.is_meta:  # where shapes alone are computed; autocast does not know this device
+    if x.is_meta:  # only shapes are computed; autocast does not know this device
         return nullcontext()
     return torch.autocast(x.device.type, enabled=False)
 
 
 def matmul_dtype(x: Tensor) -> torch.dtype:
-    """Dtype in which matrices are multiplied with `x`: autocast's, where it is on, or its own."""
+    """Dtype of matrix products with `x`: that of autocast where it is on, else that of `x`."""
     return (x.new_empty(1, 0) @ x.new_empty(0, 1)).dtype
 
 
+# Without AVX-512, torch multiplies bf16 ten times slower than fp32 on x86 CPUs.
+_SLOW_BF16 = torch.backends.cpu.get_cpu_capability() == 'AVX2'
+
+
 def _for_product(x: Tensor) -> Tensor:
-    """bf16 as fp32 on x86 CPUs before AVX-512, where torch multiplies bf16 ten times slower."""
-    if x.dtype == torch.bfloat16 and x.device.type == 'cpu' and _WITHOUT_BF16:
+    """bf16 as fp32 where that is faster."""
+    if x.dtype == torch.bfloat16 and x.device.type == 'cpu' and _SLOW_BF16:
         return x.float()
     return x
 
 
-_WITHOUT_BF16 = torch.backends.cpu.get_cpu_capability() == 'AVX2'
-
-
 def linear(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
-    """`F.linear` of (T, C), written to `out` if given, on the units that the device has."""
+    """`F.linear` of (T, C), written to `out` if given, in the dtype that is fast."""
     x, weight, bias, dtype = *map(_for_product, (x, weight, bias)), x.dtype
     if x.dtype == dtype:
         return torch.addmm(bias, x, weight.t(), out=out)
@@ -48,12 +49,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b`, on the units that the device has."""
+    """`a @ b`, in the dtype that is fast."""
     return (_for_product(a) @ _for_product(b)).to(a.dtype)
 
 
 def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """total += a b, matrices or batches of them; `total` may be of a wider dtype."""
+    """total += a @ b, for matrices or batches of them; `total` may have a wider dtype."""
     if total.dtype != a.dtype:
         total += matmul(a, b)
     elif a.dim() == 2:
@@ -63,13 +64,13 @@ def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 
 def safe_norm(x: Tensor) -> Tensor:
-    """Lengths of the vectors in the last axis, kept as an axis; 1 for zero vectors."""
+    """Norms of the vectors along the last axis, with that axis kept; 1 for zero vectors."""
     norm = x.norm(dim=-1, keepdim=True)
     return norm.where(norm > 1e-12, torch.ones_like(norm))
 
 
 def safe_normalize(x: Tensor) -> Tensor:
-    """Normalise the last axis in at least fp32; zero vectors (keys of padded tokens) stay zero.
+    """Normalize the last axis in at least fp32; zero vectors (keys of padded tokens) stay zero.
 
     `F.normalize` divides a zero vector by 1e-12, which turns its gradient into inf in fp16.
     """

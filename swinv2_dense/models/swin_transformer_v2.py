@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..arguments import arch_settings, is_int, out_stages, pretrained, stage_windows
+from ..arguments import Arch, arch_settings, is_int, out_stages, pretrained, stage_windows
 from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
 from ..checkpoints.pretrained_windows import windows_from_coords_table
@@ -31,29 +31,32 @@ from .window_attention import WindowAttention
 class SwinTransformerV2(BaseModule):
     """Swin Transformer V2 backbone for images: (B, 3, H, W) -> tuple of (B, C_i, H_i, W_i).
 
-    Map i has the channels `embed_dims * 2**i` and the size ceil(H / (patch_size * 2**i)); images
-    of any size are padded where needed. Each map passes an output norm `norm{i}`.
+    Map i has `embed_dims * 2**i` channels and the size ceil(H / (patch_size * 2**i)). Images of
+    any size are padded where needed. Each map passes through an output norm `norm{i}`.
 
     Args:
         arch: 't', 's', 'b', 'l', 'h', 'g', or a dict with `embed_dims`, `depths`, `num_heads`
             and optionally `extra_norm_every` (blocks between norms on the main branch, 0: none).
         patch_size: Pixels per patch; an int or one per axis.
         window_size: Tokens per window. An int: all axes and stages. A tuple with one int per
-            axis, (H, W): all stages. A list with one of these per stage. On maps smaller than
-            the window, the window is the map.
-        pretrained_window_sizes: Windows the weights were trained with, written as `window_size`;
-            they scale the log-CPB offsets. Left out, a checkpoint brings them (also the
-            checkpoints of later trainings), and without one they are `window_size`.
+            axis, (H, W): all stages. A list with one of these per stage. Windows are clamped to
+            the feature map.
+        pretrained_window_sizes: Windows that the weights were trained with, in the same form as
+            `window_size`; they scale the log-CPB offsets. By default they come from the
+            checkpoint (checkpoints of later trainings store them too), or are `window_size`
+            without one.
         drop_path_rate: Stochastic depth rate of the last block; rises linearly from 0.
         out_indices: Stages whose maps are returned. Later stages are not built.
         frozen_stages: k >= 0 freezes the patch embedding and the stages 0 to k-1.
-        norm_eval: Keep norms in eval mode (LayerNorm computes the same in both).
+        norm_eval: Keep norms in eval mode. LayerNorm computes the same in both modes; the argument
+            is there so that configs written for other backbones run.
         with_cp: Recompute each block's activations in the backward pass to save memory (the
             paper's activation checkpointing). A bool, or a list with one per stage.
         sequential_attention: Project to q, k and v again in the backward pass, one group of
             windows after the other, instead of keeping them (the paper's sequential
             self-attention). A bool, or a list with one per stage. Logits are never kept.
-        attention_backend: 'auto', or 'tiled', 'sdpa', 'flex', 'plain' (see models/attention.py).
+        attention_backend: 'auto', 'tiled', 'sdpa', 'flex' or 'plain'; see `select_backend` in
+            models/attention_backends.py.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads a checkpoint of any known format
             from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix` and
             `allow_missing`.
@@ -68,6 +71,7 @@ class SwinTransformerV2(BaseModule):
     def __init__(
         self,
         arch: str | dict = 't',
+        *,
         patch_size: int | Sequence[int] = 4,
         window_size: int | Sequence = 8,
         pretrained_window_sizes: int | Sequence | None = None,
@@ -85,9 +89,9 @@ class SwinTransformerV2(BaseModule):
         embed_dims, depths, num_heads, extra_norm_every = arch_settings(arch)
         windows = stage_windows('window_size', window_size, len(depths), self.rank)
         self.pretrained_windows_given = pretrained_window_sizes is not None
-        divisors = windows
-        if self.pretrained_windows_given:
-            divisors = stage_windows(
+        pretrained_windows = windows
+        if pretrained_window_sizes is not None:
+            pretrained_windows = stage_windows(
                 'pretrained_window_sizes', pretrained_window_sizes, len(depths), self.rank
             )
         self.out_indices = out_stages(out_indices, len(depths))
@@ -95,23 +99,22 @@ class SwinTransformerV2(BaseModule):
             raise ValueError(f'frozen_stages={frozen_stages} must be in -1..{len(depths)}')
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
-        _per_stage('with_cp', with_cp, len(depths))
-        self.with_cp = with_cp
+        self.with_cp = _per_stage('with_cp', with_cp, len(depths))
         sequential = _per_stage('sequential_attention', sequential_attention, len(depths))
         if attention_backend not in ATTENTION_BACKENDS:
             raise ValueError(
                 f'attention_backend={attention_backend!r} must be one of {ATTENTION_BACKENDS}'
             )
-        if isinstance(patch_size, list):  # of axes, as there is one stage
+        if isinstance(patch_size, list):  # one per axis: patches have no stages
             patch_size = tuple(patch_size)
         (patch_size,) = stage_windows('patch_size', patch_size, 1, self.rank)
         if not is_int(in_channels) or in_channels < 1:
             raise ValueError(f'in_channels={in_channels!r} must be an int >= 1')
         self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
         rates = iter(_linear_rates(drop_path_rate, sum(depths)))
-        self.num_stages = len(depths)
-        self.extra_norm_every = extra_norm_every
         num_built = self.out_indices[-1] + 1
+        # What is built, which loading compares with a checkpoint.
+        self.arch = Arch(embed_dims, depths[:num_built], num_heads[:num_built], extra_norm_every)
         self.layers = nn.ModuleList()
         self.num_features = [embed_dims * 2**i for i in range(num_built)]
         for i, dims in enumerate(self.num_features):
@@ -121,7 +124,7 @@ class SwinTransformerV2(BaseModule):
                         dims,
                         num_heads[i],
                         windows[i],
-                        divisors[i],
+                        pretrained_windows[i],
                         shifted=b % 2 == 1,
                         sequential=sequential[i],
                         backend=attention_backend,
@@ -147,29 +150,35 @@ class SwinTransformerV2(BaseModule):
 
     @property
     def pretrained_window_sizes(self) -> list[tuple[int, ...]]:
-        """Windows per stage in tokens that the log-CPB offsets are divided by (less one)."""
-        return [stage.blocks[0].attn.cpb_mlp.pretrained_window_size for stage in self.layers]
+        """Windows per stage, in tokens, by which (less one) the log-CPB offsets are divided."""
+        first = [stage.attentions()[0] for stage in self._stages()]
+        return [attention.cpb_mlp.pretrained_window_size for attention in first]
 
-    def set_pretrained_window_sizes(self, divisors: Sequence, source: str) -> None:
-        """Adopt the divisors that belong to weights from `source`, unless the config says others.
+    def set_pretrained_window_sizes(self, windows: Sequence, source: str) -> None:
+        """Adopt the pretrained windows of weights from `source`.
 
         Raises:
-            CheckpointError: The config gives other divisors; both are named.
+            CheckpointError: The config gives other windows; both are named.
         """
-        divisors = stage_windows('pretrained_window_sizes', list(divisors), None, self.rank)
-        divisors = list(divisors[: len(self.layers)])
-        if self.pretrained_windows_given and divisors != self.pretrained_window_sizes:
+        adopted = stage_windows('pretrained_window_sizes', list(windows), None, self.rank)
+        adopted = adopted[: len(self.layers)]
+        if self.pretrained_windows_given and list(adopted) != self.pretrained_window_sizes:
             raise CheckpointError(
-                f'pretrained_window_sizes={self.pretrained_window_sizes} of the config '
-                f'contradicts {source}, whose weights were trained with {divisors}. '
-                'Leave the argument out: the checkpoint brings its own.'
+                f'pretrained_window_sizes={self.pretrained_window_sizes} in the config '
+                f'contradicts {source}, whose weights were trained with {list(adopted)}. '
+                'Remove the argument: the checkpoint provides it.'
             )
-        for stage, divisor in zip(self.layers, divisors):
-            for block in stage.blocks:
-                block.attn.cpb_mlp.pretrained_window_size = divisor
+        for stage, window in zip(self._stages(), adopted):
+            for attention in stage.attentions():
+                attention.cpb_mlp.pretrained_window_size = window
+
+    @property
+    def patch_size(self) -> tuple[int, ...]:
+        """Pixels per patch, one per axis."""
+        return self.patch_embed.patch_size
 
     def init_weights(self) -> None:
-        """Load `init_cfg=dict(type='Pretrained', ...)`; other initialisers are mmengine's."""
+        """Load `init_cfg=dict(type='Pretrained', ...)`; mmengine handles other initializers."""
         settings = pretrained(self.init_cfg)
         if settings is not None:
             load_pretrained(self, *settings)
@@ -197,21 +206,23 @@ class SwinTransformerV2(BaseModule):
             )
         if is_compiling():
             # One graph per input size: with symbolic sizes, window layouts take ten times as long
-            # to trace and inductor fails (torch 2.13). range() is what makes a size an integer.
+            # to trace and inductor fails (torch 2.13). range() turns a size into an integer.
             for size in x.shape[2:]:
                 range(size)
         x = self.patch_embed(x)
         outs = []
-        with_cp = _per_stage('with_cp', self.with_cp, self.num_stages)
         for i, stage in enumerate(self.layers):
-            out, x = stage(x, with_cp[i])
+            out, x = stage(x, self.with_cp[i])
             if i in self.out_indices:
                 out = getattr(self, f'norm{i}')(out)
                 outs.append(out.movedim(-1, 1).contiguous())
         return tuple(outs)
 
+    def _stages(self) -> list[Stage]:
+        return [cast(Stage, stage) for stage in self.layers]
+
     def _reset_parameters(self) -> None:
-        """Initialise as the official code; zero norms make each block start as the identity."""
+        """Initialize like the official code; zero norms make each block start as the identity."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -240,8 +251,9 @@ class SwinTransformerV2(BaseModule):
 class VideoSwinTransformerV2(SwinTransformerV2):
     """Swin Transformer V2 backbone for video: (B, 3, T, H, W) -> (B, C_i, T', H_i, W_i).
 
-    As `SwinTransformerV2` with tuples (T, H, W); T' = ceil(T / patch_size[0]) in every stage.
-    One entry in `out_indices` gives a Tensor, as mmaction2's heads take it, several a tuple.
+    Like `SwinTransformerV2`, with tuples (T, H, W); T' = ceil(T / patch_size[0]) in every stage.
+    With one entry in `out_indices`, the output is a Tensor, as mmaction2's heads expect; with
+    several, a tuple.
     """
 
     rank = 3
@@ -249,32 +261,26 @@ class VideoSwinTransformerV2(SwinTransformerV2):
     def __init__(
         self,
         arch: str | dict = 't',
+        *,
         patch_size: int | Sequence[int] = (2, 4, 4),
         window_size: int | Sequence = (8, 8, 8),
-        pretrained_window_sizes: int | Sequence | None = None,
-        drop_path_rate: float = 0.1,
         out_indices: Sequence[int] = (3,),
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            arch,
-            patch_size,
-            window_size,
-            pretrained_window_sizes,
-            drop_path_rate,
-            out_indices,
-            **kwargs,
+            arch, patch_size=patch_size, window_size=window_size, out_indices=out_indices, **kwargs
         )
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+    # mmaction2's heads do not take a tuple.
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:  # type: ignore[override]
         """Clips (B, 3, T, H, W) -> one (B, C_i, T', H_i, W_i) per entry of `out_indices`."""
         outs = super().forward(x)
         return outs[0] if len(outs) == 1 else outs
 
 
 def _per_stage(name: str, value: bool | Sequence[bool], num_stages: int) -> list[bool]:
-    """A setting for all stages, or one per stage, as one per stage."""
-    values = list(value) if isinstance(value, (list, tuple)) else [value] * num_stages
+    """One value per stage, from a value for all stages or one per stage."""
+    values: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value] * num_stages
     if len(values) != num_stages or not all(isinstance(v, bool) for v in values):
         raise ValueError(
             f'{name}={value} must be True, False or a list of them for {num_stages} stages'
@@ -292,27 +298,27 @@ def _linear_rates(last: float, count: int) -> list[float]:
 def _write_pretrained_windows(
     module: SwinTransformerV2, state: dict, prefix: str, metadata: dict
 ) -> None:
-    """Let the divisors travel as metadata of a state dict: no key that strict loading minds."""
+    """Store the pretrained windows as metadata of a state dict, which strict loading ignores."""
     metadata[METADATA_KEY] = module.pretrained_window_sizes
 
 
 def _read_pretrained_windows(
     module: SwinTransformerV2, state: dict, prefix: str, metadata: dict, *_: Any
 ) -> None:
-    """Adopt the divisors of weights; drop stored tables and masks, which are computed here."""
-    divisors = metadata.get(METADATA_KEY) or windows_from_coords_table(
+    """Adopt the pretrained windows; drop stored tables and masks, which are computed here."""
+    windows = metadata.get(METADATA_KEY) or windows_from_coords_table(
         state, len(module.layers), prefix
     )
     for key in [k for k in state if k.startswith(prefix) and k.endswith(DERIVED)]:
         del state[key]
-    if divisors is not None:
-        module.set_pretrained_window_sizes(divisors, 'the checkpoint that is loaded')
+    if windows is not None:
+        module.set_pretrained_window_sizes(windows, 'the loaded checkpoint')
     elif (
         not module.pretrained_windows_given
         and f'{prefix}layers.0.blocks.0.attn.logit_scale' in state
     ):
         print_log(
-            'These weights do not say which windows they were trained with: '
+            'The checkpoint does not say which windows its weights were trained with: '
             f'pretrained_window_sizes of the backbone stays {module.pretrained_window_sizes}. Set '
             'it, or load the checkpoint with init_cfg.',
             'current',

@@ -1,8 +1,8 @@
-"""Window attention of a whole map, group by group of windows and tile by tile of queries.
+"""Window attention of a whole map: one group of windows after the other, in tiles of queries.
 
-Memory grows with the tokens of the map and hardly with the window: nothing of size N x N per
-window and head is kept or built, neither logits nor bias, in either pass. Legend: B batch, S...
-spatial axes, C channels, N tokens per window, nW windows of a group, nH heads.
+Memory grows with the tokens of the map and hardly with the window size: neither pass builds or
+keeps logits or bias of N x N per window and head. Legend: B batch, S... spatial axes, C channels,
+N tokens per window, nW windows of a group, nH heads.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from .precision import (
     without_autocast,
 )
 from .tile_sizes import BACKWARD_TILE, GROUP, tile_numel
-from .windows import Group, axis_layouts, cropped, groups, padded
+from .windows import Group, axis_layouts, crop_map, groups, pad_map
 
 
 class TiledWindowAttention(torch.autograd.Function):
     """Projection to q, k and v, and cosine attention in the windows of a map, group by group.
 
-    The forward pass runs `sdpa` per group; the backward pass recomputes logits tile by tile and
-    sums the gradient of the table over tiles. Kept between them are the inputs and, unless
-    `sequential`, q, k and v as projected.
+    The forward pass runs `sdpa_lines` per group. The backward pass recomputes logits tile by tile
+    and sums the gradient of the table over tiles. Kept in between are the inputs and, unless
+    `sequential`, the projected q, k and v.
 
     Args of `apply`:
         x: Map (B, S..., C) in any dtype.
-        weight, bias: Of the projection, (3C, C) and (3C,), in the dtype to multiply in.
+        weight, bias: Of the projection, (3C, C) and (3C,), in the dtype of the products.
         scale: Factor (nH, 1, 1) of the cosines, at least fp32.
         table: Position bias (nH, 2w-1, ...), at least fp32.
         window_size, shifted: As in `axis_layout`.
@@ -66,11 +66,12 @@ class TiledWindowAttention(torch.autograd.Function):
 
 
 class FirstDerivative(torch.autograd.Function):
-    """Passes on the five gradients of attention, and raises where they are differentiated.
+    """Returns the five gradients of attention, and raises where they are differentiated.
 
-    `once_differentiable` raises only where the incoming gradient has a graph. That of a sum has
-    none, though the gradients depend on the inputs all the same: it would treat them as constants,
-    and second derivatives would be wrong without a word. So the inputs are arguments here.
+    `once_differentiable` raises only if the incoming gradient has a graph. The gradient of a sum
+    has none, but the gradients of attention depend on the inputs all the same: they would be
+    treated as constants, and second derivatives would be silently wrong. That is why the inputs
+    are arguments here.
     """
 
     @staticmethod
@@ -83,7 +84,7 @@ class FirstDerivative(torch.autograd.Function):
 
 
 NO_SECOND_DERIVATIVE = (
-    "attention_backend='tiled' has no second derivatives; take attention_backend='plain', which "
+    "attention_backend='tiled' has no second derivatives; use attention_backend='plain', which "
     'keeps N x N logits'
 )
 
@@ -100,13 +101,12 @@ def tiled_forward(
 ) -> tuple[Tensor, Tensor]:
     """Output map, and q, k, v of all tokens in the order of groups (empty unless `keep_qkv`)."""
     sizes = x.shape[1:-1]
-    x, plan = _plan(x, weight, window_size, shifted)
+    x, plan = _plan(x, weight, table, window_size, shifted)
     out = x.new_empty(x.shape, dtype=weight.dtype)
     kept = out.new_empty((out[..., 0].numel() if keep_qkv else 0, weight.shape[0]))
     start = 0
     with without_autocast(x):
-        for window, groups_of_window in plan:
-            lines = as_attn_mask(bias_lines(table, window), weight)
+        for window, lines, groups_of_window in plan:
             for group in groups_of_window:
                 tokens = group.read(x).to(weight.dtype)
                 stop = start + tokens[..., 0].numel()
@@ -118,7 +118,7 @@ def tiled_forward(
                 q, k, v = (y.transpose(1, 2) for y in (safe_normalize(q), safe_normalize(k), v))
                 mixed = sdpa_lines((q * scale).to(v.dtype), k.to(v.dtype), v, lines, window)
                 group.write(mixed.transpose(1, 2).flatten(2), out)
-    return cropped(out, sizes), kept
+    return crop_map(out, sizes), kept
 
 
 def tiled_backward(
@@ -134,15 +134,15 @@ def tiled_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, weight, bias, scale and table."""
     sizes = x.shape[1:-1]
-    x, plan = _plan(x, weight, window_size, shifted)
-    grad = padded(grad, axis_layouts(sizes, window_size, shifted))
+    x, plan = _plan(x, weight, table, window_size, shifted)
+    grad = pad_map(grad, axis_layouts(sizes, window_size, shifted))
     x_grad, weight_grad = torch.empty_like(x), torch.zeros_like(weight, dtype=scale.dtype)
     bias_grad = torch.zeros_like(bias, dtype=scale.dtype)
     scale_grad, table_grad = torch.zeros_like(scale), torch.zeros_like(table)
     start = 0
     with without_autocast(x):
-        for window, groups_of_window in plan:
-            lines = as_attn_mask(bias_lines(table, window), weight).to(table.dtype)
+        for window, lines, groups_of_window in plan:
+            lines = lines.to(table.dtype)
             lines_grad = torch.zeros_like(lines)
             for group in groups_of_window:
                 tokens = group.read(x).to(weight.dtype)
@@ -164,7 +164,26 @@ def tiled_backward(
                 bias_grad += qkv_grad.sum(0, dtype=scale.dtype)
             add_lines(table_grad, lines_grad, window)
     grads = weight_grad.to(weight.dtype), bias_grad.to(bias.dtype)
-    return cropped(x_grad, sizes), *grads, scale_grad, table_grad
+    return crop_map(x_grad, sizes), *grads, scale_grad, table_grad
+
+
+# For one window and head, with rows of q, k and v as vectors:
+#
+#   q' = q / |q|,  k' = k / |k|,  L = s q' k'^T + B,  P = softmax(L),  O = P v
+#
+# Given dO, with * elementwise and sums over keys:
+#
+#   dv      = P^T dO
+#   dP      = dO v^T
+#   dL      = P * (dP - sum(dP * P))          softmax
+#   dB      = sum of dL over windows          then over token pairs of equal offset: `add_lines`
+#   d(s q') = dL k'                           so ds = sum(d(s q') * q') and dq' = s d(s q')
+#   dk'     = dL^T (s q')
+#   dq      = (dq' - q' <q', dq'>) / |q|      normalization: only what is orthogonal to q' counts;
+#                                             dk likewise
+#
+# Rows of P depend on one query each. So a tile of queries is complete in itself: its P is computed
+# again from q, k and B, used, and dropped. dv and dk' are sums over tiles, dq' is written by tile.
 
 
 def _group_backward(
@@ -176,10 +195,10 @@ def _group_backward(
     scale_grad: Tensor,
     lines_grad: Tensor,
 ) -> Tensor:
-    """Gradient (nW, N, 3C) of qkv; adds to those of the scale and of the lines.
+    """Gradient (nW, N, 3C) of qkv; adds to the gradients of the scale and of the lines.
 
-    Logits are fp32 products of what the forward pass multiplied, so that both see the same
-    probabilities.
+    Logits are fp32 products of the same rounded factors as in the forward pass, so that both
+    passes see the same probabilities.
     """
     num_heads, dtype, exact = scale.shape[0], qkv.dtype, scale.dtype
     num_tokens, batch = qkv.shape[1], len(qkv) * num_heads
@@ -190,8 +209,8 @@ def _group_backward(
     q, k, v = (heads_first(y) for y in qkv.chunk(3, dim=-1))
     grad = heads_first(grad)
     q, k = q.to(exact), k.to(exact)
-    q_lengths, k_lengths = safe_norm(q), safe_norm(k)
-    q, k = q / q_lengths, k / k_lengths
+    q_norms, k_norms = safe_norm(q), safe_norm(k)
+    q, k = q / q_norms, k / k_norms
     scales = scale.repeat(len(qkv), 1, 1)
     low_q, low_k = (q * scales).to(dtype), k.to(dtype)
     exact_q, exact_k = low_q.to(exact), low_k.to(exact)
@@ -218,77 +237,93 @@ def _group_backward(
     scale_grad += (q_grad * q).unflatten(0, (-1, num_heads)).sum((0, 2, 3)).view_as(scale)
     q_grad *= scales
     out = qkv.new_empty(*qkv.shape[:2], 3, num_heads, q.shape[-1])
-    for d, y, length in ((q_grad, q, q_lengths), (k_grad, k, k_lengths)):
+    for d, y, norm in ((q_grad, q, q_norms), (k_grad, k, k_norms)):
         d -= y * (d * y).sum(-1, keepdim=True)
-        d /= length
+        d /= norm
     for i, d in enumerate((q_grad, k_grad, v_grad)):
         out[:, :, i] = d.unflatten(0, (-1, num_heads)).transpose(1, 2)
     return out.flatten(2)
 
 
 def _plan(
-    x: Tensor, weight: Tensor, window_size: Sequence[int], shifted: bool
-) -> tuple[Tensor, Iterator[tuple[tuple[int, ...], Iterator[Group]]]]:
-    """The map padded to whole windows, and its groups by the size of their windows."""
+    x: Tensor, weight: Tensor, table: Tensor, window_size: Sequence[int], shifted: bool
+) -> tuple[Tensor, Iterator[tuple[tuple[int, ...], Tensor, Iterator[Group]]]]:
+    """The map padded to whole windows, and for each window size its bias and its groups.
+
+    Both passes use it, so they see the same bias in the same rounding.
+    """
     layouts = axis_layouts(x.shape[1:-1], window_size, shifted)
-    x = padded(x, layouts)
-    plan = groups(x.shape[0], layouts, tile_numel(GROUP, x) // weight.shape[0])
-    return x, itertools.groupby(plan, key=lambda group: group.window_size)
-
-
-compiled_attention = None  # without torch.library.custom_op (torch < 2.4)
-if hasattr(torch.library, 'custom_op'):
-    _params = 'Tensor weight, Tensor bias, Tensor scale, Tensor table'
-    _geometry = 'int[] window_size, bool shifted'
-
-    @torch.library.custom_op(
-        'swinv2_dense::tiled_attention',
-        mutates_args=(),
-        schema=f'(Tensor x, {_params}, {_geometry}, bool keep_qkv) -> (Tensor, Tensor)',
+    x = pad_map(x, layouts)
+    max_tokens = tile_numel(GROUP, x) // weight.shape[0]
+    by_window = itertools.groupby(
+        groups(x.shape[0], layouts, max_tokens), key=lambda group: group.window_size
     )
-    def compiled_attention(x, weight, bias, scale, table, window_size, shifted, keep_qkv):
-        """`tiled_forward` as one node of a compiled graph, differentiable where it keeps q, k, v.
-
-        Its loops would be unrolled otherwise.
-        """
-        out, kept = tiled_forward(x, weight, bias, scale, table, window_size, shifted, keep_qkv)
-        return out.contiguous(), kept
-
-    @compiled_attention.register_fake
-    def _(x, weight, bias, scale, table, window_size, shifted, keep_qkv):
-        layouts = axis_layouts(x.shape[1:-1], window_size, shifted)
-        tokens = x.shape[0] if keep_qkv else 0
-        for size, layout in zip(x.shape[1:-1], layouts):
-            tokens *= size + layout.pad
-        out = x.new_empty(x.shape, dtype=weight.dtype)
-        return out, out.new_empty(tokens, weight.shape[0])
-
-    @torch.library.custom_op(
-        'swinv2_dense::tiled_attention_backward',
-        mutates_args=(),
-        schema=f'(Tensor grad, Tensor x, Tensor kept, {_params}, {_geometry})'
-        ' -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
+    return x, (
+        (window, as_attn_mask(bias_lines(table, window), weight), found)
+        for window, found in by_window
     )
-    def _compiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted):
-        grads = tiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted)
-        return tuple(g.contiguous() for g in grads)
 
-    @_compiled_backward.register_fake
-    def _(grad, x, kept, weight, bias, scale, table, window_size, shifted):
-        return tuple(t.new_empty(t.shape) for t in (x, weight, bias, scale, table))
 
-    def _no_second_derivative(ctx, *_):
-        raise RuntimeError(NO_SECOND_DERIVATIVE)
+# --------------------------------------------------------------------------- for compiled graphs
 
-    _compiled_backward.register_autograd(_no_second_derivative)
+# torch.compile would unroll the loops above. As custom operators, both passes are one node each.
+_PARAMS = 'Tensor weight, Tensor bias, Tensor scale, Tensor table'
+_GEOMETRY = 'int[] window_size, bool shifted'
 
-    def _setup_context(ctx, inputs, output):
-        x, weight, bias, scale, table, window_size, shifted, _ = inputs
-        ctx.save_for_backward(x, output[1], weight, bias, scale, table)
-        ctx.geometry = window_size, shifted
 
-    def _backward(ctx, grad, _):
-        grads = _compiled_backward(grad, *ctx.saved_tensors, *ctx.geometry)
-        return *grads, None, None, None
+@torch.library.custom_op(
+    'swinv2_dense::tiled_attention',
+    mutates_args=(),
+    schema=f'(Tensor x, {_PARAMS}, {_GEOMETRY}, bool keep_qkv) -> (Tensor, Tensor)',
+)
+def compiled_attention(x, weight, bias, scale, table, window_size, shifted, keep_qkv):
+    """`tiled_forward` as one node of a compiled graph; differentiable with or without q, k, v."""
+    out, kept = tiled_forward(x, weight, bias, scale, table, window_size, shifted, keep_qkv)
+    return out.contiguous(), kept
 
-    compiled_attention.register_autograd(_backward, setup_context=_setup_context)
+
+@compiled_attention.register_fake
+def _(x, weight, bias, scale, table, window_size, shifted, keep_qkv):
+    layouts = axis_layouts(x.shape[1:-1], window_size, shifted)
+    tokens = x.shape[0] if keep_qkv else 0
+    for size, layout in zip(x.shape[1:-1], layouts):
+        tokens *= size + layout.pad
+    out = x.new_empty(x.shape, dtype=weight.dtype)
+    return out, out.new_empty(tokens, weight.shape[0])
+
+
+@torch.library.custom_op(
+    'swinv2_dense::tiled_attention_backward',
+    mutates_args=(),
+    schema=f'(Tensor grad, Tensor x, Tensor kept, {_PARAMS}, {_GEOMETRY})'
+    ' -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
+)
+def _compiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted):
+    grads = tiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted)
+    return tuple(g.contiguous() for g in grads)
+
+
+@_compiled_backward.register_fake
+def _(grad, x, kept, weight, bias, scale, table, window_size, shifted):
+    return tuple(t.new_empty(t.shape) for t in (x, weight, bias, scale, table))
+
+
+def _no_second_derivative(ctx, *_):
+    raise RuntimeError(NO_SECOND_DERIVATIVE)
+
+
+_compiled_backward.register_autograd(_no_second_derivative)
+
+
+def _setup_context(ctx, inputs, output):
+    x, weight, bias, scale, table, window_size, shifted, _ = inputs
+    ctx.save_for_backward(x, output[1], weight, bias, scale, table)
+    ctx.geometry = window_size, shifted
+
+
+def _backward(ctx, grad, _):
+    grads = _compiled_backward(grad, *ctx.saved_tensors, *ctx.geometry)
+    return *grads, None, None, None
+
+
+compiled_attention.register_autograd(_backward, setup_context=_setup_context)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import torch
+from torch.compiler import is_compiling
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-# torch < 2.3 has it in _dynamo only.
-is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.is_compiling
+__all__ = ['is_compiling', 'is_exporting', 'is_traced']
+
+# torch 2.6 does not have it yet; with that version, export with attention_backend='plain'.
+is_exporting = getattr(torch.compiler, 'is_exporting', lambda: False)
 
 
 def is_traced() -> bool:
-    """Whether operators are recorded, or replaced, rather than only run."""
+    """Whether operators are recorded or replaced rather than only run."""
     return (
         is_compiling()
         or torch.jit.is_tracing()

@@ -17,10 +17,10 @@ from .precision import at_least_fp32, matmul_dtype, safe_normalize, without_auto
 from .tiled_attention import TiledWindowAttention, compiled_attention, tiled_forward
 from .tracing import is_compiling
 from .windows import (
+    apply_per_run,
     axis_layouts,
-    cropped,
-    map_runs,
-    padded,
+    crop_map,
+    pad_map,
     window_partition,
     window_reverse,
 )
@@ -37,7 +37,7 @@ class WindowAttention(nn.Module):
         embed_dims: Input and output channels.
         num_heads: Heads; divides `embed_dims`.
         window_size: Largest window in tokens, one per axis of the map.
-        pretrained_window_size: Window in tokens per axis the position bias is scaled by.
+        pretrained_window_size: Window in tokens, one per axis, that the weights were trained with.
         shifted: Shift the windows by half their size (SW-MSA).
         sequential: Project to q, k and v again in the backward pass instead of keeping them.
         backend: One of `choices.ATTENTION_BACKENDS`.
@@ -70,19 +70,19 @@ class WindowAttention(nn.Module):
         """(B, S..., C) -> (B, S..., C), S... of any size.
 
         Raises:
-            TypeError: Somebody replaced `qkv` by what is no linear layer.
+            TypeError: `qkv` was replaced by something that is not a linear layer.
         """
         if not isinstance(self.qkv, nn.Linear):
             raise TypeError(
                 f'attn.qkv is a {type(self.qkv).__name__}; attention multiplies with its weight '
-                'and would pass over what it adds. Parametrise the weight, or adapt attn.proj and '
-                'the MLP instead'
+                'and would skip whatever else it does. Parametrize the weight, or adapt attn.proj '
+                'and the MLP instead'
             )
         windows = [min(size, window) for size, window in zip(x.shape[1:-1], self.window_size)]
         table = self.cpb_mlp(windows)
         with without_autocast(x):
             scale = at_least_fp32(self.logit_scale).clamp(max=MAX_LOGIT_SCALE).exp()
-        # A padded token is a key like any other: its cosine is 0, its value the bias of v.
+        # A padded token is a key like any other: its cosine is 0 and its value is the bias of v.
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         tensors = x, self.qkv.weight, bias, scale, table
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
@@ -96,17 +96,19 @@ class WindowAttention(nn.Module):
             x = self._composed(BACKENDS[backend], *tensors)
         return self.proj(x)
 
-    def _tiled(self, x: Tensor, weight: Tensor, bias: Tensor, *rest: Tensor) -> Tensor:
-        """Attention of the whole map at once; the tensors are those of `TiledWindowAttention`."""
+    def _tiled(
+        self, x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, table: Tensor
+    ) -> Tensor:
+        """Attention of the whole map at once."""
         dtype = matmul_dtype(x)
-        tensors = x, weight.to(dtype), bias.to(dtype), *rest
-        args = *tensors, self.window_size, self.shifted
+        tensors = x, weight.to(dtype), bias.to(dtype), scale, table
+        geometry = self.window_size, self.shifted
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         if is_compiling():
-            return compiled_attention(*args, needs_grad and not self.sequential)[0]
+            return compiled_attention(*tensors, *geometry, needs_grad and not self.sequential)[0]
         if needs_grad:
-            return TiledWindowAttention.apply(*args, self.sequential)
-        return tiled_forward(*args, keep_qkv=False)[0]
+            return TiledWindowAttention.apply(*tensors, *geometry, self.sequential)
+        return tiled_forward(*tensors, *geometry, keep_qkv=False)[0]
 
     def _composed(
         self,
@@ -117,7 +119,7 @@ class WindowAttention(nn.Module):
         scale: Tensor,
         table: Tensor,
     ) -> Tensor:
-        """Attention out of differentiable parts: project the map, then `backend` per run."""
+        """Attention composed of differentiable parts: project the map, then `backend` per run."""
         sizes = x.shape[1:-1]
         layouts = axis_layouts(sizes, self.window_size, self.shifted)
 
@@ -129,8 +131,8 @@ class WindowAttention(nn.Module):
                 out = backend(safe_normalize(q) * scale, safe_normalize(k), v, table, window_size)
             return window_reverse(out.transpose(1, 2).flatten(2), window_size, sizes)
 
-        qkv = F.linear(padded(x, layouts), weight, bias)
-        return cropped(map_runs(attend, qkv, layouts), sizes)
+        qkv = F.linear(pad_map(x, layouts), weight, bias)
+        return crop_map(apply_per_run(attend, qkv, layouts), sizes)
 
     def extra_repr(self) -> str:
         return (

@@ -1,4 +1,4 @@
-"""Loading into the backbone: report, errors, divisors, inflation, and what survives a training."""
+"""Loading into the backbone: report, errors, pretrained windows, and what training preserves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pretrained(path: str, **kwargs) -> SwinTransformerV2:
 
 
 @pytest.mark.parametrize(
-    'windows, divisors, expected',
+    'windows, pretrained_windows, expected',
     [
         ([8, 8, 8, 8], [0, 0, 0, 0], [8, 8, 8, 8]),
         ([16, 16, 16, 8], [0, 0, 0, 0], [16, 16, 16, 8]),
@@ -41,10 +41,12 @@ def pretrained(path: str, **kwargs) -> SwinTransformerV2:
     ],
     ids=['w8', 'w16', '12to24', '12to16'],
 )
-def test_divisors_are_read_from_the_coordinate_tables(tmp_path, windows, divisors, expected):
-    """Recipes of the published files: fine-tuning at a larger window kept the old divisor."""
+def test_pretrained_windows_are_read_from_the_coordinate_tables(
+    tmp_path, windows, pretrained_windows, expected
+):
+    """As in the published files: fine-tuning at a larger window kept the pretrained windows."""
     source = tiny(pretrained_window_sizes=expected, window_size=4).eval()
-    model = pretrained(saved(tmp_path, official_layout(source, windows, divisors)))
+    model = pretrained(saved(tmp_path, official_layout(source, windows, pretrained_windows)))
     assert model.pretrained_window_sizes == [(p, p) for p in expected]
     image = torch.randn(1, 3, 50, 70)
     for out, reference in zip(model(image), source(image)):
@@ -66,13 +68,13 @@ def test_report_counts_every_parameter(tmp_path):
     text = str(report)
     assert f'matched: {len(own) - 6} parameters' in text
     assert "format: official (in 'model')" in text
-    assert 're-initialised: 6 (output norms that it lacks, 1 and 0) norm0.bias' in text
-    assert f'ignored: {len(report.ignored)} (no part of the backbone) ' in text
+    assert 'reinitialized: 6 (output norms that it lacks, set to 1 and 0) norm0.bias' in text
+    assert f'ignored: {len(report.ignored)} (not part of the backbone) ' in text
     assert 'pretrained_window_sizes: [(4, 4), (4, 4), (4, 4), (4, 4)] (from its stored' in text
     assert torch.equal(model.norm0.weight, torch.ones(8))
 
 
-def test_contradicting_divisors_raise_and_change_nothing(tmp_path):
+def test_contradicting_pretrained_windows_raise_and_change_nothing(tmp_path):
     path = saved(tmp_path, official_layout(tiny(), [16, 16, 16, 8], [12, 12, 12, 6]))
     model = SwinTransformerV2(TINY, window_size=16, pretrained_window_sizes=[16, 16, 16, 8])
     before = model.state_dict()
@@ -82,7 +84,7 @@ def test_contradicting_divisors_raise_and_change_nothing(tmp_path):
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
-def test_unknown_divisors_must_be_given(tmp_path):
+def test_unknown_pretrained_windows_must_be_given(tmp_path):
     checkpoint = official_layout(tiny(), [4] * 4, [0] * 4)
     state = {k: v for k, v in checkpoint['model'].items() if 'relative' not in k}
     path = saved(tmp_path, {'model': state})
@@ -92,7 +94,7 @@ def test_unknown_divisors_must_be_given(tmp_path):
 
 
 def test_a_missing_parameter_raises(tmp_path):
-    """A silent miss would leave a block with zero norms: the identity."""
+    """Otherwise a block would silently keep zero norms, and be the identity."""
     checkpoint = official_layout(tiny(), [4] * 4, [0] * 4)
     del checkpoint['model']['layers.1.blocks.0.norm2.weight']
     with pytest.raises(ValueError, match=r'lacks 1 of .* layers\.1\.blocks\.0\.norm2\.weight'):
@@ -100,7 +102,7 @@ def test_a_missing_parameter_raises(tmp_path):
 
 
 def test_values_that_do_not_fit_are_named(tmp_path):
-    """Of one architecture, but other images, patches or numbers."""
+    """The same architecture, but other channels, patch sizes or dtypes."""
     checkpoint = official_layout(tiny(), [4] * 4, [0] * 4)
     path = saved(tmp_path, checkpoint)
     for change, shape in [(dict(in_channels=4), '(8, 4, 4, 4)'), (dict(patch_size=2), '2, 2')]:
@@ -113,7 +115,7 @@ def test_values_that_do_not_fit_are_named(tmp_path):
         load_pretrained(model, path)
     state = checkpoint['model']
     state['layers.0.blocks.0.mlp.fc1.weight'] = torch.ones(32, 8, dtype=torch.int8)
-    with pytest.raises(CheckpointError, match='is of torch.int8, which needs dequantising'):
+    with pytest.raises(CheckpointError, match='has dtype torch.int8 and must be dequantized'):
         pretrained(saved(tmp_path, checkpoint))
 
 
@@ -137,7 +139,7 @@ def test_windows_of_unlike_sides_are_read_per_axis(tmp_path):
     assert pretrained(saved(tmp_path, state)).pretrained_window_sizes == [(4, 6)] * 4
 
 
-def test_weights_of_a_compiled_model_keep_their_divisors(tmp_path):
+def test_weights_of_a_compiled_model_keep_their_pretrained_windows(tmp_path):
     source = torch.nn.Module()
     source.backbone = torch.compile(tiny(window_size=8))
     path = saved(tmp_path, dict(state_dict=source.state_dict()))
@@ -156,20 +158,20 @@ def test_weights_of_a_compiled_model_keep_their_divisors(tmp_path):
     ids=['channels', 'shallower', 'heads', 'norms'],
 )
 def test_another_arch_is_named(tmp_path, change):
-    """Also where every parameter of the model is found, as those of T are in S."""
+    """Even if every parameter of the model is found, like those of T in S."""
     source = tiny(arch=TINY | dict(extra_norm_every=2))
     path = saved(tmp_path, official_layout(source, [4] * 4, [0] * 4))
-    with pytest.raises(CheckpointError, match=r'this is arch=dict\(embed_dims=8.*builds arch=dict'):
+    with pytest.raises(CheckpointError, match=r'it is arch=dict\(embed_dims=8.*builds arch=dict'):
         pretrained(path, arch=TINY | change)
 
 
 def test_the_arch_of_a_release_is_named(tmp_path):
-    """S has all that T has."""
+    """S has all parameters of T."""
     with torch.device('meta'):
         state = SwinTransformerV2('s').state_dict()
     state = {k: torch.zeros(1).expand(v.shape) for k, v in state.items()}  # a small file
     path = saved(tmp_path, {'model': state})
-    with pytest.raises(CheckpointError, match='this is SwinV2-S, the config builds SwinV2-T'):
+    with pytest.raises(CheckpointError, match='it is SwinV2-S, the config builds SwinV2-T'):
         pretrained(path, arch='t')
 
 
@@ -198,7 +200,7 @@ def test_other_spellings_of_pretrained_load_too(tmp_path):
         assert model.pretrained_window_sizes[0] == (8, 8)
         assert torch.equal(model.norm3.weight, source.norm3.weight)
     model = SwinTransformerV2(TINY, init_cfg=[entry, dict(type='Constant', layer='Linear', val=0)])
-    with pytest.raises(ValueError, match='Pretrained stands alone'):
+    with pytest.raises(ValueError, match='Pretrained cannot be combined'):
         model.init_weights()
 
 
@@ -212,7 +214,7 @@ def test_weights_without_metadata_warn(monkeypatch):
 
 
 def test_load_state_dict_reads_and_drops_stored_tables():
-    """A detector of another package, with official names: strict loading does not trip."""
+    """A detector of another package with official names passes strict loading."""
     source = torch.nn.Sequential(tiny())
     state = official_layout(source[0], [12, 12, 12, 6], [12, 12, 12, 6])['model']
     state = {f'0.{k}': v for k, v in state.items() if not k.startswith(('norm.', 'head'))}
@@ -280,8 +282,8 @@ EMA = [dict(type='EMAHook', momentum=0.5), dict(type='BackboneWeightsHook')]
 
 
 @pytest.mark.parametrize('hooks', [[], EMA], ids=['plain', 'EMA'])
-def test_divisors_survive_training_and_a_new_process(tmp_path, hooks):
-    """Trained from a file of window 8 at window 4, with the divisor left out of every config."""
+def test_pretrained_windows_survive_training_and_a_new_process(tmp_path, hooks):
+    """Trained at window 4 from a file of window 8; no config has pretrained windows."""
     source = saved(tmp_path, official_layout(tiny(), [8, 8, 8, 4], [0] * 4))
     runner = Runner(
         Recognizer(source),
@@ -296,21 +298,21 @@ def test_divisors_survive_training_and_a_new_process(tmp_path, hooks):
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-2)),
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=2, by_epoch=False)),
         custom_hooks=hooks,
-        experiment_name=f'divisors{len(hooks)}',
+        experiment_name=f'pretrained_windows{len(hooks)}',
     )
     model = runner.train().eval()
     checkpoint, out = tmp_path / 'work' / 'iter_2.pth', tmp_path / 'out.pth'
     command = [sys.executable, '-c', NEW_PROCESS, str(checkpoint), str(out)]
     environment = os.environ | dict(PYTHONPATH=os.pathsep.join([*sys.path, str(SUPPORT)]))
     subprocess.run(command, check=True, env=environment)
-    divisors, restored = torch.load(out, weights_only=True)
-    assert divisors == model.backbone.pretrained_window_sizes == [(8, 8)] * 3 + [(4, 4)]
+    pretrained_windows, restored = torch.load(out, weights_only=True)
+    assert pretrained_windows == model.backbone.pretrained_window_sizes == [(8, 8)] * 3 + [(4, 4)]
     saved_states = torch.load(checkpoint, weights_only=False)
     for key, prefix in (('state_dict', ''), ('ema_state_dict', 'module.')):
         if key == 'state_dict' or len(hooks) > 1:
             metadata = saved_states[key]._metadata[f'{prefix}backbone']
             assert metadata['pretrained_window_sizes'] == [(8, 8)] * 3 + [(4, 4)]
-    if len(hooks) > 1:  # what a checkpoint calls state_dict is the average
+    if len(hooks) > 1:  # state_dict holds the averaged weights
         average = next(h for h in runner.hooks if isinstance(h, EMAHook)).ema_model.module
         model.load_state_dict(dict(average.state_dict()))
     image = torch.linspace(-1, 1, 3 * 40 * 52).view(1, 3, 40, 52)
@@ -342,7 +344,7 @@ dist.destroy_process_group()
 """
 
 
-def test_a_consolidated_sharded_state_keeps_the_divisors(tmp_path):
+def test_a_consolidated_sharded_state_keeps_the_pretrained_windows(tmp_path):
     """torch gathers the shards into a plain dict, which has no metadata."""
     source = tiny()
     path = saved(tmp_path, official_layout(source, [8, 8, 8, 4], [0] * 4))

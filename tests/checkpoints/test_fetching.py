@@ -25,7 +25,7 @@ from swinv2_dense.errors import CheckpointError
 
 @pytest.fixture
 def server(tmp_path: Path):
-    """A web server on this machine; its folder, its address, and what was asked of it."""
+    """A local web server; its folder, its address, and the requests that it got."""
     folder, asked = tmp_path / 'served', []
     folder.mkdir()
 
@@ -47,7 +47,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def kept(cache: Path) -> list[str]:
-    """What is in a cache beside the locks of downloads that failed."""
+    """The files in a cache, except the locks of failed downloads."""
     return [path.name for path in cache.iterdir() if path.suffix != '.lock']
 
 
@@ -65,12 +65,12 @@ def test_a_url_is_downloaded_once_and_verified(server, cache: Path) -> None:
 
     wrong = f'swin_v2_s-{"0" * 8}.pth'
     (folder / wrong).write_bytes(content)
-    with pytest.raises(CheckpointError, match=f'another sha256.*{digest}'):
+    with pytest.raises(CheckpointError, match=f'does not match its name.*{digest}'):
         fetch(f'{address}/{wrong}')
     assert kept(cache) == [name]
 
 
-def test_what_is_no_checkpoint_never_reaches_the_cache(server, cache: Path) -> None:
+def test_other_files_never_reach_the_cache(server, cache: Path) -> None:
     folder, address, _ = server
     for name, content, message in [
         ('swin_page.pth', b'<html>', 'is a web page'),
@@ -105,11 +105,11 @@ def test_an_unreachable_url_says_where_to_put_the_file(server, cache: Path) -> N
     (cache / name).write_bytes(whole('zip'))
     assert fetch(f'http://127.0.0.1:9/{name}').path == cache / name
     (cache / name).write_bytes(whole('legacy'))
-    with pytest.raises(CheckpointError, match='another sha256 than its name says; delete it'):
+    with pytest.raises(CheckpointError, match='does not match its name; delete it'):
         fetch(f'http://127.0.0.1:9/{name}')
 
 
-def test_a_date_is_no_checksum_and_official_names_are_kept(server, cache: Path) -> None:
+def test_a_date_is_not_a_checksum_and_official_names_are_kept(server, cache: Path) -> None:
     folder, address, _ = server
     (folder / 'upernet_swinv2-20240131.pth').write_bytes(whole('zip'))
     assert fetch(f'{address}/upernet_swinv2-20240131.pth').path.is_file()
@@ -167,7 +167,7 @@ except ValueError as error:
 
 
 def test_hub_models_come_from_the_cache_or_say_where_to_put_them(tmp_path: Path) -> None:
-    """In a process of its own: huggingface_hub reads its settings when it is imported."""
+    """In a separate process, because huggingface_hub reads its settings on import."""
     pytest.importorskip('huggingface_hub')
     hub_cache(tmp_path, 'owner/safe', {'model.safetensors': b'1', 'config.json': b'{}'})
     hub_cache(
@@ -189,5 +189,5 @@ def test_hub_models_come_from_the_cache_or_say_where_to_put_them(tmp_path: Path)
     assert said('hf://owner/mim/swinv2.pth') == 'swinv2.pth None\n'
     missing = said('hf://owner/none')
     assert missing.startswith('CheckpointError checkpoint hf://owner/none could not be downloaded')
-    assert 'https://huggingface.co/owner/none/resolve/main/model.safetensors by hand' in missing
+    assert 'https://huggingface.co/owner/none/resolve/main/model.safetensors yourself' in missing
     assert 'write hf://owner/name' in said('hf://owner')

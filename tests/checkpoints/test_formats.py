@@ -1,4 +1,4 @@
-"""Every checkpoint format: recognised by its keys, converted both ways, equal in its features.
+"""Every checkpoint format: recognized by its keys, converted both ways, with equal features.
 
 transformers' models are saved by transformers itself. The other layouts are generated from their
 key maps (tests/support/layouts.py); test_peers.py loads what the libraries themselves save.
@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from layouts import LAYOUTS, TABLES, depths_of, hugging_face, official, simmim, timm, with_tables
-from tiny_models import TINY, randomised, tiny
+from tiny_models import TINY, randomized, tiny
 from torch.testing import assert_close
-from unnormalized import Unnormalised
+from unnormalized import Unnormalized
 
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.formats import arch_name, arch_of, convert
@@ -26,7 +26,7 @@ PWS = [6, 6, 6, 3]
 
 
 def source_model() -> SwinTransformerV2:
-    return randomised(tiny(pretrained_window_sizes=PWS, window_size=4)).eval()
+    return randomized(tiny(pretrained_window_sizes=PWS, window_size=4)).eval()
 
 
 def saved(folder: Path, checkpoint: object, name: str = 'model.pth') -> str:
@@ -35,7 +35,7 @@ def saved(folder: Path, checkpoint: object, name: str = 'model.pth') -> str:
 
 
 def assert_same_features(model: SwinTransformerV2, source: SwinTransformerV2) -> None:
-    """Equal maps before the output norms that no other format has, and after the last."""
+    """Equal maps before the output norms, which no other format has, and after the last one."""
     image = torch.randn(2, 3, 52, 71)
     for i in range(3):
         getattr(model, f'norm{i}').load_state_dict(getattr(source, f'norm{i}').state_dict())
@@ -46,7 +46,7 @@ def assert_same_features(model: SwinTransformerV2, source: SwinTransformerV2) ->
 
 @pytest.mark.parametrize('name', LAYOUTS)
 def test_conversion_is_bijective(name: str) -> None:
-    """There and back: every key, every shape, every value, and nothing but heads left over."""
+    """There and back: every key, shape and value, and only heads are left over."""
     ours = dict(source_model().state_dict())
     theirs = LAYOUTS[name](ours)
     weights = convert(theirs, 'x')
@@ -68,7 +68,7 @@ def test_conversion_is_bijective(name: str) -> None:
 
 
 @pytest.mark.parametrize('name', LAYOUTS)
-def test_features_and_divisors(tmp_path: Path, name: str) -> None:
+def test_features_and_pretrained_windows(tmp_path: Path, name: str) -> None:
     source = source_model()
     ours = dict(source.state_dict())
     state = LAYOUTS[name](ours)
@@ -127,7 +127,7 @@ def test_wrappers_within_names_and_timm_feature_lists() -> None:
 
 
 def test_timm_without_head_is_timm() -> None:
-    """timm's own loader takes a headless file for the official format and shifts it once more."""
+    """timm's own loader mistakes a headless file for the official format and shifts it again."""
     state = {k: v for k, v in timm(source_model().state_dict()).items() if 'head' not in k}
     assert convert(state, 'x').format == 'timm'
 
@@ -183,7 +183,7 @@ HF_KINDS = ['Swinv2Model', 'Swinv2ForImageClassification', 'Swinv2ForMaskedImage
 
 
 def hf_save(model: torch.nn.Module, folder: Path, suffix: str) -> str:
-    """As transformers does; older versions of it wrote pytorch_model.bin with torch.save."""
+    """As transformers does; older versions wrote pytorch_model.bin with torch.save."""
     model.save_pretrained(folder)
     if suffix == '.safetensors':
         return str(folder / 'model.safetensors')
@@ -204,7 +204,7 @@ def test_models_saved_by_transformers(tmp_path: Path, kind: str, suffix: str) ->
     assert model.pretrained_window_sizes == [(3, 3)] * 3 + [(2, 2)]
     image = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        maps = Unnormalised(model.eval())(image)
+        maps = Unnormalized(model.eval())(image)
         if kind == 'Swinv2Backbone':
             expected = theirs(image).feature_maps
             for ours, reference in zip(maps, expected):
@@ -215,19 +215,19 @@ def test_models_saved_by_transformers(tmp_path: Path, kind: str, suffix: str) ->
             assert_close(final, body(image).last_hidden_state, atol=1e-5, rtol=1e-5)
 
 
-def test_divisor_zero_of_config_json_is_the_clamped_window(tmp_path: Path) -> None:
+def test_pretrained_window_zero_of_config_json_is_the_clamped_window(tmp_path: Path) -> None:
     """At 64 pixels the maps are 16, 8, 4 and 2 tokens wide."""
     path = hf_save(hf_model('Swinv2Model', window_size=8), tmp_path, '.safetensors')
     model = SwinTransformerV2(HF_ARCH, window_size=8)
     report = load_pretrained(model, path)
     assert model.pretrained_window_sizes == [(8, 8), (8, 8), (4, 4), (2, 2)]
-    assert report.windows_from == 'config.json beside it'
+    assert report.windows_from == 'the config.json next to it'
     (tmp_path / 'config.json').unlink()
     with pytest.raises(CheckpointError, match='does not say which windows'):
         load_pretrained(SwinTransformerV2(HF_ARCH), path)
 
 
-def test_a_config_json_of_something_else_is_not_asked(tmp_path: Path) -> None:
+def test_a_config_json_of_something_else_is_ignored(tmp_path: Path) -> None:
     state = hugging_face(source_model().state_dict())
     path = saved(tmp_path, state, 'pytorch_model.bin')
     for content in ('{"model_type": "bert", "window_size": 3}', 'no json', '[1]'):
@@ -269,7 +269,7 @@ def test_a_config_json_of_something_else_is_not_asked(tmp_path: Path) -> None:
         ('swinv2_ours.pth', None),
     ],
 )
-def test_divisors_of_released_names(name: str, expected: tuple | None) -> None:
+def test_pretrained_windows_of_released_names(name: str, expected: tuple | None) -> None:
     found = from_name(name)
     assert (found and [w for w, _ in found.windows]) == (expected and list(expected))
 
@@ -283,7 +283,7 @@ def test_timm_on_the_hub_names_its_architecture(tmp_path: Path) -> None:
     assert report.windows_from.endswith('swinv2_base_window12to16_192to256')
 
 
-# ---------------------------------------------------------------------- what is no SwinV2
+# ---------------------------------------------------------------------- other models
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_timm_on_the_hub_names_its_architecture(tmp_path: Path) -> None:
         ([], 'its keys are model'),
     ],
 )
-def test_other_models_are_refused_with_what_they_seem(tmp_path, keys: list, message: str) -> None:
+def test_other_models_are_refused_by_name(tmp_path, keys: list, message: str) -> None:
     path = saved(tmp_path, dict(model={key: torch.zeros(1) for key in keys}))
     with pytest.raises(CheckpointError, match=f'{path} .*no.* Swin Transformer V2.*{message}'):
         load_pretrained(tiny(), path)
@@ -326,7 +326,7 @@ def test_arch_is_read_from_shapes(arch: str) -> None:
 
 
 def test_heads_and_extra_norms_are_read_from_the_weights() -> None:
-    """H as mmpretrain counts its heads, and the 1.06 B model of SimMIM as its size suggests."""
+    """H with the heads of mmpretrain, and the 1.06 B model of SimMIM as its size suggests."""
     for arch, expected in [
         (
             dict(

@@ -1,4 +1,4 @@
-"""Image weights in a video backbone, and video weights in another."""
+"""Image weights in a video backbone, and video weights in another video backbone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def still(image: torch.Tensor, frames: int) -> torch.Tensor:
 @pytest.mark.parametrize('layout', ['official', 'timm'])
 @pytest.mark.parametrize('frames, patch, window', [(8, 2, 4), (6, 1, 3), (4, 4, 8), (16, 2, 2)])
 def test_a_still_clip_gives_what_its_image_gives(tmp_path, layout, frames, patch, window):
-    """Through windows shifted and cut in space and time, whole windows of frames."""
+    """With windows shifted and cut in space and time, and whole windows of frames."""
     source = tiny(pretrained_window_sizes=[6, 6, 6, 3]).eval().double()
     with torch.no_grad():
         for i in range(3):  # no format but ours has output norms of the first stages
@@ -45,7 +45,7 @@ def test_a_still_clip_gives_what_its_image_gives(tmp_path, layout, frames, patch
         assert_close(clip, still(expected, frames // patch), atol=1e-10, rtol=1e-10)
 
 
-def test_inflation_takes_spatial_divisors_and_the_own_temporal_window(tmp_path):
+def test_inflation_adopts_spatial_windows_and_keeps_the_temporal_window(tmp_path):
     path = saved(tmp_path, official_layout(tiny(), [12, 12, 12, 6], [12, 12, 12, 6]))
     model = VideoSwinTransformerV2(TINY, window_size=[(8, 4, 4), (4, 4, 4), (2, 4, 4), (1, 4, 4)])
     report = load_pretrained(model, path)

@@ -1,4 +1,4 @@
-"""model-index.yml and docs/model_zoo.md: complete, equal to each other and to what loading does."""
+"""model-index.yml and docs/model_zoo.md are complete, and agree with each other and the loader."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_an_entry_agrees_with_the_loader_and_the_page(model: dict) -> None:
     metadata, weights = model['Metadata'], model['Weights']
     assert model['Init Cfg'] == f"init_cfg=dict(type='Pretrained', checkpoint='{weights}')"
     assert model['Init Cfg'] in PAGE.splitlines()
-    divisors = [(w, w) for w in metadata['PretrainedWindows']]
+    pretrained_windows = [(w, w) for w in metadata['PretrainedWindows']]
     for address in [weights, *model.get('Mirrors', [])]:
-        assert from_name(address).windows == divisors
+        assert from_name(address).windows == pretrained_windows
     side = metadata['Resolution'] // 4
     assert metadata['Window'] == [
         min(metadata['Window'][0], side // 2**stage) for stage in range(4)
@@ -70,14 +70,12 @@ SIMMIM = {  # data of pre-training by size
 
 
 def simmim_accuracies() -> dict[str, str]:
-    """Top-1 by the name of a file, from the page."""
+    """Top-1 accuracies on the page, by file name."""
     return dict(re.findall(r'\b(swinv2_\w+_\d+k) (\d\d\.\d\d)\b', PAGE))
 
 
 def test_every_simmim_file_is_listed() -> None:
-    """By name; accuracies of some, as in the official table, where 1k and 22k are easily taken for
-    each other.
-    """
+    """All by name, and some accuracies from the official table, where 1k and 22k look alike."""
     found = simmim_accuracies()
     names = [
         f'swinv2_{size}_{data}_{iterations}k'

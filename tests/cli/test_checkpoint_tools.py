@@ -105,17 +105,17 @@ def test_inspect(tmp_path: Path) -> None:
         "format      official (in 'model')",
         'arch        SwinV2-B',
         'depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)',
-        'parameters  86,893,816 of the backbone',  # published 87,918,816 with head
+        'parameters  86,893,816 in the backbone',  # published 87,918,816 with head
         'dtype       float32',
-        'windows     [(24, 24), (24, 24), (24, 24), (12, 12)] (of the stored tables)',
-        'divisor     [(12, 12), (12, 12), (12, 12), (6, 6)] (from its stored coordinate tables)',
+        'windows     [(24, 24), (24, 24), (24, 24), (12, 12)] (from the stored tables)',
+        'pretrained  windows [(12, 12), (12, 12), (12, 12), (6, 6)] (from its stored',
         f'sha256      {digest}',
     ):
         assert row in printed
     path = saved(tmp_path / 'hf.bin', hugging_face(dict(tiny().state_dict())))
     printed = run_here('convert_checkpoint', path, '--inspect').stdout
     assert "format      Hugging Face (under 'swinv2.')" in printed
-    assert 'divisor     unknown: set pretrained_window_sizes when loading' in printed
+    assert 'pretrained  windows unknown: set pretrained_window_sizes when loading' in printed
     assert 'windows     not stored' in printed
 
 
@@ -130,7 +130,7 @@ def test_mistakes_end_in_one_line(tmp_path: Path, name: str) -> None:
         (page, 'x.pth', 'is a web page'),
         (code, 'x.pth', 'could run code'),
         (tmp_path / 'none.pth', 'x.pth', 'does not exist'),
-        (page, 'x.bin', 'the file to write ends in .safetensors or .pth'),
+        (page, 'x.bin', 'the output file must end in .safetensors or .pth'),
         (v1, 'x.pth', 'is not Swin Transformer V2|has no state_dict'),
     ]:
         result = run_here(name, source, tmp_path / target)
@@ -303,8 +303,8 @@ def test_tools_say_what_is_wrong_with_a_checkpoint(trained: Path, tmp_path: Path
     bad['plain'] = saved(tmp_path / 'plain.pth', dict(state_dict=plain))
     config = trained / 'mine.py'
     for command, message in [
-        (['test', config, bad['deeper']], 'this is arch=dict(embed_dims=8, depths=(2, 2, 2, 2)'),
-        (['test', config, bad['wider']], 'this is arch=dict(embed_dims=16'),
+        (['test', config, bad['deeper']], 'it is arch=dict(embed_dims=8, depths=(2, 2, 2, 2)'),
+        (['test', config, bad['wider']], 'it is arch=dict(embed_dims=16'),
         (['test', config, bad['plain']], 'set model.backbone.pretrained_window_sizes'),
         (['test', config, bad['code']], 'could run code'),
         (['test', config, bad['page']], 'is a web page'),

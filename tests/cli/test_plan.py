@@ -36,9 +36,9 @@ def test_memory_by_hand():
     """1200 parameters, 1000 of which learn; in fp32, on two GPUs."""
     states = dict(parameters=4800, gradients=4000, optimizer=8000, activations=7000)
     alone = plan.memory(COSTS, 'DDP', 1)
-    assert {k: v for k, v in alone.items() if v} == states | {'in passing': 50}
+    assert {k: v for k, v in alone.items() if v} == states | {'workspace': 50}
     two = {scheme: plan.memory(COSTS, scheme, 2) for scheme in plan.SCHEMES}
-    assert two['DDP'] == alone | {'buckets of gradients': 4000}
+    assert two['DDP'] == alone | {'DDP gradient buckets': 4000}
     # 600 against 300 and 100: a parameter is not divided.
     assert two['ZeRO-1'] == two['DDP'] | dict(optimizer=8 * 600)
     halves = dict(parameters=2400, gradients=2000, optimizer=4000)

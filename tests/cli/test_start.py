@@ -127,7 +127,7 @@ def test_one_process_downloads_and_all_start_or_all_end(started):
         message = dict(
             missing=f'CheckpointError: {url} could not be downloaded: HTTP Error 404',
             cut=f'CheckpointError: checkpoint {url} cannot be read',
-        ).get(case, f'CheckpointError: {url} came with another sha256 than its name says')
+        ).get(case, f'CheckpointError: the sha256 of {url} does not match its name')
         assert case == 'there' or result.startswith(message)
 
 

@@ -1,4 +1,4 @@
-"""Operations and memory of detector parts against formulas and against what is really kept."""
+"""Operations and memory of detector modules, compared with formulas and with what is kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAPS = [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
 
 @pytest.fixture(scope='module')
 def cfg() -> Config:
-    """HTC++ in small: 40 proposals and 5 detections at test, 32 boxes and 8 masks in training."""
+    """A small HTC++: 40 proposals and 5 detections at test, 32 boxes and 8 masks in training."""
     cfg = Config.fromfile(ROOT / 'configs/detection/htc++_swinv2-b-w16_1xb2-bf16-3x_coco-1600.py')
     narrow_model(cfg.model)
     cfg.model.backbone.with_cp = False
@@ -56,7 +56,7 @@ def test_operations_of_roi_heads(parts):
     features = 4 * 196 * 9 * WIDTH**2
     logits = 196 * 4 * WIDTH**2 + 784 * WIDTH * 80
     masks = 3 * features + 2 * 196 * WIDTH**2 + 3 * logits
-    # Five maps, resized to the second one, pass a convolution each.
+    # Five maps are resized to the second one, and each passes through a convolution.
     semantic = area(MAPS[1]) * ((5 + 4 * 9 + 1) * WIDTH**2 + WIDTH * 183)
     assert parts['roi_head'].macs == 3 * 40 * box + 5 * masks + semantic
 
@@ -72,7 +72,7 @@ def test_what_is_kept_is_what_a_real_step_keeps(cfg, parts):
         neck = kept.take()
         model.rpn_head(feats)
         rpn_head = kept.take()
-    # Maps that two parts keep count once there and twice here; log-CPB's hidden layer counts here.
+    # Maps that two modules keep count once there and twice here; log-CPB's hidden layer only here.
     assert parts['rpn_head'].kept == pytest.approx(rpn_head, rel=0.15)
     assert parts['neck'].kept == pytest.approx(neck, rel=0.15)
     assert backbone <= parts['backbone'].kept <= 1.6 * backbone

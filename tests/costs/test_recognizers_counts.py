@@ -1,4 +1,4 @@
-"""Operations and memory of a recognizer's parts against formulas and what is really kept."""
+"""Operations and memory of a recognizer, compared with formulas and with what is kept."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parts() -> dict:
 
 
 def test_parameters_and_operations_of_a_view(parts):
-    """The backbone's by torch's own counter, which sees every product of its plain form."""
+    """torch's own counter sees every product in the plain form of the backbone."""
     model = build('meta').eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.backbone(torch.empty(1, 3, *VIEW, device='meta'))
@@ -52,7 +52,7 @@ def test_parameters_and_operations_of_a_view(parts):
 
 
 def test_what_is_kept_is_what_a_real_step_keeps(parts):
-    """Of two clips, by mmaction2's own loss. Log-CPB's hidden layer counts here alone."""
+    """Two clips with mmaction2's own loss. Only the estimate has log-CPB's hidden layer."""
     model = build('cpu').train()
     kept = counts.Kept(model)
     with kept.hooks:
@@ -67,7 +67,7 @@ def test_what_is_kept_is_what_a_real_step_keeps(parts):
 
 
 def test_checkpointing_keeps_less(parts):
-    """Of each block its input at least, of whose tokens a stage has a fourth of the one before."""
+    """At least the input of each block; a stage has a quarter of the tokens of the previous one."""
     tokens, dims = 6 * 24 * 16, 16
     inputs = sum(depth * tokens // 4**i * dims * 2**i for i, depth in enumerate(ARCH['depths']))
     kept = measured(with_cp=True)['backbone'].kept

@@ -1,4 +1,4 @@
-"""The ways to compute window attention: all equal the plain one, and none keeps N x N."""
+"""The attention backends: all equal the plain one, and no other keeps N x N."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch.nn.functional as F
 from kept_bytes import kept_bytes
 from tiny_models import tiny
 from torch.testing import assert_close
-from window_cases import CASES, build, randomised
+from window_cases import CASES, build, randomized
 
 from swinv2_dense.choices import ATTENTION_BACKENDS
 from swinv2_dense.costs.counts import LargestTensor
-from swinv2_dense.models import attention_backends as attention
-from swinv2_dense.models import precision
-from swinv2_dense.models.mlp import Mlp, _chunks
+from swinv2_dense.models import tile_sizes
+from swinv2_dense.models.bias_tiles import bias_lines, bias_tiles, gather_bias
+from swinv2_dense.models.mlp import Mlp
 from swinv2_dense.models.position_bias import LogCPB
 from swinv2_dense.models.window_attention import WindowAttention
 from swinv2_dense.models.windows import axis_layouts, groups
 
-# Map, window: several groups and tiles, odd lines, runs of every kind, one to three axes.
+# Map, window: several groups and tiles, odd lines, all kinds of runs, one to three axes.
 LARGER = {
     '1d': ((150,), (64,)),
     'windows of 8': ((20, 28), (8, 8)),
@@ -36,14 +36,14 @@ LARGER = {
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    """One or two windows per group and one line of queries per tile even for tiny windows."""
-    for table, value in ((precision.GROUP, 180), (precision.FORWARD_TILE, 1)):
-        monkeypatch.setitem(table, 'cpu', value)
-    monkeypatch.setitem(precision.BACKWARD_TILE, 'cpu', 16)
+    """One or two windows per group and one line of queries per tile, even for tiny windows."""
+    monkeypatch.setitem(tile_sizes.GROUP, 'cpu', 180)
+    monkeypatch.setitem(tile_sizes.FORWARD_TILE, 'cpu', 1)
+    monkeypatch.setitem(tile_sizes.BACKWARD_TILE, 'cpu', 16)
 
 
 def weights(out: torch.Tensor) -> torch.Tensor:
-    """Fixed random numbers like `out`, to make a scalar of it."""
+    """Fixed random numbers like `out`, to reduce it to a scalar."""
     generator = torch.Generator().manual_seed(7)
     return torch.randn(out.shape, generator=generator).to(out)
 
@@ -61,10 +61,10 @@ def attend(module: WindowAttention, x: torch.Tensor, backend: str, **settings) -
 
 
 def assert_equal_in_fp32(module: WindowAttention, found: list, expected: list) -> None:
-    """To 1e-5 of the largest element, the output and every gradient.
+    """The output and every gradient, to 1e-5 of the largest element.
 
-    That of the logit scale sums terms of either sign over all tokens of a head; the plain form's
-    own distance from fp64 is 2e-5 there.
+    The gradient of the logit scale is a sum of terms of both signs over all tokens of a head; even
+    the plain form differs from fp64 by 2e-5 there.
     """
     names = ['out', 'x', *(n for n, p in module.named_parameters() if p.requires_grad)]
     for name, a, b in zip(names, found, expected, strict=True):
@@ -74,15 +74,15 @@ def assert_equal_in_fp32(module: WindowAttention, found: list, expected: list) -
 
 
 @pytest.mark.parametrize('shifted', [False, True])
-@pytest.mark.parametrize('sizes, window, divisor', CASES.values(), ids=CASES)
-def test_small_pieces_equal_the_oracle(sizes, window, divisor, shifted, small_pieces):
-    module = build(window, divisor, shifted)
+@pytest.mark.parametrize('sizes, window, pretrained_window', CASES.values(), ids=CASES)
+def test_small_pieces_equal_the_oracle(sizes, window, pretrained_window, shifted, small_pieces):
+    module = build(window, pretrained_window, shifted)
     params = dict(module.named_parameters())
     x = torch.randn(2, *sizes, 6, dtype=torch.float64)
     out, *grads = attend(module, x, 'tiled')
     x.requires_grad_()
     expected = torch.stack(
-        [oracle.window_attention(s, params, 2, window, divisor, shifted) for s in x]
+        [oracle.window_attention(s, params, 2, window, pretrained_window, shifted) for s in x]
     )
     expected_grads = torch.autograd.grad((expected * weights(out)).sum(), [x, *params.values()])
     assert_close(out, expected, atol=1e-10, rtol=1e-10)
@@ -91,7 +91,7 @@ def test_small_pieces_equal_the_oracle(sizes, window, divisor, shifted, small_pi
 
 
 def larger(window: tuple, shifted: bool) -> WindowAttention:
-    return randomised(WindowAttention(32, 2, window, window, shifted=shifted))
+    return randomized(WindowAttention(32, 2, window, window, shifted=shifted))
 
 
 @pytest.mark.parametrize('shifted', [False, True])
@@ -130,7 +130,6 @@ def test_sdpa_refuses_a_gradient_of_the_bias():
 @pytest.mark.parametrize('sizes, window', LARGER.values(), ids=LARGER)
 def test_flex_formula_equals_plain(sizes, window):
     """Uncompiled, as it runs on the CPU; the compiled kernels are tested on CUDA."""
-    pytest.importorskip('torch.nn.attention.flex_attention', reason='torch < 2.6')
     module = larger(window, shifted=True)
     x = torch.randn(2, *sizes, 32)
     outs = []
@@ -172,18 +171,18 @@ def test_partly_frozen(frozen):
 def test_nothing_as_large_as_the_logits_of_a_window_exists(sequential):
     """64 x 64 tokens, 2 heads: N x N of one window and head is 16 M elements at window 64.
 
-    The hidden layer of the bias, (2w-1)^2 x 512, is made narrow to see the rest.
+    The hidden layer of the bias, (2w-1)^2 x 512, is narrow here because it would dominate.
     """
     largest = {}
     for window in (8, 16, 32, 64):
-        module = randomised(WindowAttention(32, 2, (window, window), (8, 8), True, sequential))
+        module = randomized(WindowAttention(32, 2, (window, window), (8, 8), True, sequential))
         module.cpb_mlp = LogCPB(2, (8, 8), hidden_dims=16)
         x = torch.randn(1, 64, 64, 32, requires_grad=True)
         with LargestTensor(module) as mode:
             module(x).sum().backward()
         largest[window] = mode.num_bytes // 4
     assert largest[64] < 64**4 / 8
-    assert max(largest[window] for window in (8, 16, 32)) <= precision.BACKWARD_TILE['cpu']
+    assert max(largest[window] for window in (8, 16, 32)) <= tile_sizes.BACKWARD_TILE['cpu']
 
 
 def test_what_is_kept_hardly_grows_with_the_window():
@@ -206,7 +205,7 @@ def test_sequential_and_checkpointing_keep_less_per_stage():
     assert kept['all'] > kept['checkpointing in stage 1'] > kept['checkpointing']
     # Stage 1 has 32 x 32 tokens of 8 channels: q, k and v of two blocks in fp32.
     assert kept['all'] - kept['sequential in stage 1'] == 2 * 32 * 32 * 24 * 4
-    # With checkpointing a block keeps its input alone, of twelve maps of 32 x 32 x 8.
+    # With checkpointing, a block keeps only its input of twelve maps of 32 x 32 x 8.
     saved = kept['all'] - kept['checkpointing in stage 1']
     assert saved == pytest.approx(2 * 11 * 32 * 32 * 8 * 4, rel=0.1)
 
@@ -249,17 +248,17 @@ def test_tiles_of_the_bias_join_to_the_plain_bias():
         ],
         1,
     )
-    lines = attention.bias_lines(table, window)
+    lines = bias_lines(table, window)
     for rows in (1, 4, 9, 24, 100):
-        tiles = list(attention.bias_tiles(lines, window, rows))
+        tiles = list(bias_tiles(lines, window, rows))
         assert [i for queries, _ in tiles for i in range(24)[queries]] == list(range(24))
         assert torch.equal(torch.cat([bias for _, bias in tiles], 1), expected)
 
 
 @pytest.mark.parametrize('dtype, rounded', [(torch.bfloat16, 0.03), (torch.float16, 0.003)])
 def test_softmax_of_half_precision_is_fp32(dtype, rounded):
-    """At the largest scale, where rounding logits as well would show: by more than `rounded`."""
-    module = randomised(WindowAttention(32, 2, (8, 8), (8, 8)))
+    """At the largest scale, where rounding logits too would cost more than `rounded`."""
+    module = randomized(WindowAttention(32, 2, (8, 8), (8, 8)))
     with torch.no_grad():
         module.logit_scale.fill_(10)
         module.proj.weight.copy_(torch.eye(32))
@@ -273,7 +272,7 @@ def test_softmax_of_half_precision_is_fp32(dtype, rounded):
     q, k, v = qkv.view(64, 3, 2, 16).permute(1, 2, 0, 3).detach()
     q, k = (F.normalize(q, dim=-1) * 100).to(dtype), F.normalize(k, dim=-1).to(dtype)
     table = module.cpb_mlp((8, 8)).detach().double()
-    logits = q.double() @ k.double().mT + attention.gather_bias(table, (8, 8))
+    logits = q.double() @ k.double().mT + gather_bias(table, (8, 8))
 
     def error(logits: torch.Tensor) -> float:
         expected = (logits.softmax(-1) @ v).transpose(0, 1).flatten(1)
@@ -318,9 +317,8 @@ def test_trains_compiled_in_one_graph():
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16])
 def test_mlp_in_chunks_equals_its_layers(dtype, monkeypatch):
-    monkeypatch.setitem(precision.HIDDEN, 'cpu', 32 * 5)
-    mlp = randomised(Mlp(8)).to(dtype)
-    assert len(list(_chunks(torch.empty(24, 8), 32))) == 5
+    monkeypatch.setitem(tile_sizes.HIDDEN, 'cpu', 32 * 5)
+    mlp = randomized(Mlp(8)).to(dtype)
     x = torch.randn(2, 3, 4, 8, dtype=dtype, requires_grad=True)
     weight = torch.randn(2, 3, 4, 8, dtype=dtype)
 
@@ -329,8 +327,9 @@ def test_mlp_in_chunks_equals_its_layers(dtype, monkeypatch):
         return [out, *torch.autograd.grad((out * weight).sum(), [x, *mlp.parameters()])]
 
     chunked = run()
-    with torch.no_grad():
+    with torch.no_grad(), LargestTensor(mlp) as largest:
         assert_close(mlp(x), chunked[0])
+    assert math.prod(largest.shape) <= max(32 * 5, x.numel())  # not the hidden layer, 24 x 32
     calls = []
     mlp.fc2.register_forward_hook(lambda *args: calls.append(args[0]))
     tolerance = {} if dtype == torch.float64 else dict(atol=0.05, rtol=0.05)

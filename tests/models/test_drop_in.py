@@ -1,4 +1,4 @@
-"""With `custom_imports` and the bare name alone, other people's configs take our backbone."""
+"""Configs of other projects can use our backbone with only `custom_imports` and its name."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def build(cfg: Config) -> torch.nn.Module:
 
 
 def train_step(model: torch.nn.Module, data: dict) -> dict:
-    """One step of SGD by mmengine's own path; it must reach the backbone's two ends."""
+    """One SGD step with mmengine's own code; it must update both ends of the backbone."""
     from mmengine.optim import OptimWrapper
 
     backbone = model.backbone

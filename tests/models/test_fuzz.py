@@ -1,4 +1,4 @@
-"""Generated sizes, windows, clips and arguments: maps equal to plain loops, or a named error."""
+"""Generated sizes, windows, clips and arguments: maps equal plain loops, or a clear error."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import oracle
 import torch
 from fuzzing import amounts, for_all
 from hypothesis import strategies as st
-from tiny_models import randomised
+from tiny_models import randomized
 from torch.testing import assert_close
 
 from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
 
 ARCH = dict(embed_dims=4, depths=(2, 2), num_heads=(1, 2))
 CLASSES = {2: SwinTransformerV2, 3: VideoSwinTransformerV2}
-MAX_TOKENS = 40  # of the maps that the plain loops are tried on
+MAX_TOKENS = 40  # in maps that are compared with the plain loops
 
 
 @st.composite
 def backbones(draw: st.DrawFn) -> dict[str, Any]:
-    """Settings of a small backbone, an input size that the loops can do or a larger one."""
+    """Settings of a small backbone, and an input size that may be too large for the loops."""
     rank = draw(st.sampled_from([2, 3]))
 
     def axes(low: int, high: int) -> tuple[int, ...]:
@@ -49,10 +49,10 @@ def backbones(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def check_maps(case: dict[str, Any]) -> None:
-    """An image or clip among companions, one of them not even numbers."""
+    """An image or clip in a batch with others, which may be NaN."""
     rank, size, settings = case['rank'], case['size'], case['settings']
     torch.manual_seed(0)
-    model = randomised(CLASSES[rank](**settings, drop_path_rate=0.0, out_indices=(0, 1))).double()
+    model = randomized(CLASSES[rank](**settings, drop_path_rate=0.0, out_indices=(0, 1))).double()
     x = torch.randn(1, 3, *size, dtype=torch.float64)
     others = [torch.full_like(x, value) for value in case['companions']]
     with torch.no_grad():
@@ -116,7 +116,7 @@ ARGUMENTS = (
 
 
 def check_argument(case: tuple[int, str, Any]) -> None:
-    """A backbone that works, or an error that names the argument."""
+    """A backbone that runs, or an error that names the argument."""
     rank, name, value = case
     try:
         with torch.device('meta'):

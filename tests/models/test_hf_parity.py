@@ -1,16 +1,16 @@
 """The backbone against transformers' Swinv2Backbone with the same weights.
 
-Compared where the conventions agree. HF fixes windows and shifts from the configured image size,
-takes a single side for both axes, and pads every map to whole windows, also those that fit into one
-window; so the image has the configured size, and windows divide every map or are clamped to it.
-HF's Backbone has no output norms: ours are left out here.
+Compared where the conventions agree. HF derives windows and shifts from the configured image size,
+has one side for both axes, and pads every map to whole windows, even those that fit into one
+window. So the image has the configured size, and windows divide every map or are clamped to it.
+HF's Backbone has no output norms: ours are removed here.
 """
 
 from __future__ import annotations
 
 import pytest
 import torch
-from tiny_models import randomised
+from tiny_models import randomized
 from torch.testing import assert_close
 
 from swinv2_dense import SwinTransformerV2
@@ -52,12 +52,12 @@ def hf_tensors(tensors: dict) -> dict:
     return out
 
 
-def pair(image_size: int, window: int, divisors: list, dtype: torch.dtype):
+def pair(image_size: int, window: int, pretrained_windows: list, dtype: torch.dtype):
     torch.manual_seed(0)
     ours = SwinTransformerV2(
-        ARCH, window_size=window, pretrained_window_sizes=divisors, drop_path_rate=0.0
+        ARCH, window_size=window, pretrained_window_sizes=pretrained_windows, drop_path_rate=0.0
     )
-    randomised(ours)
+    randomized(ours)
     for i in range(4):
         setattr(ours, f'norm{i}', torch.nn.Identity())
     config = transformers.Swinv2Config(
@@ -66,7 +66,7 @@ def pair(image_size: int, window: int, divisors: list, dtype: torch.dtype):
         depths=list(ARCH['depths']),
         num_heads=list(ARCH['num_heads']),
         window_size=window,
-        pretrained_window_sizes=divisors,
+        pretrained_window_sizes=pretrained_windows,
         drop_path_rate=0.0,
         out_features=[f'stage{i}' for i in range(1, 5)],
     )
@@ -76,17 +76,17 @@ def pair(image_size: int, window: int, divisors: list, dtype: torch.dtype):
     assert all('relative' in key for key in result.missing_keys)
     ours, theirs = ours.to(dtype).eval(), theirs.to(dtype).eval()
     if dtype == torch.float64:
-        _compute_tables_in_fp64(theirs, divisors)
+        _compute_tables_in_fp64(theirs, pretrained_windows)
     return ours, theirs
 
 
-def _compute_tables_in_fp64(theirs: torch.nn.Module, divisors: list) -> None:
+def _compute_tables_in_fp64(theirs: torch.nn.Module, pretrained_windows: list) -> None:
     """HF computes its coordinates in fp32; their rounding alone is 1e-8."""
-    for stage, divisor in zip(theirs.encoder.layers, divisors):
+    for stage, pretrained_window in zip(theirs.encoder.layers, pretrained_windows):
         for block in stage.blocks:
             module = block.attention.self
             side = torch.arange(module.relative_coords_table.shape[1], dtype=torch.float64)
-            side = (side - side.mean()) / (divisor - 1) * 8
+            side = (side - side.mean()) / (pretrained_window - 1) * 8
             side = side.sign() * torch.log2(side.abs() + 1) / 3
             table = torch.stack(torch.meshgrid(side, side, indexing='ij'), dim=-1)[None]
             assert_close(table.float(), module.relative_coords_table.float())
@@ -94,13 +94,13 @@ def _compute_tables_in_fp64(theirs: torch.nn.Module, divisors: list) -> None:
 
 
 @pytest.mark.parametrize(
-    'image_size, window, divisors',
+    'image_size, window, pretrained_windows',
     [(64, 4, [4, 4, 4, 2]), (128, 8, [8, 8, 8, 4]), (64, 8, [6, 6, 6, 3])],
     ids=['window 4', 'window 8', 'transferred, clamped'],
 )
 @pytest.mark.parametrize('dtype, tol', [(torch.float32, 1e-4), (torch.float64, 1e-10)], ids=str)
-def test_maps_and_gradients_equal(image_size, window, divisors, dtype, tol):
-    ours, theirs = pair(image_size, window, divisors, dtype)
+def test_maps_and_gradients_equal(image_size, window, pretrained_windows, dtype, tol):
+    ours, theirs = pair(image_size, window, pretrained_windows, dtype)
     image = torch.randn(2, 3, image_size, image_size, dtype=dtype)
     maps, references = ours(image), theirs(image).feature_maps
     for ours_map, reference in zip(maps, references, strict=True):

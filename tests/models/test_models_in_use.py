@@ -1,4 +1,4 @@
-"""The backbone in the hands of others: traced, exported, adapted, sharded, hooked."""
+"""The backbone as others use it: traced, exported, adapted, sharded, hooked."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from commands import SUPPORT
 from tiny_models import tiny
 from torch import nn
 from torch.testing import assert_close
-from window_cases import randomised
+from window_cases import randomized
 
-from swinv2_dense.models import attention_backends as attention
-from swinv2_dense.models import tiled_attention as tiled
+from swinv2_dense.models.attention_backends import as_attn_mask
 from swinv2_dense.models.mlp import Mlp
 from swinv2_dense.models.position_bias import LogCPB
 from swinv2_dense.models.window_attention import WindowAttention
@@ -25,7 +24,7 @@ from swinv2_dense.models.window_attention import WindowAttention
 @pytest.mark.parametrize('backend', ['auto', 'tiled', 'sdpa'])
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
 def test_traced_follows_its_weights(backend):
-    """Also where tables are kept already: none may become a constant of the graph."""
+    """Even if tables are cached already: none may become a constant of the graph."""
     model = tiny(attention_backend=backend).eval().requires_grad_(False)
     image = torch.randn(1, 3, 40, 56)
     with torch.no_grad():
@@ -38,8 +37,8 @@ def test_traced_follows_its_weights(backend):
 
 
 def test_exported_graph_has_common_operators_only():
-    tells = hasattr(torch.compiler, 'is_exporting')  # torch >= 2.7; before, the user says it
-    model = tiny(attention_backend='auto' if tells else 'plain').eval()
+    detected = hasattr(torch.compiler, 'is_exporting')  # with torch 2.6, the user must choose
+    model = tiny(attention_backend='auto' if detected else 'plain').eval()
     image = torch.randn(1, 3, 40, 56)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')
@@ -54,8 +53,8 @@ class Double(nn.Module):
         return 2 * x
 
 
-def test_parametrised_weights_are_used():
-    cpb = randomised(LogCPB(2, (4, 4)))
+def test_parametrized_weights_are_used():
+    cpb = randomized(LogCPB(2, (4, 4)))
     for layer in (cpb[0], cpb[2]):
         before = cpb((4, 4)).detach()
         nn.utils.parametrize.register_parametrization(layer, 'weight', Double())
@@ -69,7 +68,7 @@ def test_parametrised_weights_are_used():
         assert torch.equal(cpb((4, 4)), doubled((4, 4)))
 
 
-def test_a_replaced_projection_is_not_passed_over():
+def test_a_replaced_projection_is_refused():
     module = WindowAttention(8, 2, (4, 4), (4, 4))
     module.qkv = nn.Sequential(module.qkv)
     with pytest.raises(TypeError, match='attn.qkv is a Sequential; attention multiplies'):
@@ -89,7 +88,7 @@ def test_changed_calls_and_global_hooks_of_mlp_layers_are_used():
 
 
 def test_frozen_layers_of_the_mlp():
-    mlp, x = randomised(Mlp(4)), torch.randn(3, 4, requires_grad=True)
+    mlp, x = randomized(Mlp(4)), torch.randn(3, 4, requires_grad=True)
     everything = torch.autograd.grad(mlp(x).square().sum(), [x, *mlp.parameters()])
     mlp.fc1.requires_grad_(False)
     found = torch.autograd.grad(mlp(x).square().sum(), [x, *mlp.fc2.parameters()])
@@ -110,34 +109,31 @@ def test_a_cache_under_another_mode_stays_clean():
         assert_close(both[0], cpb((4, 4)))
 
 
-def test_bias_in_half_precision_where_kernels_want_it(monkeypatch):
-    """As on CUDA, or on a CPU before torch 2.5, where both passes must round the bias alike."""
-    calls = []
-    masks = tiled.masks
-    monkeypatch.setattr(tiled, 'masks', lambda *args: calls.append(masks(*args)) or calls[-1])
-    module = randomised(WindowAttention(32, 2, (8, 8), (8, 8)))
-    x = torch.randn(1, 16, 16, 32, requires_grad=True)
+def test_bias_is_rounded_less_its_largest_value_where_kernels_want_half_precision():
+    """On any device but a CPU; both passes of tiled attention use this."""
+    lines = torch.rand(2, 4, 7, 4) * 16
+    assert as_attn_mask(lines, torch.empty(0, dtype=torch.bfloat16)) is lines
+    rounded = as_attn_mask(lines, torch.empty(0, dtype=torch.bfloat16, device='meta'))
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded.amax((1, 2, 3)) == 0).all()
+    largest = lines.amax((1, 2, 3), keepdim=True)
+    assert_close(rounded.float() + largest, lines, atol=16 / 256, rtol=0)
+
+
+@pytest.mark.cuda
+def test_bias_in_half_precision_gives_close_gradients_on_cuda():
+    module = randomized(WindowAttention(32, 2, (8, 8), (8, 8))).cuda()
+    x = torch.randn(1, 16, 16, 32, device='cuda', requires_grad=True)
 
     def run() -> list:
         out = module(x)
         return [out, *torch.autograd.grad(out.float().square().sum(), [x, *module.parameters()])]
 
     exact = run()
-    monkeypatch.setattr(attention, 'TORCH', (2, 4))
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast('cuda', torch.bfloat16):
         low = run()
     for a, b in zip(low, exact):
         assert (a - b).norm() < 0.05 * b.norm()
-    exact_lines, *_, forward, backward = calls
-    assert exact_lines.dtype == torch.float32
-    assert forward.dtype == torch.bfloat16
-    assert torch.equal(forward, backward)
-    lines = torch.rand(2, 4, 7, 4) * 16
-    rounded = attention.as_attn_mask(lines, x.bfloat16())
-    assert rounded.dtype == torch.bfloat16
-    assert (rounded.amax((1, 2, 3)) == 0).all()
-    shift = lines.amax((1, 2, 3), keepdim=True)
-    assert_close(rounded.float() + shift, lines, atol=16 / 256, rtol=0)
 
 
 SHARDED = """
@@ -174,7 +170,7 @@ print('equal')
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.slow
 def test_fsdp_of_two_processes_equals_one(tmp_path):
-    """Views in the place of parameters, each block wrapped, with and without checkpointing."""
+    """Each block wrapped, parameters as views or originals, with and without checkpointing."""
     environment = os.environ | dict(
         PYTHONPATH=os.pathsep.join([str(SUPPORT), *sys.path]), OMP_NUM_THREADS='1'
     )

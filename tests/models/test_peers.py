@@ -1,4 +1,4 @@
-"""Checkpoints that timm, torchvision and mmpretrain made and saved themselves (peers.py).
+"""Checkpoints made and saved by timm, torchvision and mmpretrain themselves (peers.py).
 
 Skipped where they are not installed. test_formats.py proves the same layouts from their key
 maps, and transformers' in the same way as here.
@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 import torch
 from commands import SUPPORT
-from peers import DEPTHS, DIMS, DIVISORS, HEADS, WINDOW
+from peers import DEPTHS, DIMS, HEADS, PRETRAINED_WINDOWS, WINDOW
 from torch.testing import assert_close
-from unnormalized import Unnormalised
+from unnormalized import Unnormalized
 
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.loading import load_pretrained
 
-# tools/setup.sh installs them apart: beside torchvision, transformers and mmaction2 import more.
+# tools/setup.sh installs them apart: torchvision changes what transformers and mmaction2 import.
 PEERS = Path(os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers')
 
 
@@ -37,27 +37,31 @@ def made_by(library: str, folder: Path) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    'library, divisors',
-    [('timm', None), ('torchvision', (4, 4, 4, 4)), ('mmpretrain', DIVISORS)],
+    'library, pretrained_windows',
+    [('timm', None), ('torchvision', (4, 4, 4, 4)), ('mmpretrain', PRETRAINED_WINDOWS)],
 )
-def test_models_of_other_libraries(tmp_path: Path, library: str, divisors: tuple | None) -> None:
-    """Where conventions agree: windows divide the maps, or are the map (stage 4).
+def test_models_of_other_libraries(
+    tmp_path: Path, library: str, pretrained_windows: tuple | None
+) -> None:
+    """Where conventions agree: windows divide the maps, or are clamped to the map (stage 4).
 
-    timm's files do not tell the divisors. mmpretrain's maps pass its output norms, which load.
+    timm's files lack the pretrained windows. mmpretrain's maps pass its output norms, which load.
     """
     image, *expected = made_by(library, tmp_path)
     arch = dict(embed_dims=DIMS, depths=DEPTHS, num_heads=HEADS)
     if library == 'mmpretrain':
         arch['extra_norm_every'] = 2
-    given = {} if divisors else dict(pretrained_window_sizes=list(DIVISORS))
+    given = {} if pretrained_windows else dict(pretrained_window_sizes=list(PRETRAINED_WINDOWS))
     model = SwinTransformerV2(arch, window_size=WINDOW, **given)
     report = load_pretrained(model, str(tmp_path / 'model.pth'))
     assert report.format.startswith(library)
     assert report.missing == report.unexpected == []
-    assert model.pretrained_window_sizes == [(w, w) for w in divisors or DIVISORS]
+    assert model.pretrained_window_sizes == [
+        (w, w) for w in pretrained_windows or PRETRAINED_WINDOWS
+    ]
     model.eval()
     with torch.no_grad():
-        maps = model(image) if library == 'mmpretrain' else Unnormalised(model)(image)
+        maps = model(image) if library == 'mmpretrain' else Unnormalized(model)(image)
     assert len(maps) == len(expected) == 4
     for found, reference in zip(maps, expected):
         assert_close(found, reference, atol=1e-5, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Second derivatives, as of a gradient penalty, are right or raise."""
+"""Second derivatives, e.g. of a gradient penalty, are correct or raise an error."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swinv2_dense import SwinTransformerV2
-from swinv2_dense.models import mlp as mlp_module
-from swinv2_dense.models import tiled_attention as tiled
+from swinv2_dense.models import tile_sizes
 from swinv2_dense.models.mlp import Mlp
 from swinv2_dense.models.position_bias import LogCPB
+from swinv2_dense.models.tiled_attention import compiled_attention
 from swinv2_dense.models.window_attention import WindowAttention
 
-LOSSES = {  # of the first, whose gradient is a constant, once_differentiable takes no notice
+LOSSES = {  # once_differentiable misses the first, whose gradient is a constant
     'linear': lambda out: out.sum(),
     'square': lambda out: out.square().sum(),
 }
@@ -69,7 +69,7 @@ def test_the_operator_of_compiled_graphs_raises(loss):
     table = torch.randn(2, 7, 7, dtype=torch.double)
 
     def op(x: Tensor) -> Tensor:
-        return tiled.compiled_attention(x, weight, bias, scale, table, [4, 4], True, True)[0]
+        return compiled_attention(x, weight, bias, scale, table, [4, 4], True, True)[0]
 
     (grad,) = torch.autograd.grad(LOSSES[loss](op(x)), x, create_graph=True)
     with pytest.raises(RuntimeError, match="attention_backend='plain'"):
@@ -78,7 +78,7 @@ def test_the_operator_of_compiled_graphs_raises(loss):
 
 @pytest.mark.parametrize('sequential', [False, True])
 def test_plain_attention_is_right(sequential):
-    """Position bias and scale too, against finite differences."""
+    """Including position bias and scale, compared with finite differences."""
     module = attention('plain', sequential)
     parts = {n: p for n, p in module.named_parameters() if 'logit' in n or 'q_bias' in n}
     parts['cpb_mlp.2.weight'] = module.cpb_mlp[2].weight[:, :3].detach().requires_grad_()
@@ -113,7 +113,7 @@ def test_the_first_gradient_is_the_same_with_a_graph():
 @pytest.mark.parametrize('chunk', [1 << 20, 64])
 @pytest.mark.parametrize('loss', LOSSES)
 def test_the_mlp_is_right(loss, chunk, monkeypatch):
-    monkeypatch.setitem(mlp_module.HIDDEN, 'cpu', chunk)
+    monkeypatch.setitem(tile_sizes.HIDDEN, 'cpu', chunk)
     module, x = randomized(Mlp(8)), image()
     inputs = [x, *module.parameters()]
 
@@ -124,7 +124,7 @@ def test_the_mlp_is_right(loss, chunk, monkeypatch):
         torch.autograd.grad(penalty(run, x, loss, inputs), inputs, allow_unused=True)
         for run in (module, layers)
     )
-    for a, b in zip(found, expected):  # the last bias has none
+    for a, b in zip(found, expected):  # the last bias has no gradient
         assert (a is None) == (b is None)
         if a is not None:
             torch.testing.assert_close(a, b)
@@ -147,7 +147,7 @@ def test_the_position_bias_is_right(loss):
 
 
 class Total(nn.Module):
-    """A backbone whose maps are summed."""
+    """A backbone whose maps are flattened into one vector."""
 
     def __init__(self, **settings: object) -> None:
         super().__init__()
@@ -176,5 +176,5 @@ def test_a_gradient_penalty_of_a_whole_backbone(with_cp):
             with torch.no_grad():
                 weight.view(-1)[0] -= sign * step
         assert found == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-5)
-    with pytest.raises(RuntimeError, match="take attention_backend='plain'"):
+    with pytest.raises(RuntimeError, match="use attention_backend='plain'"):
         penalty(Total(**settings), x, 'linear', [x]).backward()

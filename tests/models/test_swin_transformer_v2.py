@@ -9,13 +9,13 @@ import pickle
 import pytest
 import torch
 from mmengine.registry import MODELS
-from tiny_models import TINY, assert_equals_oracle, randomised, tiny
+from tiny_models import TINY, assert_equals_oracle, randomized, tiny
 from torch.testing import assert_close
 
 from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
 from swinv2_dense.arguments import ARCHS
 
-# Section 3.6 and the published checkpoints: backbone with final norm and a 1000-class head.
+# Section 3.6 and the published checkpoints: the backbone with a final norm and a 1000-class head.
 PUBLISHED = dict(
     t=28_347_154, s=49_728_418, b=87_918_816, l=196_739_932, h=658_036_370, g=3_001_940_680
 )
@@ -75,7 +75,7 @@ def test_extra_norm_after_every_sixth_block(arch, stage3):
         ),
         (VideoSwinTransformerV2, TINY, dict(window_size=(2, 3, 2)), (5, 22, 19), (2, 4, 4)),
     ],
-    ids=['2d', 'extra norm, window per stage', 'divisors', '3d'],
+    ids=['2d', 'extra norm, window per stage', 'pretrained windows', '3d'],
 )
 def test_equals_oracle_with_gradients(cls, arch, kwargs, size, patch):
     model = tiny(cls, arch=arch, out_indices=(0, 1, 2, 3), **kwargs).double()
@@ -101,7 +101,7 @@ def test_any_size_gives_ceil_maps_alone_in_a_batch_and_in_any_order(size):
 
 
 def test_pads_are_zero_in_every_block():
-    """Rows beyond the map must not carry values from one block into the next."""
+    """Padding must not carry values from one block to the next."""
     model = tiny(window_size=4, arch=TINY | dict(depths=(4, 1, 1, 1))).eval()
     pads = []
     for block in model.layers[0].blocks:
@@ -120,7 +120,7 @@ def test_drop_path_rates_rise_linearly_and_drop_whole_branches():
     model = SwinTransformerV2(dict(TINY, depths=(2, 2, 6, 2)), drop_path_rate=0.3)
     rates = [b.drop_path.rate for stage in model.layers for b in stage.blocks]
     assert_close(torch.tensor(rates), torch.linspace(0, 0.3, 12))
-    randomised(model)
+    randomized(model)
     block = model.layers[0].blocks[0].train()
     block.drop_path.rate = 0.5
     x = torch.randn(64, 4, 4, 8)
@@ -138,12 +138,11 @@ def test_drop_path_rates_rise_linearly_and_drop_whole_branches():
 
 
 def test_checkpointing_changes_nothing():
-    model = tiny(drop_path_rate=0.4)
     image = torch.randn(2, 3, 40, 52)
     results = []
-    for model.with_cp in (False, True):
+    for with_cp in (False, True):
+        model = tiny(drop_path_rate=0.4, with_cp=with_cp)
         torch.manual_seed(3)
-        model.zero_grad()
         outs = model(image)
         sum(o.square().sum() for o in outs).backward()
         results.append([*outs, *(p.grad.clone() for p in model.parameters())])
@@ -153,7 +152,7 @@ def test_checkpointing_changes_nothing():
 
 @pytest.mark.parametrize('with_cp', [False, True])
 def test_every_parameter_gets_a_gradient(with_cp):
-    """DDP needs no search for unused parameters, whatever is returned, frozen or clamped."""
+    """DDP needs no find_unused_parameters, whatever is returned, frozen or clamped."""
     for kwargs in (dict(), dict(out_indices=(1,)), dict(frozen_stages=2)):
         model = tiny(with_cp=with_cp, **kwargs)
         sum(o.sum() for o in model(torch.randn(1, 3, 33, 5))).backward()
@@ -201,6 +200,12 @@ def test_window_forms(window_size, expected):
     assert model.pretrained_window_sizes == expected  # never the clamped window
 
 
+def test_arguments_after_arch_are_keyword_only():
+    for cls in (SwinTransformerV2, VideoSwinTransformerV2):
+        with pytest.raises(TypeError, match='positional'):
+            cls(TINY, 4)
+
+
 BAD_ARGUMENTS = {
     'unknown arch': (dict(arch='x'), r"arch='x' is unknown; choose one of t, s, b, l, h, g"),
     'arch key': (dict(arch=dict(embed_dims=8)), 'needs embed_dims, depths and num_heads'),
@@ -210,10 +215,13 @@ BAD_ARGUMENTS = {
         dict(window_size=[8, 8]),
         r'window_size=\[8, 8\] has 2 entries for 4 stages',
     ),
-    'tuple too long': (dict(window_size=(8, 8, 8)), r'\(8, 8, 8\) is no window'),
-    'zero window': (dict(window_size=[8, 8, 8, 0]), '0 is no window'),
-    'zero divisor': (dict(pretrained_window_sizes=[0] * 4), 'pretrained_window_sizes=.* 0 is no'),
-    'text': (dict(window_size='8'), "'8' is no window"),
+    'tuple too long': (dict(window_size=(8, 8, 8)), r'\(8, 8, 8\) is not a window'),
+    'zero window': (dict(window_size=[8, 8, 8, 0]), '0 is not a window'),
+    'zero pretrained window': (
+        dict(pretrained_window_sizes=[0] * 4),
+        'pretrained_window_sizes=.* 0 is not',
+    ),
+    'text': (dict(window_size='8'), "'8' is not a window"),
     'out_indices': (dict(out_indices=(0, 4)), r'out_indices=\(0, 4\).*0\.\.3'),
     'order': (dict(out_indices=(2, 1)), 'ascending'),
     'frozen': (dict(frozen_stages=5), r'frozen_stages=5 must be in -1\.\.4'),
@@ -256,9 +264,9 @@ def test_forward_on_meta_gives_shapes():
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('scale, bound', [(10.0, 3e-2), (100.0, 5e-2)])
 def test_autocast_is_close_to_fp32(dtype, scale, bound):
-    """At the initial logit scale 3e-2 per map; 5e-2 at its maximum, where logits round coarser."""
+    """3e-2 per map at the initial logit scale, 5e-2 at its maximum, where logits round coarser."""
     torch.manual_seed(0)
-    model = randomised(SwinTransformerV2('t', window_size=8, drop_path_rate=0.0)).eval()
+    model = randomized(SwinTransformerV2('t', window_size=8, drop_path_rate=0.0)).eval()
     for name, param in model.named_parameters():
         if name.endswith('logit_scale'):
             param.data.fill_(math.log(scale))
@@ -293,7 +301,7 @@ def test_low_precision_weights_run(dtype):
         assert ((a - b.float()).norm() / a.norm()).item() < 0.1
 
 
-def test_divisors_travel_in_the_metadata(tmp_path):
+def test_pretrained_windows_travel_in_the_metadata(tmp_path):
     trained = tiny(window_size=8, pretrained_window_sizes=[6, 6, 6, 3])
     torch.save(trained.state_dict(), tmp_path / 'model.pth')
     state = torch.load(tmp_path / 'model.pth', weights_only=True)

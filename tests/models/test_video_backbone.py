@@ -54,11 +54,11 @@ def test_equals_oracle_with_gradients(kwargs, clip):
     assert_equals_oracle(model, TINY, clip, kwargs.get('patch_size', (2, 4, 4)))
 
 
-# ---------------------------------------------------------------------------- beside the images
+# ---------------------------------------------------------------------- compared with images
 
 
 def inflated(image: SwinTransformerV2, column: float = 0.0, **kwargs) -> VideoSwinTransformerV2:
-    """The image backbone's weights with frames as patches, and a temporal column of log-CPB."""
+    """The image backbone's weights, with one frame per patch and a temporal log-CPB column."""
     model = video(patch_size=(1, 4, 4), **kwargs).double()
     state = dict(image.state_dict())
     for key, value in state.items():
@@ -71,19 +71,21 @@ def inflated(image: SwinTransformerV2, column: float = 0.0, **kwargs) -> VideoSw
 
 
 @pytest.mark.parametrize(
-    'frames, window, divisor, column',
+    'frames, window, pretrained_window, column',
     [
         (3, 1, 1, 0.0),  # offset 0 / 0
         (3, 1, 1, 1.0),
-        (3, 1, 8, 1.0),  # weights of windows of 8 frames
+        (3, 1, 8, 1.0),  # weights trained with windows of 8 frames
         (1, 8, 8, 1.0),  # the window clamped to one frame
         (1, 8, 1, 1.0),
     ],
 )
-def test_depth_one_windows_are_the_image_backbone_frame_by_frame(frames, window, divisor, column):
+def test_depth_one_windows_are_the_image_backbone_frame_by_frame(
+    frames, window, pretrained_window, column
+):
     image = tiny(window_size=4).double().eval()
     model = inflated(
-        image, column, window_size=(window, 4, 4), pretrained_window_sizes=(divisor, 4, 4)
+        image, column, window_size=(window, 4, 4), pretrained_window_sizes=(pretrained_window, 4, 4)
     )
     clip = torch.randn(2, 3, frames, 37, 50).double()
     maps = [m.transpose(1, 2).flatten(0, 1) for m in model(clip)]
@@ -96,13 +98,13 @@ def test_depth_one_windows_are_the_image_backbone_frame_by_frame(frames, window,
     )
     for (name, _), grad, reference in zip(image.named_parameters(), grads, references):
         if name.endswith('cpb_mlp.0.weight'):
-            assert not grad[:, 0].any()  # nothing is known of time
+            assert not grad[:, 0].any()  # temporal offsets are 0
             grad = grad[:, 1:]
         assert_close(grad.view_as(reference), reference, atol=1e-9, rtol=1e-9)
 
 
 def test_offsets_of_weights_of_depth_one_are_finite_in_a_deeper_window():
-    """The other side of the guard: divisor 1, which would divide offsets of -3 to 3 by 0."""
+    """Pretrained window 1, by which (less one) offsets from -3 to 3 must not be divided."""
     cpb = LogCPB(1, (1, 4, 4), hidden_dims=2).double()
     with torch.no_grad():  # the two hidden channels sum up to log2(8 |dt| + 1) / 3
         cpb[0].weight.copy_(torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]))
@@ -124,7 +126,7 @@ def seen_by_mmaction2(sizes: tuple, window: tuple, shifted: bool) -> Tensor:
     shift = tuple(w // 2 if shifted else 0 for w in window)
     window, shift = swin.get_window_size(sizes, window, shift)
     padded = [math.ceil(s / w) * w for s, w in zip(sizes, window)]
-    tokens = torch.full(padded, -1.0)  # of padding
+    tokens = torch.full(padded, -1.0)  # padding
     tokens[tuple(map(slice, sizes))] = torch.arange(math.prod(sizes)).view(sizes).float()
     tokens = tokens.roll([-s for s in shift], (0, 1, 2))
     windows = swin.window_partition(tokens[None, ..., None], window)[..., 0].long()
@@ -140,7 +142,7 @@ def seen_by_mmaction2(sizes: tuple, window: tuple, shifted: bool) -> Tensor:
 
 
 def seen_by_ours(sizes: tuple, window: tuple, shifted: bool, backend: str) -> Tensor:
-    """(N, N), from what becomes NaN where one token of a copy of the map is NaN."""
+    """(N, N): which tokens become NaN if one token is NaN, with a copy of the map for each."""
     attn = WindowAttention(4, 2, window, window, shifted=shifted, backend=backend)
     count = math.prod(sizes)
     x = torch.randn(1, *sizes, 4).repeat(count, 1, 1, 1, 1)
@@ -150,7 +152,7 @@ def seen_by_ours(sizes: tuple, window: tuple, shifted: bool, backend: str) -> Te
 
 
 def layouts() -> list[tuple[tuple, tuple]]:
-    """Clamped, whole, padded on each of the axes, and random ones."""
+    """Axes that are clamped, whole or padded, in all combinations, and random ones."""
     rng = random.Random(0)
     pairs = [(3, 8), (4, 4), (4, 2), (5, 3)]
     found = [tuple(zip(*axes)) for axes in itertools.product(pairs[:2], pairs[2:], pairs[1:])]
@@ -178,7 +180,7 @@ def test_tokens_see_those_that_they_see_in_mmaction2(shifted, backend):
     [(4, 0.0, True), (8, 0.0, True), (4, 0.3, False), (8, 0.3, False), (2, 0.0, False)],
 )
 def test_permuted_patches_of_frames_permute_the_maps(window, column, permutes):
-    """Where the window covers the clip and log-CPB has not learned time; space is shifted."""
+    """If the window covers the clip and log-CPB has not learned time; space is shifted."""
     model = video(window_size=(window, 3, 3)).double().eval()
     for name, param in model.named_parameters():
         if name.endswith('cpb_mlp.0.weight'):
@@ -193,7 +195,7 @@ def test_permuted_patches_of_frames_permute_the_maps(window, column, permutes):
 
 
 def test_column_0_of_log_cpb_is_time():
-    """Without queries, a token averages with the weights of the bias: equal within a frame.
+    """Without queries, attention weights are those of the bias: equal within a frame.
 
     Bias of an offset dt in a window of 3 frames: 16 / (1 + exp(log2(4 |dt| + 1) / 3)).
     """
@@ -252,7 +254,7 @@ model = dict(
 
 
 def recognizer(folder, checkpoint: str, window: tuple) -> nn.Module:
-    """mmaction2's Recognizer3D from a config whose backbone has one line of weights."""
+    """mmaction2's Recognizer3D from a config that loads weights into its backbone."""
     pytest.importorskip('mmaction')
     path = folder / 'config.py'
     path.write_text(CONFIG.format(arch=TINY, window=window, checkpoint=checkpoint))
@@ -266,9 +268,9 @@ def recognizer(folder, checkpoint: str, window: tuple) -> nn.Module:
 
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_image_weights_of_any_format_in_a_recognizer(tmp_path, layout):
-    """A still clip gives the features of its image, by the line that images take."""
+    """A still clip has the features of its image, with the same init_cfg as for images."""
     image = tiny(pretrained_window_sizes=[12, 12, 12, 6]).double().eval()
-    path = tmp_path / 'swinv2_base_window12_192.pth'  # a release's name, which tells the divisors
+    path = tmp_path / 'swinv2_base_window12_192.pth'  # a release with known pretrained windows
     torch.save(LAYOUTS[layout](dict(image.state_dict())), path)
     model = recognizer(tmp_path, str(path), (8, 4, 4))
     assert model.backbone.pretrained_window_sizes == [(8, 12, 12)] * 3 + [(8, 6, 6)]
@@ -281,14 +283,14 @@ def test_image_weights_of_any_format_in_a_recognizer(tmp_path, layout):
 
 
 def test_video_weights_of_a_training_in_a_recognizer_of_another_clip_and_window(tmp_path):
-    """Offsets keep their meaning: divided by the windows of the weights, along time as well."""
+    """Offsets keep their meaning: they are divided by the pretrained windows, also along time."""
     source = tiny(VideoSwinTransformerV2, window_size=(4, 4, 4))
     path = saved(tmp_path, dict(state_dict=nn.ModuleDict(dict(backbone=source)).state_dict()))
     model = recognizer(tmp_path, path, [(6, 3, 5), (6, 3, 3), (5, 2, 2), (8, 8, 8)])
     assert model.backbone.pretrained_window_sizes == [(4, 4, 4)] * 4
     clip = torch.randn(1, 1, 3, 13, 26, 37).double()
     params = dict(model.backbone.named_parameters())
-    for i in range(3):  # output norms that one index does not have
+    for i in range(3):  # output norms that are not built for one index
         dims = 8 * 2**i
         params |= {f'norm{i}.weight': torch.ones(dims), f'norm{i}.bias': torch.zeros(dims)}
     windows = [stage.blocks[0].attn.window_size for stage in model.backbone.layers]

@@ -9,27 +9,28 @@ import oracle
 import pytest
 import torch
 from torch.testing import assert_close
-from window_cases import CASES, build, randomised
+from torch.utils._python_dispatch import TorchDispatchMode
+from window_cases import CASES, build, randomized
 
 from swinv2_dense.models.attention_backends import attention
 from swinv2_dense.models.bias_tiles import gather_bias
-from swinv2_dense.models.position_bias import LogCPB
+from swinv2_dense.models.position_bias import LogCPB, log_coords
 from swinv2_dense.models.precision import safe_normalize
 from swinv2_dense.models.window_attention import WindowAttention
 from swinv2_dense.models.windows import axis_layout, window_partition, window_reverse
 
 
 @pytest.mark.parametrize('shifted', [False, True])
-@pytest.mark.parametrize('sizes, window, divisor', CASES.values(), ids=CASES)
-def test_equals_oracle_with_gradients(sizes, window, divisor, shifted):
-    module = build(window, divisor, shifted)
+@pytest.mark.parametrize('sizes, window, pretrained_window', CASES.values(), ids=CASES)
+def test_equals_oracle_with_gradients(sizes, window, pretrained_window, shifted):
+    module = build(window, pretrained_window, shifted)
     x = torch.randn(2, *sizes, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(2, *sizes, 6, dtype=torch.float64)
     out = module(x)
     grads = torch.autograd.grad((out * weight).sum(), [x, *module.parameters()])
     params = dict(module.named_parameters())
     expected = torch.stack(
-        [oracle.window_attention(s, params, 2, window, divisor, shifted) for s in x]
+        [oracle.window_attention(s, params, 2, window, pretrained_window, shifted) for s in x]
     )
     expected_grads = torch.autograd.grad((expected * weight).sum(), [x, *module.parameters()])
     assert_close(out, expected, atol=1e-10, rtol=1e-10)
@@ -52,10 +53,10 @@ def test_equals_oracle_in_fp32(shifted):
     assert_close(module(x)[0].double(), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize('sizes, window, divisor', CASES.values(), ids=CASES)
-def test_connectivity_by_perturbation(sizes, window, divisor):
+@pytest.mark.parametrize('sizes, window, pretrained_window', CASES.values(), ids=CASES)
+def test_connectivity_by_perturbation(sizes, window, pretrained_window):
     """A token influences exactly the tokens that share its cell of the shifted grid."""
-    module = build(window, divisor, shifted=True)
+    module = build(window, pretrained_window, shifted=True)
     positions = list(itertools.product(*map(range, sizes)))
     cells = torch.tensor(
         [
@@ -71,7 +72,7 @@ def test_connectivity_by_perturbation(sizes, window, divisor):
 
 
 def test_tokens_across_the_border_never_attend_at_the_largest_scale():
-    """Where an additive -100 would leak: cosine -1 inside the cell, +1 across, scale 100."""
+    """Here an additive -100 would leak: cosine -1 inside the cell, +1 across, scale 100."""
     module = build((4,), (4,), shifted=True)
     with torch.no_grad():
         module.logit_scale.fill_(1e3)
@@ -88,13 +89,14 @@ def test_tokens_across_the_border_never_attend_at_the_largest_scale():
 @pytest.mark.parametrize('size', range(1, 14))
 def test_axis_layout_covers_each_token_once(size, window, shifted):
     layout = axis_layout(size, window, shifted)
-    runs = [t for r in layout.runs for t in range(r.start, r.start + r.window * r.count)]
+    runs = [t for r in layout.runs for t in range(r.start, r.start + r.num_tokens)]
     assert runs == list(range(size + layout.pad))
+    first = layout.runs[0]
     if size <= window:
-        assert (layout.pad, layout.shift) == (0, 0)
+        assert (layout.pad, len(layout.runs), first.window) == (0, 1, size)
     else:
         assert layout.pad < window
-        assert layout.shift == (window // 2 if shifted else 0)
+        assert first.window == (window // 2 if shifted and window > 1 else window)
 
 
 @pytest.mark.parametrize('sizes, window', [((6,), (2,)), ((4, 9), (2, 3)), ((2, 4, 9), (1, 2, 3))])
@@ -123,7 +125,7 @@ def test_gather_bias_reads_the_offset_of_each_pair():
 
 
 def test_log_cpb_by_hand():
-    """Window 8 and divisor 8: the outermost offset is 7/7*8 = 8, log2(9)/3 = 1.05664."""
+    """Window 8 and pretrained window 8: the outermost offset is 7/7*8 = 8, log2(9)/3 = 1.05664."""
     cpb = LogCPB(1, (8, 8), hidden_dims=1)
     with torch.no_grad():
         cpb[0].weight.copy_(torch.tensor([[1.0, 0.0]]))
@@ -139,7 +141,7 @@ def test_log_cpb_by_hand():
 
 
 @pytest.mark.parametrize(
-    'window, divisor, corner',
+    'window, pretrained_window, corner',
     [
         (8, 8, 1.0566),
         (16, 8, 1.394),
@@ -149,15 +151,15 @@ def test_log_cpb_by_hand():
         (28, 6, 1.822),
     ],
 )
-def test_log_coordinates_reach_the_published_maxima(window, divisor, corner):
-    coords = LogCPB._log_coords(window, divisor, torch.zeros(1, dtype=torch.float64))
+def test_log_coordinates_reach_the_published_maxima(window, pretrained_window, corner):
+    coords = log_coords(window, pretrained_window, torch.zeros(1, dtype=torch.float64))
     assert_close(coords[-1].item(), corner, atol=6e-4, rtol=0)
     assert_close(coords, -coords.flip(0))
 
 
 def test_bias_of_an_offset_does_not_depend_on_the_window():
-    """Log-CPB extends: a larger window adds offsets and keeps those of the smaller one."""
-    cpb = randomised(LogCPB(3, (4, 6)))
+    """A larger window adds offsets and keeps the bias of those in the smaller one."""
+    cpb = randomized(LogCPB(3, (4, 6)))
     small, large = cpb((4, 6)), cpb((7, 9))
     assert_close(large[:, 3:-3, 3:-3], small)
 
@@ -172,8 +174,8 @@ def test_attention_by_hand():
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
-def test_unit_vectors_of_zero_have_finite_gradients(dtype):
-    """fp16 would see 1e12 as inf, and inf * 0 as NaN in the gradient of the weights."""
+def test_normalized_zero_vectors_have_finite_gradients(dtype):
+    """1e12 is inf in fp16, and inf * 0 is NaN in the gradient of the weights."""
     x = torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=dtype, requires_grad=True)
     unit = safe_normalize(x)
     assert unit.dtype == torch.float32
@@ -194,23 +196,31 @@ def test_depth_one_window_is_the_image_attention_per_frame():
     assert_close(video(x), per_frame, atol=1e-12, rtol=1e-12)
 
 
-def test_logits_and_softmax_are_fp32_under_autocast(monkeypatch):
-    seen = []
+class SquareProducts(TorchDispatchMode):
+    """Records the dtypes of products and softmaxes of N x N elements."""
 
-    def spy(q, k, v, bias):
-        seen.append((q.dtype, k.dtype, bias.dtype, torch.is_autocast_enabled('cpu')))
-        return attention(q, k, v, bias)
+    def __init__(self) -> None:
+        super().__init__()
+        self.dtypes = {}
 
-    monkeypatch.setattr('swinv2_dense.models.attention_backends.attention', spy)
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in ('bmm', '_softmax') and out.shape[-1] == out.shape[-2]:
+            self.dtypes.setdefault(name, set()).update((args[0].dtype, out.dtype))
+        return out
+
+
+def test_logits_and_softmax_are_fp32_under_autocast():
     module = build((4, 4), (4, 4), True, torch.float32)
     module.backend = 'plain'
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast('cpu', torch.bfloat16), SquareProducts() as products:
         assert module(torch.randn(1, 6, 7, 6)).dtype == torch.bfloat16
-    assert set(seen) == {(torch.float32, torch.float32, torch.float32, False)}
+    assert products.dtypes == {'bmm': {torch.float32}, '_softmax': {torch.float32}}
 
 
-def test_islands_are_never_cast_down():
-    """The bias is fp32 under bf16 autocast and with bf16 weights, fp64 in fp64."""
+def test_the_bias_is_never_rounded():
+    """It is fp32 under bf16 autocast and with bf16 weights, fp64 in fp64."""
     module = build((4, 4), (4, 4), True, torch.float32)
     assert module.cpb_mlp((4, 4)).dtype == torch.float32
     with torch.autocast('cpu', torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Files of checkpoints, sound and harmful."""
+"""Checkpoint files, valid and malicious."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from swinv2_dense import SwinTransformerV2
 
 
 class Payload:
-    """Pickles as a call."""
+    """Pickled as a call."""
 
     def __init__(self, function: object, *args: object) -> None:
         self.call = (function, args)

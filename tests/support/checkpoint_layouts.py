@@ -1,4 +1,4 @@
-"""Checkpoints as others lay them out."""
+"""Checkpoints in the layout of the official code, and a model to train."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tiny_models import TINY
 from swinv2_dense import SwinTransformerV2
 
 
-def official_layout(model: SwinTransformerV2, windows: list, divisors: list) -> dict:
-    """Checkpoint as the official classifier saves it: tables, masks, final norm and head."""
+def official_layout(model: SwinTransformerV2, windows: list, pretrained_windows: list) -> dict:
+    """A checkpoint of the official classifier: tables, masks, final norm and head."""
     ours = dict(model.state_dict())
     state = official(ours)
-    state = with_tables(state, TABLES['official'], depths_of(ours), windows, divisors)
+    state = with_tables(state, TABLES['official'], depths_of(ours), windows, pretrained_windows)
     state['layers.0.blocks.1.attn_mask'] = torch.zeros(4, windows[0] ** 2, windows[0] ** 2)
     return {'model': state}
 
@@ -26,7 +26,7 @@ def saved(tmp_path, checkpoint: dict) -> str:
 
 
 class Recognizer(BaseModel):
-    """A model around a backbone whose windows come from a checkpoint, for mmengine's Runner."""
+    """A model whose backbone gets its windows from a checkpoint, for mmengine's Runner."""
 
     def __init__(self, checkpoint: str | None = None) -> None:
         super().__init__()

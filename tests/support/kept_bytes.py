@@ -8,7 +8,7 @@ from swinv2_dense.costs.counts import Kept
 
 
 def kept_bytes(model: torch.nn.Module, x: torch.Tensor) -> int:
-    """Bytes that autograd keeps for the backward pass, parameters apart."""
+    """Bytes that autograd keeps for the backward pass, without parameters."""
     kept = Kept(model)
     with kept.hooks:
         model(x)

@@ -1,8 +1,8 @@
 """Checkpoints in the layouts of other libraries, written from their key maps.
 
-Each function takes the state dict of a `SwinTransformerV2` with all four stages and gives the
-parameters as the library names and arranges them. The maps are spelled out parameter by parameter
-instead of as rules, so that they share nothing with `swinv2_dense/checkpoints/formats.py`.
+Each function takes the state dict of a `SwinTransformerV2` with all four stages and returns the
+parameters as the library names and arranges them. The maps are spelled out per parameter, not as
+rules, so that they share nothing with `swinv2_dense/checkpoints/formats.py`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 
-def coords_table(window: int, divisor: int) -> Tensor:
-    """(1, 2w-1, 2w-1, 2) as the official code stores it; divisor 0 means the window."""
+def coords_table(window: int, pretrained_window: int) -> Tensor:
+    """(1, 2w-1, 2w-1, 2) as the official code stores it; pretrained window 0 means the window."""
     side = torch.arange(1 - window, window, dtype=torch.float32)
-    side = side / ((divisor or window) - 1) * 8
+    side = side / ((pretrained_window or window) - 1) * 8
     side = side.sign() * torch.log2(side.abs() + 1.0) / math.log2(8)
     return torch.stack(torch.meshgrid(side, side, indexing='ij'), dim=-1)[None]
 
@@ -29,14 +29,16 @@ def depths_of(state: State) -> list[int]:
 
 
 def with_tables(
-    state: State, attn: str, depths: list[int], windows: list[int], divisors: list[int]
+    state: State, attn: str, depths: list[int], windows: list[int], pretrained_windows: list[int]
 ) -> State:
     """Add the buffers of every block; `attn` is their prefix, with {s}, {v} and {b}."""
     state = dict(state)
-    for s, (depth, window, divisor) in enumerate(zip(depths, windows, divisors)):
+    for s, (depth, window, pretrained_window) in enumerate(
+        zip(depths, windows, pretrained_windows)
+    ):
         for b in range(depth):
             prefix = attn.format(s=s, v=2 * s + 1, b=b)
-            state[f'{prefix}.relative_coords_table'] = coords_table(window, divisor)
+            state[f'{prefix}.relative_coords_table'] = coords_table(window, pretrained_window)
             state[f'{prefix}.relative_position_index'] = torch.zeros(window**2, window**2).long()
     return state
 
@@ -169,7 +171,7 @@ def mmpretrain(ours: State) -> State:
         words = key.split('.')
         if 'downsample' in words:
             name = f'stages.{int(words[1]) + 1}.' + '.'.join(words[2:])
-            if words[-2] == 'reduction':  # nn.Unfold: channel c of neighbour (row, column)
+            if words[-2] == 'reduction':  # nn.Unfold: channel c of neighbor (row, column)
                 dims = value.shape[1] // 4
                 unfold = torch.empty_like(value)
                 for c in range(dims):

@@ -1,7 +1,7 @@
 """Swin Transformer V2 by plain loops over tokens, written from the paper's equations.
 
-Imports nothing from the package. Takes parameters by their official names and works for maps with
-any number of axes; slow, for maps of some dozen tokens. Differentiable by autograd.
+It imports nothing from the package, takes parameters by their official names, and works for maps
+with any number of axes. It is slow, meant for some dozens of tokens, and differentiable.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import math
 import torch
 
 
-def log_cpb(params: dict, offset: tuple, divisor: tuple) -> torch.Tensor:
+def log_cpb(params: dict, offset: tuple, pretrained_window: tuple) -> torch.Tensor:
     """Bias (nH,) of one offset (query minus key), eq. 3 and 4 with the official scaling."""
     coords = []
-    for delta, window in zip(offset, divisor):
+    for delta, window in zip(offset, pretrained_window):
         delta = delta / max(window - 1, 1) * 8
         coords.append(math.copysign(math.log2(abs(delta) + 1) / math.log2(8), delta))
     weight = params['cpb_mlp.0.weight']
@@ -30,12 +30,17 @@ def unit(vector: torch.Tensor) -> torch.Tensor:
 
 
 def window_attention(
-    x: torch.Tensor, params: dict, num_heads: int, window: tuple, divisor: tuple, shifted: bool
+    x: torch.Tensor,
+    params: dict,
+    num_heads: int,
+    window: tuple,
+    pretrained_window: tuple,
+    shifted: bool,
 ) -> torch.Tensor:
     """(S..., C) -> (S..., C): scaled cosine attention, one pair of tokens at a time (eq. 2).
 
-    An axis that fits into its window is one window, unshifted. Other axes are continued by zero
-    tokens to whole windows; two tokens meet if they lie in the same cell of the shifted grid.
+    An axis that fits into its window is one window, unshifted. Other axes are padded with zero
+    tokens to whole windows; two tokens attend to each other in the same cell of the shifted grid.
     """
     sizes, channels = x.shape[:-1], x.shape[-1]
     window = tuple(min(w, s) for w, s in zip(window, sizes))
@@ -65,7 +70,7 @@ def window_attention(
                 continue
             offset = tuple(a - b for a, b in zip(query, key))
             if offset not in biases:
-                biases[offset] = log_cpb(params, offset, divisor)
+                biases[offset] = log_cpb(params, offset, pretrained_window)
             logits.append((q * k).sum(-1) * scale + biases[offset])
             values.append(v)
         weights = torch.stack(logits).exp()
@@ -76,9 +81,9 @@ def window_attention(
 
 
 def layer_norm(x: torch.Tensor, params: dict) -> torch.Tensor:
-    centred = x - x.mean(-1, keepdim=True)
-    variance = centred.square().mean(-1, keepdim=True)
-    return centred / (variance + 1e-5).sqrt() * params['weight'] + params['bias']
+    centered = x - x.mean(-1, keepdim=True)
+    variance = centered.square().mean(-1, keepdim=True)
+    return centered / (variance + 1e-5).sqrt() * params['weight'] + params['bias']
 
 
 def mlp(x: torch.Tensor, params: dict) -> torch.Tensor:
@@ -88,7 +93,7 @@ def mlp(x: torch.Tensor, params: dict) -> torch.Tensor:
 
 
 def block(x: torch.Tensor, params: dict, **attention) -> torch.Tensor:
-    """Res-post-norm (section 3.2), with the extra norm of H and G where there is one."""
+    """Res-post-norm (section 3.2), with the extra norm of H and G if there is one."""
     attn = window_attention(x, below(params, 'attn.'), **attention)
     x = x + layer_norm(attn, below(params, 'norm1.'))
     x = x + layer_norm(mlp(x, below(params, 'mlp.')), below(params, 'norm2.'))
@@ -126,7 +131,7 @@ def backbone(
     num_heads: tuple,
     patch: tuple,
     windows: tuple,
-    divisors: tuple,
+    pretrained_windows: tuple,
 ) -> list[torch.Tensor]:
     """(C', S'...) -> maps (C_i, S_i...) of all stages, through their output norms."""
     x = patch_embed(image, below(params, 'patch_embed.'), patch)
@@ -138,7 +143,7 @@ def backbone(
                 below(params, f'layers.{stage}.blocks.{i}.'),
                 num_heads=num_heads[stage],
                 window=windows[stage],
-                divisor=divisors[stage],
+                pretrained_window=pretrained_windows[stage],
                 shifted=i % 2 == 1,
             )
         outs.append(layer_norm(x, below(params, f'norm{stage}.')).movedim(-1, 0))

@@ -1,8 +1,8 @@
 """Make random SwinV2 models with other libraries and save what they compute.
 
-python tests/support/peers.py timm|torchvision|mmpretrain OUT, with the library on PYTHONPATH,
-writes OUT/model.pth as the library does and OUT/features.pth: an image and the maps of the four stages. A
-process of its own, because installing torchvision changes what transformers and mmaction2 import.
+With the library on PYTHONPATH, `python tests/support/peers.py timm|torchvision|mmpretrain OUT`
+writes OUT/model.pth as the library does, and OUT/features.pth: an image and the maps of the four
+stages. It is a separate process because torchvision changes what transformers and mmaction2 import.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from swinv2_dense.arguments import Arch
 from swinv2_dense.benchmark.peers import mmpretrain, timm, without_torchvision_operators
 
 IMAGE = 128
-DEPTHS, HEADS, DIMS, WINDOW, DIVISORS = (2, 2, 2, 2), (1, 2, 4, 8), 16, 4, (3, 3, 3, 2)
+DEPTHS, HEADS, DIMS, WINDOW, PRETRAINED_WINDOWS = (2, 2, 2, 2), (1, 2, 4, 8), 16, 4, (3, 3, 3, 2)
 ARCH = Arch(DIMS, DEPTHS, HEADS, extra_norm_every=2)
 
 
-def randomise(model: torch.nn.Module) -> torch.nn.Module:
+def randomize(model: torch.nn.Module) -> torch.nn.Module:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if 'logit_scale' not in name:
@@ -30,8 +30,8 @@ def randomise(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def timm_model() -> tuple[torch.nn.Module, list]:
-    model, maps = timm(ARCH, IMAGE, WINDOW, DIVISORS)
-    randomise(model)
+    model, maps = timm(ARCH, IMAGE, WINDOW, PRETRAINED_WINDOWS)
+    randomize(model)
     return model, maps(image())
 
 
@@ -43,7 +43,7 @@ def torchvision_model() -> tuple[torch.nn.Module, list]:
         SwinTransformerBlockV2,
     )
 
-    model = randomise(
+    model = randomize(
         SwinTransformer(
             patch_size=[4, 4],
             embed_dim=DIMS,
@@ -63,9 +63,9 @@ def torchvision_model() -> tuple[torch.nn.Module, list]:
 
 
 def mmpretrain_model() -> tuple[torch.nn.Module, list]:
-    backbone, maps = mmpretrain(ARCH, IMAGE, WINDOW, DIVISORS)
+    backbone, maps = mmpretrain(ARCH, IMAGE, WINDOW, PRETRAINED_WINDOWS)
     model = torch.nn.Module()
-    model.backbone, model.head = randomise(backbone), torch.nn.Linear(1, 1)
+    model.backbone, model.head = randomize(backbone), torch.nn.Linear(1, 1)
     return model, list(maps(image()))
 
 

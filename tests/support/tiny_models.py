@@ -11,8 +11,8 @@ from swinv2_dense import SwinTransformerV2
 TINY = dict(embed_dims=8, depths=(2, 2, 1, 2), num_heads=(1, 2, 2, 4))
 
 
-def randomised(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Random norms too: at their initial zeros every block is the identity."""
+def randomized(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Randomize norms too: with their initial zeros, every block is the identity."""
     generator = torch.Generator().manual_seed(seed)
     for name, param in model.named_parameters():
         if '.norm' in name or name.startswith('norm') or name.endswith('_bias'):
@@ -23,7 +23,7 @@ def randomised(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
 def tiny(cls=SwinTransformerV2, **kwargs) -> torch.nn.Module:
     torch.manual_seed(1)
     kwargs = dict(arch=TINY, window_size=4, drop_path_rate=0.0) | kwargs
-    return randomised(cls(**kwargs))
+    return randomized(cls(**kwargs))
 
 
 def assert_equals_oracle(model, arch: dict, size: tuple, patch: tuple) -> None:

@@ -1,4 +1,4 @@
-"""A block without norms."""
+"""A backbone without output norms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from swinv2_dense import SwinTransformerV2
 
 
-class Unnormalised(torch.nn.Module):
+class Unnormalized(torch.nn.Module):
     """The maps before the output norms, which transformers' backbone does not have."""
 
     def __init__(self, model: SwinTransformerV2) -> None:

@@ -1,4 +1,4 @@
-"""Window attention at sizes that cover its cases."""
+"""Window attention modules and sizes that cover all cases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from swinv2_dense.models.window_attention import WindowAttention
 
-# Map, window, divisor: one to three axes; odd, padded, clamped on one axis or on all.
+# Map, window, pretrained window: one to three axes; odd, padded, clamped on one axis or on all.
 CASES = {
     '1d': ((11,), (4,), (4,)),
     'divisible': ((8, 12), (4, 4), (4, 4)),
@@ -24,7 +24,7 @@ CASES = {
 }
 
 
-def randomised(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+def randomized(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     """Every parameter random and large enough to matter; logit scales around their clamp."""
     generator = torch.Generator().manual_seed(seed)
     for name, param in module.named_parameters():
@@ -34,6 +34,8 @@ def randomised(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     return module
 
 
-def build(window: tuple, divisor: tuple, shifted: bool, dtype=torch.float64) -> WindowAttention:
-    module = WindowAttention(6, 2, window, divisor, shifted=shifted)
-    return randomised(module).to(dtype)
+def build(
+    window: tuple, pretrained_window: tuple, shifted: bool, dtype=torch.float64
+) -> WindowAttention:
+    module = WindowAttention(6, 2, window, pretrained_window, shifted=shifted)
+    return randomized(module).to(dtype)
