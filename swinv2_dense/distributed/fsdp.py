@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import shutil
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mmengine.registry import FUNCTIONS, STRATEGIES
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from ..atomic_files import draft_of, remove
 from ..checkpoints import shards
 from ..errors import CheckpointError, ConfigError
 from ..models.blocks import SwinBlock
@@ -113,19 +113,19 @@ class ShardedStrategy(FSDPStrategy):
             super().save_checkpoint(filename, **settings)
             return
         folder = Path(filename)
-        part = folder.with_name(f'.{folder.name}.part')
+        draft = draft_of(folder, 'shards')  # one for all ranks; `replacing` would give each its own
         if is_main_process():
-            shutil.rmtree(part, ignore_errors=True)
+            remove(draft)
         barrier()
         whole = dict(count=get_world_size(), shapes=self._shapes, optimized=self._optimized())
         extra = {**(settings.pop('extra_ckpt', None) or {}), shards.KEY: whole}
-        file = str(part / shards.FILE.format(get_rank()))
+        file = str(draft / shards.FILE.format(get_rank()))
         with shared_errors():  # the disk of one may be full
             SingleDeviceStrategy.save_checkpoint(self, file, extra_ckpt=extra, **settings)
         with shared_errors():
             if is_main_process():
-                shutil.rmtree(folder, ignore_errors=True)
-                part.rename(folder)
+                remove(folder)  # a rename replaces no folder that holds files
+                draft.rename(folder)
 
     def model_state_dict(self) -> dict:
         """Parameters by name, whole or the flat pieces of this process, and buffers."""

@@ -22,9 +22,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import distributed as dist
 
-from ..atomic_files import write_file
 from ..shared_errors import shared_errors
-from .atomic_checkpoints import LAST, PREEMPTED, AtomicCheckpointHook
+from .atomic_checkpoints import LAST, PREEMPTED, AtomicCheckpointHook, AtomicFileBackend
 from .resume import is_accumulating
 
 STATUS = 75  # EX_TEMPFAIL of sysexits.h: run it again
@@ -124,7 +123,7 @@ class PreemptionHook(Hook):
         with shared_errors():
             runner.save_checkpoint(runner.work_dir, PREEMPTED, meta=meta, by_epoch=False)
             if is_main_process():
-                write_file(path.with_name(LAST), str(path).encode())
+                AtomicFileBackend().put_text(str(path), path.with_name(LAST))
         return str(path)
 
     def _anyone_signalled(self) -> bool:

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from same_training import Training
 from toy_training import FORKS, ends, fill_disk
 
-from swinv2_dense.atomic_files import write_file
+from swinv2_dense.atomic_files import write_bytes
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
 from swinv2_dense.resilience.atomic_checkpoints import latest_complete, resume_last
 
@@ -52,7 +52,7 @@ def settings(work_dir: Path, **hook: Any) -> Config:
 def test_a_write_replaces_the_whole_file(tmp_path):
     path = tmp_path / 'a.pth'
     for content in (b'old' * 100, b'new'):
-        write_file(path, content)
+        write_bytes(path, content)
         assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
     assert path.stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o22))
@@ -82,10 +82,10 @@ def test_processes_that_write_one_file_do_not_mix(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / 'a.pth'
-    write_file(path, b'old')
+    write_bytes(path, b'old')
     monkeypatch.setattr(os, 'fsync', lambda _: (_ for _ in ()).throw(OSError(5, 'Input/output')))
     with pytest.raises(OSError, match='Input/output'):
-        write_file(path, b'new')
+        write_bytes(path, b'new')
     assert path.read_bytes() == b'old'
     assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
 
@@ -118,7 +118,7 @@ def test_nothing_to_resume_starts_anew(tmp_path, warnings):
     cfg.load_from = 'pretrained.pth'
     resume_last(cfg)
     assert (cfg.resume, cfg.load_from) == (False, 'pretrained.pth')
-    assert 'nor any other' in warnings[0]
+    assert 'no other found' in warnings[0]
     assert f'no checkpoint to resume in {tmp_path}' in warnings[1]
 
 

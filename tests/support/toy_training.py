@@ -30,12 +30,11 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from torch import Tensor, nn
 
-from swinv2_dense.atomic_files import write_file
 from swinv2_dense.cli.common import run
 from swinv2_dense.cli.train import main as train_command
 from swinv2_dense.errors import CheckpointError
 from swinv2_dense.resilience import preemption
-from swinv2_dense.resilience.atomic_checkpoints import AtomicCheckpointHook
+from swinv2_dense.resilience.atomic_checkpoints import AtomicCheckpointHook, AtomicFileBackend
 
 SAMPLES = 14
 HALF_WRITTEN = 200_000  # bytes, less than a checkpoint
@@ -165,9 +164,9 @@ def fill_disk(folder: str, answer: str) -> None:
         sys.exit(77)
     path = Path(folder, 'disk', 'a.pth')
     old = b'old'.ljust(600 * 1024)
-    write_file(path, old)
+    AtomicFileBackend().put(old, path)
     with pytest.raises(CheckpointError) as error:
-        write_file(path, b'new'.ljust(600 * 1024))
+        AtomicFileBackend().put(b'new'.ljust(600 * 1024), path)
     left = 'old' if path.read_bytes() == old else 'torn'
     files = ' '.join(file.name for file in path.parent.iterdir())
     Path(answer).write_text(f'{error.value}\n{left}\n{files}')
