@@ -85,7 +85,7 @@ def test_each_file_is_logged_once_and_summed_up(clips, tmp_path):
     (log,) = tmp_path.glob('*/*.log')
     text = log.read_text()
     for name in BROKEN:
-        assert text.count(f'{name} cannot be read, another sample takes its place') == 1
+        assert text.count(f'{name} cannot be read and is replaced by another sample') == 1
     assert '4 of 12 samples of the training set could not be read' in text
     assert f'All are listed in {tmp_path}' in text
 

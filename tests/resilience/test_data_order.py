@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 from swinv2_dense.resilience import data_order
-from swinv2_dense.resilience.data_order import Batch, ResumableLoader, SeededFetch
+from swinv2_dense.resilience.data_order import IndexedBatch, ResumableLoader, SeededFetch
 
 pytest.importorskip('mmdet')
 
@@ -87,7 +87,7 @@ def built(dataset: dict, seed: int = 0, **settings: Any) -> Any:
     return Runner.build_dataloader(ConfigDict(dataset=dataset, **settings), seed=seed)
 
 
-def digests(root: Path, seed: int, left_out: int, count: int, num_workers: int) -> list:
+def digests(root: Path, seed: int, num_skipped: int, count: int, num_workers: int) -> list:
     """What the batches of a training set for detection hold, by image."""
     cfg = ConfigDict(DETECTION)
     cfg.dataset.data_root = str(root)
@@ -95,8 +95,8 @@ def digests(root: Path, seed: int, left_out: int, count: int, num_workers: int) 
     loader = ResumableLoader(
         built(cfg, num_workers=num_workers, batch_sampler=batch_sampler), endless=True
     )
-    loader.start(seed, 0, left_out)
-    torch.rand(left_out + num_workers)  # other draws do not matter
+    loader.start(seed, 0, num_skipped)
+    torch.rand(num_skipped + num_workers)  # other draws do not matter
     found = []
     for batch in itertools.islice(loader, count):
         found.append(batch and [_digest(*sample) for sample in zip(*batch.values())])
@@ -126,21 +126,21 @@ def test_the_order_is_that_of_mmengine(sampler, kind, monkeypatch):
     settings = dict(sampler=sampler) | (dict(batch_sampler=dict(type=kind)) if kind else {})
     theirs = _InfiniteDataloaderIterator(built(dict(type='Places'), **settings))
     wanted = [next(theirs) for _ in range(14)]
-    for left_out in (0, 5, 9):
+    for num_skipped in (0, 5, 9):
         ours = ResumableLoader(built(dict(type='Places'), **settings), endless=True)
-        ours.start(0, 0, left_out)
+        ours.start(0, 0, num_skipped)
         found = list(itertools.islice(ours, 14))
-        assert found == [None] * left_out + wanted[left_out:]
+        assert found == [None] * num_skipped + wanted[num_skipped:]
 
 
 def test_an_epoch_ends():
     loader = built(dict(type='Places'))
     ours = ResumableLoader(loader, endless=False)
-    for epoch, left_out in ((0, 0), (1, 0), (1, 3), (2, 4)):
+    for epoch, num_skipped in ((0, 0), (1, 0), (1, 3), (2, 4)):
         loader.sampler.set_epoch(epoch)
         wanted = list(loader)
-        ours.start(0, epoch, left_out)
-        assert list(ours) == [None] * left_out + wanted[left_out:]
+        ours.start(0, epoch, num_skipped)
+        assert list(ours) == [None] * num_skipped + wanted[num_skipped:]
         assert len(ours) == len(wanted) == 4
 
 
@@ -158,7 +158,7 @@ def test_a_global_batch_is_the_same_on_one_rank_and_on_two(monkeypatch):
     def samples(rank: int, world_size: int, indices: list[int]) -> list:
         monkeypatch.setattr(data_order, 'get_rank', lambda: rank)
         monkeypatch.setattr(data_order, 'get_world_size', lambda: world_size)
-        batch = Batch(indices)
+        batch = IndexedBatch(indices)
         batch.place = (0, 5)
         return SeededFetch(Drawing(), seed=3)(batch)
 

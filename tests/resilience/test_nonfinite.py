@@ -137,7 +137,7 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path, capfd):
     assert all(p.isfinite().all() for p in runner.model.state_dict().values())
     printed = ''.join(capfd.readouterr())
     assert re.search(r'Skipped iteration 3: a loss of nan.*samples: \S+/4.png, \S+/5.png', printed)
-    assert '1 in a row, 1 in all' in printed and '1 steps were skipped in all' in printed
+    assert '1 in a row, 1 in total' in printed and '1 steps were skipped in total' in printed
 
 
 def test_a_gradient_alone_is_enough(tmp_path, capfd):
@@ -170,7 +170,7 @@ def test_a_loss_under_a_scale(tmp_path, capfd):
     assert changed == ['norm.num_batches_tracked'] and same(before['own'], after['own'])
     assert not same(after['own'], watch.states[3]['own'])
     assert runner.optim_wrapper.loss_scaler.get_scale() == 4.0
-    assert '1 steps were skipped in all' in ''.join(capfd.readouterr())
+    assert '1 steps were skipped in total' in ''.join(capfd.readouterr())
     with pytest.raises(NonFiniteError, match=r'a loss of nan.*6\.png, \S+7\.png.*2 steps in a row'):
         train(config(tmp_path / 'two', bad=[5, 7], optim_wrapper=SCALED))
 

@@ -86,7 +86,7 @@ def test_the_added_iterations_were_at_rate_zero_and_it_is_said():
     second = Run(changed(LONGER), step=100, resume=True).resume(first.checkpoint())
     (said,) = second.said
     assert 'train_cfg.max_iters: 100 -> 200, used from here on' in said
-    assert 'optim_wrapper.optimizer.lr: 1.0 -> 0.5, not used: the checkpoint decides' in said
+    assert 'optim_wrapper.optimizer.lr: 1.0 -> 0.5, ignored: the checkpoint decides' in said
     assert 'the schedules of the checkpoint end at iteration 100 of 200' in said
     assert '--fit-schedule' in said
     assert max(second.rates(100)) < 1e-3
@@ -123,7 +123,7 @@ def test_what_is_compared():
     stored = read_settings(Config(SETTINGS).pretty_text)
     assert list(differences(stored, Config(changed(options)), False)) == [
         "optim_wrapper.clip_grad: None -> 'x', used from here on",
-        'param_scheduler.1.end: 100 -> 90, not used: the checkpoint decides',
+        'param_scheduler.1.end: 100 -> 90, ignored: the checkpoint decides',
         'train_dataloader.batch_size: 2 -> 4, used from here on',
         "train_dataloader.dataset.data_root: 'a' -> 'b', used from here on",
     ]

@@ -121,7 +121,7 @@ def test_a_warm_up_longer_than_the_run():
 def test_a_schedule_that_would_begin_after_the_end_is_left_out():
     late = dict(type='PolyLR', begin=500, by_epoch=False)
     fitted, lines = fit_schedules([late], RunLength(30, 5))
-    assert fitted == [] and lines == ['PolyLR from 500 to the end is left out']
+    assert fitted == [] and lines == ['PolyLR from 500 to the end is dropped']
 
 
 def test_a_longer_run_is_stretched_on_request_only():
@@ -147,5 +147,5 @@ def test_the_log_says_what_was_scaled():
     fit_run(loop)
     assert loop.val_begin == 100 and 'train_cfg.val_begin=200' in said[0]
     assert runner.param_schedulers[1] == dict(follows, begin=10, end=100)
-    assert said[1].startswith('The run of 100 iterations (epochs of 10) is not as long as')
+    assert said[1].startswith('The run of 100 iterations (10 per epoch) differs in length')
     assert 'PolyLR from 100 to 1000 iterations becomes PolyLR from 10 to 100 iterations' in said[1]

@@ -109,7 +109,10 @@ def test_who_counts_as_dead(tmp_path, changes, age, is_dead):
 @pytest.mark.parametrize('content', ['', 'not JSON', '[]'])
 def test_a_lock_that_cannot_be_read_counts_by_its_age(tmp_path, content):
     (tmp_path / NAME).write_text(content)
-    with pytest.raises(ConfigError, match='another training runs in it'), lock_work_dir(tmp_path):
+    with (
+        pytest.raises(ConfigError, match='another training is running'),
+        lock_work_dir(tmp_path),
+    ):
         pass
     os.utime(tmp_path / NAME, (time.time() - DEAD_AFTER - 10,) * 2)
     with lock_work_dir(tmp_path):
@@ -172,6 +175,6 @@ def test_a_training_takes_the_lock_first(tmp_path):
     (config,) = ROOT.glob('configs/quickstart/htc*.py')
     with (
         lock_work_dir(tmp_path / 'work'),
-        pytest.raises(ConfigError, match='another training runs in it'),
+        pytest.raises(ConfigError, match='another training is running'),
     ):
         train([str(config), '--work-dir', str(tmp_path / 'work')])
