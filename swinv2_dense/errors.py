@@ -1,24 +1,24 @@
-"""The errors that a user can act on. A command prints their message in one line and exits."""
+"""Errors that users can fix. Commands print their message in one line and exit."""
 
 from __future__ import annotations
 
 
 class ConfigError(ValueError):
-    """A config, a command line or a dataset that cannot work.
+    """An invalid config, command line or dataset.
 
-    The message names the file, key or argument, its value, and what to do.
+    The message names the file, key or argument, its value, and the remedy.
     """
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message names it and says why."""
+    """A checkpoint that cannot be used; the message names it and the reason."""
 
 
 class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
-    """There is no such checkpoint."""
+    """The checkpoint does not exist."""
 
 
 def truncate(names: list[str], most: int = 6) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of others."""
     rest = f', ... ({len(names) - most} more)' if len(names) > most else ''
     return ', '.join(names[:most]) + rest

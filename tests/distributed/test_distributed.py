@@ -150,11 +150,11 @@ def tensors(value: object) -> list:
     return [torch.as_tensor(value)] if isinstance(value, (Tensor, np.ndarray)) else []
 
 
-def test_the_log_says_that_gloo_joins_them(shared):
+def test_the_log_says_that_gloo_connects_them(shared):
     runs = [f'{task}{kind}' for task in TASKS for kind in ('', '_test')]
     texts = [next((shared / run).glob('*/*.log')).read_text() for run in runs]
     said = [line for text in texts for line in re.findall(r'gloo connects 2 processes .*', text)]
-    norms = [int(re.search(r'(\d+) layers of SyncBN', line)[1]) for line in said]
+    norms = [int(re.search(r'(\d+) SyncBN layers', line)[1]) for line in said]
     # Each training and test once, 13 layers in the heads of an UperNet, then the layer below.
     assert norms == [0, 0, 13, 13, 0, 0, 1]
 

@@ -119,5 +119,5 @@ def test_the_tool_scales_and_says_so(tmp_path):
     words = [quickstart, '--no-validate', '--work-dir', tmp_path / 'work']
     result = run_here('train', *words, '--auto-scale-lr', '--cfg-options', *options)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert 'is meant for 8 samples per step, and a step takes 2 samples' in result.stdout
+    assert 'is meant for 8 samples per step, and a step has 2 samples' in result.stdout
     assert 'lr: 2.0000e-03' in result.stdout

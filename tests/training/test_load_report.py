@@ -56,13 +56,13 @@ class Detector(nn.Module):
 
 REPORT = """Loaded weights from objects365.pth
   matched: 8 parameters
-  initialised anew, missing in the checkpoint:
+  reinitialized, missing in the checkpoint:
     roi_head.mask_head (4 parameters)
     roi_head.semantic_head (1 parameter)
-  initialised anew, of another shape in the checkpoint:
+  reinitialized, different shape in the checkpoint:
     roi_head.bbox_head.0.fc_cls: 366 -> 81 rows: 365 -> 80 classes
     roi_head.bbox_head.0.fc_reg: 1460 -> 320 rows: 365 -> 80 classes
-  not used, no part of the model:
+  not used, not part of the model:
     mask_iou (1 parameter)
     neck.extra (2 parameters)"""
 
@@ -126,7 +126,7 @@ def test_it_is_an_error_in_testing(said):
         'roi_head.mask_head (4 parameters), roi_head.semantic_head (1 parameter), '
         'roi_head.bbox_head.0.fc_cls: 366 -> 81 rows: 365 -> 80 classes, '
         'roi_head.bbox_head.0.fc_reg: 1460 -> 320 rows: 365 -> 80 classes. '
-        'Does the config match what was trained?'
+        'Does the config match the one that was trained?'
     )
     # What is not used changes no prediction; nor do heads that only losses use.
     load(Detector(80, has_masks=False), dict(state_dict=Detector(80).state_dict()), dict())
