@@ -213,8 +213,8 @@ class PendingValidationHook(Hook):
     priority = 'LOWEST'  # the validation needs what the `before_train` of all other hooks sets up
 
     def before_train(self, runner: Any) -> None:
-        (resume,) = (hook for hook in runner.hooks if isinstance(hook, ResumeHook))
-        if not resume.progress:
+        resume = next((hook for hook in runner.hooks if isinstance(hook, ResumeHook)), None)
+        if resume is None or not resume.progress:
             return
         hub = runner.message_hub
         # In an uninterrupted run, the validation still sees the numbers of the last iteration.

@@ -14,6 +14,7 @@ import os
 import socket
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -275,13 +276,11 @@ class DataFaultsHook(Hook):
 
 def skip_unreadable(cfg: Config) -> None:
     """Let a test skip the samples that cannot be read, see `DataFaultsHook`."""
-    hooks = list(cfg.get('custom_hooks') or [])
-    if not any(hook.get('type') == 'DataFaultsHook' for hook in hooks):
-        hooks.append(ConfigDict(type='DataFaultsHook'))
-    for hook in hooks:
-        if hook.get('type') == 'DataFaultsHook':
-            hook['skip_in_test'] = True
-    cfg.custom_hooks = hooks
+    # In `added_hooks`, so that it also counts if the config disables the hook there.
+    hooks = cfg.setdefault('added_hooks', ConfigDict())
+    given = hooks.get('DataFaultsHook')
+    arguments = given if isinstance(given, Mapping) else {}
+    hooks['DataFaultsHook'] = ConfigDict(arguments, skip_in_test=True)
 
 
 def guard_dataset(dataset: Any, loader: str, *settings: Any) -> None:

@@ -48,7 +48,7 @@ def test_scaled_rate(monkeypatch, launcher):
     cfg = config(launcher=launcher, **{'optim_wrapper.accumulative_counts': 3})
     said = scale_learning_rate(cfg, scale=True)
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.5e-4, rel=1e-12)
-    assert 'lr=0.0001 is meant for 16 samples' in said and 'takes 24 samples' in said
+    assert 'lr=0.0001 is meant for 16 samples' in said and 'has 24 samples' in said
     assert 'processes 4 x train_dataloader.batch_size 2' in said
     # What the run writes scales to itself: with mmengine's scaling off, and once more.
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=24)
@@ -65,7 +65,7 @@ def test_a_config_that_asks_for_it_is_scaled():
 def test_other_batches_are_only_told():
     cfg = config()
     said = scale_learning_rate(cfg, scale=False)
-    assert 'meant for 16 samples per step' in said and 'takes 2 samples' in said
+    assert 'meant for 16 samples per step' in said and 'has 2 samples' in said
     assert '--auto-scale-lr' in said
     assert cfg.optim_wrapper.optimizer.lr == 1e-4
 
