@@ -62,11 +62,12 @@ def read_checkpoint(file: BinaryIO, name: str, map_location: Any = None) -> Any:
     if head[8:9] == b'{':
         return _read_safetensors(file, name, map_location)
     if head.startswith(b'PK'):
-        _check_sums(file, name)
+        _check_archive(file, name)
     try:
         return load_weights_and_training_state(file, map_location)
     except UnpicklingError as error:
-        # torch adds advice to load unsafely; the error that it wraps names the culprit.
+        # torch adds advice to load unsafely; the error that it wraps names the culprit. Its type is
+        # the same for damaged files and for refused content, so only the text tells them apart.
         cause = str(error.__context__ or error).partition('. Please use')[0]
         cause = ' '.join(cause.partition('\n')[0].split())
         if 'global' not in cause.lower() and 'attribute' not in cause:
@@ -78,11 +79,6 @@ def read_checkpoint(file: BinaryIO, name: str, map_location: Any = None) -> Any:
             f'alone. What torch refused: {cause}'
         ) from error
     except Exception as error:  # a damaged pickle can raise almost anything
-        if 'TorchScript' in str(error):
-            raise CheckpointError(
-                f'checkpoint {name} is a TorchScript program, not weights; save the '
-                'state_dict() of what torch.jit.load gives'
-            ) from error
         raise _damaged(name, error) from error
 
 
@@ -101,15 +97,21 @@ def _refuse_what_is_no_checkpoint(head: bytes, name: str) -> None:
         )
 
 
-def _check_sums(file: BinaryIO, name: str) -> None:
-    """torch 2 does not look at the sums in its zip files, and reads damaged weights as others."""
+def _check_archive(file: BinaryIO, name: str) -> None:
+    """Check what torch does not: it ignores checksums in zip files and reads damaged weights."""
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
+            entries = {entry.partition('/')[2] for entry in archive.namelist()}
     except Exception as error:  # a damaged header can raise almost anything
         raise _damaged(name, error) from error
     if damaged:
         raise _damaged(name, f'the check sum of {damaged}')
+    if 'constants.pkl' in entries:  # torch recognizes TorchScript by the same file
+        raise CheckpointError(
+            f'checkpoint {name} is a TorchScript program, not weights; save the state_dict() of '
+            'what torch.jit.load gives'
+        )
     file.seek(0)
 
 
