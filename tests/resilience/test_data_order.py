@@ -1,4 +1,4 @@
-"""What a batch holds depends on the seed and on its place in the training, and on nothing else."""
+"""Batches depend only on the seed and on the progress of the training."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SAMPLERS = [dict(type='DefaultSampler'), dict(type='InfiniteSampler')]
 
 @DATASETS.register_module()
 class Places(Dataset):
-    """Samples that are their own number, of portrait and landscape images in turn."""
+    """Samples equal to their index, alternating between portrait and landscape."""
 
     def __len__(self) -> int:
         return IMAGES
@@ -88,7 +88,7 @@ def built(dataset: dict, seed: int = 0, **settings: Any) -> Any:
 
 
 def digests(root: Path, seed: int, num_skipped: int, count: int, num_workers: int) -> list:
-    """What the batches of a training set for detection hold, by image."""
+    """Digests of the batches of a detection training set, by image."""
     cfg = ConfigDict(DETECTION)
     cfg.dataset.data_root = str(root)
     batch_sampler = dict(type='AspectRatioBatchSampler')
@@ -96,7 +96,7 @@ def digests(root: Path, seed: int, num_skipped: int, count: int, num_workers: in
         built(cfg, num_workers=num_workers, batch_sampler=batch_sampler), endless=True
     )
     loader.start(seed, 0, num_skipped)
-    torch.rand(num_skipped + num_workers)  # other draws do not matter
+    torch.rand(num_skipped + num_workers)  # other draws make no difference
     found = []
     for batch in itertools.islice(loader, count):
         found.append(batch and [_digest(*sample) for sample in zip(*batch.values())])
@@ -108,8 +108,8 @@ def _digest(image: torch.Tensor, sample: Any) -> str:
     return hashlib.sha256(image.numpy().tobytes() + masks.tobytes()).hexdigest()
 
 
-def test_detection_samples_depend_on_their_place_alone(shapes):
-    """InstaBoost, pasted objects, random sizes, colours: with more workers, from the middle on."""
+def test_detection_samples_depend_on_their_place_only(shapes):
+    """InstaBoost, copy-paste, random sizes and colors; with more workers, from the middle on."""
     pytest.importorskip('instaboostfast')
     whole = digests(shapes, 0, 0, 7, num_workers=0)
     images = [image for batch in whole for image in batch]
@@ -121,7 +121,7 @@ def test_detection_samples_depend_on_their_place_alone(shapes):
 @pytest.mark.parametrize('sampler', SAMPLERS, ids=lambda s: s['type'])
 @pytest.mark.parametrize('kind', [None, 'AspectRatioBatchSampler'])
 def test_the_order_is_that_of_mmengine(sampler, kind, monkeypatch):
-    """Over several epochs; and what is left out is what comes first."""
+    """Over several epochs; the skipped batches are the first ones."""
     monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda _: None)
     settings = dict(sampler=sampler) | (dict(batch_sampler=dict(type=kind)) if kind else {})
     theirs = _InfiniteDataloaderIterator(built(dict(type='Places'), **settings))
@@ -145,7 +145,7 @@ def test_an_epoch_ends():
 
 
 class Drawing(Dataset):
-    """Samples that are what numpy, torch and Python draw for them."""
+    """Samples of random numbers from Python, numpy and torch."""
 
     def __len__(self) -> int:
         return 100
@@ -168,7 +168,7 @@ def test_a_global_batch_is_the_same_on_one_rank_and_on_two(monkeypatch):
     assert len({draw for sample in alone for draw in sample[1:]}) == 12
 
 
-def test_a_data_set_smaller_than_a_batch_is_an_error():
+def test_a_dataset_smaller_than_a_batch_is_an_error():
     loader = ResumableLoader(built(dict(type='Places'), batch_size=8, drop_last=True), endless=True)
     loader.start(0, 0, 0)
     with pytest.raises(ValueError, match='train_dataloader yields no batch.*drop_last=True'):

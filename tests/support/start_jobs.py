@@ -39,7 +39,7 @@ def strategy(kind: str, folder: Path):
 
 
 def weight(model: torch.nn.Module) -> float:
-    """The sum of all parameters, which FSDP may have cut into pieces."""
+    """The sum of all parameters, which FSDP may have sharded."""
     total = sum(param.detach().double().sum() for param in model.parameters())
     if any('FullyShardedDataParallel' in type(m).__name__ for m in model.modules()):
         dist.all_reduce(total)
@@ -47,7 +47,7 @@ def weight(model: torch.nn.Module) -> float:
 
 
 def prepare_models(rank: int, folder: Path, address: str) -> list[float | str]:
-    """By case the sum of the weights of a model whose backbone comes from a URL, or the error."""
+    """Per case, the sum of the weights of a model whose backbone comes from a URL, or the error."""
     found = []
     for kind in KINDS:
         for case in CASES:
@@ -72,7 +72,7 @@ class Files(list):
 
 
 def look_for_files(folder: Path) -> dict:
-    """Calls of the file system while FOLDER/images is checked, and the error for missing files."""
+    """File system calls while FOLDER/images is checked, and the error for missing files."""
     calls = Counter()
 
     def counting(name: str, function: Callable) -> Callable:
@@ -101,7 +101,7 @@ def error_of(function: Callable) -> str:
 
 
 def fail_alone(rank: int) -> list[str]:
-    """Errors of the last process alone."""
+    """Errors that only the last process has."""
 
     def fail(error: Exception) -> None:
         with shared_errors():
