@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import ROOT, SUPPORT
+from commands import SUPPORT
 from distributed_configs import SAMPLES, write_configs
 from distributed_jobs import STEPS, TASKS, UNEVEN, norm_inputs
 from launching import MISSING, TORCHRUN, launch, losses, records
@@ -191,7 +191,7 @@ def script(folder: Path, data: Path, changes: str) -> tuple[Path, dict[str, str]
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    path = os.pathsep.join([str(ROOT / 'tests'), os.environ.get('PYTHONPATH', '')])
+    path = os.pathsep.join([str(SUPPORT), os.environ.get('PYTHONPATH', '')])
     return config, dict(PORT=str(port), PYTHON=sys.executable, PYTHONPATH=path)
 
 

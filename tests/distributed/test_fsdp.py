@@ -64,7 +64,7 @@ def test_a_step_that_is_not_finite_in_one_process_is_skipped(sharded):
     state = saved(sharded, 'fsdp_skipping', STEPS)['state_dict']
     assert_close(dict(state), dict(model.state_dict()), atol=1e-6, rtol=0)
     log = (sharded / 'log_0.txt').read_text()  # of the process whose own loss was finite
-    assert 'Skipped iteration 2: a loss of nan' in log and 'samples: number 3. 1 in a row' in log
+    assert 'Skipped iteration 2: a loss of nan' in log and 'samples: index 3. 1 in a row' in log
 
 
 def test_bf16_keeps_the_weights_in_fp32(sharded):

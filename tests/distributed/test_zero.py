@@ -56,7 +56,7 @@ def test_a_step_that_is_not_finite_in_one_process_is_skipped(spread):
     expected = dict(alone(STEPS - 1)[0].state_dict())
     assert_close(weights(spread, 'zero_skipping', STEPS), expected, atol=1e-6, rtol=0)
     log = (spread / 'log_0.txt').read_text()  # of the process whose own loss was finite
-    assert 'Skipped iteration 2: a loss of nan' in log and 'samples: number 3. 1 in a row' in log
+    assert 'Skipped iteration 2: a loss of nan' in log and 'samples: index 3. 1 in a row' in log
 
 
 def test_initial_weights_are_read_by_one_process(spread):
@@ -97,7 +97,7 @@ def test_the_plan_knows_the_share_of_a_real_model(spread):
 
 
 def test_optimizers_that_cannot_be_sharded():
-    with pytest.raises(ConfigError, match="optimizer.type='Lion' is none"):
+    with pytest.raises(ConfigError, match="optimizer.type='Lion' is not one"):
         with_zero(ConfigDict(optimizer=dict(type='Lion', lr=1.0)))
     with pytest.raises(ConfigError, match='needs the config of one optimizer'):
         with_zero(ConfigDict(generator=dict(optimizer=dict(type='Adam'))))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import ROOT, tool
+from commands import ROOT, SUPPORT, tool
 
 import swinv2_dense  # noqa: F401  patches imports of mmaction2
 
@@ -236,7 +236,7 @@ test_evaluator = [dict(type='AccMetric'), dict(type='DumpResults', out_file_path
 @pytest.fixture
 def command(clips, tmp_path, monkeypatch) -> list[str]:
     """Arguments of tools/test.py."""
-    monkeypatch.setenv('PYTHONPATH', str(ROOT / 'tests'))
+    monkeypatch.setenv('PYTHONPATH', str(SUPPORT))
     data, out = videos(clips, test_mode=True), str(tmp_path / 'out.pkl')
     (tmp_path / 'config.py').write_text(CONFIG.format(data=data, out=out))
     torch.save(dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'weights.pth')

@@ -176,7 +176,7 @@ def config(name: str) -> Config:
 
 
 def save(cfg: Config, root: Path, names: list[str]) -> list[str]:
-    """Arguments of the tools: the config, and a checkpoint with random weights and these classes."""
+    """Arguments of the tools: the config, and a checkpoint of random weights for these classes."""
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     cfg.work_dir = str(root / 'work')
