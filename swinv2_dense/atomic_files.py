@@ -1,9 +1,11 @@
 """Replace files and folders atomically: readers see the old one or the new one, never a part.
 
-write         .NAME.TOKEN.part, beside NAME: a rename across file systems would be a copy
-fsync file    before the rename, or a power loss may leave NAME on an empty file
-rename        NAME is the new file from here on
-fsync folder  the rename itself survives a power loss
+Each step of `replacing` needs the one before:
+
+    write         .NAME.TOKEN.part, beside NAME: a rename across file systems would be a copy
+    fsync file    before the rename, or a power loss may leave NAME on an empty file
+    rename        NAME is the new file from here on
+    fsync folder  the rename itself survives a power loss
 """
 
 from __future__ import annotations

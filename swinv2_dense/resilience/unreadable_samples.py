@@ -25,6 +25,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader, Dataset
 
+from ..atomic_files import write_bytes
 from ..checks.coco_masks import check_masks
 from ..checks.files import FILE_KEYS
 from ..checks.pixel_limit import check_sample
@@ -161,7 +162,7 @@ class Records:
             json.dumps(dict(sample=name, reason=fault['reason'], times=self.counts[name]))
             for name, fault in self.faults.items()
         ]
-        path.write_text(''.join(f'{line}\n' for line in lines))
+        write_bytes(path, ''.join(f'{line}\n' for line in lines).encode())
 
 
 @HOOKS.register_module()
