@@ -110,7 +110,7 @@ def test_paths_that_cannot_be_checked_pass(tmp_path, changes):
 BACKBONE = 'model.backbone.'
 TRAIN = 'train_dataloader.dataset.dataset.'
 MISTAKES = {
-    'scope': ({'default_scope': None}, "no default_scope; set 'mmdet'"),
+    'scope': ({'default_scope': None}, 'default_scope=None of the config: set the library'),
     'arch': ({BACKBONE + 'arch': 'xl'}, r"model\.backbone: arch='xl' is unknown; choose one of t"),
     'window list': ({BACKBONE + 'window_size': [8] * 3}, r'=\[8, 8, 8\] has 3 entries for 4'),
     'argument': ({BACKBONE + 'window': 8}, r"model\.backbone: .*'window'"),
