@@ -11,6 +11,7 @@ patch names the defect, its upstream report and its condition.
 
 from __future__ import annotations
 
+import functools
 import importlib.abc
 import importlib.util
 import sys
@@ -23,7 +24,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.config import utils as config_utils
+from mmengine.logging import MMLogger
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.utils import digit_version
 
@@ -245,3 +248,48 @@ class PatchingFinder(importlib.abc.MetaPathFinder):
 
             spec.loader.exec_module = exec_patched
         return spec
+
+
+# ------------------------------------------------------------------------ processes and their logs
+
+
+@contextmanager
+def without_cuda_device() -> Iterator[None]:
+    """Let mmengine's `init_dist` connect processes on a machine without a GPU.
+
+    Defect: `init_dist` calls `torch.cuda.set_device` for every backend (mmengine/dist/utils.py of
+    0.10.7 and of onedl-mmengine 0.10.12; no upstream report). With gloo there may be no GPU.
+    Condition: torch finds no GPU. The call does nothing within the block.
+    """
+    if torch.cuda.is_available():
+        yield
+        return
+    set_device = torch.cuda.set_device
+    torch.cuda.set_device = lambda device: None
+    try:
+        yield
+    finally:
+        torch.cuda.set_device = set_device
+
+
+@contextmanager
+def watch_new_loggers(attach: Callable[[MMLogger], None]) -> Iterator[None]:
+    """Call `attach` with each logger that mmengine creates within the block.
+
+    Defect: MMLogger is outside of logging's hierarchy, so neither a parent logger nor
+    `logging.setLoggerClass` reaches its handlers, and no setting says what they show on a terminal
+    (mmengine/logging/logger.py of 0.10.7; no upstream report).
+    Condition: within the block, in every version.
+    """
+    original = MMLogger.__init__
+
+    @functools.wraps(original)
+    def init(self: MMLogger, *args: Any, **settings: Any) -> None:
+        original(self, *args, **settings)
+        attach(self)
+
+    MMLogger.__init__ = init
+    try:
+        yield
+    finally:
+        MMLogger.__init__ = original

@@ -1,4 +1,4 @@
-"""The errors that a user can act on. A command prints their message in one line and exits."""
+"""Errors that users can fix. Commands print their message in one line and exit."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 
 class ConfigError(ValueError):
-    """A config, a command line or a dataset that cannot work.
+    """An invalid config, command line or dataset.
 
-    The message names the file, key or argument, its value, and what to do.
+    The message names the file, key or argument, its value, and the remedy.
     """
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message names it and says why."""
+    """A checkpoint that cannot be used; the message names it and the reason."""
 
 
 class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
-    """There is no such checkpoint."""
+    """The checkpoint does not exist."""
 
 
 def truncate(names: Sequence[str], most: int = 6) -> str:

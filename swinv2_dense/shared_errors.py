@@ -1,6 +1,7 @@
-"""An error in one process of a run ends all of them, instead of leaving the others in a collective.
+"""Raise the error of one process in all processes of a run.
 
-Without this, processes wait for one that has ended: until the launcher kills them, or forever.
+Otherwise the others wait in a collective for a process that has exited, until the launcher kills
+them, or forever.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ KNOWN = (ConfigError, CheckpointError)
 
 @contextmanager
 def shared_errors() -> Iterator[None]:
-    """Raise the error of any process in all of them, when all have run the body.
+    """Raise the error of any process in all of them, once all have run the block.
 
-    All processes must enter. The body itself may do nothing in some of them. It may hold
-    collectives only if all processes get through them before any of them can fail.
+    All processes must enter the block, even those that do nothing in it. It may contain collectives
+    only if none of the processes can fail before all have completed them.
 
     Raises:
-        Exception: This process's own error; else, for the first process with an error, a
-            ConfigError or CheckpointError with the same message, or a RuntimeError that quotes it.
+        Exception: The process's own error. In a process without one, the error of the first process
+            that has one: a ConfigError or CheckpointError with the same message, or a RuntimeError
+            that quotes it.
     """
     own: Exception | None = None
     try:

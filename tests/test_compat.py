@@ -14,6 +14,7 @@ from checkpoint_files import Payload
 from commands import ROOT
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
@@ -210,6 +211,27 @@ def test_mmseg_config_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(MODULE2PACKAGE, 'mmseg', 'mmsegmentation')
     with pytest.raises(ModuleNotFoundError, match='mmsegmentation is not installed'):
         Config.fromfile(path)
+
+
+# ------------------------------------------------------------------------ processes and their logs
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='has a GPU')
+def test_processes_connect_without_a_gpu() -> None:
+    with pytest.raises((AssertionError, AttributeError, RuntimeError)):
+        torch.cuda.set_device(0)  # the defect: mmengine's `init_dist` calls this with gloo, too
+    original = torch.cuda.set_device
+    with compat.without_cuda_device():
+        torch.cuda.set_device(0)
+    assert torch.cuda.set_device is original
+
+
+def test_new_loggers_are_seen() -> None:
+    seen: list[MMLogger] = []
+    with compat.watch_new_loggers(seen.append):
+        inside = MMLogger('inside the block')
+    MMLogger('after the block')
+    assert seen == [inside]
 
 
 # ------------------------------------------------------------------------------------ the package

@@ -3,10 +3,9 @@
 There are no collectives in here: under FSDP and ZeRO-1 only rank 0 initializes the model, and the
 other ranks would never reach a barrier.
 
-The lock is `flock` on a small file next to the download. The kernel, or the server of a network
-file system, releases it however its holder exits, so a lock is never stale. Where the file system
-has no locks (Lustre mounted without `flock`) or the folder is read-only, the processes of one
-machine share a lock in the temporary folder instead.
+The lock is a small file beside the download, see `file_locks`. Where the file system has no locks
+(Lustre mounted without `flock`) or the folder cannot be written, the processes of one machine share
+a lock in the folder for temporary files instead.
 """
 
 from __future__ import annotations
@@ -15,18 +14,13 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from mmengine.logging import print_log
 
 from ..errors import CheckpointError
-
-try:
-    import fcntl
-except ImportError:  # Windows: each process downloads on its own
-    fcntl = None  # type: ignore[assignment]
+from ..file_locks import acquire, read, release, write
 
 
 def download_once(name: str, file: Path, ready: Callable[[], bool], work: Callable) -> None:
@@ -42,54 +36,28 @@ def download_once(name: str, file: Path, ready: Callable[[], bool], work: Callab
         CheckpointError: From `work`. A process that waited while `work` failed in another one
             raises the same error instead of retrying.
     """
-    lock, before = _acquire(name, [file, _local_lock(file)])
+
+    def on_wait() -> None:
+        print_log(f'Waiting for another process that downloads {name}', 'current')
+
+    lock, before = acquire([file, _local_lock(file)], on_wait)
     try:
         if ready():
             return
-        failure = _read(lock)
+        failure = read(lock)
         if failure != before and failure:
             raise CheckpointError(failure.partition('\n')[2])
         try:
             work()
         except CheckpointError as error:
             # The time makes two failures with equal messages differ.
-            _write(lock, f'{time.time_ns()}\n{error}')
+            write(lock, f'{time.time_ns()}\n{error}')
             raise
         if lock is not None:
             # Processes that wait for this inode, or create a new one, find the work done.
             Path(lock.name).unlink(missing_ok=True)
     finally:
-        if lock is not None:
-            fcntl.flock(lock, fcntl.LOCK_UN)  # a forked child may have the file open too
-            lock.close()
-
-
-def _acquire(name: str, paths: Sequence[Path]) -> tuple[TextIO | None, str]:
-    """The first lock that can be taken, or None, and the failure that it held before waiting."""
-    for path in paths if fcntl else ():
-        try:
-            lock = open(path, 'r+', encoding='utf-8', opener=_create)  # noqa: SIM115
-        except OSError:
-            continue
-        try:
-            before = _read(lock)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print_log(f'Waiting for another process to download {name}', 'current')
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:  # no locks on this file system, or the file was removed remotely
-            lock.close()
-            continue
-        except BaseException:
-            lock.close()
-            raise
-        return lock, before
-    return None, ''
-
-
-def _create(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        release(lock)
 
 
 def _local_lock(file: Path) -> Path:
@@ -97,18 +65,3 @@ def _local_lock(file: Path) -> Path:
     user = os.getuid() if hasattr(os, 'getuid') else ''
     digest = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir(), f'swinv2_dense-{user}-{digest}.lock')
-
-
-def _read(lock: TextIO | None) -> str:
-    if lock is None:
-        return ''
-    lock.seek(0)
-    return lock.read()
-
-
-def _write(lock: TextIO | None, text: str) -> None:
-    if lock is not None:
-        lock.seek(0)
-        lock.truncate()
-        lock.write(text)
-        lock.flush()

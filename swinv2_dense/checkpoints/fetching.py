@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from urllib.parse import unquote, urlparse
 import torch
 from mmengine import fileio
 
+from ..atomic_files import replacing
 from ..errors import CheckpointError, CheckpointNotFoundError
 from .download_lock import download_once
 from .reading import HUB_FILES, read_checkpoint, read_checkpoint_file
@@ -142,18 +142,11 @@ def _cache_name(url: str) -> str:
 def _download(url: str, path: Path, progress: bool) -> None:
     """Download to `path`, which appears only when it is complete and readable."""
     checksum = CHECKSUM.search(path.name)
-    # Machines that do not share a lock may download into the same folder.
-    part = path.with_name(f'.{path.name}.{socket.gethostname()}.{os.getpid()}.part')
-    try:
-        with _explained(url, path), _socket_timeout():
-            torch.hub.download_url_to_file(url, str(part), checksum and checksum[1], progress)
-        read_checkpoint_file(part, map_location='cpu')
-        with _explained(url, path):
-            part.replace(path)
-    except CheckpointError as error:
-        raise CheckpointError(str(error).replace(str(part), url)) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with _explained(url, path), replacing(path) as draft:
+        with _socket_timeout():
+            torch.hub.download_url_to_file(url, str(draft), checksum and checksum[1], progress)
+        with draft.open('rb') as file:
+            read_checkpoint(file, url, map_location='cpu')
 
 
 @contextmanager
@@ -162,6 +155,8 @@ def _explained(url: str, path: Path) -> Iterator[None]:
     by_hand = f'Download it yourself and save it as {path}, or give the path of the file instead.'
     try:
         yield
+    except CheckpointError:  # a ValueError, raised for a file that came but is no checkpoint
+        raise
     except RuntimeError as error:  # raised by torch for a wrong checksum
         raise CheckpointError(
             f'the sha256 of {url} does not match its name, so the download was discarded: {error}. '

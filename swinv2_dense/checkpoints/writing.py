@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import Arch
+from ..atomic_files import replacing
 from ..errors import CheckpointError
 from .fetching import LocalCheckpoint, fetch, sha256_of
 from .formats import METADATA_KEY, Weights, arch_name, arch_of, summarize_keys
@@ -119,27 +120,24 @@ def publish_checkpoint(source: str, target: Path) -> Path:
 
 def write(checkpoint: dict[str, Any], target: Path) -> None:
     """Write `dict(state_dict=..., meta=...)` to a .safetensors or .pth file, atomically."""
-    part = target.with_name(f'.{target.name}.{os.getpid()}.part')
     state = checkpoint['state_dict']
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.suffix == '.safetensors':
-            from safetensors.torch import save_file
+        with replacing(target) as draft:
+            if target.suffix == '.safetensors':
+                from safetensors.torch import save_file
 
-            tensors = {key: value.detach().clone().contiguous() for key, value in state.items()}
-            part.touch()
-            mode = part.stat().st_mode  # as the umask says; safetensors sets one of its own
-            save_file(tensors, part, metadata=_header(state, checkpoint['meta']))
-            part.chmod(mode)
-        else:
-            with part.open('wb') as file:  # torch writes the name of a path into the file
-                torch.save(checkpoint, file)
-        part.replace(target)
+                tensors = {key: value.detach().clone().contiguous() for key, value in state.items()}
+                draft.touch()
+                mode = draft.stat().st_mode  # as the umask says; safetensors sets one of its own
+                save_file(tensors, draft, metadata=_header(state, checkpoint['meta']))
+                draft.chmod(mode)
+            else:
+                with draft.open('wb') as file:  # torch writes the name of a path into the file
+                    torch.save(checkpoint, file)
     except Exception as error:  # of the disk; torch and safetensors have errors of their own
         reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
         raise CheckpointError(f'{target} cannot be written: {reason}') from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _header(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> dict[str, str]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from ..atomic_files import replacing
 from .coco_file import extent_of, id_of, mask_area, number_of, parse, polygons_of
 
 
@@ -43,15 +41,8 @@ def write_repaired(
     for index, annotation in enumerate(content.get('annotations') or ()):
         _repair_annotation(annotation, fills_area, ignores_short)
         annotation['id'] = index + 1 if renumbers else id_of(annotation['id'])
-    handle, part = tempfile.mkstemp(prefix=f'.{target.name}-', dir=target.parent)
-    try:
-        with open(handle, 'w', encoding='ascii') as file:
-            _write(file, content)
-        os.replace(part, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(part)
-        raise
+    with replacing(target) as draft, draft.open('w', encoding='ascii') as file:
+        _write(file, content)
 
 
 def _repair_annotation(annotation: dict[str, Any], fills_area: bool, ignores_short: bool) -> None:

@@ -7,17 +7,19 @@ SWINV2_DENSE_CACHE names, by default `~/.cache/swinv2_dense`; it may be removed 
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from ..atomic_files import write_bytes
+from ..file_locks import acquire, release
 
 BLOCK = 2**20
 
@@ -38,10 +40,11 @@ def cache_folder() -> Path:
 
 @functools.lru_cache(maxsize=1)
 def _temporary_folder() -> Path:
-    folder = Path(tempfile.gettempdir(), f'swinv2_dense-{os.getuid()}')
+    user = os.getuid() if hasattr(os, 'getuid') else 0  # as `stat` has it on Windows
+    folder = Path(tempfile.gettempdir(), f'swinv2_dense-{user}')
     with suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid == os.getuid():
+        if folder.stat().st_uid == user:
             return folder
     return Path(tempfile.mkdtemp(prefix='swinv2_dense-'))
 
@@ -77,38 +80,15 @@ def cached(key: str, compute: Callable[[], dict], is_valid: Callable[[dict], boo
     """
     path = cache_folder() / f'{key}.json'
     asked = time.time()
-    with _locked(path.with_suffix('.lock')):
+    lock, _ = acquire([path.with_suffix('.lock')])  # without locks, each process checks
+    try:
         with suppress(OSError, ValueError, KeyError, TypeError):
             stored = json.loads(path.read_text(encoding='utf-8'))
             if stored['time'] >= asked or is_valid(stored['result']):
                 return stored['result']
         result = compute()
         with suppress(OSError):  # a full disk must not stop a training
-            write_atomically(path, json.dumps(dict(time=time.time(), result=result)))
+            write_bytes(path, json.dumps(dict(time=time.time(), result=result)).encode())
         return result
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that other processes see whole or not at all."""
-    handle, part = tempfile.mkstemp(prefix=f'.{path.name}-', dir=path.parent)
-    try:
-        with open(handle, 'w', encoding='utf-8') as file:
-            file.write(text)
-        os.replace(part, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(part)
-        raise
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    try:
-        file = open(path, 'w')  # noqa: SIM115
-    except OSError:
-        yield
-        return
-    with file:
-        with suppress(OSError):  # a file system without locks: then each process checks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    finally:
+        release(lock)

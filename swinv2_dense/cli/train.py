@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from ..checks.paths import check_checkpoint
 from ..distributed.strategy import check_sharding
-from ..resilience.atomic_checkpoints import resume_last
+from ..resilience.atomic_checkpoints import resume_last, share_resume
 from ..resilience.work_dir_lock import lock_work_dir
 from ..tasks import task_of
 from ..training.amp import enable_amp, run_amp_on_cpu
@@ -66,6 +66,7 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     check_config(cfg, loaders)
     prefetch(cfg, training=True)
     runner = build_runner(cfg, args.keep)
+    share_resume(runner)
     task.repair_annotations(runner, loaders)
     if about_batch:
         runner.logger.warning(about_batch)

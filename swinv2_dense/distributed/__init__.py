@@ -1,1 +1,1 @@
-"""Training with several processes: on CPUs, and with sharded models and optimizers."""
+"""Distributed training: on CPUs, and with sharded models and optimizers."""

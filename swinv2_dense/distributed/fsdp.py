@@ -1,10 +1,9 @@
-"""Sharded training (FSDP) of models with a SwinV2 backbone; configs/_base_/schedules/fsdp.py."""
+"""Sharded training (FSDP) of SwinV2 models; see configs/_base_/schedules/fsdp.py."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import shutil
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mmengine.registry import FUNCTIONS, STRATEGIES
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from ..atomic_files import draft_of, remove
 from ..checkpoints import shards
 from ..errors import CheckpointError, ConfigError
 from ..models.blocks import SwinBlock
@@ -30,22 +30,22 @@ from .sync_batch_norm import convert_sync_batchnorm
 def swin_block_policy(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool:
     """`auto_wrap_policy` that gathers the parameters of one SwinV2 block at a time.
 
-    All others are gathered for the whole step. A policy by size would wrap heads, too: mmdet calls
-    their `loss` and `predict`, and FSDP gathers parameters in `forward` alone.
+    All others stay gathered for the whole step. A policy by size would also wrap heads, but mmdet
+    calls their `loss` and `predict`, and FSDP gathers parameters in `forward` only.
     """
     return recurse or isinstance(module, SwinBlock)
 
 
 @STRATEGIES.register_module()
 class ShardedStrategy(FSDPStrategy):
-    """mmengine's `FSDPStrategy` that resumes, clips by the whole norm and runs on a CPU, too.
+    """mmengine's `FSDPStrategy` that can resume, clips by the global norm and runs on CPUs, too.
 
-    mmengine 0.10.7 passes FSDP the optimizer's state in an order of arguments that torch 2.1
-    changed, clips the shard of each process by the norm of that shard, and asks for a GPU.
+    mmengine 0.10.7 passes FSDP the optimizer state with an argument order that torch 2.1 changed,
+    clips each shard by the norm of that shard, and requires a GPU.
 
     Args:
-        state_dict_cfg: What a checkpoint is. 'full': one file, gathered by process 0. 'local': a
-            folder with a file of each process, without gathering (checkpoints/shards.py).
+        state_dict_cfg: Format of checkpoints. 'full': one file, gathered by rank 0. 'local': a
+            folder with a file per rank, without gathering (checkpoints/shards.py).
         settings: Further arguments of `FSDPStrategy`.
 
     Raises:
@@ -56,11 +56,11 @@ class ShardedStrategy(FSDPStrategy):
         if state_dict_cfg not in ('full', 'local'):
             raise ConfigError(
                 f"strategy.state_dict_cfg={state_dict_cfg!r}: 'full' writes a file, 'local' a "
-                'folder with a file of each process'
+                'folder with a file per process'
             )
         super().__init__(state_dict_cfg='full', **settings)
         self.in_shards = state_dict_cfg == 'local'
-        if get_device() == 'cpu':  # torch frees what it would move there
+        if get_device() == 'cpu':  # torch would free what it "offloads"
             self.state_dict_config.offload_to_cpu = False
             self.optim_state_dict_config.offload_to_cpu = False
 
@@ -68,16 +68,16 @@ class ShardedStrategy(FSDPStrategy):
         return init_weights_on_rank0(model)
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
-        whole = model.state_dict()
-        self._names, self._metadata = list(whole), whole._metadata
+        state = model.state_dict()
+        self._names, self._metadata = list(state), state._metadata
         named = model.named_parameters(remove_duplicate=False)
         self._shapes = {name: list(param.shape) for name, param in named}
-        del whole  # of each unit, FSDP keeps the piece of this process
+        del state  # else the full parameters outlive their shards
         if get_device() == 'cpu':
             convert_sync_batchnorm(model)
             self.model_wrapper = dict(self.model_wrapper or {}, device_id=torch.device('cpu'))
         wrapped = super()._wrap_model(model)
-        # Between accumulated passes FSDP would keep all gradients whole.
+        # While gradients accumulate, `no_sync` of FSDP would keep them unsharded.
         wrapped.no_sync = contextlib.nullcontext
         return wrapped
 
@@ -90,45 +90,45 @@ class ShardedStrategy(FSDPStrategy):
         return wrapper
 
     def load_checkpoint(self, filename: str, **settings: Any) -> dict:
-        # On a device, mmengine's default in resuming, each process would hold all of it there.
+        # mmengine resumes to the device by default: each GPU would hold the full checkpoint.
         settings['map_location'] = 'cpu'
         return SingleDeviceStrategy.load_checkpoint(self, filename, **settings)
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Load an optimizer's state as any training without FSDP has it, numbered."""
+        """Load an optimizer state with numbered parameters, as training without FSDP stores it."""
         optimizer, names = self.optim_wrapper.optimizer, self._optimized()
         count = sum(len(group['params']) for group in state_dict['param_groups'])
         if count != len(names):
             raise CheckpointError(
-                f'the checkpoint has the state of an optimizer of {count} parameters, and this '
-                f'training one of {len(names)}: resume with the config that wrote it'
+                f'the optimizer state of the checkpoint has {count} parameters, and the optimizer '
+                f'of this training {len(names)}: resume with the config that wrote it'
             )
         named = _renamed(state_dict, dict(enumerate(names)))
         state = FullyShardedDataParallel.optim_state_dict_to_load(self.model, optimizer, named)
         self.optim_wrapper.load_state_dict(named | state)
 
     def save_checkpoint(self, filename: str, **settings: Any) -> None:
-        """Write a checkpoint that is whole or not there; all processes must call this together."""
+        """Write a checkpoint atomically; all ranks must call this together."""
         if not self.in_shards:
             super().save_checkpoint(filename, **settings)
             return
         folder = Path(filename)
-        part = folder.with_name(f'.{folder.name}.part')
+        draft = draft_of(folder, 'shards')  # one for all ranks; `replacing` would give each its own
         if is_main_process():
-            shutil.rmtree(part, ignore_errors=True)
+            remove(draft)
         barrier()
-        whole = dict(count=get_world_size(), shapes=self._shapes, optimized=self._optimized())
-        extra = {**(settings.pop('extra_ckpt', None) or {}), shards.KEY: whole}
-        file = str(part / shards.FILE.format(get_rank()))
-        with shared_errors():  # the disk of one may be full
+        layout = dict(count=get_world_size(), shapes=self._shapes, optimized=self._optimized())
+        extra = {**(settings.pop('extra_ckpt', None) or {}), shards.KEY: layout}
+        file = str(draft / shards.FILE.format(get_rank()))
+        with shared_errors():  # one rank's disk may be full
             SingleDeviceStrategy.save_checkpoint(self, file, extra_ckpt=extra, **settings)
         with shared_errors():
             if is_main_process():
-                shutil.rmtree(folder, ignore_errors=True)
-                part.rename(folder)
+                remove(folder)  # a rename replaces no folder that holds files
+                draft.rename(folder)
 
     def model_state_dict(self) -> dict:
-        """Parameters by name, whole or the flat pieces of this process, and buffers."""
+        """Parameters and buffers by name; parameters are full or the flat shards of this rank."""
         if not self.in_shards:
             return super().model_state_dict()
         named = dict(self.model.named_buffers(remove_duplicate=False))
@@ -139,23 +139,23 @@ class ShardedStrategy(FSDPStrategy):
         return state
 
     def optim_state_dict(self) -> dict:
-        """State and groups by numbers of parameters, whole or the pieces of this process."""
+        """State and groups by parameter number, full or the shards of this rank."""
         own = self.optim_wrapper.state_dict()
         if self.in_shards:
             return own
-        whole = super().optim_state_dict()  # by name, of process 0 alone
+        full = super().optim_state_dict()  # by name, on rank 0 only
         numbers = {name: number for number, name in enumerate(self._optimized())}
-        return own | _renamed(whole, numbers) if whole else {}
+        return own | _renamed(full, numbers) if full else {}
 
     def _optimized(self) -> list[str]:
-        """Names of parameters in the order in which an optimizer numbers them."""
+        """Parameter names in the order in which the optimizer numbers them."""
         names = {param: unwrapped_name(name) for name, param in self.model.named_parameters()}
         groups = self.optim_wrapper.optimizer.param_groups
         return [names[param] for group in groups for param in group['params']]
 
 
 def _renamed(state_dict: dict, names: dict) -> dict:
-    """An optimizer's state with other keys for its parameters."""
+    """An optimizer state with its parameter keys replaced."""
     state = {names[key]: value for key, value in state_dict['state'].items()}
     groups = [
         dict(group, params=[names[key] for key in group['params']])

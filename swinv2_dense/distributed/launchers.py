@@ -1,4 +1,4 @@
-"""How launchers start processes."""
+"""Launchers of distributed runs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import os
 
 from ..errors import ConfigError
 
-# The variable by which each launcher tells a process how many there are.
+# Environment variable with the number of processes, by launcher.
 WORLD_SIZES = dict(pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
-
-
 STARTS = dict(pytorch='tools/dist_train.sh', slurm='tools/slurm_train.sh', mpi='mpirun')
 
 
 def world_size(launcher: str) -> int:
-    """Number of processes of a run, also before they are joined.
+    """Number of processes of a run, also before they are connected.
 
     Raises:
         ConfigError: The process was not started by `launcher`.
@@ -25,6 +23,6 @@ def world_size(launcher: str) -> int:
     if variable not in os.environ:
         raise ConfigError(
             f'--launcher={launcher}, but {variable} is not set: start the processes with '
-            f'{STARTS[launcher]}, or leave --launcher out for one process'
+            f'{STARTS[launcher]}, or drop --launcher to run a single process'
         )
     return int(os.environ[variable])

@@ -1,4 +1,4 @@
-"""Parameters of models that are wrapped or sharded."""
+"""Parameters of wrapped and sharded models."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import re
 from typing import Any
 
 import torch
-from mmengine.dist import (
-    broadcast,
-    broadcast_object_list,
-    is_main_process,
-)
+from mmengine.dist import broadcast, broadcast_object_list, is_main_process
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -20,17 +16,17 @@ from ..shared_errors import shared_errors
 
 
 def init_weights_on_rank0(model: nn.Module) -> nn.Module:
-    """Initialize a model in process 0, which alone reads a file of weights, and send it to all.
+    """Initialize a model on rank 0, the only one that reads a checkpoint, and broadcast it.
 
     Raises:
-        Exception: The error of process 0, in all processes.
+        Exception: The error of rank 0, on all ranks.
     """
     with shared_errors():
         if is_main_process():
             model.init_weights()
     backbones = [m for m in model.modules() if hasattr(m, 'set_pretrained_window_sizes')]
     windows = [backbone.pretrained_window_sizes for backbone in backbones]
-    broadcast_object_list(windows)  # a file of weights sets them, too
+    broadcast_object_list(windows)  # a checkpoint sets them, too
     for backbone, sizes in zip(backbones, windows):
         backbone.set_pretrained_window_sizes(sizes, 'process 0')
     for value in model.state_dict().values():
@@ -39,18 +35,18 @@ def init_weights_on_rank0(model: nn.Module) -> nn.Module:
 
 
 def unwrapped_name(name: str) -> str:
-    """A parameter's name without what DDP, FSDP, torch.compile and checkpointing put in it."""
+    """A parameter's name without the prefixes of DDP, FSDP, torch.compile and checkpointing."""
     return re.sub(r'^(module\.)+', '', WRAPPERS.sub('', name))
 
 
 def unsharded_shapes(model: nn.Module) -> dict[str, torch.Size]:
-    """Shape of every parameter by its plain name; of a sharded one, before it was sharded.
+    """Shape of every parameter before sharding, by unwrapped name.
 
-    FSDP leaves each process a flat, maybe empty piece of a parameter. All processes must call this
-    together, and with the outermost wrapper: the first unit that gathers becomes FSDP's root.
+    FSDP leaves each rank a flat, possibly empty shard of a parameter. All ranks must call this
+    together, with the outermost wrapper: the first unit that gathers becomes FSDP's root.
     """
     shapes = {param: param.shape for param in model.parameters()}
-    for unit in FullyShardedDataParallel.fsdp_modules(model):  # outer ones before those in them
+    for unit in FullyShardedDataParallel.fsdp_modules(model):  # outer units first
         with FullyShardedDataParallel.summon_full_params(unit, recurse=False, writeback=False):
             shapes.update((param, param.shape) for param in unit.parameters())
     named = model.named_parameters(remove_duplicate=False)
@@ -58,7 +54,7 @@ def unsharded_shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 
 def unwrapped_model(model: Any) -> Any:
-    """The model within wrappers for distributed training and test-time augmentation."""
+    """The model inside wrappers for distributed training and test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model

@@ -1,4 +1,4 @@
-"""Configs of sharded training."""
+"""Config checks of sharded training."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ..errors import ConfigError
 
 
 def check_sharding(cfg: Config) -> None:
-    """Check what sharded training needs of a run.
+    """Check that sharded training runs in several processes.
 
     Raises:
-        ConfigError: It is started as one process.
+        ConfigError: It was started as a single process.
     """
     kind = type_name(cfg.get('strategy'))
     sharding = ('ShardedStrategy', 'FSDPStrategy', 'ZeroStrategy')
@@ -24,7 +24,7 @@ def check_sharding(cfg: Config) -> None:
 
 
 def without_sharding(cfg: Config) -> None:
-    """Make a config run whole on each device, for testing: a checkpoint of FSDP is a plain one."""
+    """Drop sharding for tests, whose model fits each device: FSDP writes plain checkpoints."""
     if cfg.get('strategy'):
         cfg.pop('strategy')
         cfg.pop('runner_type', None)

@@ -1,4 +1,4 @@
-"""Batch norm over several processes on the CPU."""
+"""Synchronized batch norm on the CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.autograd import Function
 
 
 def convert_sync_batchnorm(module: nn.Module) -> int:
-    """Give the layers of SyncBN in a model the class below; their number."""
+    """Turn the SyncBN layers of a model into the class below and return their number."""
     norms = [m for m in module.modules() if isinstance(m, nn.SyncBatchNorm)]
     for norm in norms:
         norm.__class__ = CpuSyncBatchNorm
@@ -19,10 +19,10 @@ def convert_sync_batchnorm(module: nn.Module) -> int:
 
 
 class CpuSyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """`nn.SyncBatchNorm`, which has no CPU kernel and which DDP refuses there, in plain operations.
+    """`nn.SyncBatchNorm` in plain operations; torch's has no CPU kernel, and DDP rejects it there.
 
-    Processes may hold unlike numbers of values. The variance is that of centred values, as
-    E[x^2] - E[x]^2 cancels in fp32.
+    Processes may hold different numbers of values. The variance is computed from centered values,
+    because E[x^2] - E[x]^2 cancels in fp32.
     """
 
     process_group = None  # all processes
@@ -40,12 +40,12 @@ class CpuSyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         values = x.to(torch.promote_types(x.dtype, torch.float32))
         count = _Sum.apply(values.new_tensor(x.numel() / x.size(1)), self.process_group)
         if count < 2:
-            raise ValueError(f'batch norm of {tuple(x.shape)} in all: one value has no variance')
+            raise ValueError(f'batch norm over {tuple(x.shape)}: a single value has no variance')
         mean = _Sum.apply(values.sum(axes), self.process_group) / count
-        centred = values - mean.view(shape)
-        variance = _Sum.apply(centred.square().sum(axes), self.process_group) / count
+        centered = values - mean.view(shape)
+        variance = _Sum.apply(centered.square().sum(axes), self.process_group) / count
         self._track(mean.detach(), variance.detach() * count / (count - 1))
-        y = centred * (variance + self.eps).rsqrt().view(shape)
+        y = centered * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             y = y * self.weight.view(shape) + self.bias.view(shape)
         return y.to(x.dtype)
@@ -61,7 +61,7 @@ class CpuSyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class _Sum(Function):
-    """Sum over processes, whose gradient is the sum of all processes' gradients."""
+    """All-reduce with sum; its gradient is the all-reduced gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:

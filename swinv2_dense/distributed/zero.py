@@ -1,4 +1,4 @@
-"""ZeRO-1: the optimizer's state spread over the processes; configs/_base_/schedules/zero1.py."""
+"""ZeRO-1: sharded optimizer state; see configs/_base_/schedules/zero1.py."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .parameters import init_weights_on_rank0
 
 @STRATEGIES.register_module()
 class ZeroStrategy(DDPStrategy):
-    """DDP with the config's optimizer within torch's `ZeroRedundancyOptimizer`.
+    """DDP with the config's optimizer inside torch's `ZeroRedundancyOptimizer`.
 
-    Each process keeps the moments of whole parameters, updates these and sends them to the others.
-    mmengine's `DDPStrategy` asks process 0 alone for the optimizer's state, which all must send:
-    it would wait forever.
+    Each rank keeps the moments of some parameters, updates these parameters and broadcasts them.
+    mmengine's `DDPStrategy` gathers the optimizer state, a collective, on rank 0 only, which would
+    wait forever.
 
     Raises:
-        ConfigError: The optimizer is none of torch.optim, or there are several.
+        ConfigError: The optimizer is not one of torch.optim, or there are several.
     """
 
     def _init_model_weights(self, model: nn.Module) -> nn.Module:
@@ -37,30 +37,30 @@ class ZeroStrategy(DDPStrategy):
         return super().build_optim_wrapper(with_zero(optim_wrapper), model)
 
     def resume(self, filename: str, **settings: Any) -> dict:
-        # On a device, mmengine's default, each process would hold the state of all there.
+        # mmengine loads to the device by default: each GPU would hold the full optimizer state.
         return super().resume(filename, **{**settings, 'map_location': 'cpu'})
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
         super().load_optim_state_dict(state_dict)
-        # torch leaves a second copy of this process's state here, which nothing reads.
+        # torch leaves a second, unused copy of this rank's state here.
         self.optim_wrapper.optimizer.state.clear()
 
     def save_checkpoint(
         self, filename: str, *, save_optimizer: bool = True, **settings: Any
     ) -> None:
-        """Write the checkpoint of plain DDP; all processes must call this together."""
+        """Write the same checkpoint as plain DDP; all ranks must call this together."""
         self._optim_state = super().optim_state_dict() if save_optimizer else {}
         super().save_checkpoint(filename, save_optimizer=save_optimizer, **settings)
         self._optim_state = {}
-        self.optim_wrapper.optimizer._all_state_dicts = []  # else process 0 keeps all of it
+        self.optim_wrapper.optimizer._all_state_dicts = []  # else rank 0 keeps the full state
 
     def optim_state_dict(self) -> dict:
-        """What `save_checkpoint` collected: all of it in process 0, nothing in others."""
+        """What `save_checkpoint` gathered: the full state on rank 0, nothing on others."""
         return self._optim_state
 
 
 def with_zero(optim_wrapper: Any) -> dict:
-    """The config of an optimizer wrapper whose optimizer is spread."""
+    """Config of an optimizer wrapper with a sharded optimizer."""
     optimizer = optim_wrapper.get('optimizer') if isinstance(optim_wrapper, dict) else None
     if not isinstance(optimizer, dict):
         raise ConfigError(
@@ -70,8 +70,8 @@ def with_zero(optim_wrapper: Any) -> dict:
     kind = type_name(optimizer)
     if not hasattr(torch.optim, kind):
         raise ConfigError(
-            f"strategy.type='ZeroStrategy' takes the optimizers of torch.optim, and "
-            f'optim_wrapper.optimizer.type={kind!r} is none'
+            f"strategy.type='ZeroStrategy' needs an optimizer of torch.optim, and "
+            f'optim_wrapper.optimizer.type={kind!r} is not one'
         )
     zero = dict(optimizer, type='ZeroRedundancyOptimizer', optimizer_type=kind)
     return ConfigDict(optim_wrapper, optimizer=zero)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic_files import replacing
 from .fonts import printable
 from .text import block, font_size, paste, wrapped
 
@@ -123,14 +124,10 @@ def write_picture(file: str | os.PathLike, picture: np.ndarray) -> None:
         scale = JPEG_SIDE / max(picture.shape)
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.part-{os.getpid()}{path.suffix}')
     options = []
     if is_jpeg:  # colors at full resolution: lines and letters are thin
         options = [cv2.IMWRITE_JPEG_QUALITY, 95]
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    try:
+    with replacing(path, durable=False, keep_suffix=True) as draft:
         if not cv2.imwrite(str(draft), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options):
             raise OSError(f'{path}: OpenCV could not write this picture')
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

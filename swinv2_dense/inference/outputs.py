@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ..atomic_files import replacing
 
 KINDS = ('predictions', 'pictures', 'label_maps')
 
@@ -31,16 +31,9 @@ class Outputs:
         return self._replacing(self.folder / kind / f'{self.name}{part}{suffix}')
 
     @staticmethod
-    @contextmanager
-    def _replacing(file: Path) -> Iterator[Path]:
+    def _replacing(file: Path) -> AbstractContextManager[Path]:
         file.parent.mkdir(parents=True, exist_ok=True)
-        # Short, because names have at most 255 bytes.
-        draft = file.with_name(f'.draft-{os.getpid()}{file.suffix}')
-        try:
-            yield draft
-            os.replace(draft, file)
-        finally:
-            draft.unlink(missing_ok=True)
+        return replacing(file, durable=False, keep_suffix=True)
 
     def remove_parts(self, kind: str) -> None:
         """Remove what was written with a `part`."""

@@ -12,7 +12,6 @@ Maps were corrected since the benchmark, so mIoU on the two trees differs.
 from __future__ import annotations
 
 import json
-import os
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..atomic_files import replacing
 from ..errors import ConfigError
 from .ade20k import IMAGES, tree_below
 from .ade20k_names import MERGED, NAMES
@@ -139,14 +139,11 @@ def _write(path: Path, content: bytes) -> None:
         if not _is_equal(path, content):
             raise FileError(DIFFERS, str(path))
         return
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
-        part.write_bytes(content)
-        part.rename(path)
+        with replacing(path, durable=False) as draft:
+            draft.write_bytes(content)
     except OSError as error:
         raise ConfigError(f'{path} cannot be written: {error.strerror}') from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _is_equal(path: Path, content: bytes) -> bool:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from ..atomic_files import replacing
 from ..errors import ConfigError
 from .report import Part, progress
 
@@ -161,13 +162,8 @@ def _refusal(path: Path, name: str, reason: str) -> ConfigError:
 
 def _write(stream: IO[bytes], place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(f'.{place.name}.{os.getpid()}.part')
-    try:
-        with part.open('xb') as file:
-            shutil.copyfileobj(stream, file, CHUNK)
-        part.rename(place)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(place, durable=False) as draft, draft.open('xb') as file:
+        shutil.copyfileobj(stream, file, CHUNK)
 
 
 def _is_equal(stream: IO[bytes], place: Path) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..atomic_files import write_bytes
 from ..errors import ConfigError
 from .images import File, FileError, check_files
 from .report import Part
@@ -79,13 +80,8 @@ def resize_videos(root: Path, side: int, workers: int) -> list[Part]:
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """Replace a text file at once: it is never half."""
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        part.write_text(''.join(f'{line}\n' for line in lines))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Replace a text file atomically."""
+    write_bytes(path, ''.join(f'{line}\n' for line in lines).encode())
 
 
 def _read(root: Path, split: str) -> list[Row] | None:

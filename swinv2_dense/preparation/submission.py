@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import zipfile
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic_files import replacing
 from ..errors import ConfigError
 from .annotations import Image, read_annotations
 from .coco import CATEGORY_IDS
@@ -165,13 +165,12 @@ def _is_finite(value: Any) -> bool:
 
 
 def _write(records: list[dict[str, Any]], target: Path) -> None:
-    part = target.with_name(f'.{target.name}.{os.getpid()}.part')
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
+        with (
+            replacing(target) as draft,
+            zipfile.ZipFile(draft, 'w', zipfile.ZIP_DEFLATED) as archive,
+        ):
             archive.writestr(f'{target.stem}.json', json.dumps(records, separators=(',', ':')))
-        part.rename(target)
     except OSError as error:
         raise ConfigError(f'{target} cannot be written: {error.strerror}') from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from contextlib import closing
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+from ..atomic_files import replacing
 from ..errors import ConfigError
 from .images import MISSING, File, FileError
 from .report import Part, progress
@@ -76,20 +77,18 @@ def _copy(ffmpeg: str, source: Path, target: Path, side: int) -> str | None:
     if target.exists():
         return None
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f'.part.{target.name}')  # FFmpeg tells the container by the ending
     even = f'trunc(min({side},min(iw,ih))/2)*2'
     scale = f"scale=w='if(gt(iw,ih),-2,{even})':h='if(gt(iw,ih),{even},-2)'"
     quiet = ['-nostdin', '-loglevel', 'error', '-y']
     coding = ['-vf', scale, '-c:v', 'libx264', '-an']
     # Absolute, as FFmpeg takes a name that starts with a minus for an option.
-    paths = ['-i', str(source.absolute()), *coding, str(part.absolute())]
+    command = [ffmpeg, *quiet, '-i', str(source.absolute()), *coding]
     try:
-        result = subprocess.run([ffmpeg, *quiet, *paths], capture_output=True, text=True)
-        if result.returncode:
-            return (result.stderr.strip().splitlines() or [f'status {result.returncode}'])[-1]
-        part.rename(target)
-    finally:
-        part.unlink(missing_ok=True)
+        with replacing(target, durable=False, keep_suffix=True) as draft:
+            command.append(str(draft.absolute()))
+            subprocess.run(command, capture_output=True, text=True, check=True)
+    except subprocess.CalledProcessError as error:
+        return (error.stderr.strip().splitlines() or [f'status {error.returncode}'])[-1]
     return None
 
 

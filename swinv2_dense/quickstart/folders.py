@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from ..atomic_files import replacing
 
 
 def write_whole(root: Path, write: Callable[[Path], None]) -> None:
@@ -15,14 +15,9 @@ def write_whole(root: Path, write: Callable[[Path], None]) -> None:
     `root` is never half a data set: an error or an interruption leaves nothing behind.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
-    draft = root.with_name(f'.{root.name}-{os.getpid()}')
-    draft.mkdir()
-    try:
+    with replacing(root) as draft:
+        draft.mkdir()
         write(draft)
-        os.replace(draft, root)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
 
 
 def is_filled(root: Path) -> bool:

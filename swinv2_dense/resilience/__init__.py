@@ -1,1 +1,1 @@
-"""Training and testing through faults: of files, processes and machines."""
+"""Fault tolerance: broken data, killed processes, full disks, losses that are not finite."""

@@ -1,11 +1,20 @@
-"""Checkpoints that are whole or not there, and the last whole one of a work directory.
+"""Atomic checkpoint writes, and the latest complete checkpoint of a work directory.
 
-mmengine opens the file of a checkpoint and writes into it, removes the old checkpoint before the
-new one is written, and resumes from whatever `last_checkpoint` names.
+mmengine writes into the final file, removes the old checkpoint before it writes the new one, and
+resumes from whatever `last_checkpoint` names. Here the order of events is, with `--keep 1`:
+
+    time ---------------------------------------------------------------------------->
+    iter_1.pth        complete ......................................... removed
+    iter_2.pth                  draft ... fsync, rename: complete ...............
+    last_checkpoint   iter_1 ............................ iter_2 ................
+
+A process may be killed at any of these moments: a complete checkpoint exists, and either
+`last_checkpoint` names it or `latest_complete` finds it.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -15,44 +24,56 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
-from ..atomic_files import write_file
+from ..atomic_files import remove, write_bytes
 from ..checks.main_metric import main_metric
-from ..errors import ConfigError
+from ..errors import CheckpointError, ConfigError
 from ..shared_errors import shared_errors
 
-LAST = 'last_checkpoint'  # the file in which mmengine names the last checkpoint
+LAST = 'last_checkpoint'  # mmengine's file that names the last checkpoint
 PREEMPTED = 'preempted.pth'
 TEMPLATES = ('epoch_{}.pth', 'iter_{}.pth', PREEMPTED)
 
 
 class AtomicFileBackend(LocalBackend):
-    """mmengine's local disk, with `write_file`."""
+    """mmengine's local file backend with atomic, durable writes."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes.
+
+        Raises:
+            CheckpointError: The disk is full; the old file is intact.
+        """
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, obj)
+        try:
+            write_bytes(path, obj)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            free = shutil.disk_usage(path.parent).free
+            raise CheckpointError(
+                f'{path} cannot be written: {error.strerror}; it takes {len(obj) / 2**20:.1f} MiB '
+                f'and {free / 2**20:.1f} MiB are free. Files written before are intact. Free some '
+                'space and continue with --resume; --keep N limits the number of checkpoints.'
+            ) from error
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
-        """Write text. Every process writes the metrics of a test (mmengine's LoggerHook)."""
-        path = Path(filepath)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, obj.encode(encoding), f'.{os.getpid()}')
+        self.put(obj.encode(encoding), filepath)
 
 
 class DeferredRemoval:
-    """A file backend that only notes what is to be removed."""
+    """A file backend that records removals instead of performing them."""
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend
-        self.noted: list[str] = []
-        self.remove = self.rmtree = self.noted.append
+        self.removals: list[str] = []
+        self.remove = self.rmtree = self.removals.append
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
@@ -62,13 +83,14 @@ class DeferredRemoval:
     name=['AtomicCheckpointHook', 'WholeCheckpointHook']
 )  # the old name, for one release
 class AtomicCheckpointHook(CheckpointHook):
-    """CheckpointHook that removes an old checkpoint after the new one is written, not before."""
+    """CheckpointHook that removes old checkpoints after it has written the new one, not before."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.keep = self.max_keep_ckpts
-        # Until it is removed, the old one is listed in the new one, so that a run that was killed
-        # in between still knows of it.
+        # mmengine removes old checkpoints before it saves. With one more to keep, it never does:
+        # `_remove_old` does, after the save. Until then the old one stays listed in the state of
+        # the new one, so that a run that was killed in between still removes it after resuming.
         self.max_keep_ckpts = self.keep + 1 if self.keep > 0 else -1
 
     def before_train(self, runner: Any) -> None:
@@ -76,9 +98,9 @@ class AtomicCheckpointHook(CheckpointHook):
         self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')  # of a resumed run
         if is_main_process():
             for folder in {Path(self.out_dir), Path(runner.work_dir)}:
-                for part in (*folder.glob('.*.pth.part'), *folder.glob(f'.{LAST}.part')):
-                    runner.logger.info(f'Removing {part}, left half-written by a run that ended.')
-                    shutil.rmtree(part) if part.is_dir() else part.unlink()
+                for draft in (*folder.glob('.*.pth*.part'), *folder.glob(f'.{LAST}*.part')):
+                    runner.logger.info(f'Removing {draft}, an incomplete write of an earlier run.')
+                    remove(draft)
         self._remove_old()
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
@@ -89,16 +111,18 @@ class AtomicCheckpointHook(CheckpointHook):
         self._remove_old()
 
     def save_as(self, runner: Any, name: str, meta: dict, by_epoch: bool) -> None:
-        """Save what a resumed run needs, and name it as the last checkpoint.
+        """Save a checkpoint to resume from, and let `last_checkpoint` name it.
 
         Args:
-            name: The file, in the folder of checkpoints.
-            meta: `epoch` and `iter` at which training goes on.
+            name: File name, in the folder of checkpoints.
+            meta: `epoch` and `iter` at which training continues.
             by_epoch: Whether an epoch has just ended.
         """
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        with shared_errors():  # process 0 writes, and its disk may be full
+        # Rank 0 writes, and its disk may be full. The other ranks must hear of it here: else they
+        # wait for it in the next collective.
+        with shared_errors():
             runner.save_checkpoint(
                 self.out_dir,
                 name,
@@ -110,22 +134,23 @@ class AtomicCheckpointHook(CheckpointHook):
                 backend_args=self.backend_args,
                 **self.args,
             )
-            if is_main_process():
-                write_file(Path(runner.work_dir, LAST), str(self.last_ckpt).encode())
+            if is_main_process():  # last, so that it never names an incomplete checkpoint
+                AtomicFileBackend().put_text(str(self.last_ckpt), Path(runner.work_dir, LAST))
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
         main = main_metric(metrics)
         if main is not None:  # save_best='auto' takes the first
             metrics = {main: metrics[main], **metrics}
-        late = self.file_backend = DeferredRemoval(self.file_backend)
+        # mmengine removes the previous best checkpoint, then saves the new one.
+        deferred = self.file_backend = DeferredRemoval(self.file_backend)
         try:
             with shared_errors():
                 super()._save_best_checkpoint(runner, metrics)
         finally:
-            self.file_backend = late.backend
+            self.file_backend = deferred.backend
         best = {getattr(self, 'best_ckpt_path', None)}
         best.update(getattr(self, 'best_ckpt_path_dict', {}).values())
-        for path in late.noted:
+        for path in deferred.removals:
             if path not in best:
                 self._remove(path)
 
@@ -136,7 +161,10 @@ class AtomicCheckpointHook(CheckpointHook):
                 self._remove(self.file_backend.join_path(self.out_dir, name))
 
     def _remove(self, path: str) -> None:
-        """Remove a checkpoint. A resumed one may name any file as its predecessor."""
+        """Remove a checkpoint, but only from the folder of checkpoints.
+
+        The path comes from the state of the resumed checkpoint, which may name any file.
+        """
         if os.path.dirname(os.path.abspath(path)) != os.path.abspath(self.out_dir):
             return
         if self.file_backend.isfile(path):
@@ -146,7 +174,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
 
 def use_atomic_checkpoints(cfg: Config, keep: int | None = None) -> None:
-    """Let runs of `cfg` write files whole, and keep the last `keep` checkpoints beside the best.
+    """Make the writes of a run atomic, and keep the last `keep` checkpoints besides the best.
 
     Raises:
         ConfigError: `keep` is less than one, or the config writes no checkpoints.
@@ -165,17 +193,28 @@ def use_atomic_checkpoints(cfg: Config, keep: int | None = None) -> None:
 
 
 def resume_last(cfg: Config) -> None:
-    """Resume the last whole checkpoint of the work directory, if there is one."""
+    """Resume from the latest complete checkpoint of the work directory, if there is one."""
     last = latest_complete(cfg)
     cfg.resume = last is not None
     if last is not None:
         cfg.load_from = last
     else:
-        _warn(f'There is no checkpoint to resume in {cfg.work_dir}: training begins')
+        _warn(f'No checkpoint to resume in {cfg.work_dir}: training starts from the beginning')
+
+
+def share_resume(runner: Any) -> None:
+    """Let all ranks resume what rank 0 found.
+
+    Each rank ran `resume_last` before the ranks were connected. Network file systems cache folders,
+    so another machine may have seen an older checkpoint, or none, and would train on other weights.
+    """
+    chosen = [(runner._resume, runner._load_from)]
+    broadcast_object_list(chosen)
+    runner._resume, runner._load_from = chosen[0]
 
 
 def latest_complete(cfg: Config) -> str | None:
-    """The checkpoint that `last_checkpoint` names, or if it is not whole, the newest that is."""
+    """The checkpoint that `last_checkpoint` names, or the newest complete one if that is not."""
     work_dir = Path(cfg.work_dir)
     pointer = work_dir / LAST
     named = pointer.read_text().strip() if pointer.exists() else ''
@@ -190,14 +229,14 @@ def latest_complete(cfg: Config) -> str | None:
     found = sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     newest = next(filter(is_complete, found), None)
     if pointer.exists():
-        instead = f'resuming from {newest}, the newest that is whole' if newest else 'nor any other'
+        instead = f'resuming from {newest}, the newest complete one' if newest else 'no other found'
         _warn(f'{pointer} names {named!r}, which is missing or incomplete; {instead}')
     return newest and str(newest)
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a checkpoint was written to its end, where torch keeps the list of its contents."""
-    if path.is_dir():  # sharded
+    """Whether a checkpoint was written to its end, where zip files keep their table of contents."""
+    if path.is_dir():  # sharded; `ShardedStrategy` renames the folder when it is complete
         return True
     try:
         with zipfile.ZipFile(path):

@@ -1,8 +1,12 @@
-"""Batches that depend on the seed and on where a training stands, and on nothing else.
+"""Batches that depend only on the seed and on the progress of the training.
 
-mmengine's workers draw on from wherever they stand, so what a sample looks like depends on the
-number of workers and on every sample before it. Here each sample has a seed of its own: of its
-epoch, its batch in it and its place in the global batch.
+In mmengine, each worker continues its own random stream, so the augmentation of a sample depends on
+the number of workers and on every sample before it. Here each sample has its own seed, derived from
+its epoch, its batch in the epoch and its slot in the global batch:
+
+    epoch 1:   batch 0   batch 1   batch 2   batch 3      seed of a sample: (seed, SAMPLE,
+    killed after ^         |                                epoch 1, batch 2, slot)
+    resumed:   None      None      batch 2   batch 3      the skipped ones are not loaded
 """
 
 from __future__ import annotations
@@ -17,8 +21,8 @@ import torch
 from mmengine.dist import get_rank, get_world_size
 from torch.utils.data import DataLoader, Sampler
 
-KEPT = 1000  # batches
-STEP, SAMPLE, EPOCH, VALIDATION = range(4)  # what a seed is for; no two share their numbers
+KEPT = 1000  # batches; must exceed what loaders prefetch
+STEP, SAMPLE, EPOCH, VALIDATION = range(4)  # separate the random streams of a seed
 LOADER_SETTINGS = (
     'dataset',
     'num_workers',
@@ -36,34 +40,35 @@ LOADER_SETTINGS = (
 
 
 def seed_all(*key: int) -> None:
-    """Seed Python, numpy and torch, CUDA too, with numbers that say what is drawn for."""
+    """Seed Python, numpy and torch (also CUDA) from a tuple of integers."""
     words = np.random.SeedSequence(key).generate_state(3)
     random.seed(int(words[0]))
     np.random.seed(words[1])
     torch.manual_seed(int(words[2]))
 
 
-class Batch(list):
-    """Indices of the samples of a batch, and its epoch and number in `place`."""
+class IndexedBatch(list):
+    """Dataset indices of a batch, with its (epoch, number in the epoch) in `place`."""
 
     place: tuple[int, int]
 
 
 class SeededFetch:
-    """The method `__getitems__` of a data set, by which torch's loader asks for a batch.
+    """The method `__getitems__` of a dataset, which torch's loader calls to fetch a batch.
 
-    It is set on the data set itself: a wrapper would hide it from hooks that change its pipeline.
+    It is set on the dataset itself: a wrapper would hide the dataset from hooks that change its
+    pipeline.
     """
 
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
-        # mmengine's samplers deal indices to ranks in turn: with this, a sample is the same on
-        # however many ranks the global batch is spread.
+        # mmengine's samplers assign indices to ranks round-robin. With the slot in the global batch
+        # instead of the one on this rank, samples do not depend on the number of ranks.
         self.rank, self.world_size = get_rank(), get_world_size()
 
     def __call__(self, batch: Sequence[int]) -> list:
-        if not isinstance(batch, Batch):  # another loader of the same data set
+        if not isinstance(batch, IndexedBatch):  # of another loader of the same dataset
             return [self.dataset[index] for index in batch]
         samples = []
         for position, index in enumerate(batch):
@@ -74,25 +79,25 @@ class SeededFetch:
 
 
 class IndexedBatchSampler(Sampler):
-    """The batches of a batch sampler with their places, without the first `left_out`.
+    """The batches of a batch sampler with their places, without the first `num_skipped`.
 
     Args:
-        batch_sampler: Of the indices of one epoch, or endless.
-        endless: Go on with the next epoch, as iteration-based loops do.
+        batch_sampler: Yields the batches of one epoch, or never ends.
+        endless: Continue with the next epoch, as iteration-based loops do.
 
     Attributes:
-        recent: The last batches by their number in the pass: more than loaders fetch ahead.
+        recent: The last `KEPT` batches by their number, to name the samples of a step.
     """
 
     def __init__(self, batch_sampler: Any, endless: bool) -> None:
         self.batch_sampler = batch_sampler
         self.endless = endless
-        self.epoch = self.left_out = 0
-        self.recent: dict[int, Batch] = {}
+        self.epoch = self.num_skipped = 0
+        self.recent: dict[int, IndexedBatch] = {}
 
     @property
     def sampler(self) -> Any:
-        """The sampler of indices; mmengine tells it the epoch."""
+        """The sampler of indices, on which mmengine calls `set_epoch`."""
         return self.batch_sampler.sampler
 
     @property
@@ -102,35 +107,35 @@ class IndexedBatchSampler(Sampler):
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[IndexedBatch]:
         epochs = itertools.count() if self.endless else [self.epoch]
         batches = itertools.chain.from_iterable(map(self._one_epoch, epochs))
         self.recent.clear()
-        for number, batch in itertools.islice(enumerate(batches), self.left_out, None):
+        for number, batch in itertools.islice(enumerate(batches), self.num_skipped, None):
             self.recent[number] = batch
             self.recent.pop(number - KEPT, None)
             yield batch
 
-    def _one_epoch(self, epoch: int) -> Iterator[Batch]:
+    def _one_epoch(self, epoch: int) -> Iterator[IndexedBatch]:
         if hasattr(self.sampler, 'set_epoch'):
             self.sampler.set_epoch(epoch)
         number = -1
         for number, indices in enumerate(self.batch_sampler):
-            batch = Batch(indices)
+            batch = IndexedBatch(indices)
             batch.place = (epoch, number)
             yield batch
         if number < 0:
             raise ValueError(
-                'train_dataloader yields no batch: its data set has fewer samples than one batch '
+                'train_dataloader yields no batch: its dataset has fewer samples than one batch '
                 'and drop_last=True'
             )
 
 
 class ResumableLoader(DataLoader):
-    """A loader that gives None for each batch left out, without loading it.
+    """A loader that yields None for each skipped batch instead of loading it.
 
-    It starts at the first batch that is asked for: mmengine's iteration-based loop asks for an
-    iterator before it knows where the training stands.
+    `__iter__` is a generator, so workers start with the first batch that is requested: mmengine's
+    iteration-based loop creates its iterator before it knows the iteration to resume from.
     """
 
     def __init__(self, loader: DataLoader, endless: bool) -> None:
@@ -141,11 +146,11 @@ class ResumableLoader(DataLoader):
             batch_sampler=IndexedBatchSampler(loader.batch_sampler, endless), **settings
         )
 
-    def start(self, seed: int, epoch: int, left_out: int) -> None:
-        """Say where the next pass over the data begins."""
-        self.batch_sampler.epoch, self.batch_sampler.left_out = epoch, left_out
+    def start(self, seed: int, epoch: int, num_skipped: int) -> None:
+        """Set where the next pass over the data begins."""
+        self.batch_sampler.epoch, self.batch_sampler.num_skipped = epoch, num_skipped
         self.dataset.__getitems__ = SeededFetch(self.dataset, seed)
 
     def __iter__(self) -> Iterator[Any]:
-        yield from itertools.repeat(None, self.batch_sampler.left_out)
+        yield from itertools.repeat(None, self.batch_sampler.num_skipped)
         yield from super().__iter__()

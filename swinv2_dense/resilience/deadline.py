@@ -1,29 +1,29 @@
-"""A time limit for calls into libraries that may hang."""
+"""Time limits for calls into libraries that may hang."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar('T')
-_stuck: dict[str, threading.Thread] = {}  # by name: calls that have not returned
+_stuck: dict[str, threading.Thread] = {}  # calls that have not returned, by name
 
 
 class DeadlineError(TimeoutError):
-    """A call took too long; the message says what and how long."""
+    """A call timed out; the message names it and the limit."""
 
 
 def call_with_deadline(call: Callable[[], T], seconds: float, name: str) -> T:
-    """The result of `call()`, which runs in a thread of its own.
+    """Run `call()` in a thread of its own and return its result.
 
-    A hang in C code cannot be interrupted, only left behind. The calling thread merely waits, so
-    the main thread goes on handling signals. While a call is stuck, further ones of the same name
-    fail at once, so that each name costs at most one thread in a process.
+    A hang in C code cannot be interrupted, only abandoned. The calling thread just waits, so the
+    main thread still handles signals. While a call is stuck, further calls of the same name fail
+    immediately: each name leaks at most one thread per process.
 
     Args:
         call: Must release the GIL wherever it may hang, and not rely on thread-local state.
-        seconds: How long to wait.
+        seconds: Time limit.
         name: What is being read, for the message.
 
     Raises:
@@ -41,8 +41,8 @@ def call_with_deadline(call: Callable[[], T], seconds: float, name: str) -> T:
         except BaseException as error:
             errors.append(error)
 
-    # A daemon, so that the process can end while it hangs; executors of the standard library
-    # would wait for their threads.
+    # A daemon thread does not keep a process from exiting. The executors of the standard library
+    # would join it.
     thread = threading.Thread(target=run, name=f'reading {name}', daemon=True)
     thread.start()
     thread.join(seconds)
@@ -51,10 +51,5 @@ def call_with_deadline(call: Callable[[], T], seconds: float, name: str) -> T:
         raise DeadlineError(f'{name}: no result after {seconds:g} s')
     _stuck.pop(name, None)
     if errors:
-        raise _without_thread(errors)
+        raise errors.pop()  # a reference in this frame would keep the frames of the error alive
     return results[0]
-
-
-def _without_thread(errors: list[Any]) -> BaseException:
-    """The error; taken out of the list, so that no cycle of references keeps its frames alive."""
-    return errors.pop()

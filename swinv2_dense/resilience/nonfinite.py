@@ -1,4 +1,4 @@
-"""Losses and gradients that are not finite: the step is skipped, and many in a row end the run."""
+"""Skip steps whose loss or gradients are not finite, and stop after many in a row."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class NonFiniteError(RuntimeError):
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
-    """Leave out steps whose loss or gradient is inf or NaN; weights and optimizer stay as they are.
+    """Skip steps whose loss or gradients are inf or NaN, without touching weights or optimizer.
 
-    Running statistics of batch norm are put back, too. With several processes, all leave out a step
-    that one of them cannot use. Under a loss scale (`AmpOptimWrapper`) gradients that overflow are
-    the scaler's own affair, and the loss alone is looked at.
+    Batch norm's running statistics are restored, too. If one process has to skip a step, all skip
+    it. With loss scaling (`AmpOptimWrapper`) only the loss is checked: the scaler handles gradients
+    that overflow.
 
     Args:
-        max_in_a_row: So many steps left out one after the other end the run, with a checkpoint
-            from which `--resume` repeats the last of them.
+        max_in_a_row: Number of consecutive skipped steps that ends the run, with a checkpoint from
+            which `--resume` repeats the last of them.
 
     Raises:
-        NonFiniteError: With the names of the samples and of the checkpoint.
+        NonFiniteError: Names the samples and the checkpoint.
     """
 
     priority = 'LOW'  # after hooks that change the batch
@@ -44,27 +44,29 @@ class NonFiniteHook(Hook):
         self.max_in_a_row = max_in_a_row
         self.skipped = self.in_a_row = 0
         self._runner: Any = None
-        self._start: dict[str, int] = {}  # where the step began: several iterations, accumulated
+        # A step has several iterations, and so several batches, if gradients are accumulated.
+        self._start: dict[str, int] = {}  # progress at the start of the step
         self._numbers: list[int] = []  # of its batches
         self._buffers: list[tuple[Tensor, Tensor]] = []
         self._losses: list[Tensor] = []
 
     def before_train(self, runner: Any) -> None:
         wrapper = runner.optim_wrapper
-        if not isinstance(wrapper, OptimWrapper):  # several optimizers step on their own
+        if not isinstance(wrapper, OptimWrapper):  # the model steps several optimizers itself
             return
         self._runner, backward, step = runner, wrapper.backward, wrapper.step
 
-        def noting(loss: Tensor, **kwargs: Any) -> None:
+        def recorded_backward(loss: Tensor, **kwargs: Any) -> None:
             self._losses.append(loss.detach())
             backward(loss, **kwargs)
 
-        @functools.wraps(step)  # with the mark by which schedulers know the counted method
-        def guarded(**kwargs: Any) -> None:
+        @functools.wraps(step)  # copies the attribute by which schedulers detect a counted `step`
+        def guarded_step(**kwargs: Any) -> None:
             if self._is_usable(wrapper):
                 step(**kwargs)
 
-        wrapper.backward, wrapper.step = noting, guarded
+        # On the instance: any subclass of OptimWrapper is guarded, also one of the user's.
+        wrapper.backward, wrapper.step = recorded_backward, guarded_step
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         if not self._numbers:
@@ -82,16 +84,17 @@ class NonFiniteHook(Hook):
     def after_train(self, runner: Any) -> None:
         if self.skipped:
             runner.logger.warning(
-                f'{self.skipped} steps were skipped in all: their loss or gradient was not finite.'
+                f'{self.skipped} steps were skipped in total: loss or gradients were not finite.'
             )
 
     def _is_usable(self, wrapper: OptimWrapper) -> bool:
-        """Whether a step may be made; if not, all but the count of steps is as before it."""
+        """Whether to step; if not, all state but the number of steps is restored."""
         is_scaled = hasattr(wrapper, 'loss_scaler')
         groups = wrapper.optimizer.param_groups
         parameters = [p for group in groups for p in group['params'] if p.grad is not None]
         gradients = [] if is_scaled else [p.grad for p in parameters]
         faults = [not_finite(self._losses), not_finite(gradients)]
+        # All ranks step or none does: else their weights diverge.
         if not any(agreed(faults, gradients or self._losses)):
             self.in_a_row = 0
             return True
@@ -107,18 +110,18 @@ class NonFiniteHook(Hook):
         message = f'iteration {runner.iter + 1}: {self._description(faults)}.'
         if self.in_a_row < self.max_in_a_row:
             runner.logger.warning(
-                f'Skipped {message} {self.in_a_row} in a row, {self.skipped} in all.'
+                f'Skipped {message} {self.in_a_row} in a row, {self.skipped} in total.'
             )
             return
         path = self._dump()
         raise NonFiniteError(
             f'{message} {self.in_a_row} steps in a row were skipped (max_in_a_row of '
-            f'NonFiniteHook). Repeat this step with --resume {path}; to go on, take an earlier '
-            'checkpoint with a smaller learning rate, or without these samples'
+            f'NonFiniteHook). Repeat this step with --resume {path}; to continue, use an earlier '
+            'checkpoint with a lower learning rate, or remove these samples'
         )
 
     def _description(self, faults: list[bool]) -> str:
-        """What is not finite, and the samples of the processes whose loss it is, or of all."""
+        """What is not finite, and the samples of the processes with such a loss, or of all."""
         losses = [f'{float(loss):.4g}' for loss in self._losses] if faults[0] else []
         own = dict(losses=losses, gradients=faults[1], names=self._sample_names())
         found = all_gather_object(own)
@@ -129,29 +132,30 @@ class NonFiniteHook(Hook):
         return f'{" and ".join(what)} that are not finite; samples: {", ".join(names)}'
 
     def _dump(self) -> str:
-        """Save the state before the step, as a checkpoint that is not named the last one."""
+        """Save the state before the step; `last_checkpoint` does not name this checkpoint."""
         runner, start = self._runner, self._start
         name = f'nonfinite_iter_{start["iter"]}.pth'
         loop = runner.train_loop
         if hasattr(loop, 'position'):
             loop.position = start['position']
         meta = dict(epoch=start['epoch'], iter=start['iter'])
-        with shared_errors():  # who ends first makes torchrun end the one that writes
+        # torchrun kills all ranks when one exits: none may leave before rank 0 has written.
+        with shared_errors():
             runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
         return f'{runner.work_dir}/{name}'
 
     def _sample_names(self) -> list[str]:
-        """Files of the samples of this process in the step, or their numbers in the data set."""
+        """Files of this process's samples in the step, or their dataset indices."""
         loader = self._runner.train_loop.dataloader
         recent = getattr(loader.batch_sampler, 'recent', None)
         if recent is None:
-            return ['unknown, as the training loop is not of this package']
+            return ['unknown, because the training loop is not one of this package']
         chosen = (recent[number] for number in self._numbers)
         return [_name(loader.dataset, index) for batch in chosen for index in batch]
 
 
 def not_finite(tensors: list[Tensor]) -> bool:
-    """Whether a value of any of them is inf or NaN."""
+    """Whether any tensor has a value that is inf or NaN."""
     if not tensors:
         return False
     largest = torch.stack([torch.linalg.vector_norm(t, float('inf')).float() for t in tensors])
@@ -159,7 +163,7 @@ def not_finite(tensors: list[Tensor]) -> bool:
 
 
 def agreed(faults: list[bool], on_device_of: list[Tensor]) -> list[bool]:
-    """Faults of any process."""
+    """Element-wise OR over all processes."""
     if get_world_size() == 1:
         return faults
     device = on_device_of[0].device if on_device_of else 'cpu'
@@ -173,4 +177,4 @@ def _name(dataset: Any, index: int) -> str:
         info = dataset.get_data_info(index)
     except (AttributeError, NotImplementedError):
         info = {}
-    return str(info.get('img_path') or info.get('filename') or f'number {index}')
+    return str(info.get('img_path') or info.get('filename') or f'index {index}')

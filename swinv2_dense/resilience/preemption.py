@@ -1,4 +1,9 @@
-"""Pre-emption: on SIGTERM a training saves where it stands and ends with a status of its own."""
+"""Preemption: on SIGTERM a training saves a checkpoint and exits with a status of its own.
+
+SIGTERM -> the step finishes -> all ranks agree -> rank 0 saves -> barrier -> exit 75
+   |
+   +-> WAIT_FOR_DATA passes without a next batch -> save or not -> exit 75
+"""
 
 from __future__ import annotations
 
@@ -22,42 +27,42 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import distributed as dist
 
-from ..atomic_files import write_file
 from ..shared_errors import shared_errors
-from .atomic_checkpoints import LAST, PREEMPTED, AtomicCheckpointHook
+from .atomic_checkpoints import LAST, PREEMPTED, AtomicCheckpointHook, AtomicFileBackend
 from .resume import is_accumulating
 
-STATUS = 75  # EX_TEMPFAIL of sysexits.h: run it again
-ONE_SIGNAL = 5.0  # seconds in which SIGTERM of the scheduler and of torchrun count as one
-WAIT_FOR_DATA = 20.0  # seconds after SIGTERM; torchrun kills its processes after 30
-AGAIN = 2.0  # seconds
-ALIVE_CHECK = 5.0  # seconds, as torch's workers
+STATUS = 75  # EX_TEMPFAIL of sysexits.h: run the command again
+ONE_SIGNAL = 5.0  # seconds; scheduler and torchrun both send SIGTERM, which counts as one
+WAIT_FOR_DATA = 20.0  # seconds after SIGTERM; torchrun sends SIGKILL after 30
+AGAIN = 2.0  # seconds between alarms after that
+ALIVE_CHECK = 5.0  # seconds between checks for the parent, as in torch's workers
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """End on SIGTERM: after the step, with a checkpoint; during validation, at once.
+    """Exit on SIGTERM: after the step, with a checkpoint; during validation, immediately.
 
-    With several processes it is enough that one gets the signal. A second SIGTERM ends at once.
-    The batch of the next step may never come, from a decoder or a file system that hangs. After
-    `WAIT_FOR_DATA` seconds a single process saves what the last step left; one of several ends
-    without, as the others are within the step already.
+    It is enough that one of several processes gets the signal. A second SIGTERM exits immediately.
+    The next batch may never arrive if a decoder or a file system hangs. After `WAIT_FOR_DATA`
+    seconds a single process saves the state after the last step. One of several exits without a
+    checkpoint, because the others are already in the next step.
     """
 
-    priority = 'LOWEST'
+    priority = 'LOWEST'  # all other hooks have seen the step before it is saved
 
     def __init__(self) -> None:
-        self.signalled = 0.0  # when
+        self.signalled = 0.0  # time of the first SIGTERM
         self.validating = False
-        # While the loop waits for a batch: steps done, of which a checkpoint can be written.
+        # Number of steps done, while the loop waits for a batch and the state can be saved.
         self.steps: int | None = None
         self._group: Any = None
         self._default: Any = signal.SIG_DFL
 
     def before_train(self, runner: Any) -> None:
         if get_world_size() > 1:
-            # Asked after every step: on the CPU, so that no step waits for the device.
+            # The ranks agree after every step. Through gloo that happens on the CPU: an all-reduce
+            # on the GPU would synchronize host and device in every step.
             self._group = dist.new_group(backend='gloo')
         loops = (runner.train_loop, runner.val_loop)
         for loader in (loop.dataloader for loop in loops if loop is not None):
@@ -87,33 +92,33 @@ class PreemptionHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        # Of several processes, a checkpoint has the gradients of one only.
+        # Checkpoints lack the accumulated gradients of other ranks, so these finish the step first.
         is_between = self._group is not None and is_accumulating(runner)
         if is_between or not self._anyone_signalled():
             self._wait_for_data(runner, runner.iter + 1, batch_idx)
             return
         _stop_alarm()
         path = self._save(runner, runner.iter + 1)
-        runner.logger.info(f'Pre-empted: saved {path}; go on with --resume.')
+        runner.logger.info(f'Preempted: saved {path}; continue with --resume.')
         if self._group is not None:
-            dist.barrier(self._group)  # who ends first makes torchrun end the others
+            dist.barrier(self._group)  # torchrun kills the other ranks when one exits
         _end()
 
     def _wait_for_data(self, runner: Any, steps: int, batch_idx: int = -1) -> None:
-        """Set `steps` where the loop goes on to the next batch; else None.
+        """Set `steps` if the loop fetches another batch next; else to None.
 
-        At the end of an epoch or of the training other hooks may still write checkpoints.
+        At the end of an epoch or of the training, other hooks may still be writing checkpoints.
         """
         loop = runner.train_loop
         if isinstance(loop, EpochBasedTrainLoop):
-            goes_on = batch_idx + 1 < len(loop.dataloader) and loop.epoch < loop.max_epochs
+            continues = batch_idx + 1 < len(loop.dataloader) and loop.epoch < loop.max_epochs
         else:
-            goes_on = isinstance(loop, IterBasedTrainLoop) and steps < loop.max_iters
-        self.steps = steps if goes_on and not loop.stop_training else None
+            continues = isinstance(loop, IterBasedTrainLoop) and steps < loop.max_iters
+        self.steps = steps if continues and not loop.stop_training else None
 
     @staticmethod
     def _save(runner: Any, steps: int) -> str:
-        """The checkpoint after `steps`, which is written whatever the config says of others."""
+        """Write a checkpoint after `steps`, even if the config turns checkpoints off."""
         meta = dict(epoch=runner.epoch, iter=steps)
         for hook in runner.hooks:
             if isinstance(hook, AtomicCheckpointHook):
@@ -124,7 +129,7 @@ class PreemptionHook(Hook):
         with shared_errors():
             runner.save_checkpoint(runner.work_dir, PREEMPTED, meta=meta, by_epoch=False)
             if is_main_process():
-                write_file(path.with_name(LAST), str(path).encode())
+                AtomicFileBackend().put_text(str(path), path.with_name(LAST))
         return str(path)
 
     def _anyone_signalled(self) -> bool:
@@ -140,7 +145,7 @@ class PreemptionHook(Hook):
             self._end_in_validation()
         if not self.signalled:
             self.signalled = now
-            _say(b'SIGTERM: ending after this step, with a checkpoint.\n')
+            _say(b'SIGTERM: saving a checkpoint after this step, then exiting.\n')
             if hasattr(signal, 'setitimer'):  # not on Windows
                 signal.signal(signal.SIGALRM, self._on_alarm)
                 signal.setitimer(signal.ITIMER_REAL, WAIT_FOR_DATA, AGAIN)
@@ -149,21 +154,21 @@ class PreemptionHook(Hook):
             signal.raise_signal(signal.SIGTERM)
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        """After `WAIT_FOR_DATA`, and then again and again: end, unless a step is being made."""
+        """Exit unless a step is running; called after `WAIT_FOR_DATA` and then every `AGAIN`."""
         if self.steps is None:
             return
         _stop_alarm()
         if self._group is None:
             path = self._save(self._runner, self.steps)
-            said = f'SIGTERM, and no data for the next step: saved {path}; go on with --resume.\n'
+            said = f'SIGTERM, no data for the next step: saved {path}; continue with --resume.\n'
         else:
-            said = 'SIGTERM, and no data for the next step: the last checkpoint stands.\n'
+            said = 'SIGTERM, no data for the next step: --resume takes the last checkpoint.\n'
         _say(said.encode())
         _end()
 
     @staticmethod
     def _end_in_validation() -> NoReturn:
-        _say(b'SIGTERM in validation: the last checkpoint stands.\n')
+        _say(b'SIGTERM in validation: --resume takes the last checkpoint.\n')
         _end()
 
 
@@ -173,9 +178,10 @@ def _stop_alarm() -> None:
 
 
 def _end() -> NoReturn:
-    """End this process. Python would wait for workers, which may hang and keep no signal."""
+    """Exit. At exit Python joins the loader's workers, which may hang and ignore SIGTERM."""
     if hasattr(signal, 'SIGCHLD'):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler makes it an error
+        # First, because torch's handler raises an error for a worker that is killed.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in multiprocessing.active_children():
         if child.daemon:
             child.kill()
@@ -183,14 +189,14 @@ def _end() -> NoReturn:
 
 
 def _say(words: bytes) -> None:
-    os.write(2, words)  # print may have been interrupted by the signal, and cannot be entered again
+    os.write(2, words)  # `print` is not reentrant, and the signal may have interrupted one
 
 
 def _set_up_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
-    """Set up a worker of a loader: schedulers signal it too, but the step needs its data."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this
+    """Set up a loader's worker: schedulers signal it, too, but the last step needs its data."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the worker
     if sys.platform == 'linux':
-        # A decoder that hangs and holds the GIL stops the thread below, but not the kernel.
+        # A decoder that hangs with the GIL held blocks the thread below, but not the kernel.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if hasattr(signal, 'sigtimedwait'):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -200,9 +206,9 @@ def _set_up_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
 
 
 def _obey_parent(parent: int) -> None:
-    """End this process on the SIGTERM of its parent alone, or when that has been killed.
+    """Exit on a SIGTERM that the parent sent, or when the parent is gone; ignore other senders.
 
-    torch's worker sees so, too, but waits for a reader of the batch that it sends, and stays.
+    torch's workers notice the latter, too, but stay: they wait for someone to read their batch.
     """
     while os.getppid() == parent:
         received = signal.sigtimedwait({signal.SIGTERM}, ALIVE_CHECK)

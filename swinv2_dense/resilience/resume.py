@@ -1,11 +1,12 @@
 """Resumed training that equals uninterrupted training, bit for bit on the same machine.
 
-mmengine restores weights, optimizer, schedules, EMA and logs. It does not restore random numbers,
-the order of data without a seed in the config, gradients that are being accumulated, or a
-validation that was due, and it begins an epoch again and loads again what is skipped.
+mmengine restores weights, optimizer, schedules, EMA and logs. It does not restore random states,
+the data order if the config has no seed, accumulated gradients or a validation that was due. It
+restarts the epoch, and iteration-based loops load the data that they skip.
 
-Random numbers are not stored: every step and sample has a seed that follows from the seed of the
-training and where it stands. So it does not matter what drew between two steps, on which worker.
+Random states are not stored. Each step and each sample has its own seed, derived from the seed of
+the training and from its progress. So it does not matter what else draws random numbers between two
+steps, or on which worker.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from ..config_parts import type_name
 from .data_order import EPOCH, STEP, VALIDATION, ResumableLoader, seed_all
 from .schedules import fit_run
 
-META_KEY = 'swinv2_dense_progress'  # in meta of a checkpoint
+META_KEY = 'swinv2_dense_progress'  # in `meta` of a checkpoint
 GRADIENTS_KEY = 'accumulated_gradients'  # in a checkpoint
 
 
 def make_resumable(cfg: Config) -> None:
-    """Let `cfg` train with the loops below, unless it has loops of its own."""
+    """Let `cfg` train with the loops below, unless it names other loops."""
     train_cfg = cfg.get('train_cfg')
     if not train_cfg:
         return
@@ -44,10 +45,10 @@ def make_resumable(cfg: Config) -> None:
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
-    """EpochBasedTrainLoop that can begin within an epoch.
+    """EpochBasedTrainLoop that can start in the middle of an epoch.
 
     Attributes:
-        position: Steps done of the current epoch.
+        position: Number of iterations done in the current epoch.
     """
 
     position = 0
@@ -62,19 +63,19 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         self.position = 0
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
-        if data_batch is not None:
-            self.position = idx + 1
+        if data_batch is not None:  # else it was skipped, see ResumableLoader
+            self.position = idx + 1  # before the hooks run: one of them may save a checkpoint
             super().run_iter(idx, data_batch)
 
 
 @LOOPS.register_module()
 class ResumableIterLoop(IterBasedTrainLoop):
-    """IterBasedTrainLoop that loads nothing for the steps that it skips."""
+    """IterBasedTrainLoop that loads no data for the iterations that it skips."""
 
     def __init__(self, runner: Any, dataloader: Any, **kwargs: Any) -> None:
         super().__init__(runner, _loader(runner, dataloader, endless=True), **kwargs)
         self.dataloader_iterator = SkippableIterator(self.dataloader)
-        self.fast_forward_on_resume = False  # of onedl-mmengine: lose the place in the data
+        self.fast_forward_on_resume = False  # of onedl-mmengine; it would lose the data order
         fit_run(self)
 
     def run(self) -> Any:
@@ -89,7 +90,7 @@ RESUMABLE = {
 
 
 class SkippableIterator:
-    """The batches of a loader. mmengine skips one by one, onedl-mmengine with `skip_iter`."""
+    """The batches of a loader. mmengine skips with `next`, onedl-mmengine with `skip_iter`."""
 
     def __init__(self, loader: ResumableLoader) -> None:
         self._batches = iter(loader)
@@ -114,8 +115,9 @@ def _loader(runner: Any, dataloader: Any, endless: bool) -> ResumableLoader:
 
 @HOOKS.register_module()
 class ResumeHook(Hook):
-    """Seed each step, and keep in the checkpoint what mmengine leaves out."""
+    """Seed each step, and store in checkpoints what mmengine leaves out."""
 
+    # Seeds are set before other hooks draw random numbers for the step.
     priority = 'HIGHEST'
 
     def __init__(self) -> None:
@@ -142,9 +144,10 @@ class ResumeHook(Hook):
         meta, loop = checkpoint['meta'], runner.train_loop
         if self.validating:  # mmengine's FlexibleRunner counts the last step twice
             meta.update(epoch=runner.epoch, iter=runner.iter)
-        within = meta['epoch'] == runner.epoch  # not one that has just ended
+        # At the end of an epoch CheckpointHook stores the next one, of which nothing is done yet.
+        is_within_epoch = meta['epoch'] == runner.epoch
         meta[META_KEY] = dict(
-            position=getattr(loop, 'position', 0) if within else 0,
+            position=getattr(loop, 'position', 0) if is_within_epoch else 0,
             epoch_length=len(loop.dataloader),
             validated=self.validating,
             sampler_seed=getattr(sampler_of(loop.dataloader), 'seed', None),
@@ -159,6 +162,7 @@ class ResumeHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         loop, progress = runner.train_loop, self.progress
+        # Without a seed in the config, mmengine's samplers draw a new one in each run.
         if progress.get('sampler_seed') is not None:
             sampler_of(loop.dataloader).seed = progress['sampler_seed']
         if progress.get('position'):
@@ -171,7 +175,7 @@ class ResumeHook(Hook):
 
     @staticmethod
     def _go_to(runner: Any, progress: dict) -> None:
-        """Begin within an epoch, where the length of epochs is still the same."""
+        """Start in the middle of an epoch, if epochs still have the same length."""
         loop = runner.train_loop
         if not hasattr(loop, 'position'):
             return
@@ -180,8 +184,8 @@ class ResumeHook(Hook):
         else:
             runner.logger.warning(
                 f'The checkpoint was written after {progress["position"]} of '
-                f'{progress["epoch_length"]} steps of an epoch, which has {len(loop.dataloader)} '
-                'steps now: the epoch begins again.'
+                f'{progress["epoch_length"]} iterations of an epoch, which now has '
+                f'{len(loop.dataloader)}: the epoch starts over.'
             )
 
     @staticmethod
@@ -190,9 +194,9 @@ class ResumeHook(Hook):
             named = runner.model.named_parameters()
             return {name: p.grad.cpu() for name, p in named if p.grad is not None}
         runner.logger.warning(
-            'This checkpoint is written while gradients are accumulated, and those of other '
-            'processes are not in it: a resumed run loses them. Save every multiple of '
-            f'optim_wrapper.accumulative_counts={runner.optim_wrapper._accumulative_counts} steps.'
+            'This checkpoint is written while gradients accumulate, and lacks those of the other '
+            'processes: a resumed run loses them. Save at multiples of '
+            f'optim_wrapper.accumulative_counts={runner.optim_wrapper._accumulative_counts}.'
         )
         return {}
 
@@ -203,26 +207,27 @@ class ResumeHook(Hook):
 class PendingValidationHook(Hook):
     """Validate first if the run was interrupted between a checkpoint and the validation after it.
 
-    Without it, metrics and the best checkpoint would differ from an uninterrupted run.
+    Without this, metrics and the best checkpoint would differ from an uninterrupted run.
     """
 
-    priority = 'LOWEST'
+    priority = 'LOWEST'  # the validation needs what the `before_train` of all other hooks sets up
 
     def before_train(self, runner: Any) -> None:
-        (resume,) = (hook for hook in runner.hooks if isinstance(hook, ResumeHook))
-        if not resume.progress:
+        resume = next((hook for hook in runner.hooks if isinstance(hook, ResumeHook)), None)
+        if resume is None or not resume.progress:
             return
         hub = runner.message_hub
-        hub.update_info('iter', runner.iter - 1)  # the last step, as in an uninterrupted run
+        # In an uninterrupted run, the validation still sees the numbers of the last iteration.
+        hub.update_info('iter', runner.iter - 1)
         if not resume.progress['validated'] and _validation_is_due(runner):
-            runner.logger.info('Validating first what the checkpoint was written just before.')
+            runner.logger.info('Running the validation that was due when the run was interrupted.')
             if isinstance(runner.train_loop, EpochBasedTrainLoop):
                 hub.update_info('epoch', runner.epoch - 1)
             runner.val_loop.run()
 
 
 def _validation_is_due(runner: Any) -> bool:
-    """The condition of mmengine's loops after a step or an epoch."""
+    """The condition that mmengine's loops check after an iteration or an epoch."""
     loop = runner.train_loop
     if runner.val_loop is None or getattr(loop, 'position', 0):
         return False
@@ -233,11 +238,11 @@ def _validation_is_due(runner: Any) -> bool:
 
 
 def is_accumulating(runner: Any) -> bool:
-    """Whether the step that has just been made left gradients for a later one to use."""
+    """Whether the last iteration only accumulated gradients for a later optimizer step."""
     wrapper = runner.optim_wrapper
     return isinstance(wrapper, OptimWrapper) and not wrapper.should_update()
 
 
 def sampler_of(loader: Any) -> Any:
-    """The sampler of indices of a loader, within a batch sampler or not."""
+    """A loader's sampler of indices, inside its batch sampler or not."""
     return getattr(loader.batch_sampler, 'sampler', loader.sampler)

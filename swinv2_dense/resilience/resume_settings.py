@@ -1,8 +1,8 @@
-"""Resuming with other settings than those of the checkpoint.
+"""Resuming with settings that differ from those of the checkpoint.
 
-mmengine loads the state of the optimizer and of the schedules, and with it their settings: a new
-learning rate or length in the config changes nothing there, and a schedule that has ended stays at
-its last value, often zero. What differs is said, and `fit_schedule` takes the new settings.
+mmengine loads the state of the optimizer and of the schedules, which includes their settings: a new
+learning rate or run length in the config has no effect on them, and a schedule that has ended stays
+at its last value, often zero. Differences are logged, and `fit_schedule` applies the new settings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 COMPARED = ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader')
 LOADED = ('optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg', 'param_scheduler')
-NO_MATTER = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'val_interval')
+IGNORED = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'val_interval')
 SHOWN = 12
 
 
@@ -29,8 +29,8 @@ class ResumeSettingsHook(Hook):
     """Compare the settings of a resumed run with those of its checkpoint.
 
     With `fit_schedule=True` in the config (`--fit-schedule`), the optimizer gets the settings of
-    the config, and the schedules are those that the config has for the length of this run, moved to
-    the step that the checkpoint is of.
+    the config, and the schedules are those of the config for the length of this run, advanced to
+    the iteration of the checkpoint.
     """
 
     priority = 'HIGH'
@@ -40,7 +40,8 @@ class ResumeSettingsHook(Hook):
         self.fresh: list[tuple[list, list]] = []
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """mmengine loads the state of the optimizer and of the schedules after this."""
+        # mmengine loads the states of optimizer and schedules after this. So the settings of the
+        # config are copied now, and put back in `before_train`.
         if not runner._resume:
             return
         takes_new = bool(runner.cfg.get('fit_schedule'))
@@ -55,7 +56,7 @@ class ResumeSettingsHook(Hook):
             for group, settings in zip(wrapper.param_groups, groups):
                 group.update(settings)
             for scheduler, state in zip(schedulers, states):
-                if not hasattr(scheduler, 'best'):  # ReduceOnPlateau depends on what it has seen
+                if not hasattr(scheduler, 'best'):  # ReduceOnPlateau depends on past metrics
                     scheduler.load_state_dict(state)
             move_to(runner, schedulers)
         lines = self.differences[:SHOWN]
@@ -70,7 +71,7 @@ class ResumeSettingsHook(Hook):
 
 
 def move_to(runner: Any, schedulers: list) -> None:
-    """Step schedulers, which are at the start, to where the run stands, one step after another."""
+    """Advance schedulers that are at the start to the current iteration, step by step."""
     schedulers = [scheduler for scheduler in schedulers if not hasattr(scheduler, 'best')]
     by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
     length = len(runner.train_loop.dataloader)
@@ -79,7 +80,7 @@ def move_to(runner: Any, schedulers: list) -> None:
         for scheduler in schedulers:
             if not scheduler.by_epoch or ends_epoch:
                 scheduler._global_step = max(scheduler._global_step, 0)
-                scheduler.optimizer._global_step = 0  # steps were made: no warning of their order
+                scheduler.optimizer._global_step = 0  # else torch warns of the order of steps
                 scheduler.step()
 
 
@@ -94,13 +95,13 @@ def _parts(runner: Any) -> Iterator[tuple[OptimWrapper, list]]:
 
 
 def _state(wrapper: OptimWrapper, schedulers: list) -> tuple[list, list]:
-    """Copies of the settings of an optimizer and of its schedulers."""
+    """Copies of the settings of an optimizer and its schedulers."""
     groups = [{k: v for k, v in g.items() if k != 'params'} for g in wrapper.param_groups]
     return copy.deepcopy(groups), [dict(scheduler.state_dict()) for scheduler in schedulers]
 
 
 def _ended(runner: Any) -> Iterator[str]:
-    """Say if the schedules end before the run does."""
+    """A line for each optimizer whose schedules end before the run does."""
     loop = runner.train_loop
     for wrapper, schedulers in _parts(runner):
         units = [len(loop.dataloader) if s.by_epoch else 1 for s in schedulers]
@@ -110,21 +111,21 @@ def _ended(runner: Any) -> Iterator[str]:
             now = f', {rate:g}' if runner.iter >= end else ''
             yield (
                 f'the schedules of the checkpoint end at iteration {end} of {loop.max_iters}; the '
-                f'learning rate keeps its last value{now}. --fit-schedule takes the settings and '
-                'schedules of the config for the whole length'
+                f'learning rate keeps its last value{now}. --fit-schedule uses the settings and '
+                'schedules of the config, for the full length'
             )
 
 
 def differences(stored: Mapping, cfg: Mapping, takes_new: bool) -> Iterator[str]:
-    """The settings that differ, and what becomes of each."""
+    """The settings that differ, and which of the two values is used."""
     old, new = (
         dict(flattened({key: part.get(key) for key in COMPARED})) for part in (stored, _plain(cfg))
     )
     for key in sorted(old.keys() | new.keys()):
-        if key.rpartition('.')[2] in NO_MATTER or old.get(key) == new.get(key):
+        if key.rpartition('.')[2] in IGNORED or old.get(key) == new.get(key):
             continue
         loaded = key.startswith(LOADED) and not takes_new
-        outcome = 'not used: the checkpoint decides' if loaded else 'used from here on'
+        outcome = 'ignored: the checkpoint decides' if loaded else 'used from here on'
         yield f'{key}: {_shown(old, key)} -> {_shown(new, key)}, {outcome}'
 
 
@@ -134,7 +135,7 @@ def _shown(settings: Mapping, key: str) -> str:
 
 
 def flattened(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
-    """The leaves of nested dicts and lists with their dotted keys, as --cfg-options has them."""
+    """The leaves of nested dicts and lists with dotted keys, as in --cfg-options."""
     if isinstance(value, Mapping):
         items: Any = value.items()
     elif isinstance(value, (list, tuple)) and any(isinstance(part, Mapping) for part in value):
@@ -147,14 +148,14 @@ def flattened(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def _plain(cfg: Mapping) -> dict:
-    """A config as its text has it: classes and functions by their names."""
+    """A config with classes and functions replaced by their names, as in its text."""
     return read_settings(cfg.pretty_text) if hasattr(cfg, 'pretty_text') else dict(cfg)
 
 
 def read_settings(text: str) -> dict[str, Any]:
-    """The compared settings in the text of a config, as mmengine stores it in a checkpoint.
+    """The compared settings in the text of a config, as mmengine stores it in checkpoints.
 
-    It is parsed, not run. What is neither a literal nor a `dict(...)` stays text.
+    The text is parsed, not executed. Anything but literals and `dict(...)` stays a string.
     """
     try:
         tree = ast.parse(text)

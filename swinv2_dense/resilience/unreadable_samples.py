@@ -1,10 +1,10 @@
-"""Samples that cannot be read: in training replaced by others and counted, in tests an error.
+"""Unreadable samples: replaced and counted in training, an error in tests.
 
-The reading of a sample (`prepare_data` of mmengine's data sets: annotation and pipeline) is
-guarded. Where it fails in training, the data set draws another sample, as it does where a pipeline
-returns None: with numpy's generator, so that a seeded training stays what it is. Each process
-appends what it met to a file of its own below the run's log folder; the hook reads them all. A
-transform of a wrapper such as MultiImageMixDataset, which sees several samples, is not guarded.
+The loading of a sample (`prepare_data` of mmengine's datasets: annotation and pipeline) is guarded.
+If it fails in training, the dataset draws another sample, as for a pipeline that returns None: from
+numpy's generator, so a seeded training stays reproducible. Each process appends its faults to its
+own file in the log folder of the run, and the hook reads all of them. Transforms of wrappers such
+as MultiImageMixDataset, which combine several samples, are not guarded.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import socket
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader, Dataset
 
+from ..atomic_files import write_bytes
 from ..checks.coco_masks import check_masks
 from ..checks.files import FILE_KEYS
 from ..checks.pixel_limit import check_sample
@@ -31,33 +33,43 @@ from ..config_parts import leaf_datasets
 from ..errors import ConfigError
 from ..shared_errors import shared_errors
 
-# No fault of a sample: too little memory, and a program that is not whole.
+# Not caused by a sample: out of memory, or an incomplete installation.
 NOT_SAMPLE_ERRORS = (MemoryError, torch.cuda.OutOfMemoryError, ImportError)
-NUM_NAMED = 10  # in messages; lists hold all
+NUM_NAMED = 10  # samples in messages; data_faults.jsonl lists all
 
 
 class DataFaultsError(RuntimeError):
-    """Too many samples of a training set cannot be read, or the program fails for all."""
+    """Too many samples of a training set cannot be read, or every sample fails."""
 
 
 class UnreadableSampleError(ConfigError):
-    """A sample of a validation or test set cannot be read."""
+    """A sample of a validation or test set cannot be read.
+
+    Attributes:
+        fault: Names the sample and the reason. Not set if the error comes from another process.
+    """
+
+    fault = ''
 
     def __str__(self) -> str:
-        """The message alone: torch's loader puts the traceback of its worker before it."""
+        """The message without the worker's traceback.
+
+        torch's loader re-raises an error of a worker as its type, called with one string: the
+        traceback, which ends with the message. Attributes are lost on the way.
+        """
         return super().__str__().rpartition(f'{type(self).__name__}: ')[2].strip()
 
 
 class GuardedDataset:
-    """The method `prepare_data` of a data set; set on it, it returns None for a faulty sample.
+    """Replaces the method `prepare_data` of a dataset; returns None for an unreadable sample.
 
     Args:
-        dataset: What to guard, without a wrapper.
-        loader: Its name in messages.
-        folder: For the records of all processes; without one a faulty sample is not replaced, but
-            an UnreadableSampleError.
-        max_in_a_row: Faults without a sound sample between them, on one worker, before it is a
-            DataFaultsError. A defect of the program fails for every sample.
+        dataset: The dataset, without wrappers.
+        loader: Key of its loader, for messages.
+        folder: For the records of all processes. Without it, an unreadable sample raises
+            UnreadableSampleError instead of being replaced.
+        max_in_a_row: Number of consecutive faults on one worker that raises DataFaultsError: a bug
+            in a transform fails for every sample.
     """
 
     def __init__(
@@ -78,33 +90,36 @@ class GuardedDataset:
         except NOT_SAMPLE_ERRORS:
             raise
         except Exception as error:
-            self._meet(index, error)
+            self._on_error(index, error)
             return None
         if sample is not None:
             self.in_a_row, self.first = 0, None
         return sample
 
-    def _meet(self, index: Any, error: Exception) -> None:
+    def _on_error(self, index: Any, error: Exception) -> None:
         name, reason = sample_name(self.dataset, index), _reason(error)
         if self.folder is None:
-            raise UnreadableSampleError(
-                f'{self.loader}: {name} cannot be read: {reason}. Mend it, or take it out of the '
-                'data set; tools/test.py --skip-unreadable leaves such samples out'
-            ) from error
+            fault = f'{self.loader}: {name} cannot be read: {reason}'
+            unreadable = UnreadableSampleError(
+                f'{fault}. Fix it or remove it from the dataset; tools/test.py --skip-unreadable '
+                'skips such samples'
+            )
+            unreadable.fault = fault
+            raise unreadable from error
         self._record(name, reason, error)
         self.first = self.first or error
         self.in_a_row += 1
         if self.in_a_row >= self.max_in_a_row:
             raise DataFaultsError(
                 f'{self.loader}: {self.in_a_row} samples in a row cannot be read, last {name}: '
-                f'{reason}. This looks like a defect of a transform or of the whole data set; '
-                'the first error stands above'
+                f'{reason}. This looks like a bug in a transform, or a problem of the whole '
+                'dataset; the first error is shown above'
             ) from self.first
 
     def _record(self, name: str, reason: str, error: Exception) -> None:
         text = ''.join(traceback.format_exception(error))
         line = json.dumps(dict(sample=name, reason=reason, traceback=text))
-        # Of each process one: appending from several machines would mix lines.
+        # One file per process: appends from several machines would mix their lines.
         path = self.folder / f'{socket.gethostname()}_{os.getpid()}.jsonl'
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open('a') as file:
@@ -112,11 +127,11 @@ class GuardedDataset:
 
 
 class Records:
-    """What all processes recorded in a folder.
+    """The faults that all processes recorded in a folder.
 
     Attributes:
-        faults: The first record of each sample, by its name.
-        counts: How often each was met.
+        faults: The first record of each sample, by the sample's name.
+        counts: Number of faults per sample.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -126,15 +141,15 @@ class Records:
         self._read: Counter = Counter()  # bytes, by file
 
     def update(self) -> list[dict]:
-        """Read on; the faults of samples that were not known."""
+        """Read what was appended since, and return the faults of new samples."""
         new = []
         for path in sorted(self.folder.glob('*.jsonl')):
             with path.open('rb') as file:
                 file.seek(self._read[path])
                 data = file.read()
-            whole = data[: data.rfind(b'\n') + 1]  # another process may be in a line
-            self._read[path] += len(whole)
-            for record in map(json.loads, whole.splitlines()):
+            lines = data[: data.rfind(b'\n') + 1]  # the last line may not be complete yet
+            self._read[path] += len(lines)
+            for record in map(json.loads, lines.splitlines()):
                 self.counts[record['sample']] += 1
                 if record['sample'] not in self.faults:
                     self.faults[record['sample']] = record
@@ -147,28 +162,27 @@ class Records:
             json.dumps(dict(sample=name, reason=fault['reason'], times=self.counts[name]))
             for name, fault in self.faults.items()
         ]
-        path.write_text(''.join(f'{line}\n' for line in lines))
+        write_bytes(path, ''.join(f'{line}\n' for line in lines).encode())
 
 
 @HOOKS.register_module()
 class DataFaultsHook(Hook):
-    """Replace, count and report unreadable samples in training; stop at the first in tests.
+    """Replace, count and report unreadable samples in training; stop at the first one in tests.
 
-    Validation during training stops at the first, too. Iteration-based training needs the loop of
-    this package: mmengine's starts its workers before hooks can guard the data set.
+    Validation during training also stops at the first one. Iteration-based training needs the loop
+    of this package: mmengine's starts its workers before hooks can guard the dataset.
 
     Args:
-        max_fraction: Of the training set's samples that may be unreadable; more of them end the
-            training.
-        tolerated: Number of samples that may be unreadable however small the data set is.
+        max_fraction: Fraction of the training samples that may be unreadable.
+        tolerated: Number of samples that may be unreadable, however small the dataset is.
         max_in_a_row: See `GuardedDataset`.
-        interval: Steps after which the records are read.
-        skip_in_test: In tests, look for unreadable samples first, leave them out, and evaluate
-            the others. Every sample is loaded twice.
+        interval: Number of iterations between reads of the records.
+        skip_in_test: In tests, find unreadable samples first, remove them, and evaluate the rest.
+            Every sample is loaded twice.
 
     Raises:
         DataFaultsError: More samples of the training set are unreadable.
-        UnreadableSampleError: One of a validation or test set is.
+        UnreadableSampleError: A sample of a validation or test set is unreadable.
     """
 
     def __init__(
@@ -180,7 +194,7 @@ class DataFaultsHook(Hook):
         skip_in_test: bool = False,
     ) -> None:
         if not 0 <= max_fraction <= 1:
-            raise ValueError(f'max_fraction={max_fraction} must lie in 0..1')
+            raise ValueError(f'max_fraction={max_fraction} of DataFaultsHook must be in 0..1')
         self.max_fraction = max_fraction
         self.tolerated = tolerated
         self.max_in_a_row = max_in_a_row
@@ -213,7 +227,7 @@ class DataFaultsHook(Hook):
         loader = runner.test_loop.dataloader
         guard_dataset(loader.dataset, 'test_dataloader')
         if self.skip_in_test:
-            self.skipped = leave_out_unreadable(loader)
+            self.skipped = remove_unreadable(loader)
             _evaluate_the_rest(runner.test_loop.evaluator, loader.dataset)
 
     @master_only
@@ -233,7 +247,7 @@ class DataFaultsHook(Hook):
     def _read_records(self, runner: Any) -> None:
         for fault in self.records.update():
             runner.logger.warning(
-                f'{fault["sample"]} cannot be read, another sample takes its place: '
+                f'{fault["sample"]} cannot be read and is replaced by another sample: '
                 f'{fault["reason"]}'
             )
         count, limit = len(self.records.faults), max(self.tolerated, self.max_fraction * self.size)
@@ -241,7 +255,7 @@ class DataFaultsHook(Hook):
             first = next(iter(self.records.faults.values()))
             raise DataFaultsError(
                 f'{self._summary(runner)}\nThese are more than max_fraction={self.max_fraction} '
-                f'of the data set and tolerated={self.tolerated} of DataFaultsHook allow. The '
+                f'of the dataset and tolerated={self.tolerated} of DataFaultsHook allow. The '
                 f'first error:\n{first["traceback"]}'
             )
 
@@ -252,8 +266,8 @@ class DataFaultsHook(Hook):
         named = [f'  {name}: {fault["reason"]}' for name, fault in faults.items()][:NUM_NAMED]
         return '\n'.join(
             [
-                f'{len(faults)} of {self.size} samples of the training set could not be read; '
-                f'others took their place {self.records.counts.total()} times:',
+                f'{len(faults)} of {self.size} samples of the training set could not be read, '
+                f'and were replaced {self.records.counts.total()} times:',
                 *named,
                 *(['  ...'] if len(faults) > NUM_NAMED else []),
                 f'All are listed in {path}',
@@ -262,36 +276,34 @@ class DataFaultsHook(Hook):
 
 
 def skip_unreadable(cfg: Config) -> None:
-    """Let a test go on without the samples that cannot be read, see `DataFaultsHook`."""
-    hooks = list(cfg.get('custom_hooks') or [])
-    if not any(hook.get('type') == 'DataFaultsHook' for hook in hooks):
-        hooks.append(ConfigDict(type='DataFaultsHook'))
-    for hook in hooks:
-        if hook.get('type') == 'DataFaultsHook':
-            hook['skip_in_test'] = True
-    cfg.custom_hooks = hooks
+    """Let a test skip the samples that cannot be read, see `DataFaultsHook`."""
+    # In `added_hooks`, so that it also counts if the config disables the hook there.
+    hooks = cfg.setdefault('added_hooks', ConfigDict())
+    given = hooks.get('DataFaultsHook')
+    arguments = given if isinstance(given, Mapping) else {}
+    hooks['DataFaultsHook'] = ConfigDict(arguments, skip_in_test=True)
 
 
 def guard_dataset(dataset: Any, loader: str, *settings: Any) -> None:
-    """Guard the data sets below wrappers; `settings` are those of `GuardedDataset`."""
+    """Guard the datasets inside wrappers; `settings` are those of `GuardedDataset`."""
     for part in _distinct(dataset):
         part.prepare_data = GuardedDataset(part, loader, *settings)
 
 
 def sample_name(dataset: Any, index: Any) -> str:
-    """The files of a sample, as `a.jpg with a.png`."""
+    """Name a sample by its files, as in `a.jpg with a.png`."""
     try:
         info = dataset.get_data_info(index)
-    except Exception:  # the annotation itself is at fault
+    except Exception:  # the annotation itself is broken
         return f'sample {index}'
     files = [str(info[key]) for key in FILE_KEYS if info.get(key)]
     return ' with '.join(files) or f'sample {index}'
 
 
-def leave_out_unreadable(loader: DataLoader) -> list[str]:
-    """Take unreadable samples out of the data set of `loader`; the message for each.
+def remove_unreadable(loader: DataLoader) -> list[str]:
+    """Remove unreadable samples from the dataset of `loader` and return a message for each.
 
-    The processes of a run divide the work.
+    The processes of a run share the work.
     """
     messages = []
     for part in _distinct(loader.dataset):
@@ -301,7 +313,7 @@ def leave_out_unreadable(loader: DataLoader) -> list[str]:
             ReadabilityProbe(part, mine), batch_size=None, num_workers=loader.num_workers
         )
         own, faults = {}, {}
-        with shared_errors():
+        with shared_errors():  # a rank that stopped here would leave the others in the gather
             own.update((i, message) for i, message in zip(mine, found) if message)
         for some in all_gather_object(own):
             faults.update(some)
@@ -310,12 +322,12 @@ def leave_out_unreadable(loader: DataLoader) -> list[str]:
         part.get_subset_([i for i in range(len(part)) if i not in faults])
         messages += [faults[i] for i in sorted(faults)]
     if messages:
-        _count_again(loader.dataset)
+        _refresh_lengths(loader.dataset)
     return messages
 
 
 class ReadabilityProbe(Dataset):
-    """For each of `indices`, what is wrong with that sample of a guarded data set, or ''."""
+    """For each of `indices`, the fault of that sample of a guarded dataset, or ''."""
 
     def __init__(self, dataset: Any, indices: range) -> None:
         self.dataset = dataset
@@ -328,12 +340,12 @@ class ReadabilityProbe(Dataset):
         try:
             self.dataset[self.indices[position]]
         except UnreadableSampleError as error:
-            return str(error).partition('. Mend it, ')[0]
+            return error.fault
         return ''
 
 
 def _evaluate_the_rest(evaluator: Any, dataset: Any) -> None:
-    """COCO's metrics take images without a result for images without a detection."""
+    """Restrict COCO metrics to the rest: to them, no result means no detection."""
     for metric in evaluator.metrics:
         if hasattr(metric, 'img_ids'):
             parts = _distinct(dataset)
@@ -342,23 +354,23 @@ def _evaluate_the_rest(evaluator: Any, dataset: Any) -> None:
             ]
 
 
-def _count_again(dataset: Any) -> None:
-    """Wrappers keep the lengths of what they wrap."""
+def _refresh_lengths(dataset: Any) -> None:
+    """Update wrappers, which cache the lengths of the datasets inside."""
     for inner in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]:
         if inner is not None:
-            _count_again(inner)
+            _refresh_lengths(inner)
             dataset._fully_initialized = False
     dataset.full_init()
 
 
 def _distinct(dataset: Any) -> list[Any]:
-    """The data sets below wrappers, each once, that read samples as mmengine's do."""
+    """The distinct datasets inside wrappers that load samples as mmengine's do."""
     found = {id(part): part for part in leaf_datasets(dataset) if hasattr(part, 'prepare_data')}
     return list(found.values())
 
 
 def _reason(error: Exception) -> str:
-    """Kind, message and place of an error, in one line."""
+    """Type, message and location of an error, in one line."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     text = ' '.join(str(error).split())[:300]
     return f'{type(error).__name__}: {text} ({Path(place.filename).name}, line {place.lineno})'

@@ -1,10 +1,15 @@
 """One training at a time in a work directory.
 
-The lock is a file that says who holds it. It is made with `link`, which is atomic on local and
-network file systems alike, where `flock` may do nothing. A process that was killed leaves its lock
-behind. Whether it lives is asked of the kernel on the same machine. Elsewhere the age of the file
-tells, which its holder renews; both times are those of the file server, so that clocks need not
-agree.
+The lock is a file that names its holder. It is created with `link`, which is atomic on local and
+network file systems alike; `flock` has no effect on some of the latter. A killed process leaves its
+lock behind. On the same machine the kernel tells whether the holder is alive. From another machine
+the age of the file decides, whose time the holder renews:
+
+    holder   create ---- utime ---- utime ---- killed
+    other                              |          |--- DEAD_AFTER ---| stale: take over
+                                       refused: alive
+
+Both times are those of the file server, so the clocks of the machines need not agree.
 """
 
 from __future__ import annotations
@@ -24,18 +29,17 @@ from typing import Any
 from ..errors import ConfigError
 
 NAME = '.training.lock'
-HEARTBEAT = 30.0  # seconds
+HEARTBEAT = 30.0  # seconds between renewals
 DEAD_AFTER = 300.0  # seconds without a heartbeat
 
 
 @contextmanager
 def lock_work_dir(work_dir: str | Path) -> Iterator[None]:
-    """Hold the work directory for this process.
-
-    Of a distributed run, process 0 alone takes the lock.
+    """Hold the lock of a work directory. In a distributed run, only rank 0 takes it.
 
     Raises:
-        ConfigError: Another training holds it; says which, and what to do. Or it cannot be written.
+        ConfigError: Another training holds the lock; the message names it and the remedy. Or the
+            folder cannot be written.
     """
     folder = Path(work_dir)
     existed = folder.is_dir()
@@ -46,7 +50,7 @@ def lock_work_dir(work_dir: str | Path) -> Iterator[None]:
         _acquire(lock, me)
     except OSError as error:
         raise ConfigError(
-            f'work directory {folder} cannot be written: {error.strerror or error}; name another '
+            f'work directory {folder} cannot be written: {error.strerror or error}; choose another '
             'with --work-dir'
         ) from error
     ended = threading.Event()
@@ -61,7 +65,7 @@ def lock_work_dir(work_dir: str | Path) -> Iterator[None]:
             if _read(lock) == me:
                 lock.unlink()
             if not existed:
-                folder.rmdir()  # where nothing was written, as after a mistake in the config
+                folder.rmdir()  # only if empty, as after an error in the config
 
 
 def _acquire(lock: Path, me: dict[str, Any]) -> None:
@@ -71,7 +75,7 @@ def _acquire(lock: Path, me: dict[str, Any]) -> None:
         while not _link(mine, lock):
             holder = _read(lock)
             if holder is None:
-                continue  # released meanwhile
+                continue  # released in the meantime
             age = _age(lock, mine)
             if not _is_dead(holder, age):
                 raise ConfigError(_refusal(lock, holder, age))
@@ -81,12 +85,12 @@ def _acquire(lock: Path, me: dict[str, Any]) -> None:
 
 
 def _link(mine: Path, lock: Path) -> bool:
-    """Give the file its second name, the lock; False if another process has it."""
+    """Create the lock as a hard link to `mine`; False if another process holds it."""
     try:
         os.link(mine, lock)
     except FileExistsError:
         return False
-    except OSError:  # no links here, as on FAT and some network file systems
+    except OSError:  # no hard links, as on FAT and some network file systems
         try:
             with lock.open('x') as file:
                 file.write(mine.read_text())
@@ -96,7 +100,11 @@ def _link(mine: Path, lock: Path) -> bool:
 
 
 def _remove_stale(lock: Path, holder: dict[str, Any], mine: Path) -> None:
-    """Remove the lock of a dead process, one process at a time: it may be a new one by then."""
+    """Remove the lock of a dead process.
+
+    Two processes may find the same stale lock. Without the second lock, the slower one would remove
+    the new lock of the faster one.
+    """
     guard = lock.with_name(f'{NAME}.takeover')
     if not _link(mine, guard):
         if _age(guard, mine) > DEAD_AFTER:
@@ -111,7 +119,7 @@ def _remove_stale(lock: Path, holder: dict[str, Any], mine: Path) -> None:
 
 
 def _read(lock: Path) -> dict[str, Any] | None:
-    """What a lock says; {} if it is not one of ours, None if there is none."""
+    """Content of a lock; {} if it is not one of ours, None if there is none."""
     try:
         content = json.loads(lock.read_text())
     except FileNotFoundError:
@@ -122,7 +130,7 @@ def _read(lock: Path) -> dict[str, Any] | None:
 
 
 def _age(lock: Path, mine: Path) -> float:
-    """Seconds since the last heartbeat, by the clock of the file system."""
+    """Seconds since the last renewal, by the clock of the file server."""
     os.utime(mine)
     try:
         return mine.stat().st_mtime - lock.stat().st_mtime
@@ -136,17 +144,17 @@ def _is_dead(holder: dict[str, Any], age: float) -> bool:
         return age > DEAD_AFTER
     if holder.get('boot') != here['boot']:
         return True  # the machine was restarted
-    if holder.get('namespace') != here['namespace']:  # another container: its numbers say nothing
+    if holder.get('namespace') != here['namespace']:  # another container has its own PIDs
         return age > DEAD_AFTER
     there = _identity(holder.get('pid', -1))
     return not there['alive'] or there['started'] != holder.get('started')
 
 
 def _identity(pid: int) -> dict[str, Any]:
-    """A process on this machine: numbers are reused, but not with the same time of start."""
+    """Identify a process on this machine: PIDs are reused, but not with the same start time."""
     try:
         stat = Path(f'/proc/{pid}/stat').read_text()
-        started = stat.rpartition(')')[2].split()[19]  # in ticks since the machine's start
+        started = stat.rpartition(')')[2].split()[19]  # in ticks since boot
         alive = stat.rpartition(')')[2].split()[0] not in 'ZX'
     except OSError:
         started, alive = None, not Path('/proc/self/stat').exists() and _answers(pid)
@@ -161,7 +169,7 @@ def _identity(pid: int) -> dict[str, Any]:
 
 
 def _answers(pid: int) -> bool:
-    """Whether there is a process, where the system has no /proc."""
+    """Whether a process exists, on systems without /proc."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -188,17 +196,17 @@ def _link_of(path: str) -> str | None:
 def _refusal(lock: Path, holder: dict[str, Any], age: float) -> str:
     since = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(holder.get('time', 0)))
     where = f'process {holder.get("pid")} on {holder.get("host")}, since {since}'
-    text = f'work directory {lock.parent}: another training runs in it ({where}). '
+    text = f'work directory {lock.parent}: another training is running in it ({where}). '
     if holder.get('host') == socket.gethostname():
-        return text + f'End it first, or name another --work-dir; {lock} is its lock'
+        return text + f'Stop it first, or choose another --work-dir; {lock} is its lock'
     return text + (
-        f'Name another --work-dir. Its last sign of life is {max(age, 0):.0f} s old; after '
+        f'Choose another --work-dir. Its last sign of life is {max(age, 0):.0f} s old; after '
         f'{DEAD_AFTER:.0f} s it counts as dead. If you know that it has ended, delete {lock}'
     )
 
 
 def _beat(lock: Path, me: dict[str, Any], ended: threading.Event) -> None:
-    """Renew the time of the lock until the training ends."""
+    """Renew the modification time of the lock until the training ends."""
     while not ended.wait(HEARTBEAT):
         with contextlib.suppress(OSError):
             if _read(lock) == me:

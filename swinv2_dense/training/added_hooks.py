@@ -1,9 +1,9 @@
-"""The hooks that every run of the commands gets, and the config entry that changes them.
+"""The hooks that the commands add to every run, and the config entry that controls them.
 
-`added_hooks` of a config maps the name of a hook to False, which leaves it out, or to a dict of
-its arguments. A saved config lists all of them there:
+`added_hooks` of a config maps the name of a hook to False, which disables it, or to a dict of its
+arguments. A saved config lists all of them:
 
-    added_hooks = dict(NonFiniteHook=dict(patience=20), StartReportHook=False)
+    added_hooks = dict(NonFiniteHook=dict(max_in_a_row=20), StartReportHook=False)
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from ..errors import ConfigError
 from ..task import Task
 
 KEY = 'added_hooks'
-RENAMED = {  # in configs that earlier versions saved
+RENAMED = {  # names in configs that earlier versions saved
     'Fp32BordersHook': 'DetectorFp32Hook',
     'MissedValidationHook': 'PendingValidationHook',
 }
-# mmengine calls hooks of equal priority in the order of this list. Data are checked before weights
-# are read, and both before anything is reported. `ResumeHook` restores random states after every
-# hook before it has drawn numbers; `PendingValidationHook` runs a validation with them.
-FIRST = ('CheckFilesHook',)  # then the task's checks of data
+# mmengine sorts hooks by `priority`, and calls those of equal priority in this order. Data is
+# checked before weights are read, and both before anything is reported.
+FIRST = ('CheckFilesHook',)  # the data checks of the task follow
 THEN = (
     'BackboneWeightsHook',
     'LoadReportHook',
@@ -47,19 +46,20 @@ THEN = (
 def add_hooks(cfg: Config, task: Task) -> None:
     """Add the hooks of every run to `custom_hooks`, as `added_hooks` of the config says.
 
-    A hook that is in `custom_hooks` already is not added again.
+    A hook that is already in `custom_hooks` is not added again.
 
     Raises:
-        ConfigError: `added_hooks` names a hook that is not added, or is neither a dict, True nor
-            False.
+        ConfigError: `added_hooks` has an unknown name, or a value that is not a dict or a bool.
     """
     names = [*FIRST, *task.check_hooks, *THEN, *task.model_hooks]
     given = dict(cfg.get(KEY) or {})
     for name, value in given.items():
         if name not in names:
-            raise ConfigError(f'{KEY}.{name}: no such hook is added{suggestion(name, names)}')
+            raise ConfigError(
+                f'{KEY}.{name}: no hook of this name is added to runs{suggestion(name, names)}'
+            )
         if not isinstance(value, (bool, Mapping)):
-            raise ConfigError(f'{KEY}.{name}={value!r}: give False, or a dict of its arguments')
+            raise ConfigError(f'{KEY}.{name}={value!r} must be False, or a dict of its arguments')
     settings: dict[str, Any] = {name: given.get(name, True) for name in names}
     hooks = list(cfg.get('custom_hooks') or [])
     for hook in hooks:

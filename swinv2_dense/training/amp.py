@@ -1,4 +1,4 @@
-"""Mixed precision where mmengine has none: bf16 on the CPU."""
+"""Mixed precision on the CPU, which mmengine lacks: bf16."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..config_parts import type_name
 class Bf16OptimWrapper(OptimWrapper):
     """`OptimWrapper` under bf16 autocast, on any device.
 
-    mmengine's `AmpOptimWrapper` refuses the CPU. bf16 has the range of fp32, so the loss needs no
+    mmengine's `AmpOptimWrapper` rejects the CPU. bf16 has the range of fp32, so the loss needs no
     scaling. Takes the arguments of `OptimWrapper`.
     """
 
@@ -29,9 +29,9 @@ class Bf16OptimWrapper(OptimWrapper):
 
 
 def enable_amp(cfg: dict, has_cuda: bool) -> None:
-    """Turn on mixed precision in a config: fp16 with a dynamic loss scale, or bf16 on the CPU.
+    """Enable mixed precision in a config: fp16 with dynamic loss scaling, or bf16 on the CPU.
 
-    A wrapper that asks for bf16 keeps it.
+    A wrapper that already uses bf16 stays as it is.
     """
     wrapper = cfg['optim_wrapper']
     if not has_cuda:
@@ -42,7 +42,7 @@ def enable_amp(cfg: dict, has_cuda: bool) -> None:
 
 
 def run_amp_on_cpu(cfg: dict, force: bool = False) -> None:
-    """Replace `AmpOptimWrapper`, which needs an accelerator; with `force` any plain wrapper."""
+    """Replace `AmpOptimWrapper`, which needs an accelerator; with `force`, any wrapper."""
     wrapper = cfg.get('optim_wrapper') or {}
     if force or type_name(wrapper) == 'AmpOptimWrapper':
         wrapper['type'] = 'Bf16OptimWrapper'

@@ -1,4 +1,4 @@
-"""Hooks of the command lines that mmengine lacks."""
+"""Checks of the backbone's weights when checkpoints are saved and loaded."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..errors import CheckpointError, truncate
 
 @HOOKS.register_module()
 class BackboneWeightsHook(Hook):
-    """Guard the backbone's weights where mmengine would lose something without a word.
+    """Guard the backbone's weights where mmengine would lose something silently.
 
-    Saving: the windows that weights were trained with (`pretrained_window_sizes`) are written to
-    all state dicts of a checkpoint, also averaged ones (mmengine's EMAHook copies the model before
-    its weights are loaded) and consolidated ones. Loading: mmengine logs missing parameters and
-    goes on; a block whose norms are missing is the identity.
+    Saving: the windows that the weights were trained with (`pretrained_window_sizes`) are written
+    to all state dicts of a checkpoint, including averaged ones (mmengine's EMAHook copies the model
+    before its weights are loaded) and consolidated ones. Loading: mmengine logs missing parameters
+    and continues, but a block without its norms is the identity.
 
     Raises:
-        CheckpointError: A checkpoint lacks parameters of the backbone, or to resume from, has no
-            training state.
+        CheckpointError: A checkpoint lacks parameters of the backbone, or the training state that
+            resuming needs.
     """
 
     priority = 'VERY_LOW'  # after EMAHook
@@ -44,8 +44,8 @@ class BackboneWeightsHook(Hook):
             raise CheckpointError(f'checkpoint {source} holds a {type(checkpoint).__name__}')
         if runner._resume and 'message_hub' not in checkpoint:
             raise CheckpointError(
-                f'checkpoint {source} holds weights without a training state; start from them with '
-                f'--cfg-options load_from={source} instead of resuming'
+                f'checkpoint {source} holds weights without a training state; instead of resuming, '
+                f'start from them with --cfg-options load_from={source}'
             )
         state, metadata = _cleaned(checkpoint.get('state_dict', checkpoint))
         shapes = unsharded_shapes(runner.model)
@@ -58,18 +58,18 @@ class BackboneWeightsHook(Hook):
                 if not known and windows_from_coords_table(part, len(module.layers)) is None:
                     raise CheckpointError(
                         f'checkpoint {source} does not say which windows the weights of '
-                        f'model.{name} were trained with (a state dict copied entry by entry loses '
-                        f'it); set model.{name}.pretrained_window_sizes'
+                        f'model.{name} were trained with (copying a state dict entry by entry '
+                        f'drops them); set model.{name}.pretrained_window_sizes'
                     )
-                # FSDP adds its names to the parameters, but not to the metadata.
+                # FSDP adds its prefixes to the parameters, but not to the metadata.
                 metadata[wrapped_name] = metadata.get(name, {})
         state._metadata = metadata
         checkpoint['state_dict'] = state
 
 
 def _cleaned(state: Mapping) -> tuple[OrderedDict, OrderedDict]:
-    """Parameters and metadata without the names of wrappers: mmengine drops `module.` from the
-    parameters alone.
+    """Parameters and metadata without the prefixes of wrappers; mmengine strips `module.` from the
+    parameters only.
     """
     metadata = getattr(state, '_metadata', None) or {}
     metadata = OrderedDict((unwrapped_name(f'{k}.').rstrip('.'), v) for k, v in metadata.items())
@@ -77,7 +77,7 @@ def _cleaned(state: Mapping) -> tuple[OrderedDict, OrderedDict]:
 
 
 def _below(name: str, named: Mapping) -> dict:
-    """The entries of module `name`, by their names in it."""
+    """The entries of module `name`, with that prefix removed."""
     return {k[len(name) + 1 :]: v for k, v in named.items() if k.startswith(f'{name}.')}
 
 
@@ -105,5 +105,5 @@ def _check_backbone(
 
 
 def source_of(runner: Any) -> str:
-    """What a runner loads, for messages."""
+    """The checkpoint that a runner loads, for messages."""
     return str(runner._load_from or runner.work_dir)

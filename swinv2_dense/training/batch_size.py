@@ -1,8 +1,8 @@
-"""The batch of a run against the one that the learning rate of its config is meant for.
+"""Learning rates that match the batch size.
 
-`auto_scale_lr.base_batch_size` is the number of samples in one step of the optimizer: of all
-processes, and of all backward passes whose gradients are accumulated. mmengine's own scaling counts
-no accumulation, so the learning rate is scaled here, in the config, and mmengine's is turned off.
+`auto_scale_lr.base_batch_size` is the number of samples per optimizer step: over all processes and
+all accumulated backward passes. mmengine's own scaling ignores accumulation, so the learning rate
+is scaled here, in the config, and mmengine's scaling is turned off.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ..distributed.launchers import world_size
 from ..errors import ConfigError
 
 
-class Batch(NamedTuple):
-    """What one step of the optimizer sees: `samples` per process and backward pass."""
+class StepBatch(NamedTuple):
+    """The samples of one optimizer step: `samples` per process and backward pass."""
 
     processes: int
     samples: int
@@ -33,13 +33,13 @@ class Batch(NamedTuple):
         )
 
 
-def batch_of(cfg: Config) -> Batch:
-    """The batch that this process and those started with it will train on.
+def batch_of(cfg: Config) -> StepBatch:
+    """The batch of a run, over all of its processes.
 
     Raises:
         ConfigError: See `world_size`.
     """
-    return Batch(
+    return StepBatch(
         world_size(cfg.get('launcher', 'none')),
         cfg.train_dataloader.get('batch_size', 1),
         cfg.optim_wrapper.get('accumulative_counts', 1),
@@ -47,21 +47,21 @@ def batch_of(cfg: Config) -> Batch:
 
 
 def scale_learning_rate(cfg: Config, scale: bool) -> str | None:
-    """Compare the actual batch with the config's, and scale the learning rate if wanted.
+    """Compare the actual batch size with the config's, and scale the learning rate on request.
 
     The rate is scaled linearly (arXiv 1706.02677, section 2.1), and `base_batch_size` becomes the
-    actual batch: the config that a run writes holds a rate and the batch that it is for. Lengths of
-    schedules stay.
+    actual batch size, so that the saved config is consistent. The lengths of schedules do not
+    change.
 
     Args:
         cfg: Changed in place.
-        scale: Scale; so does `auto_scale_lr.enable` of the config.
+        scale: Scale the rate; `auto_scale_lr.enable` of the config has the same effect.
 
     Returns:
-        What to say about it; None if both batches are equal, or the config states none.
+        A line for the log; None if both sizes are equal, or the config has none.
 
     Raises:
-        ConfigError: It is to be scaled, but the config states no batch or no learning rate.
+        ConfigError: The config lacks a batch size or a learning rate to scale.
     """
     stated = cfg.get('auto_scale_lr') or {}
     base, scale = stated.get('base_batch_size'), scale or stated.get('enable', False)
@@ -70,7 +70,7 @@ def scale_learning_rate(cfg: Config, scale: bool) -> str | None:
     if scale and base is None:
         raise ConfigError(
             '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N) in the config: the batch '
-            'size over all GPUs and accumulated parts that its lr is meant for'
+            'size, over all GPUs and accumulated passes, that its lr is meant for'
         )
     if scale and rate is None:
         raise ConfigError('--auto-scale-lr needs optim_wrapper.optimizer.lr in the config')
@@ -80,11 +80,11 @@ def scale_learning_rate(cfg: Config, scale: bool) -> str | None:
     meant = f'optim_wrapper.optimizer.lr={rate} is meant for {base} samples per step'
     if not scale and batch.size != base:
         return (
-            f'{meant} (auto_scale_lr.base_batch_size), but a step takes {batch}. Scale it with '
+            f'{meant} (auto_scale_lr.base_batch_size), but a step has {batch}. Scale it with '
             f'--auto-scale-lr, or change one of the three'
         )
     if not scale:
         return None
     optimizer.lr = rate * batch.size / base
     cfg.auto_scale_lr = ConfigDict(enable=False, base_batch_size=batch.size)
-    return f'{meant}, and a step takes {batch}: scaled to {optimizer.lr}'
+    return f'{meant}, and a step has {batch}: scaled to {optimizer.lr}'

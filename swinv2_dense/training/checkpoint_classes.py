@@ -1,7 +1,7 @@
-"""Class names stored in a checkpoint, compared with those of the data.
+"""Comparison of the class names in a checkpoint with those of the data.
 
-A model knows its classes by number only. Where the data lists the same classes in another order, or
-has renamed one, every shape still fits, and names, accuracy or AP are wrong without a word.
+A model outputs class indices. If the data lists the same classes in another order, every shape
+still fits, but names, accuracy and AP are silently wrong.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ CLASS_AGNOSTIC = ('RPN',)  # detectors that find objects of any class
 class CheckpointClassesHook(Hook):
     """Compare the class names in a checkpoint with those of the dataset.
 
-    Testing and resuming with other names, or another order, is an error. Fine-tuning (`load_from`)
-    is what one does for other classes: with as many of them the head keeps its weights, which is a
-    warning; with another number `LoadReportHook` reports the head as initialized anew.
+    Testing or resuming with other names, or another order, is an error. Fine-tuning (`load_from`)
+    is meant for other classes: with the same number of classes the head keeps its weights, which
+    logs a warning; with another number `LoadReportHook` reports that the head is reinitialized.
 
     Raises:
-        CheckpointError: In testing or resuming, names the first class that differs.
+        CheckpointError: In testing or resuming; names the first class that differs.
     """
 
-    priority = 'VERY_HIGH'  # before the hooks that compare shapes: names say more
+    priority = 'VERY_HIGH'  # before the hooks that compare shapes, whose messages say less
 
     def after_load_checkpoint(self, runner: Any, checkpoint: Mapping) -> None:
         trained = classes_of_checkpoint(checkpoint)
@@ -51,7 +51,7 @@ class CheckpointClassesHook(Hook):
             if trained or present:
                 nameless = f'checkpoint {source}' if present else f'{key}.dataset'
                 print_log(
-                    f'{nameless} has no class names, so classes are not compared by name', 'current'
+                    f'{nameless} has no class names, so class names are not compared', 'current'
                 )
             return
         difference = first_difference(trained, present)
@@ -62,8 +62,8 @@ class CheckpointClassesHook(Hook):
         if len(trained) == len(present):
             print_log(
                 f'load_from={source!r} was trained on other classes than {key}.dataset has: '
-                f'{difference}. There are equally many, so the head starts with weights of the '
-                f'classes of the checkpoint: {", ".join(trained[:10])}; those of the data are '
+                f'{difference}. Their number is the same, so the head starts with the weights for '
+                f'the classes of the checkpoint: {", ".join(trained[:10])}; those of the data are '
                 f'{", ".join(present[:10])}',
                 'current',
                 logging.WARNING,
@@ -78,7 +78,7 @@ def mismatch(source: str, data: str, difference: str) -> str:
 
 
 def classes_of_checkpoint(checkpoint: Any) -> tuple[str, ...]:
-    """Names that training stored, in the order of the labels; () if there are none.
+    """Class names that a training stored, in the order of the labels; () if there are none.
 
     mmengine stores `meta.dataset_meta.classes`. Early 3.x versions of mmdet wrote `CLASSES` there,
     2.x versions `meta.CLASSES`.
@@ -94,7 +94,7 @@ def classes_of_checkpoint(checkpoint: Any) -> tuple[str, ...]:
 
 
 def class_names(metainfo: Any) -> tuple[str, ...]:
-    """`classes` of a dataset's metainfo, also in capitals; () if it has no list of names."""
+    """`classes` or `CLASSES` of a dataset's metainfo; () if it has no list of names."""
     if not isinstance(metainfo, Mapping):
         return ()
     names = metainfo.get('classes') or metainfo.get('CLASSES') or ()
@@ -102,8 +102,8 @@ def class_names(metainfo: Any) -> tuple[str, ...]:
 
 
 def knows_classes(model: Mapping) -> bool:
-    """Whether the numbers that a model predicts stand for the classes of its training data."""
-    model = model.get('module', model)  # within test-time augmentation
+    """Whether the labels that a model predicts are indices into its training classes."""
+    model = model.get('module', model)  # inside test-time augmentation
     return 'language_model' not in model and type_name(model) not in CLASS_AGNOSTIC
 
 
@@ -112,7 +112,7 @@ def first_difference(
     present: Sequence[str],
     owners: tuple[str, str] = ('the checkpoint', 'the data'),
 ) -> str | None:
-    """The first class that differs between two lists, in words that name both `owners`, or None."""
+    """Describe the first class that differs between the lists of two `owners`; None if equal."""
     pairs = list(zip_longest(trained, present))
     different = [i for i, (old, new) in enumerate(pairs) if old != new]
     if not different:
@@ -129,7 +129,7 @@ def first_difference(
 
 
 def _classes_of_data(runner: Any) -> tuple[str, tuple[str, ...]]:
-    """The loader that the runner is about to use, and the names of its classes."""
+    """The loader that the runner is about to use, and its class names."""
     for name in ('train', 'test', 'val'):
         loop = getattr(runner, f'_{name}_loop', None)
         if isinstance(loop, BaseLoop):

@@ -1,4 +1,4 @@
-"""Behind tools/plot_log.py: curves of one or several trainings from mmengine's JSON lines."""
+"""Training curves from mmengine's JSON lines."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 
 from ..errors import ConfigError
 
-# In training records beside losses: times in seconds, memory in MiB, the place in training.
+# Not metrics: settings, times in seconds, memory in MiB and progress.
 NO_METRICS = ('lr', 'base_lr', 'data_time', 'time', 'memory', 'step', 'epoch', 'iter', 'grad_norm')
 Points = list[tuple[float, float]]
 
 
-class Run(NamedTuple):
-    """The log of a training, also of one that was resumed: records by step, later ones win."""
+class TrainingLog(NamedTuple):
+    """The log of a training: records by step. After a resume, the later record of a step counts."""
 
     name: str
     training: dict[int, dict[str, float]]
@@ -31,7 +31,7 @@ class Run(NamedTuple):
         return any('epoch' in record for record in self.training.values())
 
     def points(self, value: Callable[[dict[str, float]], float | None]) -> Points:
-        """(iteration, value) of the training records that have the value."""
+        """(iteration, value) of the training records that have such a value."""
         found = ((step, value(record)) for step, record in sorted(self.training.items()))
         return [(step, y) for step, y in found if y is not None]
 
@@ -42,34 +42,34 @@ class Run(NamedTuple):
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the numbers in evaluations, in their order."""
+        """Names of the evaluation metrics, in the order of the log."""
         keys = (key for record in self.evaluations.values() for key in record)
         return [key for key in dict.fromkeys(keys) if key not in NO_METRICS]
 
 
-def read_run(path: Path) -> Run:
-    """The records of a work directory, of all its runs, or of one scalars.json.
+def read_run(path: Path) -> TrainingLog:
+    """Read the log of a work directory, with all its runs, or a single scalars.json.
 
     Raises:
-        ConfigError: There is no log, or it holds no training, or a line is no JSON.
+        ConfigError: There is no log, it has no training records, or a line is not JSON.
     """
     files = sorted(path.glob('*/vis_data/scalars.json')) if path.is_dir() else [path]
     files = [file for file in files if file.is_file()]
     if not files:
         raise ConfigError(
-            f'{path}: no log there; give a work directory of tools/train.py, which has '
+            f'{path} has no log; give a work directory of tools/train.py, which has '
             '*/vis_data/scalars.json, or such a file'
         )
     training: dict[int, dict] = {}
     evaluations: dict[int, dict] = {}
-    for file in files:  # named by the time of their start
+    for file in files:  # their folders are named by start time
         for record in _records(file):
             part = training if 'loss' in record else evaluations
             if 'step' in record:
                 part[record['step']] = record
     if not training:
-        raise ConfigError(f'{path}: no record of a loss in {files[-1]}')
-    return Run(path.name if path.is_dir() else str(path), training, evaluations)
+        raise ConfigError(f'{path}: {files[-1]} has no records with a loss')
+    return TrainingLog(path.name if path.is_dir() else str(path), training, evaluations)
 
 
 def _records(file: Path) -> list[dict[str, float]]:
@@ -79,20 +79,20 @@ def _records(file: Path) -> list[dict[str, float]]:
         try:
             record = json.loads(line) if line.strip() else {}
         except ValueError as error:
-            if i + 1 == len(lines):  # the run ended while it wrote
+            if i + 1 == len(lines):  # the run was killed while writing
                 break
-            raise ConfigError(f'{file}, line {i + 1}: no JSON: {error}') from error
+            raise ConfigError(f'{file}, line {i + 1} is not JSON: {error}') from error
         records.append(record if isinstance(record, dict) else {})
     return [{k: v for k, v in record.items() if _is_number(v)} for record in records]
 
 
 def _is_number(value: object) -> bool:
-    """Whether it can be drawn: no integer beyond what a float holds."""
+    """Whether it can be plotted; matplotlib rejects integers that no float can hold."""
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
-def draw(runs: Sequence[Run], metrics: Sequence[str], out: Path) -> list[str]:
-    """Write a PNG with a panel for each quantity that any run has; the names of the others."""
+def draw(runs: Sequence[TrainingLog], metrics: Sequence[str], out: Path) -> list[str]:
+    """Write a PNG with a panel per quantity, and return the names of those that no run has."""
     curves = {
         'loss': [run.points(lambda r: r.get('loss')) for run in runs],
         'learning rate': [run.points(lambda r: r.get('lr')) for run in runs],
@@ -133,8 +133,8 @@ def _panel(axes: Axes, title: str, lines: list[Points], names: list[str], unit: 
     axes.spines[['top', 'right']].set_visible(False)
 
 
-def summary(run: Run, metrics: Sequence[str]) -> str:
-    """A line with the last loss, the median speed, and last and best of each metric."""
+def summary(run: TrainingLog, metrics: Sequence[str]) -> str:
+    """A line with the last loss, the median speed, and the last and highest value per metric."""
     last = max(run.training)
     parts = [f'{run.name}: iteration {last}, loss {run.training[last]["loss"]:.4g}']
     speeds = sorted(y for _, y in run.points(_speed))

@@ -1,4 +1,4 @@
-"""Images that the loader of a pipeline would misread, found by their headers before a run."""
+"""Images that the loader of a pipeline would misread, detected from their headers before a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..checks.image_files import PAGES, SIXTEEN, dark_problem, header_kind, larg
 from ..config_parts import is_local, leaf_datasets, transforms_within
 from ..errors import ConfigError
 
-DECODED = 32  # images of 16 bits, of those of a dataset, whose values are looked at
+DECODED = 32  # 16-bit images per dataset whose values are inspected
 
 
 @HOOKS.register_module()
@@ -40,12 +40,12 @@ class CheckImagesHook(Hook):
 def check_images(name: str, dataset: Any, log: Callable[[str], None]) -> None:
     """Find images that mmcv's default loader misreads, see `checks.image_files.loader_problem`.
 
-    Pipelines with another loader or backend, or that load images unchanged, are left alone. JPEG
-    files are not opened. The processes of a distributed run share the work. Of images with 16 bits
-    some are decoded: dark ones may lie among others that use the whole range.
+    Pipelines with another loader or backend, or that load images unchanged, are not checked. JPEG
+    files are not opened. The processes of a distributed run share the work. Some of the 16-bit
+    images are decoded: a dark image alone does not tell whether the dataset uses the full range.
 
     Raises:
-        ConfigError: How many images are misread in which way, and the first.
+        ConfigError: Names each problem, the number of images with it, and the first of them.
     """
     paths = sorted({path for part in leaf_datasets(dataset) for path in _paths(part)})
     rank, world_size = get_dist_info()
@@ -59,7 +59,7 @@ def check_images(name: str, dataset: Any, log: Callable[[str], None]) -> None:
     pages = sorted(problems.pop(PAGES, []))
     if pages:
         log(
-            f'{name}: {len(pages)} of {len(paths)} images have several pages, first {pages[0]}; '
+            f'{name}: {len(pages)} of {len(paths)} images have several pages, such as {pages[0]}; '
             'only the first page of each is read'
         )
     sixteen = sorted(problems.pop(SIXTEEN, []))
@@ -71,8 +71,8 @@ def check_images(name: str, dataset: Any, log: Callable[[str], None]) -> None:
             problems[problem] = sixteen
         else:
             log(
-                f'{name}: {len(sixteen)} of {len(paths)} images have 16 bits, first {sixteen[0]}; '
-                'the loader keeps the upper 8'
+                f'{name}: {len(sixteen)} of {len(paths)} images have 16 bits, such as '
+                f'{sixteen[0]}; the loader keeps the upper 8'
             )
     if problems:
         parts = [
@@ -95,7 +95,7 @@ def _paths(dataset: Any) -> list[str]:
 
 
 def is_default_loader(step: Any) -> bool:
-    """Whether a transform reads images as OpenCV does by default: 8 bits, three channels or one."""
+    """Whether a transform reads images with OpenCV's defaults: 8 bits, three channels or one."""
     from mmcv.transforms import LoadImageFromFile
 
     return (

@@ -1,4 +1,4 @@
-"""Ctrl-C: one line that says where a training stands and how it goes on."""
+"""Ctrl-C: one line with the last checkpoint and the command that resumes it."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-STATUS = 130  # as shells have it: 128 and the number of SIGINT
+STATUS = 130  # shell convention: 128 + SIGINT
 
 
 @contextmanager
 def say_how_to_resume(work_dir: str, argv: Sequence[str] | None) -> Iterator[None]:
-    """Give a KeyboardInterrupt within the message that `end_interrupted` prints.
+    """Give a KeyboardInterrupt in the block the message that `end_interrupted` prints.
 
     Args:
-        work_dir: Of the training.
-        argv: The arguments of the command, of this process if None.
+        work_dir: Work directory of the training.
+        argv: Arguments of the command; None for those of this process.
     """
     try:
         yield
     except KeyboardInterrupt:
         pointer = Path(work_dir, 'last_checkpoint')
         if not pointer.is_file():
-            message = f'there is no checkpoint in {work_dir} yet: the same command begins again'
+            message = f'no checkpoint in {work_dir} yet: the same command starts over'
         else:
             name = Path(pointer.read_text().strip()).name
             command = resume_command(sys.argv[0], sys.argv[1:] if argv is None else argv)
-            message = f'the last checkpoint is {name}. Go on with: {command}'
+            message = f'the last checkpoint is {name}. Continue with: {command}'
         raise KeyboardInterrupt(message) from None
 
 
 def resume_command(program: str, argv: Sequence[str]) -> str:
-    """The command line again, with `--resume` of the last checkpoint."""
+    """The same command line with `--resume` of the last checkpoint."""
     kept: list[str] = []
-    is_value = False  # of --resume: the checkpoint that this run began from
+    is_value = False  # whether the word may be the checkpoint of --resume
     for word in map(str, argv):
         if word.startswith('--resume'):
             is_value = word == '--resume'
@@ -48,8 +48,8 @@ def resume_command(program: str, argv: Sequence[str]) -> str:
 
 
 def end_interrupted(interrupt: KeyboardInterrupt, is_first: bool) -> int:
-    """Print the one line, in the first process of a run only; the status to exit with."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends at once
+    """Print the message on the first process of a run and return the exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C exits immediately
     if is_first:
         print(f'\ninterrupted; {interrupt}' if str(interrupt) else '\ninterrupted', file=sys.stderr)
     return STATUS

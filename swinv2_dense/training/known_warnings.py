@@ -1,8 +1,8 @@
-"""Warnings of other packages that say nothing to the user of a training, each with its reason.
+"""Warnings of other packages that are irrelevant to users, each with the reason.
 
-They are raised by code that the packages themselves call, so no config avoids them. Anything that
-is not listed here is shown. A row names the warning as narrowly as it can: its category, the start
-of its text and the module that raises it.
+These packages trigger them in their own code, so no config avoids them. All other warnings are
+shown. A row matches as narrowly as possible: by category, start of the text, and module. Python has
+no other way to tell warnings of one category apart, and the packages use the built-in categories.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 
 class KnownWarning(NamedTuple):
-    """A warning of Python (`category` is its class) or a line of mmengine's log (None).
+    """A Python warning (`category` is its class) or a line of mmengine's log (None).
 
-    `message` and `module` are regular expressions for the start of the text, and for the whole name
-    of the module. A line of the log does not tell who wrote it: `module` is not used for it.
+    `message` and `module` are regular expressions, for the start of the text and for the full
+    module name. Log lines do not tell which module wrote them, so `module` is not used for these.
     """
 
     category: type[Warning] | None
@@ -33,14 +33,14 @@ KNOWN_WARNINGS = (
         'pkg_resources is deprecated',
         r'.*',
         'mmengine',
-        'imports pkg_resources, for which the setup pins setuptools',
+        'imports pkg_resources, so the setup pins setuptools',
     ),
     KnownWarning(
         DeprecationWarning,
         'pkg_resources is deprecated',
         r'.*',
         'mmengine',
-        'the same with other versions of setuptools',
+        'as above, with other versions of setuptools',
     ),
     KnownWarning(
         UserWarning,
@@ -55,14 +55,14 @@ KNOWN_WARNINGS = (
         'Default ``avg_non_ignore`` is False',
         r'mm(seg|det)\.models\.losses\.cross_entropy_loss',
         'mmseg, mmdet',
-        'explains the default of CrossEntropyLoss, which is the one that published results used',
+        'explains the default of CrossEntropyLoss, which published results used',
     ),
     KnownWarning(
         UserWarning,
         r'Detected call of `scheduler\.step\(\)` before `optimizer\.step\(\)`',
         r'mmengine\.optim\.scheduler\.param_scheduler',
         'mmengine',
-        'its loops step in the right order; while gradients are accumulated, there is no step yet',
+        'its loops step in the right order; while gradients accumulate, there is no step yet',
     ),
     KnownWarning(
         UserWarning,
@@ -76,7 +76,7 @@ KNOWN_WARNINGS = (
         r'`torch\.(cuda|cpu)\.amp\.',
         r'(mmengine|mmcv|mmdet|mmseg|mmaction)\..*',
         'mmengine, mmcv',
-        "the names of torch's mixed precision before torch 2.4",
+        "use torch's names for mixed precision from before torch 2.4",
     ),
     KnownWarning(
         UserWarning,
@@ -90,7 +90,7 @@ KNOWN_WARNINGS = (
         r'The draw is False, it means that the hook for visualization',
         r'mm(seg|det)\.engine\.hooks\.visualization_hook',
         'mmseg',
-        'pictures are not asked for; --show-dir turns them on',
+        'pictures are off by default; --show-dir turns them on',
     ),
     KnownWarning(
         None,
@@ -117,15 +117,15 @@ KNOWN_WARNINGS = (
 
 
 def silence_known_warnings() -> None:
-    """Ignore the rows that are Python warnings, in this process and those forked from it."""
+    """Ignore the Python warnings listed above, in this process and its forks."""
     for row in KNOWN_WARNINGS:
         if row.category is not None:
-            # warnings matches the module's name from its start only.
+            # `warnings` anchors the module pattern at the start only.
             warnings.filterwarnings('ignore', row.message, row.category, rf'(?:{row.module})$')
 
 
 def is_known(record: logging.LogRecord) -> bool:
-    """Whether a line of the log is one of the rows."""
+    """Whether a log record is one of the lines listed above."""
     text = record.getMessage()
     return record.levelno == logging.WARNING and any(
         row.category is None and re.match(row.message, text) for row in KNOWN_WARNINGS

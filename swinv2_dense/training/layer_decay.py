@@ -14,7 +14,7 @@ from ..distributed.parameters import unsharded_shapes, unwrapped_name
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
 
-# The official code's keywords; beside these, no vector (norm, bias, q_bias, v_bias) is decayed.
+# The official code's keywords. Vectors (norm, bias, q_bias, v_bias) are not decayed either.
 NO_DECAY = ('cpb_mlp', 'logit_scale', 'relative_position_bias_table', 'absolute_pos_embed')
 
 
@@ -23,16 +23,15 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Optimizer wrapper with SwinV2's weight decay, layer decay and backbone multiplier.
 
     Norms, biases, q and v biases, logit scales and the log-CPB MLP are never decayed, whatever
-    their learning rate (with mmengine's `custom_keys` the longest key wins and drops the others).
-    `paramwise_cfg` takes `backbone_lr_mult` (default 1) and `layer_decay` (default 1): a backbone
-    parameter of layer i out of L learns with lr * backbone_lr_mult * layer_decay**(L - 1 - i),
-    layers counted as in the official fine-tuning code. Other parameters learn with lr. Wrappers
-    (DDP, FSDP, torch.compile, activation checkpointing) change nothing.
+    their learning rate (of mmengine's `custom_keys`, only the longest matching key applies).
+    `paramwise_cfg` takes `backbone_lr_mult` (default 1) and `layer_decay` (default 1): the learning
+    rate of a backbone parameter in layer i of L is lr * backbone_lr_mult * layer_decay**(L-1-i),
+    with layers counted as in the official fine-tuning code. It is lr for other parameters. Wrappers
+    (DDP, FSDP, torch.compile, activation checkpointing) make no difference.
 
     Raises:
-        ValueError: `paramwise_cfg` has other keys, or FSDP has joined parameters.
-        ConfigError: There is no learning rate to multiply, in the config nor as the default of the
-            optimizer's class.
+        ValueError: `paramwise_cfg` has other keys, or FSDP has flattened parameters into one.
+        ConfigError: Neither the config nor the optimizer class has a learning rate to multiply.
     """
 
     PARAMWISE = dict(backbone_lr_mult=1.0, layer_decay=1.0)
@@ -49,17 +48,17 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         self._lr = self._given_or_default_lr()
-        self._shapes = unsharded_shapes(model)  # here, as add_params gets what is within a wrapper
+        self._shapes = unsharded_shapes(model)  # add_params gets the module inside of a wrapper
         return super().__call__(model)
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:
-        """Append one group per learning rate and decay that occurs in the model `module`."""
+        """Append a group per combination of learning rate and decay in the model `module`."""
         groups: dict[tuple[float, bool], dict] = {}
         scales = self._lr_scales(module)
         for name, param in module.named_parameters():
             if name.endswith('_flat_param'):
                 raise ValueError(
-                    f'{name} joins parameters that differ in learning rate and decay; set '
+                    f'{name} combines parameters that differ in learning rate and decay; set '
                     'strategy.model_wrapper.use_orig_params=True'
                 )
             if not param.requires_grad:
@@ -84,7 +83,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
             groups[scale, decays]['params'].append(param)
 
     def _given_or_default_lr(self) -> float | None:
-        """The learning rate of the config, or the default of the optimizer's class."""
+        """The learning rate of the config, or the default of the optimizer class."""
         if 'lr' in self.optimizer_cfg:
             return self.optimizer_cfg['lr']
         kind = self.optimizer_cfg['type']
@@ -95,7 +94,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
         return lr.default if lr and isinstance(lr.default, (int, float)) else None
 
     def _lr_scales(self, model: nn.Module) -> dict[nn.Parameter, float]:
-        """Multiplier of the learning rate for the parameters of the backbones in `model`."""
+        """Learning rate multipliers of the backbone parameters in `model`."""
         scales = {}
         decay, mult = self.paramwise_cfg['layer_decay'], self.paramwise_cfg['backbone_lr_mult']
         for module in model.modules():
@@ -108,9 +107,9 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 
 def layer_id(name: str, depths: list[int]) -> int:
-    """Layer of a backbone parameter: 0 patch embedding, one per block, last the output norms.
+    """Layer of a backbone parameter: 0 for patch embedding, one per block, last for output norms.
 
-    Patch merging belongs to the block before it, as in the official `get_swin_layer`.
+    Patch merging belongs to the preceding block, as in the official `get_swin_layer`.
     """
     if name.startswith('patch_embed.'):
         return 0

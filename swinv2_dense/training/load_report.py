@@ -1,4 +1,4 @@
-"""Say what loading a whole model left as it was initialised, and refuse where that is no use."""
+"""Report which parameters a checkpoint did not load, and raise if the run cannot train them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..distributed.parameters import unsharded_shapes, unwrapped_model, unwrappe
 from ..errors import CheckpointError, truncate
 from .backbone_weights import source_of
 
-TRAINING_ONLY = ('auxiliary_head.',)  # only losses use it; releases may leave it out
-COUNTER = 'num_batches_tracked'  # of BatchNorm; it changes no output
+TRAINING_ONLY = ('auxiliary_head.',)  # used by losses only; published weights may lack it
+COUNTER = 'num_batches_tracked'  # of BatchNorm; does not affect outputs
 
 
 class Shapes(NamedTuple):
-    """Shapes of a parameter in the file and in the model."""
+    """Shapes of a parameter in the checkpoint and in the model."""
 
     file: torch.Size
     model: torch.Size
@@ -32,8 +32,8 @@ class Shapes(NamedTuple):
 
 @dataclass
 class ModelLoadReport:
-    """What became of a model's parameters and buffers, by name: `matched`, `missing` in the
-    checkpoint, `reshaped` (what differs, by layer), and `unexpected` of the checkpoint.
+    """Names of parameters and buffers: `matched`, `missing` in the checkpoint, `reshaped` (the
+    difference, by layer), and `unexpected` ones of the checkpoint.
     """
 
     source: str
@@ -44,9 +44,9 @@ class ModelLoadReport:
 
     def __str__(self) -> str:
         parts = {
-            'initialised anew, missing in the checkpoint': self.missing_parts(),
-            'initialised anew, of another shape in the checkpoint': self.changes(),
-            'not used, no part of the model': self.unexpected_parts(),
+            'reinitialized, missing in the checkpoint': self.missing_parts(),
+            'reinitialized, different shape in the checkpoint': self.changes(),
+            'not used, not part of the model': self.unexpected_parts(),
         }
         lines = [f'Loaded weights from {self.source}', f'  matched: {len(self.matched)} parameters']
         for title, shown in parts.items():
@@ -69,26 +69,24 @@ class ModelLoadReport:
 
 @HOOKS.register_module()
 class LoadReportHook(Hook):
-    """Report what `load_from` loads, in place of mmengine's list of parameters that do not match.
+    """Report what `load_from` loads, in place of mmengine's list of mismatched parameters.
 
-    With an EMAHook that list comes first: it compares the parameters before other hooks do.
+    With an EMAHook that list is still logged: it compares the parameters before other hooks.
 
-    Training goes on: parameters that the checkpoint lacks or has in another shape, as those of
-    other classes, keep their initialisation. Testing or resuming with them is an error.
+    Training continues: parameters that the checkpoint lacks or has with another shape, such as
+    those of other classes, keep their initialization. Testing or resuming with them is an error.
 
     Raises:
-        CheckpointError: In testing or resuming, names the parts that would not be loaded.
+        CheckpointError: In testing or resuming; names the parts that would not be loaded.
     """
 
-    priority = 'LOWEST'  # after BackboneWeightsHook, which takes wrappers out of the names
+    priority = 'LOWEST'  # after BackboneWeightsHook, which strips the prefixes of wrappers
 
     def __init__(self) -> None:
         self._handle = None
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Leave out what does not fit, and report when the loader knows what is missing: modules
-        may rename the parameters of older versions while they load.
-        """
+        # The report waits for the loader, as modules may rename parameters of older versions in it.
         model = unwrapped_model(runner.model)
         state = checkpoint.get('state_dict', checkpoint)
         reshaped = {
@@ -96,7 +94,7 @@ class LoadReportHook(Hook):
             for name, shape in _own_shapes(runner.model).items()
             if name in state and state[name].shape != shape
         }
-        for name in reshaped:  # FSDP's loader would raise
+        for name in reshaped:  # FSDP's loader would raise an error
             del state[name]
 
         def report(module: nn.Module, keys: Any) -> None:
@@ -140,7 +138,7 @@ def _own_shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 
 def _conclude(runner: Any, report: ModelLoadReport) -> None:
-    """Log the report, or raise where no training would mend what is missing."""
+    """Log the report; raise if no training would train what is missing."""
     is_training = isinstance(runner._train_loop, BaseLoop)
     if not is_training:
         report.missing = [k for k in report.missing if not k.startswith(TRAINING_ONLY)]
@@ -148,11 +146,11 @@ def _conclude(runner: Any, report: ModelLoadReport) -> None:
     if lost and not is_training:
         raise CheckpointError(
             f'checkpoint {report.source} does not fit the model, parts of which would be random: '
-            f'{truncate(lost)}. Does the config match what was trained?'
+            f'{truncate(lost)}. Does the config match the one that was trained?'
         )
     if runner._resume and (lost or report.unexpected):
         raise CheckpointError(
-            f'checkpoint {report.source} is of another model, so that its training cannot go on: '
+            f'checkpoint {report.source} is of another model, so its training cannot be resumed: '
             f'{truncate(lost + report.unexpected_parts())}. Start from its weights with '
             '--cfg-options load_from=CHECKPOINT instead.'
         )
@@ -161,7 +159,7 @@ def _conclude(runner: Any, report: ModelLoadReport) -> None:
 
 
 def parts_of(names: Iterable[str], others: Iterable[str]) -> list[str]:
-    """The largest modules that hold parameters of `names` and none of `others`, with counts."""
+    """The largest modules with parameters in `names` and none in `others`, with counts."""
     shared = {parent for name in others for parent in _parents(name)}
     parts = Counter(
         next((parent for parent in _parents(name) if parent not in shared), name) for name in names
@@ -170,13 +168,13 @@ def parts_of(names: Iterable[str], others: Iterable[str]) -> list[str]:
 
 
 def _parents(name: str) -> list[str]:
-    """Modules that a parameter is in, the outermost first."""
+    """Modules that contain a parameter, outermost first."""
     parts = name.split('.')
     return ['.'.join(parts[:end]) for end in range(1, len(parts))]
 
 
 def describe_changes(reshaped: Mapping[str, Shapes], model: nn.Module) -> dict[str, str]:
-    """What differs by layer, `366 -> 81 rows: 365 -> 80 classes` where classes explain it."""
+    """The difference per layer, as `366 -> 81 rows: 365 -> 80 classes` if classes explain it."""
     changes = {}
     for name, (file, own) in reshaped.items():
         layer = name.rpartition('.')[0]
@@ -192,9 +190,9 @@ def describe_changes(reshaped: Mapping[str, Shapes], model: nn.Module) -> dict[s
 
 
 def _classes(model: nn.Module, layer: str, file: int, own: int) -> tuple[int, int] | None:
-    """Classes in the file and in the model, if the rows of a layer are per class.
+    """Classes in the checkpoint and in the model, if the rows of a layer are per class.
 
-    Rows are scores, with or without background; 4 box coordinates; or scores of each anchor.
+    Rows may be scores, with or without background; 4 box coordinates; or scores per anchor.
     """
     for parent in [*reversed(_parents(layer)), '']:
         head = model.get_submodule(parent)

@@ -1,4 +1,4 @@
-"""Where a training logs to besides its text and mmengine's JSON lines."""
+"""Log backends besides the text log and mmengine's JSON lines."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..errors import ConfigError
 
 
 def log_to(cfg: Config, packages: list[str]) -> None:
-    """Let mmengine's visualizer write scalars for these packages, too.
+    """Let mmengine's visualizer also write scalars for these packages.
 
     Raises:
-        ConfigError: One is not installed.
+        ConfigError: A package is not installed.
     """
     local = ConfigDict(type='LocalVisBackend')
     visualizer = cfg.setdefault('visualizer', ConfigDict(type='Visualizer'))

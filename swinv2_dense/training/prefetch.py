@@ -1,7 +1,7 @@
-"""Bring the checkpoints that a run reads onto this machine, before its processes are joined.
+"""Download the checkpoints that a run reads before its processes are connected.
 
-A download may take longer than the timeout of a collective, in which the other processes would wait
-for the one that initializes the model.
+Later, the other processes wait in a collective for the one that initializes the model, and a
+download may take longer than the timeout of that collective.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ..config_parts import type_name
 
 
 def prefetch(cfg: Mapping, training: bool) -> None:
-    """Download what a config names by URL or `hf://`; every process of the run calls this.
+    """Download the checkpoints that a config names by URL or `hf://`; every process calls this.
 
     Args:
-        training: Whether the model is initialized, so that each `init_cfg` is read.
+        training: Also download those of each `init_cfg`, which tests do not read.
 
     Raises:
-        CheckpointError: See `fetch`; each process raises it.
+        CheckpointError: See `fetch`; raised in every process.
     """
     names = [cfg.get('load_from'), *(_pretrained(cfg.get('model')) if training else ())]
     for name in dict.fromkeys(names):  # each once

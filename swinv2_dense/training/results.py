@@ -1,4 +1,4 @@
-"""The metrics that a run ends with."""
+"""The final metrics of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class ResultsHook(Hook):
-    """Print the last metrics as a table when a run ends, and where its files are."""
+    """Log a table of the final metrics, and the folder with the files of the run."""
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The ten lines on the terminal before the first step of a training or a test."""
+"""The summary on the terminal before the first step of a training or a test."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..config_parts import leaf_datasets
+from ..resilience.schedules import ENDLESS
 from .terminal import on_terminal, started
 
 SHOWN = 8  # classes
-ENDLESS = 10**9  # `end` of a scheduler without one
 
 
 @HOOKS.register_module()
 class StartReportHook(Hook):
-    """Say what is trained or tested: data, classes, model, schedule, and where the log is.
+    """Report what is trained or tested: data, classes, model, schedule, and the log file.
 
     Args:
         samples: What the datasets hold, such as 'images'.
     """
 
-    priority = (
-        'VERY_LOW'  # after what other hooks check and load, before a validation that was missed
-    )
+    priority = 'VERY_LOW'  # after the checks of other hooks, before PendingValidationHook
 
     def __init__(self, samples: str = 'samples') -> None:
         self.samples = samples
@@ -96,7 +94,7 @@ def _data_lines(runner: Any, loaders: dict[str, Any], what: str) -> Iterator[tup
 
 
 def count_objects(dataset: Any) -> int | None:
-    """The annotated objects that a dataset trains on or is evaluated with; None if it has none."""
+    """Number of annotated objects, without ignored ones; None for a dataset without objects."""
     if not len(dataset) or not hasattr(dataset, 'get_data_info'):
         return None
     if 'instances' not in dataset.get_data_info(0):
@@ -106,7 +104,7 @@ def count_objects(dataset: Any) -> int | None:
 
 
 def _innermost(model: Any) -> Any:
-    while hasattr(model, 'module'):  # wrappers for several processes and for augmented tests
+    while hasattr(model, 'module'):  # of DDP, FSDP and test-time augmentation
         model = model.module
     return model
 
@@ -141,7 +139,7 @@ def _weights(runner: Any) -> str:
 
 
 def _pretrained(part: Any, name: str) -> Iterator[tuple[str, str]]:
-    """The parts of a model's config that name a checkpoint."""
+    """The parts of a model's config that load a checkpoint."""
     if isinstance(part, dict):
         init = part.get('init_cfg')
         if isinstance(init, dict) and init.get('checkpoint'):

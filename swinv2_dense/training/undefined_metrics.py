@@ -1,4 +1,4 @@
-"""Say which metrics of an evaluation are undefined: nan, or the -1 of COCO's AP."""
+"""Report undefined metrics: nan, or the -1 of COCO's AP."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mmengine.registry import HOOKS
 
 from ..checks.main_metric import main_metric
 
-COCO = re.compile(r'(\b|_)(m?A[PR])(\b|_|@)')  # -1 where the data has no such object
+COCO = re.compile(r'(\b|_)(m?A[PR])(\b|_|@)')  # -1 if the data has no such objects
 
 
 @HOOKS.register_module()
 class UndefinedMetricsHook(Hook):
-    """Warn where the main metric is undefined, and list the others that are."""
+    """Warn if the main metric is undefined, and list other undefined metrics."""
 
     def after_val_epoch(self, runner: Any, metrics: Mapping[str, float] | None = None) -> None:
         _tell(runner.logger, 'val_dataloader', metrics or {})
@@ -27,7 +27,7 @@ class UndefinedMetricsHook(Hook):
 
 
 def undefined(metrics: Mapping[str, Any]) -> list[str]:
-    """Names of the metrics that measure nothing, in their order."""
+    """Names of the undefined metrics, in their order."""
     return [name for name, value in metrics.items() if _is_undefined(name, value)]
 
 
@@ -46,9 +46,11 @@ def _tell(logger: Any, loader: str, metrics: Mapping[str, float]) -> None:
     main = main_metric(metrics)
     if main in names:
         logger.warning(
-            f'{main} is undefined ({metrics[main]}): {loader}.dataset has no object or label of '
+            f'{main} is undefined ({metrics[main]}): {loader}.dataset has no objects or labels of '
             'the classes to compare predictions with'
         )
     others = [name for name in names if name != main]
     if others:
-        logger.info(f'Undefined, as the data has no such objects or labels: {", ".join(others)}')
+        logger.info(
+            f'Undefined, because the data has no such objects or labels: {", ".join(others)}'
+        )

@@ -91,7 +91,7 @@ def test_undefined_metrics_are_found():
 def test_an_undefined_main_metric_is_a_warning():
     said = told(METRICS)
     assert said['warning'] == [
-        'coco/bbox_mAP is undefined (-1.0): val_dataloader.dataset has no object or label of the '
+        'coco/bbox_mAP is undefined (-1.0): val_dataloader.dataset has no objects or labels of the '
         'classes to compare predictions with'
     ]
     assert 'coco/bbox_mAP_s, coco/bbox_car_precision' in said['info'][0]
@@ -101,5 +101,7 @@ def test_an_undefined_main_metric_is_a_warning():
 def test_small_objects_that_are_not_there_are_a_note():
     said = told({'coco/bbox_mAP': 0.4, 'coco/bbox_mAP_s': -1.0})
     assert said['warning'] == []
-    assert said['info'] == ['Undefined, as the data has no such objects or labels: coco/bbox_mAP_s']
+    assert said['info'] == [
+        'Undefined, because the data has no such objects or labels: coco/bbox_mAP_s'
+    ]
     assert told({'mIoU': 40.0}) == dict(warning=[], info=[])

@@ -91,15 +91,15 @@ def test_a_line_cut_at_the_end_is_left_out_and_elsewhere_an_error(tmp_path):
     path.write_text(path.read_text() + '{"loss": 1.')
     assert max(read_run(path).training) == 3
     path.write_text('{"loss": 1.\n' + path.read_text())
-    with pytest.raises(ConfigError, match=r'scalars.json, line 1: no JSON'):
+    with pytest.raises(ConfigError, match=r'scalars.json, line 1 is not JSON'):
         read_run(path)
 
 
 def test_wrong_use_ends_in_one_line(tmp_path):
     missing = tool('plot_log', tmp_path / 'none')
-    assert missing.returncode == 2 and 'no log there; give a work directory' in missing.stderr
+    assert missing.returncode == 2 and 'has no log; give a work directory' in missing.stderr
     write(tmp_path, '1', [{'mIoU': 1.0, 'step': 1}])
-    with pytest.raises(ConfigError, match='no record of a loss'):
+    with pytest.raises(ConfigError, match='has no records with a loss'):
         read_run(tmp_path)
     write(tmp_path / 'a', '1', [*training(range(1, 3), 1.0), {'mIoU': 1.0, 'step': 1}])
     with pytest.raises(ConfigError, match="--metric 'mAP': the logs have mIoU"):

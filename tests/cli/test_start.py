@@ -156,6 +156,13 @@ def test_an_error_of_one_process_is_raised_in_all(started):
     assert all(other == [*known, quoted] for other in others)
 
 
+def test_all_processes_resume_what_the_first_one_found(started):
+    """Network file systems may show other machines an older state of the work directory."""
+    checkpoint = str(started.folder / 'seen_0_True' / 'epoch_1.pth')
+    for found in started.found:
+        assert found['resumed'] == [[True, checkpoint], [False, None]]
+
+
 def test_those_that_wait_have_the_error_of_the_one_that_failed(server):
     """Threads, whose locks exclude each other as those of processes do."""
     address, asked = server

@@ -110,7 +110,9 @@ def test_ctrl_c_says_in_one_line_how_to_resume(tmp_path):
     shown = training.terminal('work')
     assert 'Traceback' not in shown and 'KeyboardInterrupt' not in shown
     last = shown.splitlines()[-1]
-    assert last.startswith('interrupted; the last checkpoint is epoch_1.pth. Go on with: python ')
+    assert last.startswith(
+        'interrupted; the last checkpoint is epoch_1.pth. Continue with: python '
+    )
     assert last.endswith(f' {SHORT} --resume') and str(training.config) in last
     assert training.run('work', '--resume', FAULT='interrupt:7') == 130
     shown = training.terminal('work')[len(shown) :]

@@ -1,4 +1,4 @@
-"""Two processes on the CPU against one, for all tasks, through the command lines."""
+"""Two processes on the CPU compared with one, for all tasks, through the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import ROOT, SUPPORT
+from commands import SUPPORT
 from distributed_configs import SAMPLES, write_configs
 from distributed_jobs import STEPS, TASKS, UNEVEN, norm_inputs
 from launching import MISSING, TORCHRUN, launch, losses, records
@@ -43,7 +43,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def alone(data, tmp_path_factory) -> Path:
-    """Folder of the trainings and tests in one process."""
+    """Folder of trainings and tests in a single process."""
     folder = tmp_path_factory.mktemp('alone')
     write_configs(folder, data)
     code, printed = launch(sys.executable, JOBS, folder)
@@ -53,7 +53,7 @@ def alone(data, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def shared(data, alone, tmp_path_factory) -> Path:
-    """Folder of the same in two; they test the weights that the one trained."""
+    """Folder of the same in two processes, which test the weights of the single one."""
     folder = tmp_path_factory.mktemp('shared')
     write_configs(folder, data)
     code, printed = launch(sys.executable, *TORCHRUN, JOBS, folder, alone)
@@ -91,7 +91,7 @@ def test_a_detector_trains_as_with_accumulated_gradients(alone, shared):
 
 
 @pytest.mark.parametrize('task', ['seg', 'video'])
-def test_others_train_as_with_the_whole_batch(alone, shared, task):
+def test_others_train_as_with_the_full_batch(alone, shared, task):
     """Two processes with two samples each against one with four, with batch norm over all four.
 
     Rounding differs, as the sums have another order. Measured: losses 1e-6, weights 5e-7, of an
@@ -112,7 +112,7 @@ def test_others_train_as_with_the_whole_batch(alone, shared, task):
 
 @pytest.mark.parametrize('task', TASKS)
 def test_models_are_wrapped_without_a_search_for_unused_parameters(shared, task):
-    """Though all recompute activations, and two have frozen stages."""
+    """Although all recompute activations, and two have frozen stages."""
     before, trained = initial(shared, task), weights(shared, task)
     for record in records(shared, task):
         assert record['kind'] == 'DeviceAgnosticDDP' and record['search'] is False
@@ -125,7 +125,7 @@ def test_models_are_wrapped_without_a_search_for_unused_parameters(shared, task)
 
 @pytest.mark.parametrize('task', TASKS)
 def test_metrics_are_those_of_one_process(alone, shared, task):
-    """Of five samples, which two processes share as three and three, one of them twice."""
+    """With five samples, of which two processes get three each, one of them twice."""
     found = []
     for folder in (alone, shared):
         (path,) = (folder / f'{task}_test').glob('*/*.json')
@@ -150,17 +150,17 @@ def tensors(value: object) -> list:
     return [torch.as_tensor(value)] if isinstance(value, (Tensor, np.ndarray)) else []
 
 
-def test_the_log_says_that_gloo_joins_them(shared):
+def test_the_log_says_that_gloo_connects_them(shared):
     runs = [f'{task}{kind}' for task in TASKS for kind in ('', '_test')]
     texts = [next((shared / run).glob('*/*.log')).read_text() for run in runs]
-    said = [line for text in texts for line in re.findall(r'gloo joins 2 processes .*', text)]
-    norms = [int(re.search(r'(\d+) layers of SyncBN', line)[1]) for line in said]
-    # Each training and test once, 13 layers in the heads of an UperNet, then the layer below.
+    said = [line for text in texts for line in re.findall(r'gloo connects 2 processes .*', text)]
+    norms = [int(re.search(r'(\d+) SyncBN layers', line)[1]) for line in said]
+    # Once per training and test: 13 layers in the heads of UperNet, then the layer below.
     assert norms == [0, 0, 13, 13, 0, 0, 1]
 
 
-def test_batch_norm_over_unlike_shares(shared):
-    """Outputs, gradients and running statistics are those of torch's layer for all values."""
+def test_batch_norm_over_uneven_shares(shared):
+    """Outputs, gradients and running statistics equal torch's layer on all values."""
     x, grad = norm_inputs()
     norm = nn.BatchNorm2d(3).double()
     y = norm(x.requires_grad_())
@@ -180,7 +180,7 @@ def test_batch_norm_over_unlike_shares(shared):
 
 
 def script(folder: Path, data: Path, changes: str) -> tuple[Path, dict[str, str]]:
-    """A config of segmentation with parts of these tests, and variables for tools/dist_train.sh."""
+    """A segmentation config with classes of these tests, and variables for tools/dist_train.sh."""
     write_configs(folder, data)
     modules = ['swinv2_dense', 'swinv2_dense.seg', 'distributed_jobs', 'failing_rank']
     config = folder / 'script.py'
@@ -191,12 +191,12 @@ def script(folder: Path, data: Path, changes: str) -> tuple[Path, dict[str, str]
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    path = os.pathsep.join([str(ROOT / 'tests'), os.environ.get('PYTHONPATH', '')])
+    path = os.pathsep.join([str(SUPPORT), os.environ.get('PYTHONPATH', '')])
     return config, dict(PORT=str(port), PYTHON=sys.executable, PYTHONPATH=path)
 
 
 def test_the_error_of_one_process_ends_all(data, tmp_path):
-    """By the script that users start, and long before gloo's limit of 30 minutes."""
+    """Through the script that users run, and long before gloo's timeout of 30 minutes."""
     failing = "train_dataloader = dict(batch_size=1, dataset=dict(type='FailingDataset'))"
     config, env = script(tmp_path, data, failing)
     words = [config, 2, '--work-dir', tmp_path / 'work']
@@ -211,7 +211,7 @@ def test_the_error_of_one_process_ends_all(data, tmp_path):
 
 @pytest.mark.slow
 def test_two_machines(shared, data, tmp_path):
-    """The script with a process on each of two machines, which are this one, trains the same."""
+    """The script with one process on each of two simulated machines trains the same."""
     small = f'train_dataloader = dict(batch_size=2)\ntrain_cfg = dict(max_iters={STEPS})\n'
     small += f'default_hooks = dict(checkpoint=dict(interval={STEPS}))'
     config, env = script(tmp_path, data, small)
@@ -236,7 +236,7 @@ def test_number_of_processes(monkeypatch):
     assert world_size('none') == 1
 
 
-def test_one_process_is_left_alone():
+def test_a_single_process_is_not_changed():
     cfg = ConfigDict(launcher='none', env_cfg=dict(dist_cfg=dict(backend='nccl')))
     init_gloo_on_cpu(cfg)
     assert cfg == ConfigDict(launcher='none', env_cfg=dict(dist_cfg=dict(backend='nccl')))

@@ -1,4 +1,4 @@
-"""Sharded training: two processes on the CPU against one with the same images."""
+"""Sharded training: two processes on the CPU compared with one on the same images."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_step_that_is_not_finite_in_one_process_is_skipped(sharded):
     state = saved(sharded, 'fsdp_skipping', STEPS)['state_dict']
     assert_close(dict(state), dict(model.state_dict()), atol=1e-6, rtol=0)
     log = (sharded / 'log_0.txt').read_text()  # of the process whose own loss was finite
-    assert 'Skipped iteration 2: a loss of nan' in log and 'samples: number 3. 1 in a row' in log
+    assert 'Skipped iteration 2: a loss of nan' in log and 'samples: index 3. 1 in a row' in log
 
 
 def test_bf16_keeps_the_weights_in_fp32(sharded):
@@ -79,7 +79,7 @@ def test_bf16_keeps_the_weights_in_fp32(sharded):
 
 
 def test_each_process_holds_half(sharded):
-    """Between steps. Pieces are padded to equal lengths, of each unit by less than two numbers."""
+    """Between steps. Shards are padded to equal lengths, by less than two numbers per unit."""
     total = sum(p.numel() for p in Classifier(num_classes=3).parameters())
     entries = written(sharded, 'fsdp')
     assert sum(entry['moments'] for entry in entries) == 2 * total
@@ -102,8 +102,8 @@ def test_initial_weights_are_read_by_one_process(sharded):
 # ---------------------------------------------------------------------- sharded checkpoints
 
 
-def test_a_sharded_checkpoint_is_the_whole_one(sharded):
-    """Bit for bit, when joined; also after it was resumed from."""
+def test_a_sharded_checkpoint_equals_the_full_one(sharded):
+    """Bit for bit when joined, also after resuming from it."""
     for steps in (STEPS, 2 * STEPS):
         whole, parts = saved(sharded, 'fsdp', steps), joined(sharded, steps)
         metadata = parts['state_dict']._metadata['backbone']
@@ -115,14 +115,14 @@ def test_a_sharded_checkpoint_is_the_whole_one(sharded):
         assert parts['optimizer'] == optimizer
 
 
-def test_pieces_are_small(sharded):
+def test_shards_are_small(sharded):
     folder = sharded / 'fsdp_local' / f'iter_{STEPS}.pth'
     sizes = [path.stat().st_size for path in sorted(folder.iterdir())]
     whole = (sharded / 'fsdp' / f'iter_{STEPS}.pth').stat().st_size
     assert len(sizes) == 2 and max(sizes) < 0.75 * whole
 
 
-def test_missing_and_mixed_pieces_are_refused(sharded, tmp_path):
+def test_missing_and_mixed_shards_are_refused(sharded, tmp_path):
     folder = sharded / 'fsdp_local' / f'iter_{STEPS}.pth'
     (tmp_path / 'rank0.pth').write_bytes((folder / 'rank0.pth').read_bytes())
     with pytest.raises(CheckpointError, match='found 1 of 2 files'):
@@ -143,7 +143,7 @@ def test_only_blocks_are_units():
     assert all(swin_block_policy(m, True, 0) for m in model.modules())  # look inside all others
 
 
-def test_joined_parameters_are_refused():
+def test_flattened_parameters_are_refused():
     model = nn.Module()
     model._flat_param = nn.Parameter(torch.zeros(3))
     with pytest.raises(ValueError, match=r'model_wrapper\.use_orig_params=True'):
@@ -160,7 +160,7 @@ def test_sharding_needs_several_processes(kind):
     check_sharding(ConfigDict(launcher='none'))
 
 
-def test_other_kinds_of_checkpoints_are_refused():
+def test_other_checkpoint_formats_are_refused():
     with pytest.raises(ConfigError, match=r"state_dict_cfg='sharded': 'full' writes a file"):
         ShardedStrategy(state_dict_cfg='sharded')
 
@@ -170,7 +170,7 @@ def test_other_kinds_of_checkpoints_are_refused():
 
 @pytest.fixture(scope='module')
 def options(tmp_path_factory) -> list[str]:
-    """The quickstart's detector on a few images, in mmengine's other runner."""
+    """The quickstart's detector on a few images, with mmengine's FlexibleRunner."""
     pytest.importorskip('mmdet')
     root = tmp_path_factory.mktemp('shapes')
     write_dataset(root, ShapesSpec(train=4, val=2))
@@ -191,7 +191,7 @@ def options(tmp_path_factory) -> list[str]:
     ]
 
 
-@pytest.mark.filterwarnings('ignore')  # of the libraries, in a process that sees them first
+@pytest.mark.filterwarnings('ignore')  # from libraries imported here first
 def test_the_tools_with_another_runner(options, tmp_path):
     (config,) = ROOT.glob('configs/quickstart/htc*.py')
 
@@ -209,7 +209,7 @@ def test_the_tools_with_another_runner(options, tmp_path):
         assert checkpoint['meta']['iter'] == end
         steps = {float(entry['step']) for entry in checkpoint['optimizer']['state'].values()}
         assert steps == {end}
-    # A sharded config is tested whole, on one device, without a launcher.
+    # A sharded config is tested unsharded, on one device, without a launcher.
     sharded = dict(strategy__type='ShardedStrategy')
     result = run('test', tmp_path / 'iter_4.pth', '--work-dir', tmp_path / 'test', **sharded)
     assert result.returncode == 0, result.stderr[-3000:]

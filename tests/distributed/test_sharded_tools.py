@@ -1,4 +1,4 @@
-"""FSDP and ZeRO-1 added to configs of the three tasks: two processes against plain DDP."""
+"""FSDP and ZeRO-1 added to configs of the three tasks, compared with plain DDP."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_they_train_as_ddp(trained, task, fragment):
 
 
 @pytest.mark.parametrize('name', HANDED_ON)
-def test_any_of_them_goes_on_from_any_checkpoint(trained, name):
-    """With moments: from FSDP's pieces to DDP and ZeRO-1, and from ZeRO-1's file to FSDP."""
+def test_any_of_them_resumes_from_any_checkpoint(trained, name):
+    """With moments: from FSDP shards to DDP and ZeRO-1, and from ZeRO-1's file to FSDP."""
     found = weights(trained, f'{name}_after_{HANDED_ON[name]}')
     assert_close(found, weights(trained, 'seg'), atol=2e-6, rtol=1e-6)
 
@@ -78,7 +78,7 @@ def test_models_are_wrapped_as_the_fragment_says(trained, task):
 
 @pytest.mark.parametrize('name', TESTED)
 def test_checkpoints_are_tested_in_one_process(trained, tmp_path, name):
-    """By tools/test.py with the plain config, as in two: a whole one, and the pieces of one."""
+    """Through tools/test.py with the plain config, with equal results: full and sharded ones."""
     task, steps = name.split('_')[0], LENGTHS.get(name, [FIRST])[-1]
     checkpoint = trained / name / f'iter_{steps}.pth'
     assert checkpoint.is_dir() == (name == 'seg_fsdp')
@@ -93,7 +93,7 @@ def test_checkpoints_are_tested_in_one_process(trained, tmp_path, name):
     assert any(value > 0 for value in found[0].values())
 
 
-def test_pieces_become_a_file(trained, tmp_path):
+def test_shards_are_converted_to_a_file(trained, tmp_path):
     folder = trained / 'seg_fsdp' / f'iter_{LAST}.pth'
     result = run_here('publish_checkpoint', folder, tmp_path / 'whole.pth')
     assert result.returncode == 0, result.stderr[-3000:]

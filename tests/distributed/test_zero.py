@@ -1,4 +1,4 @@
-"""ZeRO-1: two processes on the CPU against one with the same images."""
+"""ZeRO-1: two processes on the CPU compared with one on the same images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def weights(folder: Path, name: str, steps: int) -> dict:
     'name, first, steps', [('zero', 0, STEPS), ('zero_resumed', STEPS, 2 * STEPS)]
 )
 def test_it_trains_as_one_process(spread, name, first, steps):
-    """With learning rate and decay by parameter, clipping, and resumed, with the moments."""
+    """With per-parameter learning rate and decay, clipping, and moments after resuming."""
     model, groups, losses = alone(steps)
     for entry in written(spread, name):
         assert entry['groups'] == groups
@@ -56,11 +56,11 @@ def test_a_step_that_is_not_finite_in_one_process_is_skipped(spread):
     expected = dict(alone(STEPS - 1)[0].state_dict())
     assert_close(weights(spread, 'zero_skipping', STEPS), expected, atol=1e-6, rtol=0)
     log = (spread / 'log_0.txt').read_text()  # of the process whose own loss was finite
-    assert 'Skipped iteration 2: a loss of nan' in log and 'samples: number 3. 1 in a row' in log
+    assert 'Skipped iteration 2: a loss of nan' in log and 'samples: index 3. 1 in a row' in log
 
 
 def test_initial_weights_are_read_by_one_process(spread):
-    """The other, which has no such file, gets them and their windows from the first."""
+    """The other process, which has no such file, gets them and their windows from the first."""
     for shared, loaded in zip(written(spread, 'zero_init'), written(spread, 'zero')):
         assert shared['losses'] == loaded['losses']
 
@@ -87,7 +87,7 @@ def test_each_process_holds_the_moments_of_its_share(spread, name):
 
 
 def test_the_plan_knows_the_share_of_a_real_model(spread):
-    """SwinV2-T: to the last number in one group, within a thousandth in those of layer decay."""
+    """SwinV2-T: exact in a single group, within a thousandth in the groups of layer decay."""
     with torch.device('meta'):
         sizes = [p.numel() for p in SwinTransformerV2('t').parameters()]
     planned = largest_share(sizes, 2)
@@ -96,8 +96,8 @@ def test_the_plan_knows_the_share_of_a_real_model(spread):
     assert max(entry['groups'] for entry in found) == pytest.approx(planned, rel=1e-3)
 
 
-def test_optimizers_that_cannot_be_spread():
-    with pytest.raises(ConfigError, match="optimizer.type='Lion' is none"):
+def test_optimizers_that_cannot_be_sharded():
+    with pytest.raises(ConfigError, match="optimizer.type='Lion' is not one"):
         with_zero(ConfigDict(optimizer=dict(type='Lion', lr=1.0)))
     with pytest.raises(ConfigError, match='needs the config of one optimizer'):
         with_zero(ConfigDict(generator=dict(optimizer=dict(type='Adam'))))

@@ -1,21 +1,20 @@
-"""Checkpoints are whole or not there: in processes that are killed, on disks that are full."""
+"""Checkpoint writes are atomic, in processes that are killed and on disks that are full."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from same_training import Training
 from toy_training import FORKS, ends, fill_disk
 
-from swinv2_dense.atomic_files import write_file
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
 from swinv2_dense.resilience.atomic_checkpoints import latest_complete, resume_last
 
@@ -23,15 +22,16 @@ pytestmark = pytest.mark.filterwarnings('ignore')
 
 
 @pytest.fixture
-def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the module warns of."""
-    said = []
-    monkeypatch.setattr('swinv2_dense.resilience.atomic_checkpoints._warn', said.append)
-    return said
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Captures mmengine's log, which does not propagate."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 def save(path: Path, when: int) -> Path:
-    """A checkpoint with a time of writing."""
+    """Save a checkpoint with a modification time."""
     torch.save(dict(state_dict=dict(weight=torch.zeros(100))), path)
     os.utime(path, (when, when))
     return path
@@ -40,7 +40,7 @@ def save(path: Path, when: int) -> Path:
 def truncate(path: Path) -> None:
     stat = path.stat()
     with path.open('rb+') as file:
-        file.truncate(stat.st_size - 30)  # within the list of contents, all tensors are there
+        file.truncate(stat.st_size - 30)  # cuts the table of contents; all tensors are there
     os.utime(path, (stat.st_mtime, stat.st_mtime))
 
 
@@ -49,80 +49,39 @@ def settings(work_dir: Path, **hook: Any) -> Config:
     return Config(dict(work_dir=str(work_dir), default_hooks=dict(checkpoint=checkpoint)))
 
 
-def test_a_write_replaces_the_whole_file(tmp_path):
-    path = tmp_path / 'a.pth'
-    for content in (b'old' * 100, b'new'):
-        write_file(path, content)
-        assert path.read_bytes() == content
-    assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
-    assert path.stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o22))
-
-
-WRITER = """
-import sys
-from swinv2_dense.resilience.atomic_checkpoints import AtomicFileBackend
-for _ in range(100):
-    AtomicFileBackend().put_text(sys.argv[2], sys.argv[1])
-"""
-
-
-def test_processes_that_write_one_file_do_not_mix(tmp_path):
-    """As all do with the metrics of a test, whose times differ."""
-    path, texts = tmp_path / 'a.json', ['short', 'long' * 999]
-    command = [sys.executable, '-W', 'ignore', '-c', WRITER, str(path)]
-    writers = [subprocess.Popen([*command, text]) for text in texts]
-    found = set()
-    while any(writer.poll() is None for writer in writers):
-        if path.exists():
-            found.add(path.read_text())
-    assert [writer.returncode for writer in writers] == [0, 0]
-    assert found and found <= set(texts)
-    assert [p.name for p in tmp_path.iterdir()] == ['a.json']
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / 'a.pth'
-    write_file(path, b'old')
-    monkeypatch.setattr(os, 'fsync', lambda _: (_ for _ in ()).throw(OSError(5, 'Input/output')))
-    with pytest.raises(OSError, match='Input/output'):
-        write_file(path, b'new')
-    assert path.read_bytes() == b'old'
-    assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
-
-
-def test_the_last_whole_checkpoint_is_found(tmp_path, warnings):
+def test_the_latest_complete_checkpoint_is_found(tmp_path, log):
     old, middle, new = (save(tmp_path / f'iter_{10 * i}.pth', 1000 + i) for i in (3, 2, 1))
     save(tmp_path / 'best_score_iter_20.pth', 2000)  # without a training state
     save(tmp_path / 'iter_20-1a2b3c4d.pth', 2000)  # published
     pointer = tmp_path / 'last_checkpoint'
     cfg = settings(tmp_path)
-    assert latest_complete(cfg) == str(old)  # the time counts, not the number
+    assert latest_complete(cfg) == str(old)  # by time, not by number
     pointer.write_text(str(middle))
     assert latest_complete(cfg) == str(middle)
-    assert not warnings
+    assert not log.messages
     truncate(middle)
     assert latest_complete(cfg) == str(old)
     pointer.write_text(str(tmp_path / 'elsewhere' / 'iter_99.pth'))
     truncate(old)
     assert latest_complete(cfg) == str(new)
-    for named, warning in zip(('iter_20.pth', 'iter_99.pth'), warnings, strict=True):
+    for named, warning in zip(('iter_20.pth', 'iter_99.pth'), log.messages, strict=True):
         assert named in warning
-    assert str(old) in warnings[0]
-    assert str(new) in warnings[1]
+    assert str(old) in log.messages[0]
+    assert str(new) in log.messages[1]
 
 
-def test_nothing_to_resume_starts_anew(tmp_path, warnings):
+def test_nothing_to_resume_starts_from_the_beginning(tmp_path, log):
     truncate(save(tmp_path / 'epoch_1.pth', 1000))
-    (tmp_path / 'last_checkpoint').write_text('')  # as mmengine leaves it, killed at this moment
+    (tmp_path / 'last_checkpoint').write_text('')  # as mmengine leaves it if killed at this moment
     cfg = settings(tmp_path)
     cfg.load_from = 'pretrained.pth'
     resume_last(cfg)
     assert (cfg.resume, cfg.load_from) == (False, 'pretrained.pth')
-    assert 'nor any other' in warnings[0]
-    assert f'no checkpoint to resume in {tmp_path}' in warnings[1]
+    assert 'no other found' in log.messages[0]
+    assert f'No checkpoint to resume in {tmp_path}' in log.messages[1]
 
 
-def test_names_of_the_config_are_known(tmp_path, warnings):
+def test_file_names_of_the_config_are_found(tmp_path, log):
     path = save(tmp_path / 'state-007.pth', 1000)
     assert latest_complete(settings(tmp_path)) is None
     assert latest_complete(settings(tmp_path, filename_tmpl='state-{:03d}.pth')) == str(path)
@@ -144,7 +103,7 @@ def test_a_full_disk(tmp_path):
 
 
 def test_a_training_on_a_full_disk(tmp_path):
-    """The limit on the size of files stands for the disk's."""
+    """A limit on file sizes stands in for the disk."""
     training = Training(tmp_path, 'by_epoch', 'train_cfg.max_epochs=2')
     assert training.run('work', FAULT='full:14') == 2
     work = tmp_path / 'work'
@@ -158,7 +117,7 @@ def test_a_training_on_a_full_disk(tmp_path):
 
 
 def test_keep(tmp_path):
-    """Also when the process is killed between writing a checkpoint and removing an old one."""
+    """Also if the process is killed between writing a checkpoint and removing an old one."""
     options = ('default_hooks.checkpoint.interval=2', 'train_cfg.val_interval=10')
     training = Training(tmp_path, 'by_step', *options, 'train_cfg.max_iters=10')
     assert training.run('work', '--keep', 2, FAULT='removing:4') == -signal.SIGKILL
@@ -175,8 +134,8 @@ def test_keep_must_keep_one(tmp_path):
     assert 'error: --keep=0: at least one checkpoint must be kept' in training.log('work')
 
 
-def test_a_checkpoint_cannot_have_other_files_removed(tmp_path):
-    """A resumed checkpoint names its best predecessor, which a better one replaces."""
+def test_a_checkpoint_cannot_cause_other_files_to_be_removed(tmp_path):
+    """It names the previous best checkpoint, which the run removes when it saves a better one."""
     training = Training(tmp_path, 'by_step', 'train_cfg.max_iters=14')
     assert training.run('work') == 0
     victim = tmp_path / 'victim.pth'

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import ROOT, tool
+from commands import ROOT, SUPPORT, tool
 
-import swinv2_dense  # noqa: F401  mends imports of mmaction2
+import swinv2_dense  # noqa: F401  patches imports of mmaction2
 
 pytest.importorskip('mmaction')
 pytest.importorskip('mmdet')
@@ -45,7 +45,7 @@ ACCURACY = dict(type='AccMetric')
 
 @pytest.fixture(autouse=True)
 def scopes(monkeypatch) -> None:
-    """The scopes of runs end with their test."""
+    """Restore the default scopes that runs of a test set."""
     monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
 
 
@@ -55,7 +55,7 @@ def clips(tmp_path_factory) -> Path:
 
 
 def listed(work_dir: Path) -> dict[str, dict]:
-    """What the run wrote about samples, by the names of their files."""
+    """The records that a run wrote, by file name."""
     (path,) = work_dir.glob('*/data_faults.jsonl')
     return {Path(r['sample']).name: r for r in map(json.loads, path.read_text().splitlines())}
 
@@ -67,7 +67,7 @@ def test_broken_videos_are_replaced_counted_and_listed(clips, tmp_path, workers,
     assert run.iter == 6 * epochs  # all batches are full
     found = listed(tmp_path)
     assert set(found) == set(BROKEN)
-    # Each is drawn once in every epoch, and may be drawn again in place of another.
+    # Each is drawn once per epoch, and may be drawn again to replace another.
     assert all(record['times'] >= epochs for record in found.values())
     assert 'one.mp4 has 1 frames' in found['one.mp4']['reason']
     assert 'sound.mp4 is not a video' in found['sound.mp4']['reason']
@@ -85,12 +85,12 @@ def test_each_file_is_logged_once_and_summed_up(clips, tmp_path):
     (log,) = tmp_path.glob('*/*.log')
     text = log.read_text()
     for name in BROKEN:
-        assert text.count(f'{name} cannot be read, another sample takes its place') == 1
+        assert text.count(f'{name} cannot be read and is replaced by another sample') == 1
     assert '4 of 12 samples of the training set could not be read' in text
     assert f'All are listed in {tmp_path}' in text
 
 
-def test_what_takes_the_place_depends_on_the_seed_alone(clips, tmp_path):
+def test_replacements_depend_on_the_seed_only(clips, tmp_path):
     counts = []
     for name in ('a', 'b'):
         runner('mmaction', tmp_path / name, train=videos(clips), epochs=2).train()
@@ -110,7 +110,7 @@ def test_images_maps_and_annotations(tmp_path, workers):
     assert set(listed(tmp_path / 'det')) == {'3.jpg', '6.jpg'}
 
 
-def test_inner_samples_of_a_mixed_data_set_are_guarded(tmp_path):
+def test_inner_samples_of_a_mixed_dataset_are_guarded(tmp_path):
     mixed = dict(
         type='MultiImageMixDataset',
         dataset=boxes(write_boxes(tmp_path / 'boxes')),
@@ -137,7 +137,7 @@ def test_more_faults_than_allowed_end_the_training_with_names_and_the_first_erro
 
 @TRANSFORMS.register_module()
 class Failing:
-    """A transform with a defect, or too little memory."""
+    """A transform with a bug, or one that runs out of memory."""
 
     def __init__(self, error: type = KeyError) -> None:
         self.error = error
@@ -147,7 +147,7 @@ class Failing:
 
 
 @pytest.mark.parametrize('workers', [0, 2])
-def test_a_defect_of_the_program_surfaces_as_what_it_is(clips, tmp_path, workers):
+def test_a_bug_in_a_transform_surfaces_as_what_it_is(clips, tmp_path, workers):
     dataset = videos(clips, 'whole.txt')
     dataset['pipeline'].insert(0, dict(type='Failing'))
     with pytest.raises(DataFaultsError, match='10 samples in a row cannot be read') as error:
@@ -160,14 +160,14 @@ def test_a_defect_of_the_program_surfaces_as_what_it_is(clips, tmp_path, workers
 @pytest.mark.parametrize(
     'kind', [MemoryError, torch.cuda.OutOfMemoryError, ImportError, KeyboardInterrupt]
 )
-def test_what_is_no_fault_of_a_sample_is_not_caught(clips, tmp_path, kind):
+def test_errors_not_caused_by_a_sample_are_not_caught(clips, tmp_path, kind):
     dataset = videos(clips)
     dataset['pipeline'].insert(0, dict(type='Failing', error=kind))
     with pytest.raises(kind, match='a slip of the pen'):
         runner('mmaction', tmp_path, train=dataset).train()
 
 
-def test_validation_within_training_stops_at_the_first(clips, tmp_path):
+def test_validation_during_training_stops_at_the_first(clips, tmp_path):
     run = runner(
         'mmaction',
         tmp_path,
@@ -236,7 +236,7 @@ test_evaluator = [dict(type='AccMetric'), dict(type='DumpResults', out_file_path
 @pytest.fixture
 def command(clips, tmp_path, monkeypatch) -> list[str]:
     """Arguments of tools/test.py."""
-    monkeypatch.setenv('PYTHONPATH', str(ROOT / 'tests'))
+    monkeypatch.setenv('PYTHONPATH', str(SUPPORT))
     data, out = videos(clips, test_mode=True), str(tmp_path / 'out.pkl')
     (tmp_path / 'config.py').write_text(CONFIG.format(data=data, out=out))
     torch.save(dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'weights.pth')
@@ -247,12 +247,12 @@ def command(clips, tmp_path, monkeypatch) -> list[str]:
 def test_the_tool_names_the_file_in_one_line(command):
     result = tool('test', *command)
     assert result.returncode == 2, result.printed[-3000:]
-    # The decoder in the worker writes to the same place, also without an end of line.
+    # The worker's decoder writes to stderr, too, and not always full lines.
     (line,) = re.findall('error: test_dataloader: .*', result.stderr)
     assert 'cut.mp4 cannot be read' in line and '--skip-unreadable' in line
 
 
-def test_two_processes_skip_and_evaluate_each_other_sample_once(command, clips, tmp_path):
+def test_two_processes_skip_and_evaluate_the_rest_once(command, clips, tmp_path):
     launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node=2']
     result = subprocess.run(
         [*launch, '--master-port=0', '--rdzv-backend=c10d', '--rdzv-endpoint=localhost:0']

@@ -1,4 +1,4 @@
-"""What a batch holds depends on the seed and on its place in the training, and on nothing else."""
+"""Batches depend only on the seed and on the progress of the training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 from swinv2_dense.resilience import data_order
-from swinv2_dense.resilience.data_order import Batch, ResumableLoader, SeededFetch
+from swinv2_dense.resilience.data_order import IndexedBatch, ResumableLoader, SeededFetch
 
 pytest.importorskip('mmdet')
 
@@ -54,7 +54,7 @@ SAMPLERS = [dict(type='DefaultSampler'), dict(type='InfiniteSampler')]
 
 @DATASETS.register_module()
 class Places(Dataset):
-    """Samples that are their own number, of portrait and landscape images in turn."""
+    """Samples equal to their index, alternating between portrait and landscape."""
 
     def __len__(self) -> int:
         return IMAGES
@@ -87,16 +87,16 @@ def built(dataset: dict, seed: int = 0, **settings: Any) -> Any:
     return Runner.build_dataloader(ConfigDict(dataset=dataset, **settings), seed=seed)
 
 
-def digests(root: Path, seed: int, left_out: int, count: int, num_workers: int) -> list:
-    """What the batches of a training set for detection hold, by image."""
+def digests(root: Path, seed: int, num_skipped: int, count: int, num_workers: int) -> list:
+    """Digests of the batches of a detection training set, by image."""
     cfg = ConfigDict(DETECTION)
     cfg.dataset.data_root = str(root)
     batch_sampler = dict(type='AspectRatioBatchSampler')
     loader = ResumableLoader(
         built(cfg, num_workers=num_workers, batch_sampler=batch_sampler), endless=True
     )
-    loader.start(seed, 0, left_out)
-    torch.rand(left_out + num_workers)  # other draws do not matter
+    loader.start(seed, 0, num_skipped)
+    torch.rand(num_skipped + num_workers)  # other draws make no difference
     found = []
     for batch in itertools.islice(loader, count):
         found.append(batch and [_digest(*sample) for sample in zip(*batch.values())])
@@ -108,8 +108,8 @@ def _digest(image: torch.Tensor, sample: Any) -> str:
     return hashlib.sha256(image.numpy().tobytes() + masks.tobytes()).hexdigest()
 
 
-def test_detection_samples_depend_on_their_place_alone(shapes):
-    """InstaBoost, pasted objects, random sizes, colours: with more workers, from the middle on."""
+def test_detection_samples_depend_on_their_place_only(shapes):
+    """InstaBoost, copy-paste, random sizes and colors; with more workers, from the middle on."""
     pytest.importorskip('instaboostfast')
     whole = digests(shapes, 0, 0, 7, num_workers=0)
     images = [image for batch in whole for image in batch]
@@ -121,31 +121,31 @@ def test_detection_samples_depend_on_their_place_alone(shapes):
 @pytest.mark.parametrize('sampler', SAMPLERS, ids=lambda s: s['type'])
 @pytest.mark.parametrize('kind', [None, 'AspectRatioBatchSampler'])
 def test_the_order_is_that_of_mmengine(sampler, kind, monkeypatch):
-    """Over several epochs; and what is left out is what comes first."""
+    """Over several epochs; the skipped batches are the first ones."""
     monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda _: None)
     settings = dict(sampler=sampler) | (dict(batch_sampler=dict(type=kind)) if kind else {})
     theirs = _InfiniteDataloaderIterator(built(dict(type='Places'), **settings))
     wanted = [next(theirs) for _ in range(14)]
-    for left_out in (0, 5, 9):
+    for num_skipped in (0, 5, 9):
         ours = ResumableLoader(built(dict(type='Places'), **settings), endless=True)
-        ours.start(0, 0, left_out)
+        ours.start(0, 0, num_skipped)
         found = list(itertools.islice(ours, 14))
-        assert found == [None] * left_out + wanted[left_out:]
+        assert found == [None] * num_skipped + wanted[num_skipped:]
 
 
 def test_an_epoch_ends():
     loader = built(dict(type='Places'))
     ours = ResumableLoader(loader, endless=False)
-    for epoch, left_out in ((0, 0), (1, 0), (1, 3), (2, 4)):
+    for epoch, num_skipped in ((0, 0), (1, 0), (1, 3), (2, 4)):
         loader.sampler.set_epoch(epoch)
         wanted = list(loader)
-        ours.start(0, epoch, left_out)
-        assert list(ours) == [None] * left_out + wanted[left_out:]
+        ours.start(0, epoch, num_skipped)
+        assert list(ours) == [None] * num_skipped + wanted[num_skipped:]
         assert len(ours) == len(wanted) == 4
 
 
 class Drawing(Dataset):
-    """Samples that are what numpy, torch and Python draw for them."""
+    """Samples of random numbers from Python, numpy and torch."""
 
     def __len__(self) -> int:
         return 100
@@ -158,7 +158,7 @@ def test_a_global_batch_is_the_same_on_one_rank_and_on_two(monkeypatch):
     def samples(rank: int, world_size: int, indices: list[int]) -> list:
         monkeypatch.setattr(data_order, 'get_rank', lambda: rank)
         monkeypatch.setattr(data_order, 'get_world_size', lambda: world_size)
-        batch = Batch(indices)
+        batch = IndexedBatch(indices)
         batch.place = (0, 5)
         return SeededFetch(Drawing(), seed=3)(batch)
 
@@ -168,7 +168,7 @@ def test_a_global_batch_is_the_same_on_one_rank_and_on_two(monkeypatch):
     assert len({draw for sample in alone for draw in sample[1:]}) == 12
 
 
-def test_a_data_set_smaller_than_a_batch_is_an_error():
+def test_a_dataset_smaller_than_a_batch_is_an_error():
     loader = ResumableLoader(built(dict(type='Places'), batch_size=8, drop_last=True), endless=True)
     loader.start(0, 0, 0)
     with pytest.raises(ValueError, match='train_dataloader yields no batch.*drop_last=True'):

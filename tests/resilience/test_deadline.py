@@ -1,4 +1,4 @@
-"""Decoders that hang: the attempt ends, the file is named, training goes on, SIGTERM works."""
+"""Decoders that hang: the call times out, the file is named, training continues, SIGTERM works."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from clips import write_clip
 
-import swinv2_dense  # noqa: F401  mends imports of mmaction2
+import swinv2_dense  # noqa: F401  patches imports of mmaction2
 
 pytest.importorskip('mmaction')
 pytest.importorskip('av')
@@ -29,19 +29,19 @@ LIMIT = 0.3  # seconds
 
 
 def sleep(_: object = None) -> None:
-    """A hang that Python could interrupt, had it a signal for it."""
+    """A hang that a signal could interrupt."""
     time.sleep(30)
 
 
 def pause(_: object = None) -> None:
-    """A hang in C, as that of decord: whatever signal comes, the call goes on."""
+    """A hang in C, like decord's, which no signal interrupts."""
     end = time.monotonic() + 30
     while time.monotonic() < end:
         ctypes.CDLL(None).usleep(500_000)
 
 
 @pytest.mark.parametrize('hang', [sleep, pause])
-def test_a_call_that_hangs_is_left_behind(hang):
+def test_a_call_that_hangs_is_abandoned(hang):
     start, name = time.monotonic(), hang.__name__
     with pytest.raises(DeadlineError, match=rf'^{name}: no result after 0.3 s$'):
         call_with_deadline(hang, LIMIT, name)
@@ -63,7 +63,7 @@ def test_results_and_errors_pass_through():
 
 
 def test_signals_are_handled_while_a_call_hangs():
-    """In the main thread, as where a training has no workers."""
+    """In the main thread, as in a training without workers."""
     came: list[float] = []
     before = signal.signal(signal.SIGUSR1, lambda *_: came.append(time.monotonic()))
     try:
@@ -77,7 +77,7 @@ def test_signals_are_handled_while_a_call_hangs():
 
 
 class HangingOn(BaseTransform):
-    """Does what another step does, except for one file, on which it hangs."""
+    """Wraps another transform, and hangs on one file."""
 
     def __init__(self, name: str, step: BaseTransform) -> None:
         self.name, self.step = name, step
@@ -101,7 +101,7 @@ def test_the_file_the_time_and_the_setting_are_named(tmp_path, transform):
     assert time.monotonic() - start < 3
     message = str(error.value)
     assert str(path) in message and f'(timeout=0.3 of {transform})' in message
-    # Two frames may take half a second more.
+    # Two frames add half a second to the limit.
     assert f'no result after {0.3 if transform == "VideoInit" else 0.8} s' in message
 
 
@@ -112,7 +112,7 @@ def test_time_must_be_positive():
 
 
 def test_a_file_system_that_hangs(tmp_path):
-    """Opening a pipe that nobody writes to is such a file."""
+    """Opening a pipe without a writer blocks."""
     os.mkfifo(tmp_path / 'pipe.mp4')
     init = decoding.VideoInit('pyav', timeout=LIMIT)
     with pytest.raises(ValueError, match=r'pipe.mp4: no result after 0.3 s'):
@@ -121,7 +121,7 @@ def test_a_file_system_that_hangs(tmp_path):
 
 
 @pytest.mark.parametrize('workers', [0, 1])
-def test_training_goes_on_with_other_samples(tmp_path, monkeypatch, workers):
+def test_training_continues_with_other_samples(tmp_path, monkeypatch, workers):
     names = [f'{workers}{i}.mp4' for i in range(6)]
     for name in names:
         write_clip(tmp_path / 'clips' / name)

@@ -1,4 +1,4 @@
-"""Steps that are not finite are left out; many in a row end the run, and its dump repeats one."""
+"""Steps that are not finite are skipped; many in a row end the run, and its dump repeats one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEVENTH = r'\S+/6.png, \S+/7.png'
 
 @DATASETS.register_module()
 class Numbers(BaseDataset):
-    """Sample i is a vector of i; those in `bad` are NaN."""
+    """Sample i is a vector filled with i; those in `bad` are NaN."""
 
     def __init__(self, bad: list[int], **kwargs: object) -> None:
         self.bad = bad
@@ -46,7 +46,7 @@ class Numbers(BaseDataset):
 
 @MODELS.register_module()
 class Sums(BaseModel):
-    """With batch norm, dropout, and if asked for, an infinite gradient of a finite loss."""
+    """With batch norm and dropout, and optionally an infinite gradient of a finite loss."""
 
     def __init__(self, sqrt: bool = False) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Sums(BaseModel):
 
 @HOOKS.register_module()
 class Watch(Hook):
-    """Weights, statistics and optimizer after each step, and the losses."""
+    """Records losses, and model and optimizer state after each step."""
 
     priority = 'VERY_LOW'
 
@@ -133,11 +133,11 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path, capfd):
     changed = [k for k in before['model'] if not same(before['model'][k], after['model'][k])]
     assert changed == ['norm.num_batches_tracked']  # a count
     assert [loss == loss for loss in watch.losses] == [True, True, False, True, True, True]
-    assert not same(after['own'], watch.states[3]['own'])  # the next step learns
+    assert not same(after['own'], watch.states[3]['own'])  # the next step updates the weights
     assert all(p.isfinite().all() for p in runner.model.state_dict().values())
     printed = ''.join(capfd.readouterr())
     assert re.search(r'Skipped iteration 3: a loss of nan.*samples: \S+/4.png, \S+/5.png', printed)
-    assert '1 in a row, 1 in all' in printed and '1 steps were skipped in all' in printed
+    assert '1 in a row, 1 in total' in printed and '1 steps were skipped in total' in printed
 
 
 def test_a_gradient_alone_is_enough(tmp_path, capfd):
@@ -148,7 +148,7 @@ def test_a_gradient_alone_is_enough(tmp_path, capfd):
 
 @OPTIM_WRAPPERS.register_module()
 class ScaledOptimWrapper(AmpOptimWrapper):
-    """mmengine's wrapper for fp16, which asks for a GPU, with a loss scale on the CPU."""
+    """mmengine's fp16 wrapper with loss scaling, without its check for a GPU."""
 
     def __init__(self, **settings: object) -> None:
         OptimWrapper.__init__(self, **settings)
@@ -163,19 +163,19 @@ SCALED = dict(type='ScaledOptimWrapper', optimizer=dict(type='AdamW', lr=0.1))
 
 
 def test_a_loss_under_a_scale(tmp_path, capfd):
-    """The scaler would leave out the step itself, but not the batch norm's statistics."""
+    """The scaler skips the step itself, but does not restore the statistics of batch norm."""
     watch, runner = train(config(tmp_path / 'one', bad=[5], optim_wrapper=SCALED))
     before, after = watch.states[1:3]
     changed = [k for k in before['model'] if not same(before['model'][k], after['model'][k])]
     assert changed == ['norm.num_batches_tracked'] and same(before['own'], after['own'])
     assert not same(after['own'], watch.states[3]['own'])
     assert runner.optim_wrapper.loss_scaler.get_scale() == 4.0
-    assert '1 steps were skipped in all' in ''.join(capfd.readouterr())
+    assert '1 steps were skipped in total' in ''.join(capfd.readouterr())
     with pytest.raises(NonFiniteError, match=r'a loss of nan.*6\.png, \S+7\.png.*2 steps in a row'):
         train(config(tmp_path / 'two', bad=[5, 7], optim_wrapper=SCALED))
 
 
-def test_gradients_that_overflow_are_the_scalers(tmp_path):
+def test_gradients_that_overflow_are_left_to_the_scaler(tmp_path):
     watch, runner = train(
         config(tmp_path, model=dict(type='Sums', sqrt=True), optim_wrapper=SCALED)
     )
@@ -183,7 +183,7 @@ def test_gradients_that_overflow_are_the_scalers(tmp_path):
     assert same(watch.states[0]['model']['last.weight'], watch.states[-1]['model']['last.weight'])
 
 
-def test_steps_apart_do_not_count_as_in_a_row(tmp_path):
+def test_only_consecutive_steps_count(tmp_path):
     watch, _ = train(config(tmp_path, bad=[0, 4, 8]))
     assert len(watch.losses) == 6
 
@@ -191,9 +191,9 @@ def test_steps_apart_do_not_count_as_in_a_row(tmp_path):
 @pytest.mark.parametrize('by_epoch', [False, True])
 @pytest.mark.parametrize('parts', [1, 2])
 def test_the_dump_repeats_the_step(tmp_path, by_epoch, parts):
-    """With the same samples and dropout, from the weights before it."""
+    """With the same samples and dropout, and the weights from before the step."""
     changes = dict(train_cfg=dict(by_epoch=True, max_epochs=1)) if by_epoch else {}
-    bad = [4, 6] if parts == 1 else [0, 4]  # 4 and 5 are a step where two parts make one
+    bad = [4, 6] if parts == 1 else [0, 4]  # with two accumulated parts, 4 and 5 are one step
     if parts == 2:
         bad = [0, 6]
     with pytest.raises(NonFiniteError) as error:
@@ -203,8 +203,8 @@ def test_the_dump_repeats_the_step(tmp_path, by_epoch, parts):
     state = read_checkpoint_file(path)
     assert all(value.isfinite().all() for value in state['state_dict'].values())
     assert not (tmp_path / 'last_checkpoint').exists()
-    # Without the faulty sample, the same step gives the loss of a run that never had one: dropout
-    # and the order of samples are those of the step.
+    # Without the bad sample, the repeated step has the loss of a run that never had it: dropout and
+    # the order of samples are the same.
     resumed = config(tmp_path / 'again', [], parts, resume=True, load_from=str(path), **changes)
     again, _ = train(resumed)
     plain = config(tmp_path / 'plain', [], parts, load_from=str(path), **changes)
@@ -212,7 +212,7 @@ def test_the_dump_repeats_the_step(tmp_path, by_epoch, parts):
     expected, _ = train(plain)
     first = int(path.stem.split('_')[-1])
     assert again.losses[0] == pytest.approx(expected.losses[first], rel=1e-6)
-    # And with it, it fails again.
+    # With the bad sample, it fails again.
     repeated = config(tmp_path / 'bad', bad, parts, resume=True, load_from=str(path), **changes)
     repeated.custom_hooks[1].max_in_a_row = 1
     with pytest.raises(NonFiniteError, match=SEVENTH):
@@ -221,7 +221,7 @@ def test_the_dump_repeats_the_step(tmp_path, by_epoch, parts):
 
 @HOOKS.register_module()
 class OneStep(Hook):
-    """Put the weights of the start back before step `first`, so that no earlier step counts."""
+    """Restore the initial weights before step `first`, so that earlier steps have no effect."""
 
     priority = 'VERY_HIGH'
 

@@ -1,4 +1,4 @@
-"""SIGTERM to trainings in processes of their own, against trainings that were left alone."""
+"""SIGTERM to trainings in their own processes, compared with uninterrupted trainings."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def training(tmp_path_factory: Any) -> Training:
 
 
 def test_the_step_is_finished_and_saved(training):
-    """Within an epoch, and between two batches whose gradients are accumulated.
+    """In the middle of an epoch, between two batches with accumulated gradients.
 
-    The workers of the loaders get the signal too, as from a scheduler.
+    The loaders' workers get the signal, too, as from a scheduler.
     """
     assert training.run('work', num_workers=2, FAULT='term:4') == STATUS
     work = training.folder / 'work'
@@ -43,7 +43,7 @@ def test_the_step_is_finished_and_saved(training):
     assert_same_checkpoints(work, training.folder / 'whole', '*.pth')
 
 
-def test_it_saves_where_the_config_saves_nothing(training):
+def test_it_saves_even_if_the_config_saves_nothing(training):
     unsaved = copy.copy(training)
     unsaved.options = (*training.options, 'default_hooks.checkpoint=None')
     assert unsaved.run('none', FAULT='term:4') == STATUS, training.log('none')
@@ -55,23 +55,23 @@ def test_it_saves_where_the_config_saves_nothing(training):
     assert_same_checkpoints(work, training.folder / 'whole', 'epoch_2.pth')
 
 
-def test_in_validation_the_last_checkpoint_stands(training):
+def test_in_validation_the_last_checkpoint_is_kept(training):
     assert training.run('validating', FAULT='term_validating:14') == STATUS
     assert {'epoch_1.pth', 'epoch_2.pth'} <= names(training, 'validating')
     assert 'preempted.pth' not in names(training, 'validating')
-    again = dict(FAULT='term_validating:14')  # in the validation that comes first then
+    again = dict(FAULT='term_validating:14')  # now in the validation that comes first
     assert training.run('validating', '--resume', num_workers=2, **again) == STATUS
     assert training.run('validating', '--resume') == 0, training.log('validating')
     assert_same_checkpoints(training.folder / 'validating', training.folder / 'whole', '*.pth')
 
 
-def test_a_second_signal_ends_at_once(training):
+def test_a_second_signal_exits_immediately(training):
     assert training.run('twice', FAULT='term_twice:3') == -signal.SIGTERM
     assert names(training, 'twice') == set()
 
 
 def ended(pid_file: Any) -> bool:
-    """Whether the process ends, of which a parent may still have to take note."""
+    """Whether the process has exited; it may be a zombie."""
     stat = Path('/proc', pid_file.read_text(), 'stat')
     for _ in range(50):
         if not stat.exists() or stat.read_text().rpartition(')')[2].split()[0] == 'Z':
@@ -89,7 +89,7 @@ def ended(pid_file: Any) -> bool:
     ],
 )
 def test_no_data_comes_for_the_next_step(training, workers, kind, tmp_path):
-    """What the last step left is saved, and a worker that no signal reaches does not remain."""
+    """The state after the last step is saved, and a worker that ignores signals is killed."""
     work, pid = tmp_path / 'work', tmp_path / 'pid'
     hanging = dict(FAULT='term_later:1', HANG=f'{kind}:5', HANG_PID=pid)
     assert training.run(work, num_workers=workers, **hanging) == STATUS, training.log(work)
@@ -102,7 +102,7 @@ def test_no_data_comes_for_the_next_step(training, workers, kind, tmp_path):
     assert_same_checkpoints(work, training.folder / 'whole', '*.pth')
 
 
-def test_a_second_signal_ends_workers_too_that_hang(training, tmp_path):
+def test_a_second_signal_also_kills_workers_that_hang(training, tmp_path):
     pid = tmp_path / 'pid'
     hanging = dict(FAULT='term_later_twice:1', HANG='gil:5', HANG_PID=pid)
     assert training.run('both', num_workers=1, **hanging) == -signal.SIGTERM
@@ -110,8 +110,8 @@ def test_a_second_signal_ends_workers_too_that_hang(training, tmp_path):
 
 
 def test_one_of_two_processes_gets_the_signal(tmp_path):
-    """Both end with the status, after the second of two batches whose gradients are accumulated;
-    and two that go on reach the same bits as two left alone.
+    """Both exit with the status after the second of two accumulated batches. After resuming they
+    reach the same bits as an uninterrupted run.
     """
     options = ('model.norm=False', 'train_cfg.max_iters=9', 'default_hooks.checkpoint.interval=9')
     training = Training(tmp_path, 'by_step', *options)

@@ -37,21 +37,21 @@ VARIANTS = dict(
 
 @pytest.fixture(scope='module', params=KINDS)
 def training(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Training:
-    """A training without interruption, in its folder `whole`, whose data went to `draws`."""
+    """An uninterrupted training in the folder `whole`, which records its data in `draws`."""
     training = Training(tmp_path_factory.mktemp(request.param), request.param)
     assert training.run('whole', DRAWS=training.folder / 'draws') == 0, training.log('whole')
     return training
 
 
 def test_every_fault_in_turn(training):
-    """Killed in a step, in a validation and in the middle of a checkpoint; with other workers."""
+    """Killed in a step, in a validation and while writing a checkpoint; with other workers."""
     work = training.folder / 'work'
     assert training.run('work', num_workers=2, FAULT='kill:10') == KILLED
     assert training.run('work', '--resume', FAULT='killed_validating:14') == KILLED
     assert training.run('work', '--resume', num_workers=2, FAULT='writing:21') == STOPPED_WRITING
     (half,) = work.glob('.*.part')
     assert half.stat().st_size == HALF_WRITTEN
-    half.with_name('.other.pth.part').touch()  # of a checkpoint that is not written again
+    half.with_name('.other.pth.part').touch()  # of a checkpoint that is never written again
     assert training.run('work', '--resume') == 0, training.log('work')
     assert not [*work.glob('.*.part')]
     assert_same_checkpoints(work, training.folder / 'whole', '*.pth')
@@ -62,21 +62,21 @@ def test_the_number_of_workers_changes_nothing(training):
     assert_same_checkpoints(training.folder / 'two', training.folder / 'whole', '*.pth')
 
 
-def test_nothing_is_loaded_for_steps_that_are_skipped(training):
-    """And a run with another seed goes on with that of the checkpoint, and its order of data."""
+def test_no_data_is_loaded_for_skipped_steps(training):
+    """A run with another seed keeps the seed of the checkpoint, and its data order."""
     names = dict(by_epoch=('epoch_2.pth', 'epoch_4.pth'), by_step=('iter_14.pth', 'iter_28.pth'))
     middle, last = names[training.kind]
     resumed, draws = training.folder / 'resumed', training.folder / 'draws_resumed'
     flags = ('--resume', training.folder / 'whole' / middle, '--seed', 4)
     assert training.run('resumed', *flags, DRAWS=draws) == 0, training.log('resumed')
     drawn, all_drawn = (path.read_text().split() for path in (draws, training.folder / 'draws'))
-    assert 28 <= len(drawn) < len(all_drawn)  # two for each of 14 steps, and what was refused
+    assert 28 <= len(drawn) < len(all_drawn)  # two for each of 14 steps, and rejected ones
     assert drawn == all_drawn[-len(drawn) :]
     assert_same_checkpoints(resumed, training.folder / 'whole', last)
 
 
 def test_a_segmentor(tmp_path):
-    """A config of this package, killed in its validation."""
+    """A config of this package, killed in validation."""
     segmentor = Segmentor(tmp_path)
     assert segmentor.run('whole') == 0, segmentor.log('whole')
     assert segmentor.run('work', FAULT='killed_validating:2') == KILLED
@@ -92,7 +92,7 @@ def test_a_segmentor(tmp_path):
 @pytest.mark.parametrize('fault', ['kill', 'killed_validating', 'writing'])
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_each_fault_alone(kind, fault, num_workers, tmp_path):
-    """Also where an epoch is saved within, and where an iteration-based loop ends epochs."""
+    """Also in the middle of an epoch, and across epochs of an iteration-based loop."""
     training = Training(tmp_path, *VARIANTS.get(kind, (kind,)))
     assert training.run('whole') == 0, training.log('whole')
     steps = dict(kill=17, killed_validating=14, writing=21)[fault]
@@ -104,7 +104,7 @@ def test_each_fault_alone(kind, fault, num_workers, tmp_path):
 
 @pytest.mark.slow
 def test_a_detector(tmp_path):
-    """HTC++ on real parts of mmdet, killed in a step and in a validation."""
+    """HTC++ with mmdet's components, killed in a step and in validation."""
     detector = Detector(tmp_path)
     assert detector.run('whole') == 0, detector.log('whole')
     assert detector.run('work', num_workers=2, FAULT='kill:3') == KILLED
@@ -114,8 +114,8 @@ def test_a_detector(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_epoch_of_another_length_begins_again(tmp_path):
-    at_once = 'optim_wrapper.accumulative_counts=1'  # mmengine's counts mind other lengths
+def test_an_epoch_of_another_length_starts_over(tmp_path):
+    at_once = 'optim_wrapper.accumulative_counts=1'  # mmengine's accumulation depends on the length
     training = Training(tmp_path, *VARIANTS['in_epochs_by_step'], at_once)
     assert training.run('work', FAULT='kill:12') == KILLED
     training.options = (*training.options, 'train_dataloader.batch_size=7')
@@ -124,8 +124,8 @@ def test_an_epoch_of_another_length_begins_again(tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_end_with_a_process_that_is_killed(tmp_path):
-    """Those whose batch does not fit in a pipe, too."""
+def test_workers_of_a_killed_process_exit(tmp_path):
+    """Also those whose batch does not fit into a pipe."""
     detector = Detector(tmp_path)
     flags = ['--work-dir', tmp_path / 'work', '--cfg-options', *workers(2), *detector.options]
     process = start([detector.config, *flags], tmp_path / 'work.log', FAULT='kill:1')
@@ -133,7 +133,7 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path):
     for _ in range(60):
         time.sleep(0.5)
         try:
-            os.killpg(process.pid, 0)  # its group, of which it and its workers are
+            os.killpg(process.pid, 0)  # the group of the process and its workers
         except ProcessLookupError:
             return
     os.killpg(process.pid, signal.SIGKILL)

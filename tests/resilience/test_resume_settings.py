@@ -1,4 +1,4 @@
-"""Resuming with other settings: what differs is said, and --fit-schedule takes the new ones."""
+"""Resuming with other settings: differences are logged, and --fit-schedule applies the new ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONGER = {'train_cfg.max_iters': 200, 'optim_wrapper.optimizer.lr': 0.5}
 
 
 class Run:
-    """What the hook sees of a runner, with mmengine's schedulers and torch's optimizer."""
+    """The parts of a runner that the hook uses, with real schedulers and a real optimizer."""
 
     def __init__(self, settings: dict, fit: bool = False, step: int = 0, resume: bool = False):
         self.cfg = Config(dict(settings, fit_schedule=fit))
@@ -64,7 +64,7 @@ class Run:
         )
 
     def resume(self, checkpoint: dict) -> Run:
-        """As mmengine does it."""
+        """Resume as mmengine does."""
         hook = ResumeSettingsHook()
         hook.after_load_checkpoint(self, checkpoint)
         self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
@@ -80,20 +80,20 @@ def changed(options: dict) -> dict:
     return cfg.to_dict()
 
 
-def test_the_added_iterations_were_at_rate_zero_and_it_is_said():
+def test_added_iterations_at_rate_zero_are_reported():
     first = Run(SETTINGS)
     first.rates(100)
     second = Run(changed(LONGER), step=100, resume=True).resume(first.checkpoint())
     (said,) = second.said
     assert 'train_cfg.max_iters: 100 -> 200, used from here on' in said
-    assert 'optim_wrapper.optimizer.lr: 1.0 -> 0.5, not used: the checkpoint decides' in said
+    assert 'optim_wrapper.optimizer.lr: 1.0 -> 0.5, ignored: the checkpoint decides' in said
     assert 'the schedules of the checkpoint end at iteration 100 of 200' in said
     assert '--fit-schedule' in said
     assert max(second.rates(100)) < 1e-3
 
 
 @pytest.mark.parametrize('step', [5, 10, 60, 100])
-def test_a_fitted_schedule_goes_on_as_if_it_had_always_been(step):
+def test_a_fitted_schedule_continues_as_if_it_had_always_been_used(step):
     first = Run(SETTINGS)
     first.rates(step)
     whole = Run(changed(LONGER), fit=True).rates(200)
@@ -103,7 +103,7 @@ def test_a_fitted_schedule_goes_on_as_if_it_had_always_been(step):
     assert 'lr: 1.0 -> 0.5, used from here on' in second.said[0]
 
 
-def test_the_same_settings_say_nothing_and_change_nothing():
+def test_equal_settings_log_and_change_nothing():
     for fit in (False, True):
         first = Run(SETTINGS, fit)
         whole = Run(SETTINGS, fit).rates(100)
@@ -123,13 +123,13 @@ def test_what_is_compared():
     stored = read_settings(Config(SETTINGS).pretty_text)
     assert list(differences(stored, Config(changed(options)), False)) == [
         "optim_wrapper.clip_grad: None -> 'x', used from here on",
-        'param_scheduler.1.end: 100 -> 90, not used: the checkpoint decides',
+        'param_scheduler.1.end: 100 -> 90, ignored: the checkpoint decides',
         'train_dataloader.batch_size: 2 -> 4, used from here on',
         "train_dataloader.dataset.data_root: 'a' -> 'b', used from here on",
     ]
 
 
-def test_the_text_of_a_config_is_not_run(tmp_path):
+def test_the_text_of_a_config_is_not_executed(tmp_path):
     text = f"train_cfg = dict(max_iters=open('{tmp_path}/x', 'w'), a=-1, b=(1, 2))\nimport os\n"
     settings = read_settings(text)['train_cfg']
     assert settings['max_iters'] == f"open('{tmp_path}/x', 'w')"
@@ -142,7 +142,7 @@ def test_the_text_of_a_config_is_not_run(tmp_path):
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('kind', ['by_step', 'by_epoch'])
 def test_a_training_is_extended(tmp_path, kind):
-    """From 28 to 42 steps: the rates after it are those of a training that knew its length."""
+    """From 28 to 42 steps: the rates are then those of a training of 42 steps."""
     length, half, whole = dict(
         by_step=('train_cfg.max_iters', 28, 42), by_epoch=('train_cfg.max_epochs', 4, 6)
     )[kind]
@@ -159,7 +159,7 @@ def test_a_training_is_extended(tmp_path, kind):
 
 
 def rates_by_step(work_dir: Path) -> dict[int, float]:
-    """Of the last run in a work directory."""
+    """Learning rates of the last run in a work directory."""
     path = max(work_dir.glob('*/vis_data/scalars.json'))
     lines = map(json.loads, path.read_text().splitlines())
     return {line['step']: line['lr'] for line in lines if 'lr' in line}

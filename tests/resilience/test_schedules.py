@@ -1,4 +1,4 @@
-"""A shortened run ends where its schedules end, and says what it changed."""
+"""The schedules of a shortened run end with it, and the changes are logged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rates(schedules: list, run: RunLength, by_epoch: bool) -> list[float]:
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem[:30])
 def test_each_schedule_shortened_to_any_length(path):
-    """It is what it was: a rise to the full rate, then a fall as deep as that of the whole run."""
+    """It keeps its shape: up to the full rate, then down as far as in the full run."""
     cfg = Config.fromfile(path)
     by_epoch = cfg.train_cfg.type == 'EpochBasedTrainLoop'
     length = cfg.train_cfg.max_epochs if by_epoch else cfg.train_cfg.max_iters
@@ -63,8 +63,8 @@ def test_each_schedule_shortened_to_any_length(path):
             assert short < 3 or found[-1] <= 0.2
 
 
-def test_the_rates_of_half_a_run_are_those_of_the_run_by_twos():
-    """By hand: cosine and polynomial of half the length are sampled twice as fast."""
+def test_half_a_run_has_every_second_rate_of_the_run():
+    """Derived by hand: at half the length, cosine and polynomial are sampled twice as fast."""
     schedules = [
         LINEAR,
         dict(type='CosineAnnealingLR', T_max=900, eta_min=0, begin=100, by_epoch=False),
@@ -76,7 +76,7 @@ def test_the_rates_of_half_a_run_are_those_of_the_run_by_twos():
     assert lines[0] == 'LinearLR from 0 to 100 iterations becomes LinearLR from 0 to 50 iterations'
     half = rates(fitted, RunLength(500, 10), False)
     assert half[50:] == pytest.approx(whole[100::2], abs=1e-6)
-    assert schedules[0]['end'] == 100  # the given ones are left as they are
+    assert schedules[0]['end'] == 100  # the arguments are not changed
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_each_kind_of_schedule(schedule, expected):
 
 
 def test_a_warm_up_longer_than_the_run():
-    """1000 iterations of warm-up, as in the schedules for COCO, on 20 images of one's own."""
+    """1000 iterations of warm-up, as in the COCO schedules, for a dataset of 20 images."""
     epochs = dict(type='MultiStepLR', milestones=[8, 11], end=12)
     long = dict(LINEAR, end=1000)
     run = RunLength(60, 5)
@@ -112,16 +112,16 @@ def test_a_warm_up_longer_than_the_run():
     assert fitted == [dict(LINEAR, end=6), epochs] and len(lines) == 1
     found = rates(fitted, run, True)
     assert max(found) == pytest.approx(1) and found[-1] == pytest.approx(0.01)
-    # What follows it to the end of the run, without a length of its own.
+    # Followed by a schedule without an end, which takes the rest of the run.
     follows = dict(type='PolyLR', begin=1000, by_epoch=False)
     fitted, lines = fit_schedules([long, follows], RunLength(30, 5))
     assert fitted == [dict(LINEAR, end=3), dict(follows, begin=3)] and len(lines) == 2
 
 
-def test_a_schedule_that_would_begin_after_the_end_is_left_out():
+def test_a_schedule_that_would_begin_after_the_end_is_dropped():
     late = dict(type='PolyLR', begin=500, by_epoch=False)
     fitted, lines = fit_schedules([late], RunLength(30, 5))
-    assert fitted == [] and lines == ['PolyLR from 500 to the end is left out']
+    assert fitted == [] and lines == ['PolyLR from 500 to the end is dropped']
 
 
 def test_a_longer_run_is_stretched_on_request_only():
@@ -129,7 +129,7 @@ def test_a_longer_run_is_stretched_on_request_only():
     run = RunLength(2000, 10)
     assert fit_schedules(schedules, run) == (schedules, [])
     fitted, _ = fit_schedules(schedules, run, stretch=True)
-    milestones = dict(type='MultiStepLR', milestones=[8, 11])  # which do not say where they end
+    milestones = dict(type='MultiStepLR', milestones=[8, 11])  # milestones do not define an end
     assert fit_schedules([milestones], RunLength(2000, 10), stretch=True)[1] == []
     assert fitted[0]['end'] == 200 and fitted[1]['begin'] == 200 and fitted[1]['end'] == 2000
 
@@ -147,5 +147,5 @@ def test_the_log_says_what_was_scaled():
     fit_run(loop)
     assert loop.val_begin == 100 and 'train_cfg.val_begin=200' in said[0]
     assert runner.param_schedulers[1] == dict(follows, begin=10, end=100)
-    assert said[1].startswith('The run of 100 iterations (epochs of 10) is not as long as')
+    assert said[1].startswith('The run of 100 iterations (10 per epoch) differs in length')
     assert 'PolyLR from 100 to 1000 iterations becomes PolyLR from 10 to 100 iterations' in said[1]

@@ -1,4 +1,4 @@
-"""Two trainings in one work directory: the second one is refused, and a dead one is no obstacle."""
+"""Two trainings in one work directory: the second is refused, unless the first is dead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from swinv2_dense.errors import ConfigError
 from swinv2_dense.resilience import work_dir_lock
 from swinv2_dense.resilience.work_dir_lock import DEAD_AFTER, NAME, lock_work_dir
 
-# A process that holds a lock until its input ends. It imports two files, not torch.
+# A process that holds a lock until its stdin is closed. It imports two files, without torch.
 HOLDER = """
 import importlib.util, sys, types
 package = types.ModuleType('p'); package.__path__ = [sys.argv[1]]; sys.modules['p'] = package
@@ -46,14 +46,14 @@ def holder(tmp_path):
     process.communicate()
 
 
-def test_a_second_process_is_refused_with_who_and_since_when(holder, tmp_path):
+def test_a_second_process_is_refused_with_holder_and_time(holder, tmp_path):
     with pytest.raises(ConfigError) as error, lock_work_dir(tmp_path / 'work'):
         pass
     message = str(error.value)
     assert message.count('\n') == 0 and str(tmp_path / 'work') in message
     assert f'process {holder.pid} on {os.uname().nodename}' in message
     assert time.strftime('since %Y-%m-%d') in message
-    holder.communicate()  # it ends by itself
+    holder.communicate()  # it exits normally
     with lock_work_dir(tmp_path / 'work'):
         assert (tmp_path / 'work' / NAME).is_file()
     assert not (tmp_path / 'work').exists()  # nothing was written there
@@ -70,7 +70,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(holder, tmp_path):
 
 
 def written(folder: Path, age: float = 0.0, **changes: object) -> Path:
-    """The lock of this process, with changes, as it would stand there after `age` seconds."""
+    """Write the lock of this process with changes, as if it were `age` seconds old."""
     with lock_work_dir(folder):
         content = json.loads((folder / NAME).read_text())
     folder.mkdir(exist_ok=True)
@@ -84,8 +84,8 @@ def written(folder: Path, age: float = 0.0, **changes: object) -> Path:
     ('changes', 'age', 'is_dead'),
     [
         ({}, 0, False),
-        ({}, 10 * DEAD_AFTER, False),  # of a living process here, the age says nothing
-        (dict(started='1'), 0, True),  # its number went to another process
+        ({}, 10 * DEAD_AFTER, False),  # on the same machine, the age does not matter
+        (dict(started='1'), 0, True),  # the PID was reused
         (dict(boot='another'), 0, True),  # the machine was restarted
         (dict(host='elsewhere'), 60, False),
         (dict(host='elsewhere'), DEAD_AFTER + 10, True),
@@ -107,16 +107,19 @@ def test_who_counts_as_dead(tmp_path, changes, age, is_dead):
 
 
 @pytest.mark.parametrize('content', ['', 'not JSON', '[]'])
-def test_a_lock_that_cannot_be_read_counts_by_its_age(tmp_path, content):
+def test_an_unreadable_lock_counts_by_its_age(tmp_path, content):
     (tmp_path / NAME).write_text(content)
-    with pytest.raises(ConfigError, match='another training runs in it'), lock_work_dir(tmp_path):
+    with (
+        pytest.raises(ConfigError, match='another training is running'),
+        lock_work_dir(tmp_path),
+    ):
         pass
     os.utime(tmp_path / NAME, (time.time() - DEAD_AFTER - 10,) * 2)
     with lock_work_dir(tmp_path):
         pass
 
 
-def test_it_is_released_after_an_error_and_a_folder_without_a_file_goes(tmp_path):
+def test_it_is_released_after_an_error_and_empty_folders_are_removed(tmp_path):
     with pytest.raises(KeyError), lock_work_dir(tmp_path / 'a' / 'b'):
         raise KeyError
     assert not (tmp_path / 'a' / 'b').exists()
@@ -139,8 +142,8 @@ def test_the_holder_renews_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('links', [True, False])
-def test_of_many_at_once_one_gets_it(tmp_path, monkeypatch, links):
-    """Also where the lock of a dead process lies, and on file systems without links."""
+def test_one_of_many_contenders_gets_it(tmp_path, monkeypatch, links):
+    """Also next to the lock of a dead process, and on file systems without hard links."""
     if not links:
 
         def refuse(*_: object) -> None:
@@ -172,6 +175,6 @@ def test_a_training_takes_the_lock_first(tmp_path):
     (config,) = ROOT.glob('configs/quickstart/htc*.py')
     with (
         lock_work_dir(tmp_path / 'work'),
-        pytest.raises(ConfigError, match='another training runs in it'),
+        pytest.raises(ConfigError, match='another training is running'),
     ):
         train([str(config), '--work-dir', str(tmp_path / 'work')])

@@ -1,4 +1,4 @@
-"""Small files of many pixels."""
+"""Small files with many pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def bomb(path: Path, width: int = 20000, height: int = 20000) -> Path:
-    """A PNG of zeros, of about a byte for a thousand pixels."""
+    """A PNG of zeros, which takes about a byte per thousand pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (

@@ -1,4 +1,4 @@
-"""Data sets with really broken files, a model that reads them, and runs of both."""
+"""Datasets with truly broken files, a model that reads them, and runs of both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BROKEN = ('cut.mp4', 'empty.mp4', 'one.mp4', 'sound.mp4')
 
 @MODELS.register_module()
 class FrameMeans(BaseModel):
-    """Scores clips by the mean of their pixels, and repeats the boxes that are true."""
+    """Scores clips by their mean pixel, and predicts the true boxes."""
 
     def __init__(self, data_preprocessor: dict | None = None) -> None:
         super().__init__(data_preprocessor)
@@ -42,7 +42,7 @@ class FrameMeans(BaseModel):
 
 
 def write_videos(root: Path, sound: int = 8) -> Path:
-    """`all.txt` of whole and broken clips in turn, and `whole.txt`."""
+    """`all.txt` with intact and broken clips in turn, and `whole.txt` with the intact ones."""
     root.mkdir(parents=True, exist_ok=True)
     names = [f'{i}.mp4' for i in range(sound)]
     for i, name in enumerate(names):
@@ -77,7 +77,7 @@ def videos(root: Path, ann_file: str = 'all.txt', test_mode: bool = False) -> di
 
 
 def write_pairs(root: Path, count: int = 8) -> Path:
-    """Images with label maps; the jpg of 2 ends early, the map of 5 is text."""
+    """Images with label maps; the jpg of 2 is truncated, the map of 5 is text."""
     for folder in ('images', 'maps'):
         (root / folder).mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -107,7 +107,7 @@ def pairs(root: Path) -> dict:
 
 
 def write_boxes(root: Path, count: int = 8) -> Path:
-    """Images in COCO format; the mask of image 3 is of another size, the jpg of 6 is empty."""
+    """Images in COCO format; the mask of image 3 has a wrong size, the jpg of 6 is empty."""
     root.mkdir(parents=True)
     images, annotations = [], []
     for i in range(count):
@@ -146,7 +146,7 @@ def boxes(root: Path, test_mode: bool = False) -> dict:
 def runner(
     scope: str, work_dir: Path, *, epochs: int = 2, workers: int = 0, hook: Any = (), **parts: Any
 ) -> Runner:
-    """A run of `FrameMeans`; `parts` hold the data sets `train`, `val` and `test`."""
+    """A run of `FrameMeans`; `parts` are the datasets `train`, `val` and `test`."""
     cfg: dict[str, Any] = {}
     for name, dataset in parts.items():
         if name in ('train', 'val', 'test'):

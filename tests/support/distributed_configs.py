@@ -12,7 +12,7 @@ from commands import ROOT
 
 from swinv2_dense.quickstart import motions, shapes, surfaces
 
-SAMPLES = 5  # of a test: uneven for two processes
+SAMPLES = 5  # of a test; not divisible by two processes
 COMMON = """
 steps = [step for step in _base_.train_dataloader.dataset.pipeline if step.type != 'RandomFlip']
 optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='SGD', lr={lr}))

@@ -26,12 +26,12 @@ STEPS = 2
 # for detection, whose losses are averaged by what an image holds: there one has a part for each.
 ALONE = dict(det=(1, 2), seg=(4, 1), video=(4, 1))
 SHARED = dict(det=(1, 1), seg=(2, 1), video=(2, 1))
-UNEVEN = (3, 1)  # samples of each process for a layer of batch norm
+UNEVEN = (3, 1)  # samples per process for batch norm
 
 
 @HOOKS.register_module()
 class RecordRankHook(Hook):
-    """Write the first weights, the losses of this process, and how its model is wrapped."""
+    """Write the initial weights, the losses of this process, and the class of the model wrapper."""
 
     def __init__(self) -> None:
         self.losses: list[dict[str, float]] = []
@@ -62,7 +62,7 @@ class RecordRankHook(Hook):
 
 
 def norm_inputs() -> tuple[torch.Tensor, torch.Tensor]:
-    """Values of all processes and gradients for them, (N, C, H, W), far from zero, in fp64."""
+    """Inputs of all processes and their output gradients, (N, C, H, W), far from zero, in fp64."""
     generator = torch.Generator().manual_seed(0)
     shape = (sum(UNEVEN), 3, 2, 5)
     values = 50 + torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -70,7 +70,7 @@ def norm_inputs() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def run_norm(folder: Path) -> None:
-    """A step of batch norm on this process's share, as the wrapper of models makes it."""
+    """A step of batch norm on the samples of this process, in DDP."""
     from swinv2_dense.distributed.cpu import DeviceAgnosticDDP
 
     rank = dist.get_rank()

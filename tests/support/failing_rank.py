@@ -1,4 +1,4 @@
-"""A data set that fails in one of several processes, in their second step."""
+"""A dataset that fails in one of several processes, in the second step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmseg.datasets import BaseSegDataset
 
 @DATASETS.register_module()
 class FailingDataset(BaseSegDataset):
-    """Process 1 has the samples 1, 3, 5, ...; its own error comes with the second."""
+    """Rank 1 has the samples 1, 3, 5, ...; its error comes with the second."""
 
     def __getitem__(self, index: int) -> dict:
         if get_rank() == 1 and index == 3:

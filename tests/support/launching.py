@@ -13,7 +13,7 @@ import torch
 from commands import ROOT
 from torch import Tensor
 
-# Looked for, not imported: only the processes below need them.
+# Searched, not imported: only the processes below need them.
 MISSING = [name for name in ('mmdet', 'mmseg', 'mmaction') if find_spec(name) is None]
 
 
@@ -21,7 +21,7 @@ TORCHRUN = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '
 
 
 def launch(*command: object, limit: float = 300, **env: str) -> tuple[int, str]:
-    """Run a command that starts others, all of which end with it: its status, and what it printed.
+    """Run a command and its children, which end with it; return its status and output.
 
     Processes that wait for each other for longer than `limit` seconds fail the test.
     """
@@ -48,6 +48,6 @@ def records(folder: Path, task: str) -> list[dict]:
 
 
 def losses(record: dict) -> dict[str, Tensor]:
-    """Each loss in each iteration."""
+    """Losses by iteration."""
     entries = record['losses']
     return {name: torch.tensor([entry[name] for entry in entries]).double() for name in entries[0]}

@@ -1,4 +1,4 @@
-"""Compare trainings: every bit of their checkpoints, but for clocks and paths."""
+"""Compare the checkpoints of trainings bit by bit, except for clocks and paths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHANGING = ('time', 'data_time', 'eta', 'experiment_name', 'cfg', 'memory', 'mme
 
 
 def plain(value: Any, work: Path) -> Any:
-    """A value without its clocks and paths, that == can compare."""
+    """A value without clocks and paths, which == can compare."""
     if isinstance(value, Mapping):
         kept = {k: v for k, v in value.items() if str(k).split('/')[-1] not in CHANGING}
         return {key: plain(item, work) for key, item in kept.items()}
@@ -37,7 +37,7 @@ def plain(value: Any, work: Path) -> Any:
 
 
 def differences(found: Any, wanted: Any, name: str = '') -> list[str]:
-    """Where two values differ."""
+    """The paths at which two nested values differ."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         return [
             line
@@ -48,7 +48,7 @@ def differences(found: Any, wanted: Any, name: str = '') -> list[str]:
 
 
 def assert_same_checkpoints(work: Path, reference: Path, pattern: str) -> None:
-    """The checkpoints of the pattern in both folders are the same, and the same files."""
+    """Both folders have the same checkpoints that match the pattern."""
     files = {path.name for path in reference.glob(pattern)}
     assert files and {path.name for path in work.glob(pattern)} == files
     for file in files:
@@ -68,7 +68,7 @@ def workers(number: int) -> list[str]:
 
 
 class Training:
-    """Runs of one config, in a folder of its own."""
+    """Runs of a config, in its own folder."""
 
     def __init__(self, folder: Path, kind: str, *options: str) -> None:
         self.config = write_config(folder, **(FLEXIBLE if kind == 'flexible' else KINDS[kind]))
@@ -90,13 +90,13 @@ class Training:
         return (self.folder / f'{name}.log').read_text()
 
     def log(self, name: str) -> str:
-        """What the runs in a work directory showed, and what they wrote to their log files."""
+        """The output and the log files of the runs in a work directory."""
         files = sorted((self.folder / name).glob('*/*.log'))
         return self.terminal(name) + ''.join(file.read_text() for file in files)
 
 
 class Quickstart(Training):
-    """A few steps of a config of this package, on a few images, with an average of its weights."""
+    """A few steps of a config of this package on a few images, with averaged weights."""
 
     def __init__(self, folder: Path, config: str, *options: str) -> None:
         (base,) = ROOT.glob(f'configs/quickstart/{config}*.py')

@@ -14,11 +14,11 @@ from mmengine.optim import build_optim_wrapper
 from sharded_training import OPTIM_WRAPPER, WORLD_SIZE, Classifier, Samples
 from torch import nn
 
-WINDOWS = [(12, 12), (6, 6)]  # the divisors, in no config
+WINDOWS = [(12, 12), (6, 6)]  # pretrained windows, which no config names
 
 
 def initial_state() -> OrderedDict:
-    """Weights of another task, with five classes, whose backbone was trained at WINDOWS."""
+    """Weights of another task, with five classes, whose backbone was trained with WINDOWS."""
     torch.manual_seed(0)
     model = Classifier(num_classes=5)
     for name, param in model.named_parameters():
@@ -29,7 +29,7 @@ def initial_state() -> OrderedDict:
 
 
 def alone(steps: int, parts: int = 1) -> tuple[Classifier, dict, list[float]]:
-    """A plain loop over the images of both processes: the model, its groups, its losses.
+    """A plain loop over the images of both processes; returns model, groups and losses.
 
     Args:
         steps: Passes, of which each `parts` make one step of the optimizer.
@@ -55,7 +55,7 @@ def alone(steps: int, parts: int = 1) -> tuple[Classifier, dict, list[float]]:
         losses.append(loss.item())
         if (step + 1) % parts == 0:
             norm = nn.utils.clip_grad_norm_(model.parameters(), **OPTIM_WRAPPER['clip_grad'])
-            assert norm > 2 * OPTIM_WRAPPER['clip_grad']['max_norm']  # so clipping matters
+            assert norm > 2 * OPTIM_WRAPPER['clip_grad']['max_norm']  # so clipping has an effect
             optimizer.step()
             optimizer.zero_grad()
     return model, groups, losses
@@ -66,7 +66,7 @@ def run_in_two(folder: Path, kind: str) -> Path:
     torch.save(dict(state_dict=initial_state()), folder / 'initial.pth')
     script = Path(__file__).with_name('sharded_training.py')
     logs = [folder / f'log_{rank}.txt' for rank in range(WORLD_SIZE)]
-    # Memory that is given back goes to the system, so that peaks can be measured.
+    # Freed memory returns to the system, so that peaks can be measured.
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'MALLOC_MMAP_THRESHOLD_': '65536'}
     processes = []
     try:
@@ -86,7 +86,7 @@ def run_in_two(folder: Path, kind: str) -> Path:
 
 
 def written(folder: Path, name: str) -> list[dict]:
-    """What each process wrote about a training."""
+    """The records of each process of a training."""
     return [json.loads((folder / f'{name}_{rank}.json').read_text()) for rank in range(WORLD_SIZE)]
 
 

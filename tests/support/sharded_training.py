@@ -36,7 +36,7 @@ LARGE = dict(embed_dims=192, depths=(2, 8), num_heads=(6, 12))  # 15 M parameter
 OPTIM_WRAPPER = dict(
     type='OptimWrapper',
     constructor='SwinV2OptimWrapperConstructor',
-    # Without a large eps, rounding decides on the step where a gradient is close to zero.
+    # Without a large eps, rounding determines the step for gradients close to zero.
     optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.05, eps=1e-3),
     paramwise_cfg=dict(backbone_lr_mult=0.1, layer_decay=0.9),
     clip_grad=dict(max_norm=0.5),
@@ -45,7 +45,7 @@ OPTIM_WRAPPER = dict(
 
 @MODELS.register_module()
 class Classifier(BaseModel):
-    """A backbone with parts recomputed in the backward pass, and a linear head."""
+    """A backbone with activation checkpointing, and a linear head."""
 
     def __init__(
         self, num_classes: int, arch: str | dict = ARCH, pretrained: str | None = None
@@ -76,7 +76,7 @@ class Classifier(BaseModel):
 
 @DATASETS.register_module()
 class Samples(Dataset):
-    """Eight fixed images of noise with a class; that of number `broken` is not a number."""
+    """Eight fixed noise images with a class; image `broken` is NaN."""
 
     def __init__(self, broken: int | None = None) -> None:
         self.broken = broken
@@ -92,7 +92,7 @@ class Samples(Dataset):
 
 @HOOKS.register_module()
 class RecordHook(Hook):
-    """Keep the losses of a run."""
+    """Records the losses of a run."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -103,9 +103,9 @@ class RecordHook(Hook):
 
 LOCAL = dict(strategy=dict(state_dict_cfg='local'))
 HOOKS_OF_ALL = ('BackboneWeightsHook', 'LoadReportHook', 'RecordHook')
-# A loss of process 1 in the second step is not a number.
+# A loss of rank 1 in the second step is NaN.
 SKIPPING = dict(
-    train_cfg=dict(type='ResumableIterLoop', max_iters=STEPS),  # it knows its samples
+    train_cfg=dict(type='ResumableIterLoop', max_iters=STEPS),  # names the samples of a step
     custom_hooks=[dict(type=hook) for hook in (*HOOKS_OF_ALL, 'NonFiniteHook')],
     train_dataloader=dict(
         dataset=dict(type='Samples', broken=3),
@@ -146,14 +146,14 @@ def config(folder: Path, name: str, steps: int, **changes) -> Config:
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """The moments that this process holds."""
+    """The optimizer moments of this process."""
     states = getattr(optimizer, 'optim', optimizer).state.values()
     assert not hasattr(optimizer, 'optim') or not optimizer.state  # no second copy
     return [value for state in states for value in state.values() if value.dim()]
 
 
 def held(tensors: Iterable[Tensor]) -> int:
-    """Numbers in the memory of tensors, which may share it."""
+    """Number of elements in the storages of tensors, which may share them."""
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
     return sum(storage.nbytes() for storage in storages.values()) // 4
 
@@ -196,7 +196,7 @@ def train_all(folder: Path, kind: str) -> None:
 
 
 def share(folder: Path, **changes) -> int:
-    """Numbers of SwinV2-T whose moments this process would hold under ZeRO-1."""
+    """Number of elements of SwinV2-T whose moments this process holds under ZeRO-1."""
     with torch.device('meta'):
         model = SwinTransformerV2('t')
     strategy = ZeroStrategy(work_dir=str(folder / 'share'))
@@ -206,7 +206,7 @@ def share(folder: Path, **changes) -> int:
 
 
 def peak(folder: Path) -> float:
-    """Most memory in taking weights from a file and sharding them, in sizes of the model."""
+    """Peak memory of loading weights and sharding them, in multiples of the model size."""
     model = dict(type='Classifier', num_classes=3, arch=LARGE)
     file = folder / 'tiny.pth'
     if dist.get_rank() == 0:
@@ -222,7 +222,7 @@ def peak(folder: Path) -> float:
 
 
 def main(rank: int, folder: Path, kind: str) -> None:
-    # mmengine's own set-up of the process group calls CUDA.
+    # mmengine's own setup of the process group calls CUDA.
     store = f'file://{folder / "store"}'
     dist.init_process_group('gloo', init_method=store, rank=rank, world_size=WORLD_SIZE)
     os.environ['LOCAL_RANK'] = str(rank)

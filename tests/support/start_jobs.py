@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,7 @@ from swinv2_dense.checks.files import check_files
 from swinv2_dense.distributed.fsdp import ShardedStrategy
 from swinv2_dense.distributed.zero import ZeroStrategy
 from swinv2_dense.errors import CheckpointError, ConfigError
+from swinv2_dense.resilience.atomic_checkpoints import resume_last, share_resume
 from swinv2_dense.shared_errors import shared_errors
 
 KINDS = ('ddp', 'zero1', 'fsdp')
@@ -39,7 +41,7 @@ def strategy(kind: str, folder: Path):
 
 
 def weight(model: torch.nn.Module) -> float:
-    """The sum of all parameters, which FSDP may have cut into pieces."""
+    """The sum of all parameters, which FSDP may have sharded."""
     total = sum(param.detach().double().sum() for param in model.parameters())
     if any('FullyShardedDataParallel' in type(m).__name__ for m in model.modules()):
         dist.all_reduce(total)
@@ -47,7 +49,7 @@ def weight(model: torch.nn.Module) -> float:
 
 
 def prepare_models(rank: int, folder: Path, address: str) -> list[float | str]:
-    """By case the sum of the weights of a model whose backbone comes from a URL, or the error."""
+    """Per case, the sum of the weights of a model whose backbone comes from a URL, or the error."""
     found = []
     for kind in KINDS:
         for case in CASES:
@@ -72,7 +74,7 @@ class Files(list):
 
 
 def look_for_files(folder: Path) -> dict:
-    """Calls of the file system while FOLDER/images is checked, and the error for missing files."""
+    """File system calls while FOLDER/images is checked, and the error for missing files."""
     calls = Counter()
 
     def counting(name: str, function: Callable) -> Callable:
@@ -101,7 +103,7 @@ def error_of(function: Callable) -> str:
 
 
 def fail_alone(rank: int) -> list[str]:
-    """Errors of the last process alone."""
+    """Errors that only the last process has."""
 
     def fail(error: Exception) -> None:
         with shared_errors():
@@ -112,6 +114,22 @@ def fail_alone(rank: int) -> list[str]:
     return [error_of(lambda error=error: fail(error)) for error in errors]
 
 
+def resume(rank: int, folder: Path) -> list:
+    """What this process resumes if only the first sees the checkpoint, and the reverse."""
+    found = []
+    for seeing in (True, False):
+        work_dir = folder / f'seen_{rank}_{seeing}'
+        work_dir.mkdir()
+        if (rank == 0) is seeing:
+            torch.save({}, work_dir / 'epoch_1.pth')
+        cfg = Config(dict(work_dir=str(work_dir), load_from=None))
+        resume_last(cfg)
+        runner = SimpleNamespace(_resume=cfg.resume, _load_from=cfg.load_from)
+        share_resume(runner)
+        found.append([runner._resume, runner._load_from])
+    return found
+
+
 def main(rank: int, size: int, folder: Path, address: str) -> None:
     store = f'file://{folder / "store"}'
     dist.init_process_group('gloo', init_method=store, rank=rank, world_size=size)
@@ -120,6 +138,7 @@ def main(rank: int, size: int, folder: Path, address: str) -> None:
     found = dict(
         files=look_for_files(folder),
         alone=fail_alone(rank),
+        resumed=resume(rank, folder),
         models=prepare_models(rank, folder, address),
     )
     (folder / f'{rank}.json').write_text(json.dumps(found))

@@ -1,4 +1,4 @@
-"""A small training in a process that can be killed, with all that a resumed one must restore.
+"""A small training in a process that can be killed, with all the state that resuming restores.
 
 Its data and its model draw from random, numpy and torch, in training and in validation.
 """
@@ -30,12 +30,11 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from torch import Tensor, nn
 
-from swinv2_dense.atomic_files import write_file
 from swinv2_dense.cli.common import run
 from swinv2_dense.cli.train import main as train_command
 from swinv2_dense.errors import CheckpointError
 from swinv2_dense.resilience import preemption
-from swinv2_dense.resilience.atomic_checkpoints import AtomicCheckpointHook
+from swinv2_dense.resilience.atomic_checkpoints import AtomicCheckpointHook, AtomicFileBackend
 
 SAMPLES = 14
 HALF_WRITTEN = 200_000  # bytes, less than a checkpoint
@@ -104,7 +103,7 @@ def write_config(folder: Path, **changes: object) -> Path:
 
 
 def start(argv: Sequence[object], log: Path, **variables: object) -> multiprocessing.Process:
-    """Start tools/train.py in a process that is a fork of one with the imports made."""
+    """Start tools/train.py in a fork of a process that has done the imports."""
     variables = {name: str(value) for name, value in variables.items()}
     process = FORKS.Process(target=_train, args=([*map(str, argv)], str(log), variables))
     process.start()
@@ -112,12 +111,12 @@ def start(argv: Sequence[object], log: Path, **variables: object) -> multiproces
 
 
 def train(argv: Sequence[object], log: Path, limit: float = 300, **variables: object) -> int:
-    """Train to the end, or to a fault; the exit status, or the negative number of a signal."""
+    """Train until the end or a fault; return the exit status, or the negative signal number."""
     return ends([start(argv, log, **variables)], limit)[0]
 
 
 def train_two(argv: Sequence[object], log: Path, limit: float = 300, **variables: object) -> list:
-    """The same in two processes, as torchrun would start them; their exit statuses."""
+    """Train in two processes, as torchrun would start them; return their exit statuses."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
@@ -128,7 +127,7 @@ def train_two(argv: Sequence[object], log: Path, limit: float = 300, **variables
 
 
 def ends(processes: list[multiprocessing.Process], limit: float) -> list[int]:
-    """Exit statuses; processes that do not end are killed."""
+    """Exit statuses; processes that do not exit are killed."""
     end = time.monotonic() + limit
     for process in processes:
         process.join(max(0.0, end - time.monotonic()))
@@ -140,7 +139,7 @@ def ends(processes: list[multiprocessing.Process], limit: float) -> list[int]:
 
 
 def _train(argv: list[str], log: str, variables: dict[str, str]) -> None:
-    os.setsid()  # so that a signal for the group reaches this process and its workers alone
+    os.setsid()  # a signal for the group reaches only this process and its workers
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -165,9 +164,9 @@ def fill_disk(folder: str, answer: str) -> None:
         sys.exit(77)
     path = Path(folder, 'disk', 'a.pth')
     old = b'old'.ljust(600 * 1024)
-    write_file(path, old)
+    AtomicFileBackend().put(old, path)
     with pytest.raises(CheckpointError) as error:
-        write_file(path, b'new'.ljust(600 * 1024))
+        AtomicFileBackend().put(b'new'.ljust(600 * 1024), path)
     left = 'old' if path.read_bytes() == old else 'torn'
     files = ' '.join(file.name for file in path.parent.iterdir())
     Path(answer).write_text(f'{error.value}\n{left}\n{files}')
@@ -189,7 +188,7 @@ class Pack:
 
 @TRANSFORMS.register_module()
 class Jitter:
-    """Noise of three kinds; a fifth of the samples is refused, and others are taken instead.
+    """Noise from three generators; a fifth of the samples is rejected and replaced by others.
 
     Appends the number of each sample asked for to the file DRAWS. Hangs on the sample that the
     variable HANG names, as `kind:number`: sleep, which signals interrupt, or gil, which nothing
@@ -261,7 +260,7 @@ class FaultHook(Hook):
         elif self.kind == 'term':
             subprocess.run(['kill', '-TERM', '--', f'-{os.getpgrp()}'], check=False)
         elif self.kind == 'interrupt':
-            # A shell that runs the tests in the background has its children ignore the signal.
+            # Children of a shell that runs the tests in the background ignore the signal.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             subprocess.run(['kill', '-INT', '--', f'-{os.getpgrp()}'], check=False)
         elif self.kind == 'term_twice':
@@ -285,7 +284,7 @@ class FaultHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         if self.kind in ('writing', 'full') and checkpoint['meta']['iter'] == self.steps:
-            # At this size of a file, the kernel ends the process (writing) or the call (full).
+            # At this file size, the kernel kills the process (writing) or fails the call (full).
             handler = signal.SIG_DFL if self.kind == 'writing' else signal.SIG_IGN
             signal.signal(signal.SIGXFSZ, handler)
             resource.setrlimit(resource.RLIMIT_FSIZE, (HALF_WRITTEN, resource.RLIM_INFINITY))

@@ -1,4 +1,4 @@
-"""The batch of a run against the config's, calculated by hand; the tool's words about it."""
+"""Batch sizes and scaled learning rates, calculated by hand, and what the tool logs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from swinv2_dense.training.batch_size import batch_of, scale_learning_rate
 
 
 def config(base: int | None = 16, **changes) -> Config:
-    """Of 16 samples per step, at a learning rate of 0.0001."""
+    """A config for 16 samples per step at a learning rate of 0.0001."""
     cfg = Config(
         dict(
             train_dataloader=dict(batch_size=2),
@@ -48,9 +48,9 @@ def test_scaled_rate(monkeypatch, launcher):
     cfg = config(launcher=launcher, **{'optim_wrapper.accumulative_counts': 3})
     said = scale_learning_rate(cfg, scale=True)
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.5e-4, rel=1e-12)
-    assert 'lr=0.0001 is meant for 16 samples' in said and 'takes 24 samples' in said
+    assert 'lr=0.0001 is meant for 16 samples' in said and 'has 24 samples' in said
     assert 'processes 4 x train_dataloader.batch_size 2' in said
-    # What the run writes scales to itself: with mmengine's scaling off, and once more.
+    # The saved config is consistent: neither mmengine nor a second call scales it again.
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=24)
     scale_learning_rate(cfg, scale=True)
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.5e-4, rel=1e-12)
@@ -62,15 +62,15 @@ def test_a_config_that_asks_for_it_is_scaled():
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1.25e-5, rel=1e-12)
 
 
-def test_other_batches_are_only_told():
+def test_other_batch_sizes_are_only_reported():
     cfg = config()
     said = scale_learning_rate(cfg, scale=False)
-    assert 'meant for 16 samples per step' in said and 'takes 2 samples' in said
+    assert 'meant for 16 samples per step' in said and 'has 2 samples' in said
     assert '--auto-scale-lr' in said
     assert cfg.optim_wrapper.optimizer.lr == 1e-4
 
 
-def test_nothing_to_say():
+def test_equal_batch_sizes_log_nothing():
     assert scale_learning_rate(config(base=2), scale=False) is None
     assert scale_learning_rate(config(base=None), scale=False) is None
 
@@ -85,7 +85,7 @@ def test_what_scaling_needs():
 
 
 def test_accumulated_passes_are_one_step():
-    """What counts as a step: the mean gradient of its passes, as of one batch."""
+    """The gradient of a step is the mean over its passes, as for a single batch."""
     x, weights = torch.randn(6, 4, dtype=torch.float64), []
     for parts in ([6], [2, 2, 2]):
         layer = nn.Linear(4, 1, bias=False).double()
@@ -100,7 +100,7 @@ def test_accumulated_passes_are_one_step():
     assert not torch.equal(weights[0], torch.ones_like(weights[0]))
 
 
-def test_the_tool_scales_and_says_so(tmp_path):
+def test_the_tool_scales_and_reports_it(tmp_path):
     pytest.importorskip('mmseg')
     write_dataset(tmp_path / 'data', SurfacesSpec(train=2, val=1))
     (quickstart,) = ROOT.glob('configs/quickstart/upernet*.py')
@@ -119,5 +119,5 @@ def test_the_tool_scales_and_says_so(tmp_path):
     words = [quickstart, '--no-validate', '--work-dir', tmp_path / 'work']
     result = run_here('train', *words, '--auto-scale-lr', '--cfg-options', *options)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert 'is meant for 8 samples per step, and a step takes 2 samples' in result.stdout
+    assert 'is meant for 8 samples per step, and a step has 2 samples' in result.stdout
     assert 'lr: 2.0000e-03' in result.stdout

@@ -1,4 +1,4 @@
-"""Classes stored in a checkpoint against those of the data: names and order, for every task."""
+"""Class names in a checkpoint compared with those of the data, for every task."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Loop(BaseLoop):
 def load(
     trained: object, present: object, *, loop: str = 'test', resume: bool = False, **model: object
 ) -> list[tuple[str, int]]:
-    """Load a checkpoint of classes `trained` for data of classes `present`; what is logged."""
+    """Load a checkpoint with classes `trained` for data with classes `present`; return the log."""
     loops = {f'_{name}_loop': dict() for name in ('train', 'val', 'test')}
     runner = SimpleNamespace(_load_from='old.pth', _resume=resume, cfg=dict(model=model), **loops)
     setattr(runner, f'_{loop}_loop', Loop(present))
@@ -78,15 +78,15 @@ def test_other_names_or_order_are_an_error_in_testing_and_resuming(present, how)
     assert '\n' not in str(error.value) and 'same order' in str(error.value)
 
 
-def test_fine_tuning_on_as_many_other_classes_is_a_warning():
+def test_fine_tuning_on_the_same_number_of_other_classes_is_a_warning():
     ((message, level),) = load(FRUIT, ('cat', 'dog', 'cow'), loop='train')
     assert level == logging.WARNING
     assert "'apple' in the checkpoint and 'cat' in the data" in message
     assert 'apple, pear, plum; those of the data are cat, dog, cow' in message
-    assert load(FRUIT, ('cat', 'dog'), loop='train') == []  # LoadReportHook tells of the head
+    assert load(FRUIT, ('cat', 'dog'), loop='train') == []  # LoadReportHook reports the head
 
 
-def test_the_same_classes_pass_without_a_word():
+def test_equal_classes_log_nothing():
     assert load(FRUIT, FRUIT) == load(list(FRUIT), FRUIT, loop='train', resume=True) == []
 
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_compared_is_noted():
     assert load(None, None) == []
 
 
-def test_models_without_classes_of_their_own_are_left_alone():
+def test_models_without_classes_are_not_compared():
     assert load(FRUIT, ('cat',), type='RPN') == []
     assert load(FRUIT, ('cat',), type='GroundingDINO', language_model=dict()) == []
     with pytest.raises(CheckpointError):
@@ -117,7 +117,7 @@ def test_models_without_classes_of_their_own_are_left_alone():
         ('text', ()),
     ],
 )
-def test_names_are_found_where_versions_wrote_them(meta, names):
+def test_names_are_found_in_checkpoints_of_all_versions(meta, names):
     assert classes_of_checkpoint(dict(state_dict={}, meta=meta)) == names
 
 
@@ -151,7 +151,7 @@ def segmentor(root: Path) -> Config:
 
 
 def recognizer(root: Path) -> Config:
-    """With the list file and the label map that `prepare_data.py kinetics` writes."""
+    """A config with the list file and the label map of `prepare_data.py kinetics`."""
     cfg = config('video/swinv2-tiny-p244-w888_in1k-pre_8xb8-bf16-32x2x1-30e_kinetics400-rgb.py')
     narrow_recognizer(cfg.model)
     shrink_clips(cfg, 8)
@@ -176,7 +176,7 @@ def config(name: str) -> Config:
 
 
 def save(cfg: Config, root: Path, names: list[str]) -> list[str]:
-    """The config, and a checkpoint of random weights and these classes; arguments of the tools."""
+    """Arguments of the tools: the config, and a checkpoint of random weights for these classes."""
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     cfg.work_dir = str(root / 'work')
@@ -224,9 +224,9 @@ def test_every_tool_compares_names(task, tmp_path):
     with pytest.raises(ConfigError, match=f'--classes has {names[2]!r} where .* has {names[1]!r}'):
         infer([*args, '--classes', str(listed)])
     assert not (tmp_path / 'out').exists()
-    listed.write_text('\n'.join(f'Klasse {i}' for i in range(150)))  # renamed for a reader
+    listed.write_text('\n'.join(f'renamed {i}' for i in range(150)))
     infer([*args, '--classes', str(listed)])
-    assert 'Klasse' in next((tmp_path / 'out').rglob('*.json')).read_text()
+    assert 'renamed' in next((tmp_path / 'out').rglob('*.json')).read_text()
 
 
 def test_training_stores_names_of_list_files_and_all_splits_agree(tmp_path):

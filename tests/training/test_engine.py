@@ -1,4 +1,4 @@
-"""Mixed precision, and the checks before a run."""
+"""Mixed precision, the checks before a run, and the table of results."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_paths_that_cannot_be_checked_pass(tmp_path, changes):
 BACKBONE = 'model.backbone.'
 TRAIN = 'train_dataloader.dataset.dataset.'
 MISTAKES = {
-    'scope': ({'default_scope': None}, "no default_scope; set 'mmdet'"),
+    'scope': ({'default_scope': None}, 'default_scope=None of the config: set the library'),
     'arch': ({BACKBONE + 'arch': 'xl'}, r"model\.backbone: arch='xl' is unknown; choose one of t"),
     'window list': ({BACKBONE + 'window_size': [8] * 3}, r'=\[8, 8, 8\] has 3 entries for 4'),
     'argument': ({BACKBONE + 'window': 8}, r"model\.backbone: .*'window'"),
@@ -180,7 +180,7 @@ def test_what_mm_accepts_passes(tmp_path):
     dataset.update(data_root='unused', data_prefix=dict(img=str(tmp_path / 'train')))
     check_config(cfg, ('train', 'val'))
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='gone.pth')
-    check_config(cfg, ('val',))  # testing initialises nothing
+    check_config(cfg, ('val',))  # testing initializes no weights
 
 
 def test_each_evaluator_of_a_list_is_checked(tmp_path):
@@ -190,7 +190,7 @@ def test_each_evaluator_of_a_list_is_checked(tmp_path):
 
 
 class Listed:
-    """A data set as mmengine's BaseDataset shows itself."""
+    """A dataset with the interface of mmengine's BaseDataset."""
 
     def __init__(self, *infos: dict) -> None:
         self.infos = infos
@@ -203,7 +203,7 @@ class Listed:
 
 
 class ConcatDataset:
-    """As mmengine's: it lists its parts and gives their infos, too."""
+    """A wrapper like mmengine's, which also forwards `get_data_info`."""
 
     def __init__(self, datasets: list) -> None:
         self.datasets = datasets

@@ -72,7 +72,7 @@ def table_of_b(out_indices: tuple[int, ...]) -> dict[str, tuple[int, bool]]:
     for stage, depth in enumerate((2, 2, 18, 2)):
         for block in range(depth):
             parts[f'layers.{stage}.blocks.{block}'] = (first_blocks[stage] - block, BLOCK)
-    # Merging goes with the block before it.
+    # Merging belongs to the preceding block.
     parts |= {f'layers.{stage}.downsample': (d, MERGING) for stage, d in ((0, 23), (1, 21), (2, 3))}
     parts |= {f'norm{stage}': (0, dict.fromkeys(PAIR, False)) for stage in out_indices}
     return {
@@ -83,7 +83,7 @@ def table_of_b(out_indices: tuple[int, ...]) -> dict[str, tuple[int, bool]]:
 
 
 def detector() -> nn.Module:
-    """HTC++ on SwinV2-B, without memory."""
+    """HTC++ on SwinV2-B, on the meta device."""
     pytest.importorskip('mmdet')
     import mmdet.models  # noqa: F401
     from mmdet.registry import MODELS
@@ -123,7 +123,7 @@ def test_every_parameter_of_b(build, out_indices):
         assert groups[name] == (pytest.approx(lr, rel=1e-12), decay), name
 
 
-def test_without_layer_decay_all_learn_alike():
+def test_without_layer_decay_all_learning_rates_are_equal():
     model = nn.Module()
     model.backbone, model.neck = SwinTransformerV2(SMALL, out_indices=(0, 1)), nn.Conv2d(8, 8, 1)
     groups = groups_of(model)
@@ -156,7 +156,7 @@ def recomputed(model: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize('wrap', [nn.DataParallel, compiled, compiled_stages, recomputed])
 def test_wrappers_change_nothing(wrap):
-    """As DistributedDataParallel's `module.`; FSDP is in test_fsdp."""
+    """Such as DistributedDataParallel's `module.`; FSDP is in test_fsdp."""
 
     def build() -> nn.Module:
         model = nn.Module()
@@ -186,7 +186,7 @@ def test_unknown_paramwise_key_is_named():
 
 @pytest.mark.parametrize('kind, lr', [('AdamW', 1e-3), ('SGD', 1e-3), ('Adadelta', 1.0)])
 def test_multipliers_of_the_default_learning_rate(kind, lr):
-    """torch's documented defaults, where the config gives no lr."""
+    """torch's documented defaults, if the config has no lr."""
     model = SwinTransformerV2(SMALL, window_size=2, out_indices=(0, 1))
     cfg = dict(
         constructor='SwinV2OptimWrapperConstructor',

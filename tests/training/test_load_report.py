@@ -1,4 +1,4 @@
-"""What is said, and refused, when the weights of another model are loaded."""
+"""Reports and errors when the weights of another model are loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from swinv2_dense.training.load_report import LoadReportHook, Shapes, describe_c
 
 
 class Loop(BaseLoop):
-    """A loop that was built, as that of a runner that trains."""
+    """A built loop, as in a runner that trains."""
 
     def __init__(self) -> None:
         pass
@@ -42,7 +42,7 @@ class BoxHead(nn.Module):
 
 
 class Detector(nn.Module):
-    """The parts of a cascade whose loading is of interest."""
+    """The parts of a cascade that matter for loading."""
 
     def __init__(self, num_classes: int, has_masks: bool = True) -> None:
         super().__init__()
@@ -56,19 +56,19 @@ class Detector(nn.Module):
 
 REPORT = """Loaded weights from objects365.pth
   matched: 8 parameters
-  initialised anew, missing in the checkpoint:
+  reinitialized, missing in the checkpoint:
     roi_head.mask_head (4 parameters)
     roi_head.semantic_head (1 parameter)
-  initialised anew, of another shape in the checkpoint:
+  reinitialized, different shape in the checkpoint:
     roi_head.bbox_head.0.fc_cls: 366 -> 81 rows: 365 -> 80 classes
     roi_head.bbox_head.0.fc_reg: 1460 -> 320 rows: 365 -> 80 classes
-  not used, no part of the model:
+  not used, not part of the model:
     mask_iou (1 parameter)
     neck.extra (2 parameters)"""
 
 
 def load(model: nn.Module, checkpoint: dict, loop: object, resume: bool = False) -> None:
-    """As mmengine's runner loads: hooks, then the weights that fit."""
+    """Load as mmengine's runner does: hooks, then the weights that fit."""
     runner = SimpleNamespace(
         model=model, _load_from='objects365.pth', _resume=resume, _train_loop=loop
     )
@@ -80,7 +80,7 @@ def load(model: nn.Module, checkpoint: dict, loop: object, resume: bool = False)
 
 @pytest.fixture
 def said(monkeypatch) -> list:
-    """(message, level) of what is logged, by the hook and by mmengine's loader."""
+    """(message, level) of the log records of the hook and of mmengine's loader."""
     logged = []
     for module in (load_report, 'mmengine.runner.checkpoint'):
         target = (module, 'print_log') if module is load_report else (f'{module}.print_log',)
@@ -97,7 +97,7 @@ def test_other_classes_and_new_branches_are_reported(said):
     given = dict(source.state_dict())
     unused = {'neck.extra.weight': torch.ones(1), 'neck.extra.bias': torch.ones(1)}
     state = given | unused | {'mask_iou': torch.ones(1)}
-    # As some releases of old, without the counts of batches.
+    # Some old releases lack the batch counters.
     state.pop('roi_head.bbox_head.0.norm.num_batches_tracked')
     load(model, dict(state_dict=state), Loop())
     assert said == [(REPORT, logging.WARNING)]
@@ -107,14 +107,14 @@ def test_other_classes_and_new_branches_are_reported(said):
         assert_close(value, before[key] if kept else given[key], atol=0, rtol=0)
 
 
-def test_weights_that_fit_are_no_warning(said):
+def test_weights_that_fit_cause_no_warning(said):
     source, model = Detector(80), Detector(80)
     load(model, dict(state_dict=source.state_dict()), Loop())
     ((message, level),) = said
     assert level == logging.INFO
     assert message.count(': none') == 3
     assert_close(dict(model.state_dict()), dict(source.state_dict()), atol=0, rtol=0)
-    model.load_state_dict(source.state_dict())  # not one of the run: nothing is said again
+    model.load_state_dict(source.state_dict())  # not a load of the run: no second report
     assert len(said) == 1
 
 
@@ -126,9 +126,9 @@ def test_it_is_an_error_in_testing(said):
         'roi_head.mask_head (4 parameters), roi_head.semantic_head (1 parameter), '
         'roi_head.bbox_head.0.fc_cls: 366 -> 81 rows: 365 -> 80 classes, '
         'roi_head.bbox_head.0.fc_reg: 1460 -> 320 rows: 365 -> 80 classes. '
-        'Does the config match what was trained?'
+        'Does the config match the one that was trained?'
     )
-    # What is not used changes no prediction; nor do heads that only losses use.
+    # Neither unused weights nor heads that only losses use affect predictions.
     load(Detector(80, has_masks=False), dict(state_dict=Detector(80).state_dict()), dict())
     segmentor = nn.ModuleDict(dict(decode_head=nn.Linear(2, 2), auxiliary_head=nn.Linear(2, 2)))
     state = {k: v for k, v in segmentor.state_dict().items() if 'auxiliary' not in k}
@@ -155,7 +155,7 @@ def test_it_is_an_error_in_resuming(source):
         (320, 80, 7, '7 -> 320 rows'),
     ],
 )
-def test_classes_are_recognised_by_rows(own, num_classes, file, expected):
+def test_classes_are_recognized_by_rows(own, num_classes, file, expected):
     model = nn.Module()
     model.head = nn.Module()
     model.head.num_classes, model.head.num_base_priors = num_classes, 9
@@ -199,7 +199,7 @@ def test_parts_are_the_largest_without_others():
 
 @pytest.fixture(scope='module')
 def stage1(tmp_path_factory) -> tuple:
-    """The quickstart's data, and a checkpoint of its detector without masks, of other classes."""
+    """The quickstart's data, and a checkpoint of its detector without masks, for other classes."""
     pytest.importorskip('mmdet')
     import mmdet.models  # noqa: F401
     from mmdet.registry import MODELS
@@ -231,7 +231,7 @@ def stage1(tmp_path_factory) -> tuple:
     return config, root / 'stage1.pth', options
 
 
-@pytest.mark.filterwarnings('ignore')  # of the libraries, in a process that sees them first
+@pytest.mark.filterwarnings('ignore')  # from libraries imported here first
 def test_the_second_stage_of_objects365(stage1, tmp_path):
     config, checkpoint, options = stage1
     words = [config, '--no-validate', '--work-dir', tmp_path, '--cfg-options', *options]

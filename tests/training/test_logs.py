@@ -1,4 +1,4 @@
-"""tools/train.py --log-to: TensorBoard has what the JSON lines have."""
+"""tools/train.py --log-to: TensorBoard gets the same scalars as the JSON lines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_tensorboard_has_the_scalars_of_the_json_lines(tmp_path):
     assert len(written.Scalars('score')) == 4
 
 
-def test_a_backend_is_added_once_and_must_be_there(monkeypatch):
+def test_a_backend_is_added_once_and_must_be_installed(monkeypatch):
     cfg = Config(dict(visualizer=dict(type='Visualizer', vis_backends=[dict(type='X')])))
     pytest.importorskip('tensorboard')
     log_to(cfg, ['tensorboard'])

@@ -10,9 +10,15 @@ from ...checks.pixel_limit import add_flag
 from ...choices import LOG_BACKENDS
 from .shared import DEFAULT, add_cfg_options, add_config, command_parser
 
+HOOKS = """
+Some hooks are added to every run. The config entry added_hooks maps the name
+of a hook to its arguments, or to False to disable it; the config in the work
+directory lists all of them.
+""".strip()
+
 
 def train_parser() -> argparse.ArgumentParser:
-    parser = command_parser('Train a detector, segmentor or video recognizer.')
+    parser = command_parser(f'Train a detector, segmentor or video recognizer.\n\n{HOOKS}')
     _add_run_options(parser)
     parser.add_argument(
         '--resume',
@@ -59,7 +65,7 @@ def train_parser() -> argparse.ArgumentParser:
 
 
 def test_parser() -> argparse.ArgumentParser:
-    parser = command_parser('Evaluate a detector, segmentor or video recognizer.')
+    parser = command_parser(f'Evaluate a detector, segmentor or video recognizer.\n\n{HOOKS}')
     _add_run_options(parser)
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
     parser.add_argument(
