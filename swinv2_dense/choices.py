@@ -1,6 +1,6 @@
-"""Names to choose from: of options of the commands, and of the code behind them.
+"""Choices of command-line options that other code uses too.
 
-They are here, apart from that code, because showing the help of a command must not import it.
+They have a file of their own because showing the help of a command must not import that code.
 """
 
 from __future__ import annotations
@@ -14,3 +14,5 @@ PEER_PACKAGES = {  # libraries that the benchmark compares with
     'mmpretrain': 'mmpretrain',
     'mmaction2': 'mmaction2',
 }
+NATIVE = 'native'  # ATEN_CPU_CAPABILITY unset: torch uses the best that the CPU has
+CPU_CAPABILITIES = ('default', 'avx2', NATIVE)

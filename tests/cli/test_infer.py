@@ -29,9 +29,10 @@ import swinv2_dense
 from swinv2_dense.cli.infer import find_inputs
 from swinv2_dense.cli.infer import main as infer
 from swinv2_dense.drawing.files import names_below
+from swinv2_dense.drawing.video import write_video
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.inference.base import describe_classes
-from swinv2_dense.inference.video_files import frame_rate, read_frames, write_frames
+from swinv2_dense.inference.video_files import frame_rate, read_frames
 
 DETECTOR = 'detection/mask-rcnn_swinv2-t-w16_1xb4-bf16-1x_coco.py'
 SEGMENTOR = 'segmentation/upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py'
@@ -262,7 +263,7 @@ def test_frames_are_read_as_players_show_them(tmp_path):
 
 def test_odd_sides_get_a_line_more(tmp_path):
     frames = np.full((2, 47, 63, 3), 200, np.uint8)
-    write_frames(tmp_path / 'a.mp4', iter(frames), Fraction(30000, 1001))
+    write_video(tmp_path / 'a.mp4', iter(frames), Fraction(30000, 1001))
     first, _ = read_frames(tmp_path / 'a.mp4')
     assert first.shape == (48, 64, 3) and first.min() > 190
     assert frame_rate(tmp_path / 'a.mp4') == Fraction(30000, 1001)
@@ -341,7 +342,7 @@ def test_names_come_from_what_fits():
     assert describe_classes(4, [checkpoint, config], None)['classes'] == ('0', '1', '2', '3')
     assert describe_classes(2, [checkpoint, config], ['x', 'y'])['classes'] == ('x', 'y')
     assert len(describe_classes(2, [checkpoint], None)['palette']) == 2  # one colour is too few
-    with pytest.raises(ConfigError, match='--classes names 1 classes, but .* has 2'):
+    with pytest.raises(ConfigError, match='--classes has 1 names, but .* has 2'):
         describe_classes(2, [], ['x'])
 
 

@@ -84,7 +84,7 @@ def motion(shape: np.ndarray) -> str:
 @pytest.mark.parametrize('index', range(24))
 def test_the_motion_in_a_file_is_its_class(tmp_path: Path, index: int) -> None:
     clip = motions.clip_of(SPEC, 'train', index)
-    motions.write_video(tmp_path / 'a.mp4', motions.draw_clip(plain(clip), SPEC.size, SPEC.frames))
+    motions.write_clip(tmp_path / 'a.mp4', motions.draw_clip(plain(clip), SPEC.size, SPEC.frames))
     frames = motions.read_video(tmp_path / 'a.mp4')
     assert frames.shape == (SPEC.frames, SPEC.size, SPEC.size, 3)
     shape = weights(frames)
@@ -179,7 +179,7 @@ def test_nothing_else_depends_on_the_class() -> None:
 def test_reuse_and_refusal(dataset: Path, tmp_path: Path) -> None:
     before = {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
     assert not motions.write_dataset(dataset, SPEC)
-    with pytest.raises(ValueError, match=r'seed is 3 there and 4 here.*Delete'):
+    with pytest.raises(ValueError, match=r'seed is 3 there, 4 here.*Delete'):
         motions.write_dataset(dataset, replace(SPEC, seed=4))
     assert before == {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
     (tmp_path / 'notes.txt').write_text('mine')
@@ -200,7 +200,7 @@ def test_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(motions, 'write_video', interrupt)
+    monkeypatch.setattr(av, 'open', interrupt)
     with pytest.raises(KeyboardInterrupt):
         motions.write_dataset(tmp_path / 'motions', SPEC)
     assert list(tmp_path.iterdir()) == []

@@ -160,7 +160,7 @@ def test_hidden_shapes_are_left_out() -> None:
 def test_reuse_and_refusal(dataset: Path) -> None:
     before = {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
     assert not shapes.write_dataset(dataset, SPEC)
-    with pytest.raises(ValueError, match=r'seed is 3 there and 4 here.*Delete'):
+    with pytest.raises(ValueError, match=r'seed is 3 there, 4 here.*Delete'):
         shapes.write_dataset(dataset, replace(SPEC, seed=4))
     assert before == {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
 
@@ -184,7 +184,7 @@ def test_sets_without_semantic_maps_are_refused(dataset: Path, tmp_path: Path) -
     content = json.loads(file.read_text())
     content['info']['version'] = 1  # wrote no maps
     file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r'version is 1 there and 2 here. Delete'):
+    with pytest.raises(ValueError, match=r'version is 1 there, 2 here. Delete'):
         shapes.write_dataset(tmp_path / 'set', SPEC)
 
 
@@ -267,7 +267,7 @@ def test_quickstart_in_small(tmp_path: Path) -> None:
 def test_quickstart_refuses_other_data(dataset: Path) -> None:
     done = quickstart('--data-root', dataset.parent)
     assert done.returncode == 2
-    assert 'other parameters' in done.stderr and 'Traceback' not in done.stderr
+    assert 'the parameters differ' in done.stderr and 'Traceback' not in done.stderr
 
 
 TOP1 = {'acc/top1': 0.95, 'pair/swapped': 0.03}

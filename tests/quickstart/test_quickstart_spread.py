@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swinv2_dense.quickstart.examples import EXAMPLES
-from swinv2_dense.quickstart.spread import Run, measure, plan_runs, read_records, table
+from swinv2_dense.quickstart.spread import SpreadRun, measure, plan_runs, read_records, table
 
 # Stands in for tools/quickstart.py: notes its call, and fails for seed 2.
 QUICKSTART = """
@@ -53,7 +53,7 @@ def test_every_combination_runs_once(
         for level in ('default', 'avx2', 'unset')
     )
     assert calls(quickstart) == wanted
-    assert [Run(r['task'], r['seed'], r['capability']) for r in records] == runs
+    assert [SpreadRun(r['task'], r['seed'], r['capability']) for r in records] == runs
     # A target that was missed is a result too.
     assert [r['reached'] for r in records] == 2 * [*[True] * 3, *[False] * 3]
 
@@ -72,7 +72,7 @@ def test_finished_runs_are_not_repeated(quickstart: Path, tmp_path: Path) -> Non
 
 
 def test_results_of_an_earlier_try_do_not_count(quickstart: Path, tmp_path: Path) -> None:
-    run = Run('video', 2, 'native')
+    run = SpreadRun('video', 2, 'native')
     folder = tmp_path / 'work' / run.name / 'video'
     folder.mkdir(parents=True)
     (folder / 'results.json').write_text(json.dumps(dict(reached=True, figures={}, seconds=1)))

@@ -89,11 +89,11 @@ def test_maps_are_what_mmseg_reads(dataset):
 def test_reuse_and_refusal(dataset, tmp_path):
     before = {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
     assert not surfaces.write_dataset(dataset, SPEC)
-    with pytest.raises(ValueError, match=r'seed is 3 there and 4 here.*Delete'):
+    with pytest.raises(ValueError, match=r'seed is 3 there, 4 here.*Delete'):
         surfaces.write_dataset(dataset, replace(SPEC, seed=4))
     assert before == {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
     (tmp_path / 'notes.txt').write_text('mine')
-    with pytest.raises(ValueError, match=r'not a surfaces data set, .*spec.json is missing'):
+    with pytest.raises(ValueError, match=r'not a surfaces dataset, .*spec.json is missing'):
         surfaces.write_dataset(tmp_path, SPEC)
     surfaces.write_dataset(tmp_path / 'set', SPEC)
     (tmp_path / 'set' / 'masks' / 'val' / '000001.png').unlink()

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from ...quickstart.spread import CAPABILITIES
-from ...quickstart.tasks import TASKS, ShapesSpec, Task
+from ...choices import CPU_CAPABILITIES
+from ...quickstart.goals import GOALS, Goal, ShapesSpec
 from .shared import DEFAULT, command_parser
 
 
@@ -47,7 +47,7 @@ mistake in the command.
     parser.add_argument(
         '--seed', type=int, default=0, help=f'random seed of data and training {DEFAULT}'
     )
-    targets = ', '.join(f'{task.target} for {task.metric}' for task in TASKS.values())
+    targets = ', '.join(f'{task.target} for {task.metric}' for task in GOALS.values())
     parser.add_argument(
         '--target', type=float, metavar='METRIC', help=f'value to reach (default: {targets})'
     )
@@ -86,10 +86,10 @@ for a mistake in the command.
     parser.add_argument(
         '--capabilities',
         nargs='+',
-        choices=CAPABILITIES,
-        default=list(CAPABILITIES),
+        choices=CPU_CAPABILITIES,
+        default=list(CPU_CAPABILITIES),
         metavar='LEVEL',
-        help=f'instruction sets: {", ".join(CAPABILITIES)}; values of ATEN_CPU_CAPABILITY, or '
+        help=f'instruction sets: {", ".join(CPU_CAPABILITIES)}; values of ATEN_CPU_CAPABILITY, or '
         'native for the best of this machine (default: all)',
     )
     parser.add_argument(
@@ -135,12 +135,12 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--task',
         nargs='+',
-        choices=TASKS,
-        default=list(TASKS),
+        choices=GOALS,
+        default=list(GOALS),
         metavar='TASK',
-        help=f'{", ".join(TASKS)} (default: all)',
+        help=f'{", ".join(GOALS)} (default: all)',
     )
 
 
-def _per_task(value: Callable[[Task], object]) -> str:
-    return ', '.join(f'{value(task)} for {name}' for name, task in TASKS.items())
+def _per_task(value: Callable[[Goal], object]) -> str:
+    return ', '.join(f'{value(task)} for {name}' for name, task in GOALS.items())
