@@ -225,7 +225,7 @@ def test_cases_reach_the_model():
         (['--size', '4x32x32', '--window', '8x8'], 'different numbers of axes'),
         (['--against', 'detectron'], 'choose from hf, timm, mmpretrain, mmaction2'),
         (['--runs', '0'], 'must be at least 1'),
-        (['--weights', 'bf16', '--against', 'hf'], '--weights bf16 is for ours alone'),
+        (['--weights', 'bf16', '--against', 'hf'], '--weights bf16 works for our model only'),
     ],
 )
 def test_benchmark_names_what_is_wrong(flags, message):

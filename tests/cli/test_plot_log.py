@@ -91,7 +91,7 @@ def test_a_line_cut_at_the_end_is_left_out_and_elsewhere_an_error(tmp_path):
     path.write_text(path.read_text() + '{"loss": 1.')
     assert max(read_log(path).training) == 3
     path.write_text('{"loss": 1.\n' + path.read_text())
-    with pytest.raises(ConfigError, match=r'scalars.json, line 1: is not JSON'):
+    with pytest.raises(ConfigError, match=r'scalars.json, line 1 is not JSON'):
         read_log(path)
 
 
