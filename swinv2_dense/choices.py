@@ -1,4 +1,4 @@
-"""Choices of command-line options that other code uses too.
+"""Choices and defaults of command-line options that other code uses too.
 
 They have a file of their own because showing the help of a command must not import that code.
 """
@@ -16,3 +16,4 @@ PEER_PACKAGES = {  # libraries that the benchmark compares with
 }
 NATIVE = 'native'  # ATEN_CPU_CAPABILITY unset: torch uses the best that the CPU has
 CPU_CAPABILITIES = ('default', 'avx2', NATIVE)
+MAX_PIXELS = 178_956_970  # default of --max-pixels; Pillow raises DecompressionBombError above it

@@ -121,6 +121,8 @@ def test_the_command_to_resume_has_one_resume():
     begun = ['a config.py', '--seed', '3', '--cfg-options', 'a=1']
     expected = "python train.py 'a config.py' --seed 3 --cfg-options a=1 --resume"
     assert resume_command('train.py', begun) == expected
+    for start in ('swinv2-dense train', 'python -m swinv2_dense train'):
+        assert resume_command(start, ['x.py']) == f'{start} x.py --resume'
     assert resume_command('train.py', ['--resume', '--seed', 3, *begun[:1]]).count('--resume') == 1
     for flag in (['--resume', 'epoch_1.pth'], ['--resume=epoch_1.pth'], ['--resume']):
         assert resume_command('train.py', [*begun[:3], *flag, *begun[3:]]) == expected
@@ -190,14 +192,15 @@ def test_every_option_is_explained_with_its_default(name):
                 continue
             assert action.help, action.option_strings
             if action.default not in (None, False, [], argparse.SUPPRESS):
-                assert 'default: ' in action.help or 'not used' in action.help, action
+                assert 'default: ' in action.help or 'ignored' in action.help, action
         assert all(len(line) <= 80 for line in parser.description.splitlines())
 
 
 @pytest.mark.parametrize('name', ['train', 'test', 'infer'])
 def test_ctrl_c_while_the_package_is_imported(name, tmp_path):
-    (tmp_path / 'swinv2_dense').mkdir()
+    (tmp_path / 'swinv2_dense/cli').mkdir(parents=True)
     (tmp_path / 'swinv2_dense' / '__init__.py').write_text('raise KeyboardInterrupt')
+    shutil.copy(ROOT / 'swinv2_dense/cli/launch.py', tmp_path / 'swinv2_dense/cli')
     environment = os.environ | dict(PYTHONPATH=str(tmp_path))
     command = [sys.executable, ROOT / 'tools' / f'{name}.py', 'config.py']
     result = subprocess.run(command, text=True, capture_output=True, env=environment)
