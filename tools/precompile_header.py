@@ -49,7 +49,7 @@ def refuse_other_builds(compiler: list[str]) -> None:
     """End the program where the build would not use the header."""
     import torch
 
-    macros = subprocess.run(
+    macros = subprocess.run(  # noqa: S603  the compiler of the build, without a shell
         [*compiler, '-dM', '-E', '-x', 'c++', os.devnull], capture_output=True, text=True
     )
     if macros.returncode or '__clang__' in macros.stdout or '__GNUC__' not in macros.stdout:
@@ -64,7 +64,8 @@ def header_of(requirement: str, folder: Path) -> bytes:
     """The header in the sdist of mmcv, which pip downloads (and keeps for the build)."""
     command = [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps']
     command += ['--no-build-isolation', '--no-binary', ':all:', '--dest', str(folder)]
-    subprocess.run([*command, requirement], check=True, stdout=sys.stderr)
+    command.append(requirement)
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603  pip, without a shell
     sdist = next(iter(folder.glob('*.tar.gz')))
     with tarfile.open(sdist) as archive:
         member = archive.extractfile(f'{sdist.name.removesuffix(".tar.gz")}/{HEADER}')
@@ -80,7 +81,8 @@ def precompile(compiler: list[str], header: Path) -> None:
     command = [*compiler, '-x', 'c++-header', *CFLAGS, *BUILD_FLAGS]
     command += [f'-I{path}' for path in (*include_paths(), sysconfig.get_path('include'))]
     command += shlex.split(os.environ.get('CFLAGS', ''))
-    subprocess.run([*command, str(header), '-o', f'{header}.gch'], check=True, stdout=sys.stderr)
+    command += [str(header), '-o', f'{header}.gch']
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603  the compiler of the build
 
 
 if __name__ == '__main__':

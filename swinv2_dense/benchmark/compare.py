@@ -43,7 +43,7 @@ class Child:
         command += [json.dumps(asdict(case)), library, str(weights or ''), like or '', str(folder)]
         self.name = library
         self.errors = (folder / f'{library}.stderr').open('w+')
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603  this package's worker, without a shell
             command,
             env=os.environ | dict(PYTHONPATH=os.pathsep.join(_paths(library))),
             text=True,

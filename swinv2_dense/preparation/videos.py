@@ -84,7 +84,8 @@ def _copy(ffmpeg: str, source: Path, target: Path, side: int) -> str | None:
     # Absolute, as FFmpeg takes a name that starts with a minus for an option.
     paths = ['-i', str(source.absolute()), *coding, str(part.absolute())]
     try:
-        result = subprocess.run([ffmpeg, *quiet, *paths], capture_output=True, text=True)
+        command = [ffmpeg, *quiet, *paths]
+        result = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  no shell
         if result.returncode:
             return (result.stderr.strip().splitlines() or [f'status {result.returncode}'])[-1]
         part.rename(target)
