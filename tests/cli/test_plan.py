@@ -1,4 +1,4 @@
-"""tools/plan.py: counts by hand, memory against measured trainings, and what it says."""
+"""The command plan: counts by hand, memory compared with measured trainings, and its output."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def test_what_is_sent_by_hand():
 
 
 def test_macs_of_a_step_are_those_that_torch_counts():
-    """Of matrix products; attention is one operator of our own, so it is counted in its plain form,
-    which keeps its logits: backwards four products, and not five.
+    """Matrix products only. Attention is a custom operator, so its plain form is counted, which
+    keeps the logits: its backward pass has four products instead of five.
     """
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -1,4 +1,4 @@
-"""What tools/plan.py and tools/analyze.py print: times, words, warnings, sizes of the config."""
+"""Output of the commands plan and analyze: times, warnings, sizes from the config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the terminal shows: ten lines at the start, no known warnings, one line after Ctrl-C."""
+"""Terminal output: ten lines at the start, no known warnings, one line after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_known_warnings_are_silent_by_name(category, text, module):
         assert shown(category, text, 'mine')
 
 
-def test_every_row_says_whose_it_is_and_why():
+def test_every_row_names_a_package_and_a_reason():
     for row in KNOWN_WARNINGS:
         assert row.package and row.reason and re.compile(row.message) and re.compile(row.module)
         assert len(row.message) > 10  # no row that fits any text
@@ -140,7 +140,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 @pytest.mark.parametrize('command', [*TOOLS, *SUBCOMMANDS])
 def test_help_is_that_of_the_command_and_does_not_wait_for_torch(command, tmp_path, monkeypatch):
-    """`--hel` is left to the parser that the command itself uses, after all imports."""
+    """`--hel` is handled by the command's own parser, after all imports."""
     name, *words = command.split()
     path = str(ROOT / 'tools' / f'{name}.py')
     monkeypatch.setenv('COLUMNS', '80')
@@ -163,7 +163,7 @@ def test_help_is_that_of_the_command_and_does_not_wait_for_torch(command, tmp_pa
 
 
 def test_help_after_other_arguments(tmp_path):
-    """What --cfg-options gives is not parsed, which takes mmengine."""
+    """The values of --cfg-options are not parsed, which would need mmengine."""
     call = [sys.executable, '-c', LAST_LINE, ROOT / 'tools' / 'train.py', 'config.py']
     call += ['--cfg-options', 'a.b=1', '--help']
     result = subprocess.run(call, cwd=tmp_path, text=True, capture_output=True)
