@@ -39,5 +39,6 @@ setup(
     package_data={'swinv2_dense.configs': ['**/*.py', '**/*.md', '**/*.yml']},
     install_requires=['torch>=2.6', 'safetensors>=0.4'],
     extras_require=EXTRAS,
+    entry_points={'console_scripts': ['swinv2-dense = swinv2_dense.cli.main:main']},
     zip_safe=False,
 )

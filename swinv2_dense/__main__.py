@@ -1,4 +1,4 @@
-"""python -m swinv2_dense COMMAND."""
+"""`python -m swinv2_dense COMMAND`."""
 
 from .cli.main import main
 

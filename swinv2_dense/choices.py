@@ -1,6 +1,6 @@
-"""Choices of command-line options and of the code behind them.
+"""Choices and defaults of command-line options that other code uses too.
 
-They are separate from that code because `--help` must not import it.
+They have a file of their own because showing the help of a command must not import that code.
 """
 
 from __future__ import annotations
@@ -14,3 +14,6 @@ PEER_PACKAGES = {  # libraries that the benchmark compares against
     'mmpretrain': 'mmpretrain',
     'mmaction2': 'mmaction2',
 }
+NATIVE = 'native'  # ATEN_CPU_CAPABILITY unset: torch uses the best that the CPU has
+CPU_CAPABILITIES = ('default', 'avx2', NATIVE)
+MAX_PIXELS = 178_956_970  # default of --max-pixels; Pillow raises DecompressionBombError above it

@@ -1,4 +1,4 @@
-"""What an installed wheel holds: the configs, and no requirement that overwrites an mm package."""
+"""The installed wheel: configs, requirements, and commands that work without a checkout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pip(*args: object) -> None:
 
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel installed. Built from a copy: building leaves files in its folder."""
+    """A folder with the wheel installed. Built from a copy, because a build leaves files behind."""
     folder = tmp_path_factory.mktemp('packaging')
     for name in ('swinv2_dense', 'configs'):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__'))
@@ -31,6 +31,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = (folder / 'dist').glob('*.whl')
     pip('install', '--target', folder / 'installed', wheel)
     return folder / 'installed'
+
+
+def run(installed: Path, folder: Path, *command: object) -> subprocess.CompletedProcess:
+    """Run a command in a folder, with the installed wheel first on the path."""
+    environment = {**os.environ, 'PYTHONPATH': str(installed), 'OMP_NUM_THREADS': '1'}
+    words = [str(word) for word in command]
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def test_every_config_is_in_the_wheel(installed: Path) -> None:
@@ -53,13 +60,7 @@ config = Config.fromfile('mine.py')
 assert config.work_dir == 'mine' and config.model.backbone, config
 print(swinv2_dense.__file__)
 """
-    result = subprocess.run(
-        [sys.executable, '-c', code],
-        cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': str(installed)},
-        capture_output=True,
-        text=True,
-    )
+    result = run(installed, tmp_path, sys.executable, '-c', code)
     assert result.stdout.strip() == str(installed / 'swinv2_dense' / '__init__.py'), result.stderr
 
 
@@ -67,3 +68,59 @@ def test_requires_no_mm_package(installed: Path) -> None:
     (distribution,) = metadata.distributions(name='swinv2_dense', path=[str(installed)])
     required = [r for r in distribution.requires if 'extra ==' not in r]
     assert required == ['torch>=2.6', 'safetensors>=0.4']
+
+
+STARTS = {  # what `swinv2-dense` and `python -m swinv2_dense` call themselves
+    'swinv2-dense': lambda installed: [sys.executable, installed / 'bin' / 'swinv2-dense'],
+    'python -m swinv2_dense': lambda installed: [sys.executable, '-m', 'swinv2_dense'],
+}
+
+
+@pytest.mark.parametrize('name', STARTS)
+def test_commands_without_a_checkout(installed: Path, tmp_path: Path, name: str) -> None:
+    start = STARTS[name](installed)
+    listed = run(installed, tmp_path, *start, '--help')
+    assert listed.returncode == 0, listed.stderr
+    assert listed.stdout.startswith(f'Usage: {name} COMMAND')
+    for command in ('train', 'test', 'infer', 'quickstart'):
+        assert f'\n  {command} ' in listed.stdout
+    helped = run(installed, tmp_path, *start, 'train', '--help')
+    assert helped.returncode == 0 and helped.stdout.startswith(f'usage: {name} train ')
+    unknown = run(installed, tmp_path, *start, 'trian')
+    assert unknown.returncode == 2
+    assert unknown.stderr == "error: unknown command 'trian'; did you mean 'train'?\n"
+
+
+def test_a_config_of_the_wheel_is_analyzed(installed: Path, tmp_path: Path) -> None:
+    pytest.importorskip('mmseg')
+    (name,) = ROOT.glob('configs/quickstart/upernet*.py')
+    code = f"import swinv2_dense; print(swinv2_dense.config_path('quickstart/{name.name}'))"
+    config = run(installed, tmp_path, sys.executable, '-c', code).stdout.strip()
+    assert Path(config).is_relative_to(installed)
+    start = STARTS['swinv2-dense'](installed)
+    flags = ['--count-only', '--size', 128, 128]
+    result = run(installed, tmp_path, *start, 'analyze', config, *flags)
+    assert result.returncode == 0, result.stderr
+    assert 'backbone at 128x128, one image' in result.stdout
+
+
+def test_the_quickstart_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """Its data lie in another folder than the configs'; files go nowhere but where flags say."""
+    pytest.importorskip('mmseg')
+    splits = ('train', 'val', 'test')
+    result = run(
+        *(installed, tmp_path, sys.executable, '-m', 'swinv2_dense', 'quickstart'),
+        *('--task', 'segmentation', '--target', 0, '--train-samples', 4, '--val-samples', 2),
+        *('--work-dir', tmp_path / 'work', '--data-root', tmp_path / 'generated'),
+        *('--cfg-options', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2'),
+        *('param_scheduler.0.end=1', 'param_scheduler.1.begin=1', 'train_dataloader.batch_size=2'),
+        *(f'{split}_dataloader.num_workers=0' for split in splits),
+        *(f'{split}_dataloader.persistent_workers=False' for split in splits),
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert '\n$ python -m swinv2_dense train ' in result.stdout
+    last = result.stdout.strip().splitlines()[-1].split()
+    assert last[:4] == ['python', '-m', 'swinv2_dense', 'train']
+    assert Path(last[4]).is_relative_to(installed) and Path(last[4]).is_file()
+    assert (tmp_path / 'work/segmentation/iter_2.pth').is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['generated', 'work']

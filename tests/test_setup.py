@@ -1,4 +1,4 @@
-"""tools/setup.sh: which stack and Python it takes, and how mmcv's header is compiled ahead."""
+"""tools/setup.sh: the choice of stack and Python, and the precompiled header of mmcv."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def choose(tree: Path, words: str, **variables: str) -> subprocess.CompletedProcess:
-    """The stack and the Python that set-up chooses."""
+    """The stack and the Python that the setup chooses."""
     script = f'source tools/setup.sh; parse_setup_arguments {words}; choose_stack; '
     script += '[ -n "${python:-}" ] || [ -x .venv/bin/python ] || find_python; echo $stack'
     script += '; basename() { echo "${1##*/}"; }; basename "${python:-none}"'
@@ -105,7 +105,7 @@ def run_header(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess:
 
 
 def test_other_compilers_and_builds_with_cuda_are_refused(tmp_path):
-    """They exit before anything is downloaded; set-up then compiles mmcv as it is."""
+    """They exit before anything is downloaded; the setup then compiles mmcv without the header."""
     clang = tmp_path / 'c++'
     clang.write_text('#!/bin/sh\necho "#define __clang__ 1"; echo "#define __GNUC__ 4"\n')
     clang.chmod(0o755)
@@ -117,7 +117,7 @@ def test_other_compilers_and_builds_with_cuda_are_refused(tmp_path):
 
 
 def test_the_header_is_used_or_the_build_fails(tmp_path):
-    """A class that the precompiled header alone has tells whether it was read."""
+    """A class that only the precompiled header has shows whether it was used."""
     if shutil.which('g++') is None:
         pytest.skip('no g++')
     path = tmp_path / 'pytorch_cpp_helper.hpp'

@@ -1,9 +1,12 @@
 """Draw augmented samples of a dataset: python tools/browse_dataset.py CONFIG [--help]."""
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from runpy import run_path
 
-LAUNCH = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/launch.py'
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # of a checkout that is not installed
 
 if __name__ == '__main__':
-    run_path(str(LAUNCH))['launch']('browse_dataset')
+    (package,) = find_spec('swinv2_dense').submodule_search_locations
+    run_path(f'{package}/cli/launch.py')['launch']('browse_dataset')

@@ -5,13 +5,13 @@ set -euo pipefail
 
 usage='Usage: bash tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
 
-GPUS is the number of processes on this machine: one for each GPU; without a GPU they run on the CPU.
-Environment, of several machines (run the script on each of them):
+GPUS is the number of processes on this machine: one per GPU, or any number on the CPU.
+Environment for several machines (run the script on each of them):
   NNODES       number of machines (1)
   NODE_RANK    number of this one, from 0 (0)
   MASTER_ADDR  address of machine 0 (127.0.0.1)
   PORT         a free port of machine 0 (29500)
-PYTHON is the Python to run; without it that of .venv or .venv-onedl, else python.'
+PYTHON is the Python to run (default: that of .venv or .venv-onedl, else python).'
 if [ $# -lt 2 ] || ! [[ "$2" =~ ^[1-9][0-9]*$ ]]; then
   printf '%s\n' "$usage" >&2
   exit 2

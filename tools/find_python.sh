@@ -1,4 +1,4 @@
-# Sourced by the scripts that start several processes: sets `python` for the tree at $root.
+# Sourced by the scripts that start several processes: sets `python` for the checkout at $root.
 
 if [ -n "${PYTHON:-}" ]; then
   python="$PYTHON"

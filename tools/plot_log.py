@@ -1,9 +1,12 @@
 """Plot loss, learning rate, metrics, speed and memory of trainings: tools/plot_log.py RUN..."""
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from runpy import run_path
 
-LAUNCH = Path(__file__).resolve().parents[1] / 'swinv2_dense/cli/launch.py'
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # of a checkout that is not installed
 
 if __name__ == '__main__':
-    run_path(str(LAUNCH))['launch']('plot_log')
+    (package,) = find_spec('swinv2_dense').submodule_search_locations
+    run_path(f'{package}/cli/launch.py')['launch']('plot_log')

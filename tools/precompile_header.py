@@ -1,14 +1,14 @@
-"""Precompile the torch headers that all of mmcv's C++ files include; called by tools/setup.sh.
+"""Precompile the torch headers that all C++ files of mmcv include; called by tools/setup.sh.
 
     CFLAGS="$(python tools/precompile_header.py mmcv==2.1.0 FOLDER)" pip install mmcv==2.1.0
 
-mmcv's 77 C++ files spend nearly all of their time in parsing torch's headers. GCC reads them from
-one precompiled header instead, if that was made with the flags of the build. The flags printed for
-the build contain `-Werror=invalid-pch`: GCC would otherwise fall back to the plain header
-without a word, and the build would merely be slow.
+Compiling mmcv's 77 C++ files takes most of the time to parse torch's headers. GCC reads them from a
+precompiled header instead, if that was made with the flags of the build. The printed flags contain
+`-Werror=invalid-pch`: without it GCC would silently fall back to the plain header, and the build
+would be slow.
 
-Exits with a status other than 0, and the reason, where this does not apply: another compiler than
-GCC, a build with CUDA or another accelerator, an mmcv that is laid out differently.
+Exits with a reason and a status other than 0 where this does not work: other compilers than GCC,
+builds with CUDA or another accelerator, an mmcv with a different layout.
 """
 
 import argparse
@@ -21,15 +21,15 @@ import tarfile
 from pathlib import Path
 
 HEADER = 'mmcv/ops/csrc/common/pytorch_cpp_helper.hpp'
-# CFLAGS replaces Python's own flags, -DNDEBUG and -fPIC among them. Optimization is torch's and
-# mmcv's usual -O2; debugging information is what made the objects large and slow to write.
+# CFLAGS replaces Python's flags, including -DNDEBUG and -fPIC. torch and mmcv default to -O2; debug
+# information would make the objects large and slow to write.
 CFLAGS = ['-g0', '-O2', '-DNDEBUG', '-fPIC', '-Winvalid-pch', '-Werror=invalid-pch']
-# What torch's BuildExtension and mmcv's setup.py add to the command of each file.
+# Added by torch's BuildExtension and mmcv's setup.py to the command of each file.
 BUILD_FLAGS = ['-DTORCH_API_INCLUDE_EXTENSION_H', '-DTORCH_EXTENSION_NAME=_ext', '-std=c++17']
 
 
 def main() -> None:
-    """Print the CFLAGS of a build that uses the header, after making it in a folder."""
+    """Precompile the header, and print the CFLAGS of a build that uses it."""
     parser = argparse.ArgumentParser(description=__doc__.partition(';')[0] + '.')
     parser.add_argument('requirement', help='mmcv==VERSION, or its fork')
     parser.add_argument('folder', help='where the header goes')
@@ -46,10 +46,10 @@ def main() -> None:
 
 
 def refuse_other_builds(compiler: list[str]) -> None:
-    """End the program where the build would not use the header."""
+    """Exit if the build would not use the header."""
     import torch
 
-    macros = subprocess.run(
+    macros = subprocess.run(  # noqa: S603  the compiler of the build, without a shell
         [*compiler, '-dM', '-E', '-x', 'c++', os.devnull], capture_output=True, text=True
     )
     if macros.returncode or '__clang__' in macros.stdout or '__GNUC__' not in macros.stdout:
@@ -57,14 +57,15 @@ def refuse_other_builds(compiler: list[str]) -> None:
     others = [name for name in os.environ if name.startswith('FORCE_')]
     others += [name for name in ('MMCV_WITH_DIOPI', 'CPPFLAGS', 'CXXFLAGS') if name in os.environ]
     if others or torch.cuda.is_available() or torch.version.hip:
-        sys.exit(f'a build with an accelerator or flags of its own: {", ".join(others) or "CUDA"}')
+        sys.exit(f'a build with an accelerator or custom flags: {", ".join(others) or "CUDA"}')
 
 
 def header_of(requirement: str, folder: Path) -> bytes:
-    """The header in the sdist of mmcv, which pip downloads (and keeps for the build)."""
+    """The header in the sdist of mmcv, which pip downloads (and caches for the build)."""
     command = [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps']
     command += ['--no-build-isolation', '--no-binary', ':all:', '--dest', str(folder)]
-    subprocess.run([*command, requirement], check=True, stdout=sys.stderr)
+    command.append(requirement)
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603  pip, without a shell
     sdist = next(iter(folder.glob('*.tar.gz')))
     with tarfile.open(sdist) as archive:
         member = archive.extractfile(f'{sdist.name.removesuffix(".tar.gz")}/{HEADER}')
@@ -74,13 +75,14 @@ def header_of(requirement: str, folder: Path) -> bytes:
 
 
 def precompile(compiler: list[str], header: Path) -> None:
-    """Make HEADER.gch with the flags and the include paths of the build."""
+    """Write HEADER.gch with the flags and include paths of the build."""
     from torch.utils.cpp_extension import include_paths
 
     command = [*compiler, '-x', 'c++-header', *CFLAGS, *BUILD_FLAGS]
     command += [f'-I{path}' for path in (*include_paths(), sysconfig.get_path('include'))]
     command += shlex.split(os.environ.get('CFLAGS', ''))
-    subprocess.run([*command, str(header), '-o', f'{header}.gch'], check=True, stdout=sys.stderr)
+    command += [str(header), '-o', f'{header}.gch']
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603  the compiler of the build
 
 
 if __name__ == '__main__':

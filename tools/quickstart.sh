@@ -11,8 +11,8 @@ case " $* " in
 Usage: bash tools/quickstart.sh [options] [arguments of tools/quickstart.py]
 
 Sets up the environment (once), then trains HTC++, UperNet and a video recognizer with a small Swin
-Transformer V2 on generated data, evaluates them and draws their predictions (--task detection,
-segmentation, video: these alone). Needs no download but the packages.
+Transformer V2 on generated data, evaluates them and draws their predictions (all three, or those
+named by --task detection segmentation video). Downloads nothing but packages.
 
 Options:
 $setup_help

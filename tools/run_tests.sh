@@ -13,7 +13,7 @@ Usage: bash tools/run_tests.sh [options] [arguments of pytest]
 Sets up the environment (once), then runs the test suite.
 
 Options:
-  --slow                 run the long proofs too: trainings to a target, big inputs
+  --slow                 also run the long tests: trainings to a target, large inputs
 $setup_help
 TEXT
     exit ;;
@@ -24,7 +24,7 @@ set_up
 report="$root/work_dirs/tests/$stack.xml"
 cd "$root"
 status=0
-# Two files at a time; a test that hangs or takes its process down ends the run and is named.
+# Two files at a time; a test that hangs or crashes its process ends the run and is named.
 "$env_python" -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 --timeout 900 \
   --junitxml="$report" ${rest[@]+"${rest[@]}"} || status=$?
 if [ "$status" -eq 0 ]; then

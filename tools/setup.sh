@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Set up the environment of swinv2_dense once; later runs find it ready and end in seconds.
-# tools/quickstart.sh and tools/run_tests.sh source this file and use $env_python; it runs alone too.
+# Set up the environment of swinv2_dense once; later runs take seconds.
+# tools/quickstart.sh and tools/run_tests.sh source this file and use $env_python; it also runs alone.
 
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -12,17 +12,17 @@ setup_help='  --stack classic|onedl  the OpenMMLab packages or their maintained 
                          where only Python 3.12 or 3.13 is found)
   --active               install into the active environment instead of .venv / .venv-onedl
 Environment:
-  PYTHON                 the Python to make the environment with: 3.10 to 3.13, for classic up to 3.11
-  MAX_JOBS               how many files of mmcv are compiled at once
+  PYTHON                 the Python of the environment: 3.10 to 3.13, up to 3.11 for classic
+  MAX_JOBS               how many files of mmcv are compiled in parallel
   PLAIN_BUILD=1          compile mmcv without a precompiled header'
 
 die() {
-  printf '\nSet-up failed at: %s\n' "$1" >&2
+  printf '\nSetup failed at: %s\n' "$1" >&2
   printf 'What to do: %s\n' "$2" >&2
   exit 1
 }
 
-# Arguments that are not set-up's own are left in `rest` for the command that sourced this file.
+# Other arguments than those of the setup are left in `rest` for the script that sourced this file.
 parse_setup_arguments() {
   while [ $# -gt 0 ]; do
     case "$1" in
@@ -39,7 +39,7 @@ parse_setup_arguments() {
   esac
 }
 
-# fits STACK PYTHON: whether the pinned packages of the stack exist for that Python.
+# fits STACK PYTHON: whether the pinned packages of the stack support that Python.
 fits() {
   local newest=11
   [ "$1" = classic ] || newest=13
@@ -51,7 +51,7 @@ refuse_python() {
 3.11 (its packages predate 3.12), the onedl stack 3.10 to 3.13. $2"
 }
 
-# Sets python, and stack where the command line did not.
+# Sets python, and stack unless the command line did.
 find_python() {
   local wanted="${stack:-classic}" candidates='python3.11 python3.10 python3 python'
   [ "$stack" != onedl ] || candidates='python3.11 python3.12 python3.13 python3.10 python3 python'
@@ -69,7 +69,7 @@ find_python() {
   [ -n "$stack" ] || for python in ${PYTHON:-python3.12 python3.13 python3 python}; do
     if fits onedl "$python"; then
       stack=onedl
-      say "$("$python" --version 2>&1) is too new for the classic stack: the onedl stack is set up."
+      say "$("$python" --version 2>&1) is too new for the classic stack: setting up the onedl stack."
       return
     fi
   done
@@ -79,7 +79,7 @@ find_python() {
   die "choosing a Python" "no Python found. Install Python 3.10 to 3.13, or set PYTHON to its path."
 }
 
-# A stack that was not given is that of the Python at hand.
+# The default stack depends on the available Python.
 choose_stack() {
   if [ -z "$stack" ] && [ "$use_active" = yes ]; then
     stack=classic
@@ -94,7 +94,7 @@ choose_stack() {
   mkdir -p "$(dirname "$log")"
 }
 
-# Sets env_python, the interpreter of the environment that all packages go into.
+# Sets env_python, the interpreter of the environment for all packages.
 open_environment() {
   if [ "$use_active" = yes ]; then
     [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] || die "finding the active environment" \
@@ -123,13 +123,13 @@ say() { printf '%s\n' "$*"; }
 # The part of the requirements file below `# [NAME]`.
 section() { awk -v name="# [$1]" '/^# \[/ { on = index($0, name) == 1; next } on' "$requirements"; }
 
-# step NAME REMEDY COMMAND...: run with output in the log; on failure show its end and the remedy.
+# step NAME REMEDY COMMAND...: run with output in the log; on failure print its end and the remedy.
 step() {
   local name="$1" remedy="$2" started=$SECONDS
   shift 2
   say "- $name"
   printf '\n===== %s: %s\n' "$name" "$*" >>"$log"
-  set -m # a process group of its own, so that an interrupt ends its compilers too
+  set -m # a process group of its own, so that an interrupt ends its compilers, too
   "$@" >>"$log" 2>&1 </dev/null &
   set +m
   local job=$!
@@ -139,12 +139,12 @@ step() {
   if ! wait "$job"; then
     printf '\nThe end of %s:\n' "$log" >&2
     tail -n 15 "$log" | cut -c 1-300 >&2
-    die "$name" "$remedy Then run the same command again; it continues here. Log: $log"
+    die "$name" "$remedy Then run the same command again to continue. Log: $log"
   fi
 }
 
-# While a job runs, show its time and how many files it compiled: a line a minute, or in a terminal
-# one line that is rewritten.
+# While a job runs, show its time and how many files it has compiled: one line per minute, or in a
+# terminal one line that is updated.
 show_progress() {
   local job="$1" started="$2" shown=0 passed objects
   while kill -0 "$job" 2>/dev/null; do
@@ -161,7 +161,7 @@ show_progress() {
   if [ -t 1 ]; then printf '\r%-60s\r' ''; fi
 }
 
-# ninja prints `[done/all] command` per object; only the running step's part of the log counts.
+# ninja prints `[done/all] command` per object; only the log of the current step counts.
 compiled_objects() {
   tail -c 300000 "$log" \
     | awk '/^=====/ { last = "" } match($0, /^ *\[[0-9]+\/[0-9]+\]/) { last = substr($0, 1, RLENGTH) }
@@ -173,7 +173,7 @@ pip_install() {
     -c "$constraints" "$@"
 }
 
-# Neither installing nor compiling asks mmcv itself: importing it takes seconds and torch.
+# Without importing mmcv, which takes seconds and needs torch.
 has_mmcv_ops() {
   "$env_python" - <<'PY'
 import importlib.util, pathlib, sys
@@ -192,17 +192,17 @@ sys.exit(not (pathlib.Path(sysconfig.get_path('include')) / 'Python.h').is_file(
 PY
 }
 
-# The forks share their import names with the classic packages: one would overwrite the other.
+# The forks have the import names of the classic packages, so one would overwrite the other.
 refuse_other_stack() {
   local other=onedl-mmengine
   [ "$stack" = classic ] || other=mmengine
   if "$env_python" -m pip show -q "$other" >/dev/null 2>&1; then
-    die "checking $environment" "it holds $other, which is not of the $stack stack and shares its \
-import names. Use another environment, or --stack with the name of the other stack."
+    die "checking $environment" "it has $other, which is not part of the $stack stack and has the \
+same import names. Use another environment, or --stack with the name of the other stack."
   fi
 }
 
-# A user's own torch stays, whatever is pinned; mmcv is compiled against it.
+# An existing torch in the active environment is kept; mmcv is compiled against it.
 write_constraints() {
   constraints="$environment/swinv2_dense-constraints.txt"
   local own_torch=''
@@ -227,7 +227,7 @@ has_cached_wheel() {
     'import sys; print("cp%d%d" % sys.version_info[:2])')-*" 2>/dev/null | grep -q '[.]whl$'
 }
 
-# mmcv's files take seconds each with a precompiled header of torch, and half a minute without.
+# Each file of mmcv takes seconds with a precompiled header of torch, half a minute without.
 compile_mmcv() {
   local headers="$environment/swinv2_dense-headers" flags=''
   if [ "${PLAIN_BUILD:-0}" != 1 ]; then
@@ -250,20 +250,20 @@ install_mmcv() {
   if "$env_python" -m pip show -q "$name" 2>/dev/null && ! has_mmcv_ops; then
     [ "$use_active" = no ] || die "checking mmcv" "the installed $name lacks its compiled ops \
 (mmcv._ext), without which mmdet cannot be imported. Remove it (python -m pip uninstall $name)."
-    say "The installed $name lacks its compiled ops (mmcv._ext) and is removed."
+    say "Removing the installed $name, which lacks its compiled ops (mmcv._ext)."
     "$env_python" -m pip uninstall -y "$name" >>"$log" 2>&1
   fi
-  local remedy="The first line with 'error:' in the log says why. Out of memory: MAX_JOBS=1. A CUDA \
-toolkit that does not fit torch: see README, supported versions."
+  local remedy="See the first line with 'error:' in the log. Out of memory: set MAX_JOBS=1. A CUDA \
+toolkit that does not match torch: see README, supported versions."
   if ! has_mmcv_ops && ! has_cached_wheel "$name"; then
     check_compiler
-    say "mmcv's operators are compiled next, once: about three minutes on 2 cores, ten where the \
-headers of torch cannot be compiled ahead."
+    say "mmcv's operators are compiled next, once: about three minutes on 2 cores, ten without a \
+precompiled header of torch."
     step "mmcv with its operators" "$remedy" compile_mmcv
   fi
   step "mmcv" "$remedy" install_section ops
   if ! has_mmcv_ops; then
-    say "pip's cache held a $name without ops (mmcv._ext); it is compiled again."
+    say "pip's cache has a $name without ops (mmcv._ext); compiling it again."
     step "mmcv with its operators, without the cache" "$remedy" \
       install_section ops --no-cache-dir --force-reinstall --no-deps --no-binary "$name"
     has_mmcv_ops || die "compiling mmcv" "the build ended without ops (mmcv._ext). Log: $log"
@@ -316,19 +316,19 @@ set_up() {
   local network="Check the network and the package index pip uses (python -m pip config list)."
   refuse_other_stack
   write_constraints
-  step "torch and what mmcv is compiled with" "$network" install_section build
+  step "torch and the build requirements of mmcv" "$network" install_section build
   install_mmcv
   step "the OpenMMLab packages" "$network" install_section stack
   step "mmaction2" "$network" install_section no-deps --no-deps
-  step "the packages that the tests need" "$network" install_section test
-  step "other SwinV2 packages, apart, to compare with" "$network" \
+  step "the packages for the tests" "$network" install_section test
+  step "other SwinV2 packages for comparisons, in a separate folder" "$network" \
     install_section peers --no-deps --upgrade --target "$environment/peers"
-  step "swinv2_dense itself" "The log says why." pip_install --no-deps -e "$root"
-  step "importing the stack" "Two packages may not fit each other: start with a fresh environment." \
+  step "swinv2_dense itself" "See the log." pip_install --no-deps -e "$root"
+  step "importing the stack" "Packages may be incompatible: start with a fresh environment." \
     describe_environment
   tail -n 3 "$log" | grep -E '^(Python|mmcv|Warning)' || true
   printf '%s\n' "$wanted" >"$stamp"
-  say "Set-up of the $stack stack done in $(((SECONDS - started) / 60)) min \
+  say "The $stack stack was set up in $(((SECONDS - started) / 60)) min \
 $(((SECONDS - started) % 60)) s: $environment"
 }
 

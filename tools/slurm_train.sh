@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train on a Slurm cluster, with one process for each GPU.
+# Train on a Slurm cluster, with one process per GPU.
 
 set -euo pipefail
 
@@ -7,13 +7,13 @@ usage='Usage: [VARIABLE=VALUE ...] bash tools/slurm_train.sh PARTITION JOB_NAME 
        [arguments of tools/train.py]
 
 Environment:
-  GPUS           number of processes, one for each GPU (8)
-  GPUS_PER_NODE  of them on each machine (8, or GPUS if that is less)
-  CPUS_PER_TASK  CPU cores for each process (5)
+  GPUS           number of processes, one per GPU (8)
+  GPUS_PER_NODE  processes per machine (8, or GPUS if that is less)
+  CPUS_PER_TASK  CPU cores per process (5)
   SRUN_ARGS      further arguments of srun, split at spaces
   PY_ARGS        further arguments of tools/train.py, split at spaces
   MASTER_PORT    a free port of the first machine (29500)
-PYTHON is the Python to run; without it that of .venv or .venv-onedl, else python.'
+PYTHON is the Python to run (default: that of .venv or .venv-onedl, else python).'
 if [ $# -lt 3 ]; then
   printf '%s\n' "$usage" >&2
   exit 2
@@ -31,7 +31,7 @@ read -r -a srun_arguments <<<"${SRUN_ARGS:-}"
 read -r -a further <<<"${PY_ARGS:-}"
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/tools/find_python.sh"
-# One process that fails ends all of them.
+# If one process fails, all end.
 exec srun \
   --partition="$partition" \
   --job-name="$job_name" \

@@ -1,1 +1,1 @@
-"""Time, memory and operations of the backbones, beside those of other libraries."""
+"""Time and memory of the backbones, compared with other libraries."""

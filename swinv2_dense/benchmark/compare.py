@@ -1,4 +1,4 @@
-"""Run the same case with our backbone and those of other libraries, in turn, and report."""
+"""Run a case with our backbone and with other libraries, in turn, and report."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .worker import Case
 
 LARGEST_DIFFERENCE = 1e-3  # relative L2 of a map, in fp32
 V1_NOTE = (
-    'V1: a model of Swin Transformer V1, which is another function: time and memory are compared, '
-    'maps cannot be.'
+    'V1: Swin Transformer V1, a different function: time and memory are compared, but not feature '
+    'maps.'
 )
 
 
@@ -43,7 +43,7 @@ class Child:
         command += [json.dumps(asdict(case)), library, str(weights or ''), like or '', str(folder)]
         self.name = library
         self.errors = (folder / f'{library}.stderr').open('w+')
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603  this package's worker, without a shell
             command,
             env=os.environ | dict(PYTHONPATH=os.pathsep.join(_paths(library))),
             text=True,
@@ -63,7 +63,7 @@ class Child:
             self.process.stdin.write(command + '\n')
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # it is gone; why is in what it wrote
+            pass  # it has ended; its stderr says why
         return self._answer()
 
     def _answer(self) -> Any:
@@ -84,24 +84,31 @@ class Child:
 
 
 def _paths(library: str) -> list[str]:
-    """The import path; other libraries may also lie where tools/setup.sh installs them apart."""
+    """The import path; tools/setup.sh installs some libraries into a folder of their own."""
     paths = [p for p in sys.path if p]
     if library in ('timm', 'mmpretrain'):
-        apart = os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers'
-        paths.insert(0, str(apart))
+        folder = os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers'
+        paths.insert(0, str(folder))
     return [str(Path(__file__).resolve().parents[2]), *paths]
 
 
-def run_case(case: Case, peers: Sequence[str], runs: int) -> list[dict[str, Any]]:
-    """Rows of a case: ours against each peer in turn, or ours alone."""
+def run_case(
+    case: Case, peers: Sequence[str], runs: int, tolerance: float = LARGEST_DIFFERENCE
+) -> list[dict[str, Any]]:
+    """Rows of a case: ours against each peer, or ours alone.
+
+    A peer whose feature maps differ by more than `tolerance` is another model: the row is an error.
+    """
     rows = []
     for peer in peers or [None]:
         with tempfile.TemporaryDirectory() as name:
-            rows += _run_pair(case, peer, runs, Path(name))
+            rows += _run_pair(case, peer, runs, Path(name), tolerance)
     return rows
 
 
-def _run_pair(case: Case, peer: str | None, runs: int, folder: Path) -> list[dict[str, Any]]:
+def _run_pair(
+    case: Case, peer: str | None, runs: int, folder: Path, tolerance: float
+) -> list[dict[str, Any]]:
     children = []
     row = dict(case=case.title, **asdict(case), against=peer)
     try:
@@ -109,11 +116,11 @@ def _run_pair(case: Case, peer: str | None, runs: int, folder: Path) -> list[dic
         for library in [peer, 'ours'] if peer else ['ours']:
             children.append(Child(case, library, folder, weights, peer))
         if peer in PEERS:
-            row['difference'] = _difference([child.ask('maps') for child in children])
-            if not row['difference'] <= LARGEST_DIFFERENCE:
+            row['difference'] = largest_difference([child.ask('maps') for child in children])
+            if not row['difference'] <= tolerance:
                 raise ChildError(
-                    f'the maps of {peer} and ours differ by {row["difference"]:.1e} (relative L2), '
-                    f'more than {LARGEST_DIFFERENCE}: they are not the same model'
+                    f'feature maps of {peer} and ours differ by {row["difference"]:.1e} (relative '
+                    f'L2), more than {tolerance}: they are not the same model'
                 )
         seconds = {child.name: [] for child in children}
         for _ in range(runs + 1):  # the first is a warm-up
@@ -129,17 +136,17 @@ def _run_pair(case: Case, peer: str | None, runs: int, folder: Path) -> list[dic
     return [row]
 
 
-def _difference(files: Sequence[str]) -> float:
-    """Largest relative L2 distance of two maps of a stage."""
+def largest_difference(files: Sequence[str]) -> float:
+    """Largest relative L2 distance over the maps of all stages."""
     theirs, ours = (torch.load(file, weights_only=True) for file in files)
     shapes = [[tuple(m.shape) for m in maps] for maps in (theirs, ours)]
     if shapes[0] != shapes[1]:
-        raise ChildError(f'the maps have the shapes {shapes[0]} and, ours, {shapes[1]}')
+        raise ChildError(f'feature maps have the shapes {shapes[0]}, ours {shapes[1]}')
     return max(((a - b).norm() / a.norm()).item() for a, b in zip(theirs, ours))
 
 
 def environment(device: str) -> dict[str, Any]:
-    """What the figures depend on."""
+    """Hardware and versions that the figures depend on."""
     if device == 'cuda':
         processor = torch.cuda.get_device_name()
     else:
@@ -165,7 +172,7 @@ def _version(package: str) -> str | None:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown: one line per case and peer, medians; below it what a reader must know of them."""
+    """Markdown: a line with medians per case and peer, and notes."""
     lines = [
         '| case | against | seconds, theirs / ours | speed | MB above the model | memory |'
         ' difference |',
@@ -196,7 +203,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Bars of seconds and of memory per case, ours beside the peers'."""
+    """Bars of seconds and memory per case, of ours and the peers."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -242,7 +249,7 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def _value(figures: Sequence[dict[str, Any]], label: str) -> float:
-    """Median over all runs of a library, with whichever it took turns."""
+    """Median over all runs of a library, whatever it was compared with."""
     if label.startswith('seconds'):
         return statistics.median(itertools.chain(*(f['seconds'] for f in figures)))
     return statistics.median(f['peak_mb'] for f in figures)

@@ -1,8 +1,8 @@
-"""Swin Transformer of other libraries, as a model and a function that gives its stages' maps.
+"""Swin Transformers of other libraries: a model, and a function that returns its feature maps.
 
-`PEERS` are the same model as ours, version 2 for images. `V1_PEERS` are for video, where there is
-none but version 1: its cost can be compared, its maps cannot. The libraries are imported here
-alone, and only when asked for.
+`PEERS` are the same model as ours, version 2 for images. `V1_PEERS` are for video, for which other
+libraries have version 1 only: its cost can be compared, its maps cannot. Libraries are imported
+when they are needed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from ..arguments import Arch
 Maps = Callable[[Tensor], Sequence[Tensor]]
 
 
-def hf(arch: Arch, size: int, window: int, divisors: Sequence[int]) -> tuple[nn.Module, Maps]:
-    """transformers' Swinv2Backbone; its maps pass no output norms."""
+def hf(
+    arch: Arch, size: int, window: int, pretrained_windows: Sequence[int]
+) -> tuple[nn.Module, Maps]:
+    """transformers' Swinv2Backbone, without output norms."""
     from transformers import Swinv2Backbone, Swinv2Config
 
     model = Swinv2Backbone(
@@ -30,7 +32,7 @@ def hf(arch: Arch, size: int, window: int, divisors: Sequence[int]) -> tuple[nn.
             depths=list(arch.depths),
             num_heads=list(arch.num_heads),
             window_size=window,
-            pretrained_window_sizes=list(divisors),
+            pretrained_window_sizes=list(pretrained_windows),
             drop_path_rate=0.0,
             out_features=[f'stage{i + 1}' for i in range(len(arch.depths))],
         )
@@ -38,8 +40,10 @@ def hf(arch: Arch, size: int, window: int, divisors: Sequence[int]) -> tuple[nn.
     return model, lambda x: model(x).feature_maps
 
 
-def timm(arch: Arch, size: int, window: int, divisors: Sequence[int]) -> tuple[nn.Module, Maps]:
-    """timm's SwinTransformerV2; its maps pass no output norms."""
+def timm(
+    arch: Arch, size: int, window: int, pretrained_windows: Sequence[int]
+) -> tuple[nn.Module, Maps]:
+    """timm's SwinTransformerV2, without output norms."""
     without_torchvision_operators()
     from timm.models.swin_transformer_v2 import SwinTransformerV2
 
@@ -49,7 +53,7 @@ def timm(arch: Arch, size: int, window: int, divisors: Sequence[int]) -> tuple[n
         depths=arch.depths,
         num_heads=arch.num_heads,
         window_size=window,
-        pretrained_window_sizes=tuple(divisors),
+        pretrained_window_sizes=tuple(pretrained_windows),
         drop_path_rate=0.0,
         num_classes=0,
     )
@@ -65,11 +69,11 @@ def timm(arch: Arch, size: int, window: int, divisors: Sequence[int]) -> tuple[n
 
 
 def mmpretrain(
-    arch: Arch, size: int, window: int, divisors: Sequence[int]
+    arch: Arch, size: int, window: int, pretrained_windows: Sequence[int]
 ) -> tuple[nn.Module, Maps]:
-    """mmpretrain's SwinTransformerV2; its maps pass output norms."""
+    """mmpretrain's SwinTransformerV2, with output norms."""
     without_torchvision_operators()
-    # Its vision-language models name classes that transformers 5 no longer has.
+    # Its vision-language models import classes that transformers 5 has removed.
     sys.modules['mmpretrain.models.multimodal'] = ModuleType('multimodal')
     from mmpretrain.models.backbones import SwinTransformerV2
 
@@ -82,7 +86,7 @@ def mmpretrain(
         ),
         img_size=size,
         window_size=[window] * len(arch.depths),
-        pretrained_window_sizes=list(divisors),
+        pretrained_window_sizes=list(pretrained_windows),
         drop_path_rate=0.0,
         out_indices=tuple(range(len(arch.depths))),
     )
@@ -90,7 +94,7 @@ def mmpretrain(
 
 
 def mmaction2(arch: Arch, window: Sequence[int]) -> tuple[nn.Module, Maps]:
-    """mmaction2's SwinTransformer3D (Video Swin, arXiv 2106.13230); its maps pass output norms."""
+    """mmaction2's SwinTransformer3D (Video Swin, arXiv 2106.13230), with output norms."""
     from mmaction.models.backbones import SwinTransformer3D
 
     model = SwinTransformer3D(
@@ -112,7 +116,7 @@ WITH_OUTPUT_NORMS = ('mmpretrain',)
 
 
 def without_torchvision_operators() -> None:
-    """torchvision for CUDA cannot register its operators beside CPU torch; SwinV2 uses none."""
+    """CUDA builds of torchvision cannot register operators in CPU torch; SwinV2 needs none."""
     if not torch.cuda.is_available():
         name = 'torchvision._meta_registrations'
         sys.modules.setdefault(name, ModuleType(name))

@@ -1,8 +1,8 @@
-"""One model in a process of its own, which runs when told: python -m swinv2_dense.benchmark.worker.
+"""Runs one model in a process of its own: python -m swinv2_dense.benchmark.worker.
 
-Arguments: a Case as JSON, the library, a file of weights, and the folder for maps. Commands, one
-per line on standard input, each answered by one line of JSON that begins with '@':
-run (seconds), peak (MB above the model), maps (the file they are saved to).
+Arguments: a Case as JSON, the library, a file of weights, the library to match, and a folder for
+feature maps. Reads commands from standard input, one per line, and answers each with a line of JSON
+that begins with '@': run (seconds), peak (MB above the model), maps (the file they are saved to).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from .peers import PEERS, V1_PEERS, WITH_OUTPUT_NORMS, Maps
 
 @dataclass
 class Case:
-    """What is run. `size` and `window` hold one number per axis."""
+    """The settings of a measurement. `size` and `window` have one number per axis."""
 
     arch: str
     size: tuple[int, ...]
     window: tuple[int, ...]
-    phase: str  # 'forward' or 'training': forward, backward
+    phase: str  # 'forward', or 'training': forward and backward
     dtype: str  # 'fp32', or 'bf16' or 'fp16' by autocast
     weights: str  # dtype of the parameters, 'fp32' or 'bf16'
     device: str
@@ -62,10 +62,10 @@ def _short(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def build_ours(case: Case, weights: Path | None, like: str | None) -> tuple[nn.Module, Maps]:
-    """Our backbone, with the weights and the output norms of the library `like`, if any."""
+    """Our backbone, with weights and output norms as in the library `like`, if any."""
     cls = SwinTransformerV2 if len(case.size) == 2 else VideoSwinTransformerV2
     default = torch.get_default_dtype()
-    torch.set_default_dtype(DTYPES[case.weights])  # no copy in another dtype is ever made
+    torch.set_default_dtype(DTYPES[case.weights])  # avoids a copy in another dtype
     try:
         model = cls(
             case.arch,
@@ -88,29 +88,29 @@ def build_ours(case: Case, weights: Path | None, like: str | None) -> tuple[nn.M
 
 
 def build_peer(case: Case, library: str, weights: Path | None) -> tuple[nn.Module, Maps]:
-    """A model of another library, with random weights that it saves for ours, if they fit."""
+    """A model of another library with random weights, saved to `weights` if ours can load them."""
     if library in V1_PEERS:
         if len(case.size) != 3:
-            raise ValueError(f'{library} takes clips, such as --size 16x224x224, not {case.title}')
+            raise ValueError(f'{library} needs clips, such as --size 16x224x224, not {case.title}')
         return V1_PEERS[library](ARCHS[case.arch], case.window)
     side, window = set(case.size), set(case.window)
     if len(case.size) != 2 or len(side) != 1 or len(window) != 1:
-        raise ValueError(f'{library} takes square images and windows, not {case.title}')
+        raise ValueError(f'{library} needs square images and windows, not {case.title}')
     arch = ARCHS[case.arch]
     model, maps = PEERS[library](arch, side.pop(), case.window[0], case.window[:1] * 4)
     with torch.no_grad():
         for name, module in model.named_modules():
-            if isinstance(module, nn.LayerNorm):  # at zero, every block is the identity
+            if isinstance(module, nn.LayerNorm):  # with weights of zero, blocks are identities
                 nn.init.normal_(module.weight, 1.0, 0.1)
                 nn.init.normal_(module.bias, 0.0, 0.1)
             elif isinstance(module, nn.Linear) and ('cpb' in name or 'continuous' in name):
-                nn.init.normal_(module.weight, 0.0, 0.3)  # so that position is seen in the maps
+                nn.init.normal_(module.weight, 0.0, 0.3)  # makes maps depend on the position bias
     torch.save(model.state_dict(), weights)
     return model, maps
 
 
 class Memory:
-    """The peak of memory above what is held now: of the process, or of a CUDA device."""
+    """Peak memory above what is allocated now, of the process or of a CUDA device."""
 
     def __init__(self, device: str) -> None:
         self.cuda = device == 'cuda'
@@ -128,7 +128,7 @@ class Memory:
 
     @staticmethod
     def _reset() -> None:
-        """Give what building the model left to the system, and forget its peak (Linux)."""
+        """Return freed memory to the system, and reset the peak (Linux)."""
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
@@ -137,7 +137,7 @@ class Memory:
 
     @staticmethod
     def _status(key: str) -> int:
-        """Bytes; elsewhere than on Linux the peak since the start stands for both."""
+        """Bytes; on other systems than Linux both keys give the peak since the start."""
         try:
             lines = Path('/proc/self/status').read_text().splitlines()
         except OSError:
@@ -149,7 +149,7 @@ class Memory:
 
 
 class Worker:
-    """A model and an image, on the device of a case."""
+    """A model and an input, on the device of a case."""
 
     def __init__(self, case: Case, library: str, weights: Path | None, like: str | None) -> None:
         torch.manual_seed(0)
@@ -193,7 +193,7 @@ class Worker:
         return self.memory.peak()
 
     def save_maps(self, path: Path) -> str:
-        """Maps of the image without autocast, to be compared."""
+        """Save the feature maps for comparison, computed without autocast."""
         with torch.no_grad():
             maps: list[Tensor] = [m.float().cpu() for m in self.maps(self.image)]
         torch.save(maps, path)
@@ -206,7 +206,7 @@ class Worker:
 
 def main() -> None:
     out = os.fdopen(os.dup(1), 'w')
-    os.dup2(2, 1)  # what libraries print must not come between answers
+    os.dup2(2, 1)  # libraries must not print between answers
 
     def answer(value: object) -> None:
         print('@', json.dumps(value), file=out, flush=True)

@@ -15,11 +15,11 @@ import os
 import re
 from typing import Any
 
+from ..choices import MAX_PIXELS
 from ..config_parts import is_local
 from ..errors import ConfigError
 from .image_headers import PILLOW_LOCK, read_image_size
 
-DEFAULT = 178_956_970  # where Pillow raises its DecompressionBombError
 VARIABLE = 'SWINV2_DENSE_MAX_PIXELS'
 FLAG = '--max-pixels'
 FILE_KEYS = ('img_path', 'seg_map_path')  # of samples of mmdet and mmseg
@@ -47,7 +47,7 @@ def max_pixels() -> int:
     Raises:
         ConfigError: The environment variable is not a positive whole number.
     """
-    given = os.environ.get(VARIABLE, str(DEFAULT))
+    given = os.environ.get(VARIABLE, str(MAX_PIXELS))
     if not re.fullmatch('0*[1-9][0-9]*', given.strip()):
         raise ConfigError(f'{VARIABLE}={given!r} must be a number of pixels, 1 or more')
     return int(given)
@@ -62,16 +62,6 @@ def set_max_pixels(limit: int) -> None:
     if limit < 1:
         raise ConfigError(f'{FLAG}={limit} must be 1 or more')
     os.environ[VARIABLE] = str(limit)
-
-
-def add_flag(parser: argparse.ArgumentParser) -> None:
-    """Give a command `--max-pixels`; `use_flag` sets the limit."""
-    parser.add_argument(
-        FLAG,
-        type=int,
-        metavar='N',
-        help=f'images, maps and frames with more pixels are not read (default: {DEFAULT:,})',
-    )
 
 
 def use_flag(args: argparse.Namespace) -> None:
@@ -101,7 +91,7 @@ def check_pixels(width: int, height: int, path: str) -> None:
             f'limit of {limit / 1e6:,.1f} million; make it smaller, cut it into tiles, or raise '
             f'the limit with {FLAG} if there is memory for it',
         )
-    if width * height > DEFAULT:
+    if width * height > MAX_PIXELS:
         _raise_limit_of_pillow(limit)
 
 

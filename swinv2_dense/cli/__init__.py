@@ -1,1 +1,1 @@
-"""The command line: options of all commands, and their help."""
+"""The command line: a file for each command, and their options."""

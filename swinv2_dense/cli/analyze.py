@@ -13,13 +13,14 @@ from ..costs import counts
 from ..costs.input_size import training_size
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
+from ..tables import text_table
 from ..tasks import task_of
 from .common import read_config
 from .options import analyze_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """`analyze.py CONFIG [flags]`."""
+    """`analyze CONFIG [flags]`."""
     args = analyze_parser().parse_args(argv)
     if args.runs < 1:
         raise ConfigError(f'--runs {args.runs} must be at least 1')
@@ -37,7 +38,7 @@ def build(cfg: Config) -> torch.nn.Module:
     """The model of a config, without pretrained weights."""
     path = cfg.filename
     if not cfg.get('model'):
-        raise ConfigError(f'config {path} has no model: give one for tools/train.py')
+        raise ConfigError(f'config {path} has no model; give one that can be trained')
     init_default_scope(cfg.default_scope)
     try:
         model = MODELS.build(cfg.model)
@@ -52,23 +53,14 @@ def build(cfg: Config) -> torch.nn.Module:
     return model
 
 
-def print_table(header: list[str], rows: list[list]) -> None:
-    """Columns aligned: the first to the left, the others to the right."""
-    cells = [header, *([str(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    for row in cells:
-        first, *rest = (cell.rjust(width) for cell, width in zip(row, widths))
-        print('  '.join([row[0].ljust(len(first)), *rest]))
-
-
 def report_counts(model: torch.nn.Module, sizes: list[int]) -> int:
-    """Print parameters and MACs; returns the backbone's MACs."""
+    """Print parameters and MACs; returns the MACs of the backbone."""
     rows = [
         [name, f'{sum(p.numel() for p in child.parameters()):,}']
         for name, child in model.named_children()
     ]
     total = sum(p.numel() for p in model.parameters())
-    print_table(['model', 'parameters'], [*rows, ['total', f'{total:,}']])
+    print(text_table([*rows, ['total', f'{total:,}']], ['model', 'parameters']))
     parts = counts.count(model.backbone, sizes)
     print(f'\nbackbone at {"x".join(map(str, sizes))}, one image')
     rows = [
@@ -78,12 +70,12 @@ def report_counts(model: torch.nn.Module, sizes: list[int]) -> int:
     ]
     sums = [sum(getattr(p, name) for p in parts) for name in ('params', 'matmul', 'attention')]
     rows.append(['total', '', f'{sums[0]:,}', *(f'{s / 1e9:,.2f}' for s in sums[1:])])
-    print_table(['part', 'map', 'parameters', 'matmul GMACs', 'attention GMACs'], rows)
+    print(text_table(rows, ['part', 'map', 'parameters', 'matmul GMACs', 'attention GMACs']))
     return sums[1] + sums[2]
 
 
 def report_run(backbone: SwinTransformerV2, sizes: list[int], macs: int, runs: int) -> None:
-    """Run the backbone and print memory and speed."""
+    """Run the backbone, and print memory and speed."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     backbone = backbone.to(device)
     image = torch.randn(1, 3, *sizes, device=device)
@@ -102,7 +94,5 @@ def report_run(backbone: SwinTransformerV2, sizes: list[int], macs: int, runs: i
     kept = counts.kept_per_stage(backbone, image)
     rows = [[f'stage {i + 1}', f'{size / 2**20:.1f}'] for i, size in enumerate(kept[:-1])]
     rows += [['patch embedding, output norms', f'{kept[-1] / 2**20:.1f}']]
-    print()
-    print_table(
-        ['kept for the backward pass', 'MB'], [*rows, ['total', f'{sum(kept) / 2**20:.1f}']]
-    )
+    rows += [['total', f'{sum(kept) / 2**20:.1f}']]
+    print(f'\n{text_table(rows, ["kept for the backward pass", "MB"])}')

@@ -1,4 +1,4 @@
-"""Time and memory of the backbones, beside those of other libraries."""
+"""Time and memory of the backbones, compared with other libraries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .options import benchmark_parser
 
 
 def cases(args: argparse.Namespace) -> list[Case]:
-    """All combinations."""
+    """All combinations of the options."""
     found = []
     for arch, size, window, phase, dtype in itertools.product(
         args.arch, args.size, args.window, args.phase, args.dtype
@@ -45,14 +45,14 @@ def cases(args: argparse.Namespace) -> list[Case]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """`benchmark.py [flags]`."""
+    """`benchmark [flags]`."""
     parser = benchmark_parser()
     args = parser.parse_args(argv)
     args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.runs < 1 or args.batch < 1:
         parser.error('--runs and --batch must be at least 1')
     if args.weights != 'fp32' and args.against:
-        parser.error(f'--weights {args.weights} is for ours alone: leave --against out')
+        parser.error(f'--weights {args.weights} works for our model only: drop --against')
     try:
         if args.out:
             check_writable('--out', args.out)

@@ -1,8 +1,8 @@
-"""Behind tools/browse_dataset.py: augmented samples as pictures, as the model will be given them.
+"""Draw augmented samples of a dataset, as the model gets them.
 
-Beside the image with its objects stands its semantic map, if the pipeline loads one. Padding to
-batches is the model's (`data_preprocessor`) and is not shown. Of a video, frames of the view in
-the middle stand side by side. Images are (H, W, 3) uint8 RGB.
+The semantic map is next to the image with its objects, if the pipeline loads one. Padding to
+batches is not shown, because `data_preprocessor` does it. Of a video, frames of the middle view are
+side by side. Images are (H, W, 3) uint8 RGB.
 """
 
 from __future__ import annotations
@@ -16,28 +16,24 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
-from mmengine.utils import track_iter_progress
 
 from ..checks.files import check_files
 from ..checks.paths import check_writable
 from ..checks.pixel_limit import use_flag
 from ..drawing.sheet import write_picture
 from ..errors import ConfigError
+from ..preparation.report import progress
 from ..resilience.unreadable_samples import guard_dataset
 from ..tasks import task_of
 from ..training.image_check import check_images
 from .common import check_config, read_config
 from .options import browse_dataset_parser
 
-SMALLEST = 512  # pixels; smaller images are enlarged, or their labels would hide them
-IGNORED = 255  # of semantic maps
-FRAMES = 8  # of a clip, at most
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-TITLE = 28  # pixels, height of the line above a picture
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draw samples of a data set: `browse_dataset.py CONFIG [flags]`."""
+    """`browse_dataset CONFIG [flags]`."""
     args = browse_dataset_parser().parse_args(argv)
     use_flag(args)
     folder = Path(args.output_dir or f'work_dirs/{Path(args.config).stem}/browse_{args.split}')
@@ -49,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = build_dataset(cfg, args.split)
     folder.mkdir(parents=True, exist_ok=True)
     number = min(args.number, len(dataset))
-    indices = sorted(random.Random(args.seed).sample(range(len(dataset)), number))
-    for index in track_iter_progress(indices):
+    indices = random.Random(args.seed).sample(range(len(dataset)), number)  # noqa: S311  no secret
+    for index in progress(sorted(indices), 'samples', number):
         set_random_seed(args.seed + index)  # a sample looks the same whichever others are drawn
         sample = dataset[index]
         path = str(sample['data_samples'].get('img_path') or _video(dataset, index))
@@ -58,14 +54,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         caption = f'{Path(path).name}  {width} x {height}'
         picture = task.draw_sample(sample, dataset.metainfo, caption)
         write_picture(folder / f'{index:06d}_{Path(path).stem}.png', picture)
-    print(f'\nWrote {number} of {len(dataset)} samples ({args.split}) to {folder}')
+    print(f'Wrote {number} of {len(dataset)} samples ({args.split}) to {folder}')
 
 
 def build_dataset(cfg: Config, split: str) -> Any:
-    """The data set of a split, with all its files present.
+    """The dataset of a split, after checks of its files.
 
     Raises:
-        ConfigError: The config has no such split, or something is missing or does not fit.
+        ConfigError: The config has no such split, or a check fails.
     """
     task, loader = task_of(cfg), f'{split}_dataloader'
     if not (cfg.get(loader) or {}).get('dataset'):
@@ -83,7 +79,7 @@ def build_dataset(cfg: Config, split: str) -> Any:
     check_images(loader, dataset, print)
     task.check_dataset(loader, dataset, print)
     guard_dataset(dataset, loader)
-    if not len(dataset):
+    if len(dataset) == 0:
         raise ConfigError(f'{loader}.dataset is empty; see its ann_file, metainfo and filter_cfg')
     return dataset
 

@@ -1,4 +1,4 @@
-"""Write the zip file that the evaluation server of COCO test-dev2017 takes."""
+"""Write the zip file for the evaluation server of COCO test-dev2017."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .options import coco_submission_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """`coco_submission.py RESULTS [flags]`. Exits with status 1 if the results are faulty."""
+    """`coco_submission RESULTS [flags]`. Exits with status 1 if the results are faulty."""
     args = coco_submission_parser().parse_args(argv)
     check_writable('--out', args.out)
     written, parts = write_submission(args.results, args.image_info, args.name, args.out)

@@ -1,8 +1,4 @@
-"""Behind tools/train.py and tools/test.py: the flags of mmdet, mmseg and mmaction2 in one place.
-
-The task is read from the config's `default_scope`. Flags that the three spell differently are all
-accepted.
-"""
+"""Shared by the commands: reading and checking a config, building a runner, reporting errors."""
 
 from __future__ import annotations
 
@@ -41,7 +37,7 @@ UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPE
 
 
 def run(command: Callable[[], None]) -> None:
-    """Run a command line; a mistake ends it with one line and status 2, Ctrl-C with 130."""
+    """Run a command. Known errors end it with one line and status 2, Ctrl-C with 130."""
     quiet_warnings()
     if 'TORCHELASTIC_ERROR_FILE' in os.environ:
         command = record(command)  # tells torchrun which process failed first, and why
@@ -55,7 +51,7 @@ def run(command: Callable[[], None]) -> None:
         sys.exit(_fail(f'{error.filename} cannot be written: {error.strerror}'))
     except BUILD_ERRORS as error:
         text = build_error(error)
-        if text is None:  # not of the config
+        if text is None:  # not an error of the config
             raise
         sys.exit(_fail(text))
     except KeyboardInterrupt as interrupt:
@@ -63,7 +59,7 @@ def run(command: Callable[[], None]) -> None:
 
 
 def load_config(args: argparse.Namespace, parts: Sequence[str] | None = None) -> Config:
-    """Read the config, merge the flags that all commands share and decide on the work directory.
+    """Read the config, merge the flags shared by `train` and `test`, and set the work directory.
 
     Raises:
         ConfigError: See `read_config`.
@@ -84,23 +80,22 @@ def read_config(
 ) -> Config:
     """A config with its `default_scope`, and `options` merged into it.
 
-    Its library and this package's extensions of it are imported.
+    Imports its library and this package's extensions of it.
 
     Args:
         parts: The top-level keys whose types and arguments are checked; all by default.
 
     Raises:
-        ConfigError: There is no such config, no task for its scope, or what it says cannot
-            be built.
+        ConfigError: There is no such config, no task for its scope, or it cannot be built.
     """
     cfg = load_config_file(path)
     merge_options(cfg, options or {})
     merge_custom_hooks(cfg)
-    if cfg.get('default_scope') is None:  # as in configs that name classes instead of strings
+    if cfg.get('default_scope') is None:  # in configs with classes as types
         cfg.default_scope = scope_of_model(cfg)
     task_of(cfg)  # imports the library
     if cfg.get('custom_imports'):
-        import_custom_modules(path, cfg.custom_imports)  # of --cfg-options
+        import_custom_modules(path, cfg.custom_imports)  # --cfg-options may add some
     for line in misspelled_keys(cfg) if rank() == 0 else ():
         print(f'warning: {line}', file=sys.stderr)
     check_types(cfg, parts, options or ())
@@ -108,13 +103,13 @@ def read_config(
 
 
 def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
-    """Check a config, with the checks of its task; see `checks.config`.
+    """Check a config, including the checks of its task; see `checks.config`.
 
     Args:
-        loaders: Those that the command reads, of 'train', 'val' and 'test'.
+        loaders: The dataloaders that the command uses: 'train', 'val', 'test'.
 
     Raises:
-        ConfigError: The first thing found wrong.
+        ConfigError: The first problem found.
     """
     checks_of_all_tasks(cfg, loaders)
     task_of(cfg).check_config(cfg, loaders)
@@ -125,7 +120,7 @@ def build_runner(cfg: Config, keep: int | None = None) -> Runner:
 
     Args:
         cfg: Changed in place.
-        keep: How many checkpoints to keep; None for what the config says.
+        keep: How many checkpoints to keep; None: as in the config.
 
     Raises:
         ConfigError: See `use_atomic_checkpoints`, `add_hooks` and `init_gloo_on_cpu`.

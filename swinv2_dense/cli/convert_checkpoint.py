@@ -1,4 +1,4 @@
-"""Convert a SwinV2 backbone from any known format to this package's."""
+"""Convert a SwinV2 backbone from any known format to the format of this package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .options import convert_checkpoint_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """`convert_checkpoint.py SRC DST [flags]`, or with --inspect without DST."""
+    """`convert_checkpoint SRC DST [flags]` or `convert_checkpoint SRC --inspect`."""
     parser = convert_checkpoint_parser()
     args = parser.parse_args(argv)
     if args.inspect == (args.dst is not None):
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(inspect(args.src, args.prefix))
             return
         meta = convert_checkpoint(args.src, args.dst, args.prefix, args.pretrained_window_sizes)
-    except ValueError as error:  # CheckpointError, or windows that are not windows
+    except ValueError as error:  # CheckpointError, or invalid windows
         parser.exit(2, f'error: {error}\n')
     print(f'Wrote {args.dst}')
     for key, value in meta.items():
@@ -37,21 +37,22 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def convert_checkpoint(
-    source: str, target: Path, prefix: str | None = None, divisors: list | None = None
+    source: str, target: Path, prefix: str | None = None, pretrained_windows: list | None = None
 ) -> dict[str, Any]:
-    """Write the backbone of a checkpoint of any known format to `target`, in ours.
+    """Write the backbone of a checkpoint of any known format to `target`, in our format.
 
     Args:
         source: Path, URL or `hf://owner/name`.
         target: A file that does not exist, .safetensors or .pth.
-        prefix: As in `load_pretrained`.
-        divisors: `pretrained_window_sizes`, where the checkpoint does not tell them.
+        prefix: See `load_pretrained`.
+        pretrained_windows: `pretrained_window_sizes`, if the checkpoint does not store them.
 
     Returns:
-        The metadata that was written.
+        The metadata in the written file.
 
     Raises:
-        CheckpointError: The source is no complete SwinV2 backbone, or the target cannot be written.
+        CheckpointError: The source is not a complete SwinV2 backbone, or the target cannot be
+            written.
     """
     check_target(target)
     found = inspect(source, prefix)
@@ -63,7 +64,7 @@ def convert_checkpoint(
     model = kind(
         arch,
         patch_size=tuple(proj.shape[2:]),
-        pretrained_window_sizes=divisors,
+        pretrained_window_sizes=pretrained_windows,
         out_indices=tuple(range(len(found.arch.depths))),
         in_channels=proj.shape[1],
     )

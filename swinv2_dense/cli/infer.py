@@ -1,9 +1,9 @@
-"""Behind tools/infer.py: predictions for files, folders and patterns, for all three libraries.
+"""Predict for files, folders and patterns, whatever the task.
 
-Below the output folder lie `predictions/NAME.json` and for mmseg `label_maps/NAME.png`. NAME is the
-path of the input, with its suffix, below the folder that all inputs share, so that no two are
-alike. `pictures` holds a picture under the name of the input itself, as JPEG or PNG, of a video as
-MP4; see `drawing.files.picture_names`.
+The output folder gets `predictions/NAME.json` and, for mmseg, `label_maps/NAME.png`. NAME is the
+path of the input, with its suffix, relative to the deepest common folder of all inputs, so names
+are unique. `pictures` gets a JPEG or PNG named like the input, or an MP4 for a video; see
+`drawing.files.picture_names`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tif
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Predict for files: `infer.py CONFIG CHECKPOINT INPUT... [flags]`.
+    """`infer CONFIG CHECKPOINT INPUT... [flags]`.
 
     Exits with status 1 if inputs were skipped because they cannot be read.
     """
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     suffixes = ('.gif', *VIDEO_SUFFIXES) if is_video else IMAGE_SUFFIXES + VIDEO_SUFFIXES
     files = find_inputs(args.inputs, suffixes, folder)
     if others := other_files(args.inputs, suffixes, folder):
-        print(f'not taken: {others}', file=sys.stderr)
+        print(f'ignored files: {others}', file=sys.stderr)
     inferencer = build_inferencer(cfg, args)
     skipped = 0
     outputs = list(map(partial(Outputs, folder), names_below(files), _pictures(files, is_video)))
@@ -67,16 +67,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             skipped += 1
             print(f'skipped {file}: {error}', file=sys.stderr)
     done = len(files) - skipped
-    print(f'{done} of {len(files)} inputs done, {skipped} skipped; results are in {folder}')
+    print(f'{done} of {len(files)} inputs done, {skipped} skipped. Results are in {folder}')
     if skipped:
         sys.exit(1)
 
 
 def _read_config(args: argparse.Namespace) -> Config:
-    """The config, or an error that points to one that does not read the dataset.
+    """Read the config; an error points to the saved config, if there is one.
 
-    A config that reads its classes from the training data fails where that is not at hand; the
-    one that training saves holds the classes.
+    A config that reads its classes from the training data fails where the data is missing; the
+    config that training saved contains the classes.
     """
     try:
         return read_config(args.config, args.cfg_options, ['model', 'test_dataloader'])
@@ -84,22 +84,21 @@ def _read_config(args: argparse.Namespace) -> Config:
         saved = saved_config(args.checkpoint, args.config)
         if isinstance(error.__cause__, (ConfigError, OSError)) and saved:
             raise ConfigError(
-                f'{error} Or give {saved}, which training saved beside the checkpoint: it does '
+                f'{error} Or use {saved}, which training saved next to the checkpoint: it does '
                 'not read the dataset.'
             ) from error
         raise
 
 
 def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> list[Path]:
-    """The files that arguments name, each once, in the order of the arguments.
+    """The input files, without duplicates, in the order of the arguments.
 
-    An argument is a file, a folder, searched at any depth for names that end in one of
-    `suffixes` in any case, or a pattern (`*`, `?`, `[...]`, `**`) of both. Searching finds neither
-    hidden files nor what an earlier run wrote to `out`, which may lie in a searched folder or be
-    one.
+    An argument is a file, a folder, or a pattern (`*`, `?`, `[...]`, `**`) of both. Folders are
+    searched at any depth for names with one of `suffixes`, in any case. The search skips hidden
+    files and the results of earlier runs in `out`, which may be a searched folder or inside one.
 
     Raises:
-        ConfigError: An argument names nothing, or what results would be mixed with.
+        ConfigError: An argument matches nothing, or results would be mixed with its files.
     """
     results = _results(out)
     files = {}
@@ -107,10 +106,10 @@ def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> 
         is_named = os.path.exists(given)
         paths = [given] if is_named else sorted(glob.glob(given, recursive=True))
         if not paths:
-            raise ConfigError(f'input {given!r}: there is no such file or folder, and no match')
+            raise ConfigError(f'input {given!r}: no such file or folder, and no match')
         if is_named and any(is_within(given, folder) for folder in results):
             raise ConfigError(
-                f'input {given!r} is where --out-dir={str(out)!r} puts its results; choose another '
+                f'input {given!r} is in the results of --out-dir={str(out)!r}; choose another '
                 '--out-dir'
             )
         found = []
@@ -124,32 +123,32 @@ def find_inputs(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> 
             else:
                 found.append(path)
         if not found:
-            raise ConfigError(f'input {given!r}: no file in it ends in {", ".join(suffixes)}')
+            raise ConfigError(f'input {given!r} has no files that end in {", ".join(suffixes)}')
         for path in found:
             files.setdefault(os.path.abspath(path), Path(path))
     return list(files.values())
 
 
 def _results(out: Path) -> list[str]:
-    """The folders of results below the output folder that are there."""
+    """The existing folders of results in the output folder."""
     return [str(out / kind) for kind in KINDS if (out / kind).is_dir()]
 
 
 def _refuse_to_mix(searched: str, results: Sequence[str], suffixes: tuple[str, ...]) -> None:
-    """Each result has its prediction: without any, files in a folder of results are the user's."""
+    """Every result has a prediction; without any, files in a folder of results are the user's."""
     if any(os.path.basename(folder) == KINDS[0] for folder in results):
         return
     for folder in results:
         is_used = any(name.lower().endswith(suffixes) for name in files_below(folder))
         if is_used and is_within(folder, searched):
             raise ConfigError(
-                f'{folder} holds files already, and results would be put there; choose another '
-                '--out-dir'
+                f'{folder} has files that are not results, and results would be written there; '
+                'choose another --out-dir'
             )
 
 
 def other_files(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> str:
-    """How many files in folders are not inputs, by suffix: '3 .heic, 1 .txt'; '' for none."""
+    """Files in folders that are not inputs, by suffix: '3 .heic, 1 .txt'; '' for none."""
     matches = (path for given in inputs for path in glob.glob(given, recursive=True))
     folders = [path for path in matches if os.path.isdir(path)]
     if out.is_dir():
@@ -164,7 +163,7 @@ def other_files(inputs: Sequence[str], suffixes: tuple[str, ...], out: Path) -> 
 
 
 def _pictures(files: Sequence[Path], are_clips: bool) -> list[str]:
-    """Name of each file's picture below `pictures`."""
+    """The name of each file's picture."""
 
     def suffix(file: str) -> str:
         return '.mp4' if are_clips or is_moving(Path(file)) else picture_suffix(file)
@@ -176,7 +175,7 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
     """The task's inferencer, with the weights of the checkpoint.
 
     Raises:
-        ConfigError: Something in the config or the arguments does not fit.
+        ConfigError: The config or the arguments cannot work.
         CheckpointError: See `CheckedInferencer`.
     """
     cfg.load_from = args.checkpoint
@@ -185,7 +184,7 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
     check_config(cfg, ())
     datasets = dict(datasets_of('test', (cfg.get('test_dataloader') or {}).get('dataset')))
     if not datasets:
-        raise ConfigError(f'{args.config} has no test_dataloader.dataset, whose pipeline is used')
+        raise ConfigError(f'{args.config} has no test_dataloader.dataset, whose pipeline is needed')
     cfg.test_dataloader.dataset = next(iter(datasets.values()))
     classes = read_class_names(args.classes) if args.classes else None
     return task.build_inferencer(cfg, _device(args.device), classes, args.score_thr)

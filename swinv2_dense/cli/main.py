@@ -1,4 +1,4 @@
-"""`python -m swinv2_dense COMMAND` and `swinv2-dense COMMAND`: all commands by their names."""
+"""`swinv2-dense COMMAND` and `python -m swinv2_dense COMMAND`."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ import importlib
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from .common import run
 from .options import PARSERS
 
-PROGRAM = 'swinv2-dense'
-
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command that the first argument names."""
+    """Run the command named by the first argument."""
     words = list(sys.argv[1:] if argv is None else argv)
+    is_module = Path(sys.argv[0]).name == '__main__.py'
+    program = 'python -m swinv2_dense' if is_module else 'swinv2-dense'
     if not words or words[0] in ('-h', '--help'):
-        print(usage())
+        print(usage(program))
         sys.exit(0 if words else 2)
     name, *rest = words
     if name not in PARSERS:
         near = difflib.get_close_matches(name, PARSERS, 1)
-        remedy = f'did you mean {near[0]!r}?' if near else f'one of {", ".join(PARSERS)}'
-        print(f'error: there is no command {name!r}; {remedy}', file=sys.stderr)
+        remedy = f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(PARSERS)}'
+        print(f'error: unknown command {name!r}; {remedy}', file=sys.stderr)
         sys.exit(2)
-    sys.argv = [f'{PROGRAM} {name}', *rest]  # as usage and messages show it
+    sys.argv = [f'{program} {name}', *rest]  # shown in usage lines and messages
     run_command(name, rest)
 
 
-def usage() -> str:
-    """Names of the commands, each with the first line of its description."""
+def usage(program: str) -> str:
+    """The commands, each with the first sentence of its description."""
     width = max(map(len, PARSERS))
-    lines = [f'Usage: {PROGRAM} COMMAND [arguments]', '', 'Commands:']
+    lines = [f'Usage: {program} COMMAND [arguments]', '', 'Commands:']
     for name, parser in PARSERS.items():
         first = re.split(r'[.:] ', ' '.join(parser().description.split()))[0].rstrip('.')
         lines.append(f'  {name:<{width}}  {first}')
-    return '\n'.join([*lines, '', f'{PROGRAM} COMMAND --help shows the options of a command.'])
+    return '\n'.join([*lines, '', f'"{program} COMMAND --help" shows the options of a command.'])
 
 
 def run_command(name: str, argv: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Write the detection data of the quickstart."""
+"""Write the detection dataset of the quickstart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .options import make_shapes_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """`make_shapes.py [flags]`."""
+    """`make_shapes [flags]`."""
     args = make_shapes_parser().parse_args(argv)
     spec = ShapesSpec(args.seed, args.size, args.train, args.val)
     check_writable('--out', args.out)

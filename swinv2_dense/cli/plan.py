@@ -1,4 +1,4 @@
-"""Behind tools/plan.py: whether a training fits its GPUs, sharded how; how long a step takes."""
+"""Whether a training fits its GPUs, with which sharding, and how long a step takes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from ..costs.input_size import training_size
 from ..costs.training_step import SCHEMES, Costs, communication, costs_of, memory, step_seconds
 from ..errors import ConfigError
 from ..models import SwinTransformerV2
+from ..tables import text_table
 from ..tasks import task_of
+from .checkout import config_name
 from .common import read_config
 from .options import plan_parser
 
-FITS = 0.9  # share of a GPU's memory; the rest is for CUDA, nccl and what the allocator splits
+FITS = 0.9  # share of a GPU's memory; the rest is for CUDA, NCCL and fragmentation
 FRAGMENTS = {'ZeRO-1': 'zero1.py', 'FSDP': 'fsdp.py'}  # of configs/_base_/schedules
-# Numbers that an optimizer keeps for each parameter, and its arguments that add one.
+# State tensors of an optimizer per parameter, and its arguments that add one.
 MOMENTS = {
     **dict.fromkeys(('Adam', 'AdamW', 'NAdam', 'RAdam', 'Adamax', 'Adadelta'), 2),
     **dict(Adagrad=1, RMSprop=1, Lion=1, SGD=0),
@@ -33,7 +35,7 @@ READ = ('model', 'train_dataloader', 'optim_wrapper')  # keys of the config
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print what a training needs: `plan.py CONFIG --gpus N [flags]`."""
+    """`plan CONFIG --gpus N [flags]`."""
     args = plan_parser().parse_args(argv)
     for name in ('gpus', 'gpu_memory', 'tflops', 'bandwidth', 'samples'):
         if getattr(args, name) is not None and getattr(args, name) <= 0:
@@ -51,16 +53,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     optimizer = cfg.optim_wrapper.get('optimizer') or {}
     if moments_of(optimizer) is None:
         kind = type_name(optimizer)
-        print(f'optim_wrapper.optimizer.type={kind!r} is not known: counted as AdamW, 2 moments.\n')
+        print(f'optim_wrapper.optimizer.type={kind!r} is unknown: counted like AdamW, 2 moments.\n')
     parts = cfg.optim_wrapper.get('accumulative_counts', 1)
     print(time_table(costs, args, parts, iterations(cfg, images * args.gpus, args.samples)))
     if args.samples is None and (cfg.get('train_cfg') or {}).get('max_epochs'):
-        print('The time in all needs the number of samples of an epoch: give it with --samples.\n')
-    print(_advice(costs, args))
+        print('The total time depends on the number of samples per epoch: set --samples.\n')
+    print(advice(costs, args))
 
 
 def iterations(cfg: Config, batch: int, samples: int | None) -> int | None:
-    """Batches that the training takes; None where that depends on an unknown number of samples."""
+    """Batches of a training; None if that depends on an unknown number of samples."""
     settings = cfg.get('train_cfg') or {}
     if settings.get('max_iters'):
         return settings.max_iters
@@ -69,10 +71,10 @@ def iterations(cfg: Config, batch: int, samples: int | None) -> int | None:
 
 
 def config_costs(cfg: Config, size: Sequence[int]) -> tuple[Costs, int]:
-    """Counts of a step on one GPU at `size` in pixels, and its number of images.
+    """Costs of a step on one GPU at `size` in pixels, and the images per GPU.
 
     Raises:
-        ConfigError: The model cannot be built, or has another backbone or size.
+        ConfigError: The model cannot be built, has another backbone, or `size` does not fit it.
     """
     init_default_scope(cfg.default_scope)
     model_cfg = copy.deepcopy(cfg.model)
@@ -100,7 +102,7 @@ def config_costs(cfg: Config, size: Sequence[int]) -> tuple[Costs, int]:
 
 
 def moments_of(optimizer: Mapping[str, Any]) -> int | None:
-    """Numbers that an optimizer keeps for each parameter; None of one that is not known."""
+    """State tensors of an optimizer per parameter; None for an unknown optimizer."""
     kept = MOMENTS.get(type_name(optimizer))
     return None if kept is None else kept + sum(bool(optimizer.get(key)) for key in MORE_MOMENTS)
 
@@ -123,58 +125,57 @@ def _heading(
 
 
 def memory_table(costs: Costs, gpus: int, gpu_memory: float) -> str:
-    """GiB per GPU by purpose and scheme, and whether they fit."""
+    """GiB per GPU by purpose and scheme, and whether they fit, as text."""
     found = {scheme: memory(costs, scheme, gpus) for scheme in SCHEMES}
-    lines = [f'{"GB per GPU":<24}' + ''.join(f'{scheme:>10}' for scheme in SCHEMES)]
-    for name in found[SCHEMES[0]]:
-        lines.append(_row(name, [found[scheme][name] / 2**30 for scheme in SCHEMES]))
+    rows = [
+        _row(name, [found[scheme][name] / 2**30 for scheme in SCHEMES])
+        for name in found[SCHEMES[0]]
+    ]
     totals = [sum(found[scheme].values()) / 2**30 for scheme in SCHEMES]
-    lines.append(_row('total', totals))
     fits = ['yes' if total <= FITS * gpu_memory else 'no' for total in totals]
-    lines.append(f'{f"fits {gpu_memory:g} GB":<24}' + ''.join(f'{word:>10}' for word in fits))
-    return '\n'.join(lines) + '\n'
+    rows += [_row('total', totals), [f'fits {gpu_memory:g} GB', *fits]]
+    return text_table(rows, ['GB per GPU', *SCHEMES]) + '\n'
 
 
 def time_table(
     costs: Costs, args: argparse.Namespace, parts: int, batches: int | None = None
 ) -> str:
-    """Seconds of a step, what is sent in it, and hours of a training of so many batches."""
+    """Seconds and communication of a step, and hours of a training of `batches`, as text."""
     title = f'at {args.tflops:g} TFLOPS x {args.utilization:g}, {args.bandwidth:g} GB/s'
-    lines = [title]
     sent, computing, communicating, step = [], [], [], []
     for scheme in SCHEMES:
         numbers = (args.tflops, args.utilization, args.bandwidth * 1e9)
         compute, send = step_seconds(costs, scheme, args.gpus, *numbers)
-        sends = parts if scheme == 'FSDP' else 1  # DDP sends when the last part has come
+        sends = parts if scheme == 'FSDP' else 1  # DDP communicates after the last part only
         sent.append(sends * communication(costs, scheme, args.gpus) / 2**30)
         computing.append(parts * compute)
         communicating.append(sends * send)
         step.append(max(computing[-1], communicating[-1]))
-    lines += [_row('GB sent per step', sent), _row('s computing', computing)]
-    lines += [_row('s sending', communicating), _row('s per step, if beside', step)]
+    rows = [_row('GB sent per step', sent), _row('s computing', computing)]
+    rows += [_row('s sending', communicating), _row('s per step, overlapped', step)]
     if batches:
-        lines.append(_row('hours in all', [seconds * batches / parts / 3600 for seconds in step]))
-    return '\n'.join(lines) + '\n'
+        rows.append(_row('hours in total', [seconds * batches / parts / 3600 for seconds in step]))
+    return f'{title}\n{text_table(rows, ["", *SCHEMES])}\n'
 
 
-def _row(name: str, values: Sequence[float]) -> str:
-    return f'{name:<24}' + ''.join(f'{_digits(value):>10}' for value in values)
+def _row(name: str, values: Sequence[float]) -> list[str]:
+    return [name, *map(_digits, values)]
 
 
 def _digits(value: float) -> str:
-    """Two decimals, and two digits at least of what is small: 12.34, 0.0056."""
+    """Two decimals, or two significant digits of small values: 12.34, 0.0056."""
     return f'{value:.2f}' if value == 0 or value >= 0.1 else f'{value:.2g}'
 
 
-def _advice(costs: Costs, args: argparse.Namespace) -> str:
+def advice(costs: Costs, args: argparse.Namespace) -> str:
+    """Which scheme to use: the first one that fits."""
     for scheme in SCHEMES:
         if sum(memory(costs, scheme, args.gpus).values()) / 2**30 <= FITS * args.gpu_memory:
             if scheme == 'DDP':
                 return 'Fits as it is.'
-            return (
-                f'Fits with {scheme}: add configs/_base_/schedules/{FRAGMENTS[scheme]} to _base_.'
-            )
+            fragment = config_name(f'configs/_base_/schedules/{FRAGMENTS[scheme]}')
+            return f'Fits with {scheme}: add {fragment} to _base_.'
     return (
-        'Fits with none of them: model.backbone.with_cp=True, fewer images per GPU with '
+        'Fits with none of them. Try model.backbone.with_cp=True, fewer images per GPU with '
         'optim_wrapper.accumulative_counts, bf16, or more GPUs.'
     )

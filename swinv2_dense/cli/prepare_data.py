@@ -16,7 +16,7 @@ DATASETS = {'ade20k': ade20k, 'coco': coco, 'kinetics': kinetics, 'objects365': 
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """`prepare_data.py DATASET [flags]`. Exits with status 1 if there are faults."""
+    """`prepare_data DATASET [flags]`. Exits with status 1 if there are faults."""
     args = prepare_data_parser().parse_args(argv)
     dataset = DATASETS[args.dataset]
     convert_full, resize = getattr(args, 'convert_full', None), getattr(args, 'resize', None)
@@ -27,12 +27,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if convert_full:
             parts += ade20k_full.convert(convert_full, args.root, args.workers)
         if not args.root.is_dir():
-            raise ConfigError(f'--root={args.root}: there is no such folder')
+            raise ConfigError(f'--root={args.root}: no such folder')
         parts += dataset.check(args.root, args.workers)
         if resize:
             parts += kinetics.resize_videos(args.root, resize, args.workers)
     except KeyboardInterrupt:
-        message = 'the same command continues with what is there'
-        raise KeyboardInterrupt(message) from None
+        raise KeyboardInterrupt('run the same command to continue') from None
     print(format_report(parts))
     sys.exit(0 if is_sound(parts) else 1)

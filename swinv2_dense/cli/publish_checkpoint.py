@@ -1,4 +1,4 @@
-"""Strip a training checkpoint to what a release needs."""
+"""Strip a training checkpoint for release."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .options import publish_checkpoint_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """`publish_checkpoint.py SRC DST`."""
+    """`publish_checkpoint SRC DST`."""
     args = publish_checkpoint_parser().parse_args(argv)
     written = publish_checkpoint(args.src, args.dst)
     print(f'Wrote {written} ({written.stat().st_size / 2**20:.1f} MiB)')

@@ -1,4 +1,4 @@
-"""Test a model: `test.py CONFIG CHECKPOINT [flags]`."""
+"""Test a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..training.terminal import log_prints, quiet_start
 from .common import build_runner, check_config, load_config
 from .options import test_parser
 
-TESTING = (  # top-level keys that a test reads
+TESTING = (  # top-level keys that a test uses
     *('model', 'data_preprocessor', 'test_dataloader', 'test_evaluator', 'test_cfg', 'tta_model'),
     *('tta_pipeline', 'default_hooks', 'custom_hooks', 'visualizer', 'log_processor', 'env_cfg'),
     *('randomness', 'strategy'),
@@ -22,7 +22,7 @@ TESTING = (  # top-level keys that a test reads
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Test a model: `test.py CONFIG CHECKPOINT [flags]`."""
+    """`test CONFIG CHECKPOINT [flags]`."""
     args = test_parser().parse_args(argv)
     check_checkpoint('CHECKPOINT', args.checkpoint)
     for argument, file in (('--out', args.out), ('--dump', args.dump)):
@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     without_sharding(cfg)
     cfg.load_from = args.checkpoint
     if args.amp:
-        cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16, on the CPU bf16
+        cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16 on CUDA, bf16 on the CPU
     if args.show or args.show_dir:
-        from ..drawing.options import draw_predictions  # with matplotlib
+        from ..drawing.options import draw_predictions  # imports matplotlib
 
         folder = os.path.abspath(args.show_dir) if args.show_dir else None
         task.prepare_drawing(cfg)

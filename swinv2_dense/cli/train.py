@@ -1,4 +1,4 @@
-"""Train a model: `train.py CONFIG [flags]`."""
+"""Train a model."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .options import train_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train a model: `train.py CONFIG [flags]`."""
+    """`train CONFIG [flags]`."""
     args = train_parser().parse_args(argv)
     if args.resume not in (None, 'auto'):
         check_checkpoint('--resume', args.resume)
     cfg = load_config(args)
-    holds = args.launcher == 'none' or rank() == 0  # of the processes of one run, the first
-    lock = lock_work_dir(cfg.work_dir) if holds else nullcontext()
+    is_first = args.launcher == 'none' or rank() == 0  # process of the run
+    lock = lock_work_dir(cfg.work_dir) if is_first else nullcontext()
     with say_how_to_resume(cfg.work_dir, argv), lock, quiet_start():
         _train(cfg, args)
 
@@ -53,7 +53,7 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     randomness = {k: v for k, v in randomness.items() if v is not None and v is not False}
     if args.deterministic:
         randomness['deterministic'] = True
-        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch asks for it on CUDA
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch requires it on CUDA
     if randomness:
         cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
     if args.fit_schedule:

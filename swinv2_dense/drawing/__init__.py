@@ -1,1 +1,1 @@
-"""Pictures of samples and predictions: colors, captions and labels of all tasks."""
+"""Pictures and videos of samples and predictions: colors, captions and labels for all tasks."""

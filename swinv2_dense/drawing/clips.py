@@ -1,4 +1,4 @@
-"""Recognized clips: frames side by side below their name, truth and prediction.
+"""Recognized clips: frames side by side, below file name, ground truth and prediction.
 
 Frames are (H, W, 3) uint8 RGB.
 """
@@ -17,19 +17,19 @@ from .text import SMALLEST, block, font_size, paste, wrapped
 
 FRAMES = 8  # of a clip, at most
 SIDE = 192  # pixels; smaller frames are enlarged to at least half of it
-WRONG = (200, 0, 0)  # ink of a prediction that is not the truth
+WRONG = (200, 0, 0)  # text color of a wrong prediction
 
 
 def evenly(count: int, most: int = FRAMES) -> np.ndarray:
-    """Indices of at most `most` of `count` frames, the first and the last among them."""
+    """Evenly spaced indices of at most `most` of `count` frames, including first and last."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
 def frames_of(inputs: Any) -> np.ndarray:
-    """(T, H, W, 3) frames of what a recognizer gets of a sample, from the view in the middle.
+    """(T, H, W, 3) frames of a recognizer's input, from the middle view.
 
     Args:
-        inputs: Tensor or array of views (N, C, T, H, W), of one (C, T, H, W), or of frames
+        inputs: Tensor or array of views (N, C, T, H, W), one view (C, T, H, W), or frames
             (T, C, H, W).
     """
     pixels = np.asarray(inputs)
@@ -48,15 +48,15 @@ def clip_sheet(
     score: float | None = None,
     columns: int = FRAMES,
 ) -> np.ndarray:
-    """A picture of frames in one row, or more if there are many, and lines of text above them.
+    """A picture of frames in rows, below lines of text.
 
     Args:
-        frames: At least one, all of one size.
-        caption: The name of the file.
-        truth: Names of the classes; without any there is no such line.
-        prediction: Name of the class, red if it is not in the truth; '' for none.
-        score: Of the prediction.
-        columns: Frames in a row.
+        frames: At least one, all of the same size.
+        caption: Name of the file.
+        truth: Names of the true classes; omitted if empty.
+        prediction: Name of the predicted class, red if it is wrong; omitted if empty.
+        score: Score of the prediction.
+        columns: Frames per row.
     """
     height, width = frames[0].shape[:2]
     factor = max(1, SIDE // max(height, width))
@@ -90,9 +90,9 @@ def clip_sheet(
 
 
 def labelled(frame: np.ndarray, lines: Sequence[str]) -> np.ndarray:
-    """A frame with lines of text in its upper left corner, on a darkened ground.
+    """A frame with lines of text in its upper left corner, on a darkened background.
 
-    The letters are readable: a small frame is enlarged by a whole factor, long lines are wrapped.
+    The text stays readable: small frames are enlarged by an integer factor, long lines wrapped.
     """
     factor = frame_factor(*frame.shape[:2])
     drawn = np.array(enlarged(frame, factor))
@@ -103,13 +103,13 @@ def labelled(frame: np.ndarray, lines: Sequence[str]) -> np.ndarray:
 
 
 def frame_factor(height: int, width: int) -> int:
-    """Factor by which frames of a video are enlarged before letters are drawn on them."""
+    """Factor by which frames of a video are enlarged before text is drawn on them."""
     return max(1, 2 * SIDE // max(height, width))
 
 
-@lru_cache(maxsize=1)  # all frames of a video have the same
+@lru_cache(maxsize=1)  # all frames of a video have the same text
 def _text(lines: tuple[str, ...], height: int, width: int) -> np.ndarray:
-    """(h, w, 3): lines in white on black."""
+    """(h, w, 3): white lines on black."""
     size = font_size(height, width)
     pad = size // 3
     parts = [part for line in lines for part in wrapped(line, size, width - 2 * pad)]

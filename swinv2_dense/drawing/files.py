@@ -6,17 +6,17 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-WRITTEN = ('.jpg', '.jpeg', '.png')  # formats in which pictures are written; others become JPEG
+WRITTEN = ('.jpg', '.jpeg', '.png')  # formats of pictures; pictures of other files are JPEG
 
 
 def picture_suffix(path: str) -> str:
-    """The format of a file's picture: its own if pictures are written in it, else JPEG."""
+    """Suffix of a file's picture: its own if pictures can have it, else .jpg."""
     suffix = os.path.splitext(path)[1]
     return suffix if suffix.lower() in WRITTEN else '.jpg'
 
 
 def names_below(files: Sequence[str | os.PathLike]) -> list[str]:
-    """Paths of files below the deepest folder that they share."""
+    """Paths of files relative to their deepest common folder."""
     paths = [os.path.abspath(file) for file in files]
     shared = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ''
     return [os.path.relpath(path, shared) for path in paths]
@@ -25,10 +25,10 @@ def names_below(files: Sequence[str | os.PathLike]) -> list[str]:
 def picture_names(
     files: Sequence[str | os.PathLike], suffix_of: Callable[[str], str] = picture_suffix
 ) -> list[str]:
-    """A relative path for the picture of each file, no two alike for different files.
+    """A relative path for the picture of each file, unique for each file.
 
-    `12.jpg` stays `12.jpg`, `a/12.tif` becomes `a/12.jpg`. Where two files would have the same
-    picture (`12.tif` and `12.jpg`), the one that changes its suffix keeps the old one, too.
+    `12.jpg` stays `12.jpg`, `a/12.tif` becomes `a/12.jpg`. If two files would have the same
+    picture (`12.tif` and `12.jpg`), the one that changes its suffix becomes `12.tif.jpg`.
     """
     names = names_below(files)
     suffixes = [suffix_of(str(file)) for file in files]
@@ -40,7 +40,7 @@ def picture_names(
         is_free = counts[want.lower()] == 1 and (want == name or want not in taken)
         if want != name and not is_free:
             want = name + suffix
-            while want in taken:  # a file is called just like it
+            while want in taken:  # another file has this name
                 want = want.removesuffix(suffix) + '_' + suffix
         chosen.append(want)
     return chosen

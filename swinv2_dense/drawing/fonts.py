@@ -1,7 +1,7 @@
-"""Fonts of the machine that have the characters of a text.
+"""Finds installed fonts with the characters of a text.
 
-DejaVu Sans comes with matplotlib and has Latin, Greek, Cyrillic, Arabic, Hebrew, Georgian and
-more. Other scripts need a font that is installed; what no font has is replaced, with a warning.
+DejaVu Sans comes with matplotlib and covers Latin, Greek, Cyrillic, Arabic, Hebrew, Georgian and
+more. Other scripts need an installed font; characters without a font are replaced, with a warning.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from matplotlib.ft2font import FT2Font
 from mmengine.logging import print_log
 from PIL import ImageFont
 
-# They claim every character, and draw boxes or nothing.
+# They claim to have every character, and draw boxes or nothing.
 _PLACEHOLDERS = ('lastresort', 'adobeblank', 'adobenotdef', 'unicodebmpfallback')
 _PLAIN = ('sans', 'regular', 'cjk', 'noto')
 _STYLED = ('bold', 'italic', 'oblique', 'mono', 'light', 'thin', 'black', 'condensed', 'serif')
 _CJK = ('CJK', 'HIRAGANA', 'KATAKANA', 'HANGUL', 'BOPOMOFO', 'IDEOGRAPHIC', 'FULLWIDTH')
-_INVISIBLE = ('Cc', 'Cf', 'Zs', 'Zl', 'Zp')  # Unicode categories: no font need have them
+_INVISIBLE = ('Cc', 'Cf', 'Zs', 'Zl', 'Zp')  # Unicode categories that need no font
 MISSING = '…'
 
 
 @lru_cache(maxsize=1)
 def font_files() -> tuple[str, ...]:
-    """Fonts to look for characters in, the preferred ones first: plain sans-serif styles."""
+    """Installed fonts by preference: plain sans-serif styles first."""
     default = font_manager.findfont('DejaVu Sans')
     names = {path: Path(path).stem.lower() for path in font_manager.findSystemFonts()}
     usable = (p for p, name in names.items() if not name.startswith(_PLACEHOLDERS))
@@ -41,9 +41,9 @@ def font_files() -> tuple[str, ...]:
 
 
 def runs(text: str) -> list[tuple[str, str]]:
-    """(font file, part) of a text: one font for all of it if there is one, else one per part.
+    """(font file, part) pairs of a text: a single font if one has all characters.
 
-    Characters that no font has are not in any part.
+    Characters without a font are dropped.
     """
     for path in font_files():
         if all(_has(path, char) for char in text):
@@ -61,7 +61,7 @@ def runs(text: str) -> list[tuple[str, str]]:
 
 
 def printable(text: str) -> str:
-    """One line, with an ellipsis for what no font has."""
+    """The text in one line, with an ellipsis for characters without a font."""
     shown = ''
     for char in _one_line(text):
         if _font_of(char) is not None:
@@ -73,7 +73,7 @@ def printable(text: str) -> str:
 
 @lru_cache(maxsize=64)
 def legible_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of classes as they can be drawn; `class 3` for one whose characters no font has.
+    """Class names that can be drawn; `class 3` in place of a name with characters without a font.
 
     The log says which font to install.
     """
@@ -100,8 +100,8 @@ def _warn(missing: Sequence[str]) -> None:
     chars = [char for name in missing for char in name if _font_of(char) is None]
     wanted = ', '.join(dict.fromkeys(_fonts_for(chars)))
     print_log(
-        f'no installed font has the characters of {len(missing)} class names, first '
-        f'{missing[0]!r}; pictures show them as "class NUMBER". Install {wanted}',
+        f'no installed font has all characters of {len(missing)} class names, first '
+        f'{missing[0]!r}; pictures show "class NUMBER" instead. Install {wanted}',
         logger='current',
         level=logging.WARNING,
     )
@@ -124,14 +124,14 @@ def _font_of(char: str) -> str | None:
 
 
 def _has(path: str, char: str) -> bool:
-    is_selector = 0xFE00 <= ord(char) <= 0xFE0F  # of a variant of the character before it
+    is_selector = 0xFE00 <= ord(char) <= 0xFE0F  # selects a variant of the previous character
     is_invisible = is_selector or unicodedata.category(char) in _INVISIBLE
     return ord(char) in _characters(path) or is_invisible and bool(_characters(path))
 
 
 @cache
 def _characters(path: str) -> frozenset[int]:
-    """Code points of a font; none if it cannot be drawn with: damaged, or of bitmaps."""
+    """Code points of a font; none if it is damaged or not scalable."""
     try:
         font = FT2Font(path)
         load(path, 14)

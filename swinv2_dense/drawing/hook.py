@@ -1,7 +1,7 @@
-"""Pictures of what a test predicts, for every task: what `test.py --show` and `--show-dir` turn on.
+"""Pictures of predictions during a test, for every task: `--show` and `--show-dir`.
 
-The hooks of mmdet, mmseg and mmaction2 name files in three ways, and overwrite those of equal names
-from other folders.
+It replaces the hooks of mmdet, mmseg and mmaction2, which name files in three ways and overwrite
+pictures of files with the same name in different folders.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.visualization import Visualizer
 
-from ..config_parts import as_list, leaf_datasets
+from ..config_parts import leaf_datasets, transforms_within
 from .clips import evenly, frames_of
 from .files import picture_names
 from .sheet import displayable
@@ -24,15 +24,15 @@ from .visualizer import file_of
 
 @HOOKS.register_module()
 class PictureHook(Hook):
-    """Draw truth and prediction of test samples.
+    """Draw ground truth and predictions of test samples.
 
     Args:
-        folder: Where to write them: one picture per sample, named after its file below the folder
-            that all files of the test share. None: nothing is written.
-        interval: Every n-th sample is drawn, in each process.
-        show: Whether to show them in a window.
-        wait_time: Seconds that each stays there.
-        score_thr: Objects with lower scores are not drawn.
+        folder: Folder for the pictures, one per sample, named like its file relative to the
+            common folder of all files. None writes nothing.
+        interval: Draw every n-th sample, in each process.
+        show: Show the pictures in a window.
+        wait_time: Seconds that each picture is shown.
+        score_thr: Do not draw objects with lower scores.
     """
 
     def __init__(
@@ -53,7 +53,8 @@ class PictureHook(Hook):
         parts = list(leaf_datasets(runner.test_dataloader.dataset))
         paths = list(dict.fromkeys(path for part in parts for path in _paths(part)))
         self.names = dict(zip(paths, picture_names(paths)))
-        steps = (step for part in parts for step in _steps(getattr(part, 'pipeline', None)))
+        pipelines = (getattr(part, 'pipeline', None) for part in parts)
+        steps = (step for pipeline in pipelines for step in transforms_within(pipeline))
         self.loader = next((step for step in steps if _loads_images(step)), None)
         self.seen = 0
 
@@ -85,7 +86,7 @@ class PictureHook(Hook):
             )
 
     def _image(self, path: str) -> np.ndarray:
-        """RGB, as the pipeline loads it."""
+        """The RGB image, as the pipeline loads it."""
         import mmcv
 
         if self.loader is None:
@@ -97,13 +98,6 @@ def _loads_images(step: Any) -> bool:
     from mmcv.transforms import LoadImageFromFile
 
     return isinstance(step, LoadImageFromFile)
-
-
-def _steps(step: Any) -> Iterator[Any]:
-    """A transform and those within it (Compose, TestTimeAug, ...)."""
-    yield step
-    for inner in (*as_list(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
-        yield from _steps(inner)
 
 
 def _paths(dataset: Any) -> Iterator[str]:

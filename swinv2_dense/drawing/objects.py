@@ -1,4 +1,4 @@
-"""Objects on an image: masks, boxes and names in the color of their class."""
+"""Draws objects on an image: masks, boxes and names in the color of their class."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 from .palette import ink_on
 from .sheet import enlarged, enlargement, sheet
 from .style import Style
-from .text import SMALLEST, Places, block, font_size, line_width, paste, wrapped
+from .text import SMALLEST, LabelPlacer, block, font_size, line_width, paste, wrapped
 
 ALPHA = 0.35  # opacity of masks
-CROWDED = 0.35  # part of the picture that labels may cover before they shrink
-GRAY = (120, 120, 120)  # of objects that are ignored
+CROWDED = 0.35  # share of the picture that labels may cover before they shrink
+GRAY = (120, 120, 120)  # color of ignored objects
 
 
 class Objects(NamedTuple):
-    """Objects of one image, sizes in its pixels.
+    """Objects of one image, in pixels.
 
     Args:
-        boxes: (N, 4) x1, y1, x2, y2; those without area (of models without boxes) follow the mask.
+        boxes: (N, 4) x1, y1, x2, y2; boxes without area (of models without boxes) follow the mask.
         labels: (N,) class indices.
-        scores: (N,), or None for the truth.
-        masks: None, or N masks one at a time: an array or tensor (N, H, W), mmdet's `BitmapMasks`
-            or `PolygonMasks`, or a list of COCO's RLE dicts.
+        scores: (N,), or None for ground truth.
+        masks: None, an array or tensor (N, H, W), mmdet's `BitmapMasks` or `PolygonMasks`, or a
+            list of COCO's RLE dicts; masks are decoded one at a time.
     """
 
     boxes: np.ndarray
@@ -48,13 +48,13 @@ class Objects(NamedTuple):
         )
 
     def above(self, score: float) -> Objects:
-        """Those with at least this score."""
+        """The objects with at least this score."""
         kept = np.flatnonzero(self.scores >= score)
         masks = None if self.masks is None else _Chosen(self.masks, kept)
         return Objects(self.boxes[kept], self.labels[kept], self.scores[kept], masks)
 
     def mask(self, index: int, height: int, width: int) -> tuple[int, int, np.ndarray] | None:
-        """x, y and the mask (h, w) bool of the smallest window that holds it; None if empty."""
+        """x, y and the (h, w) bool mask of its bounding box; None if the mask is empty."""
         full = self.masks[index] if isinstance(self.masks, _Chosen) else _one(self.masks, index)
         full = full[:height, :width]
         rows, columns = np.flatnonzero(full.any(axis=1)), np.flatnonzero(full.any(axis=0))
@@ -65,7 +65,7 @@ class Objects(NamedTuple):
 
 
 class _Chosen:
-    """Some of the masks, without a copy of them."""
+    """A selection of masks, without a copy."""
 
     def __init__(self, masks: Any, indices: np.ndarray) -> None:
         self.masks, self.indices = masks, indices
@@ -87,7 +87,7 @@ def detection_sheet(
     Args:
         image: RGB (H, W, 3) uint8.
         panels: Objects by title.
-        ignored: Objects of a panel that evaluation leaves out (crowds): drawn in gray.
+        ignored: Objects of a panel that the evaluation ignores (crowds), drawn in gray.
         alpha: Opacity of the masks.
     """
     factor = enlargement(*image.shape[:2])
@@ -107,7 +107,7 @@ def draw_objects(
 ) -> None:
     """Draw on an RGB picture (factor * H, factor * W, 3) in place, the largest objects first.
 
-    Takes one mask at a time: a few bytes per pixel of the largest mask.
+    Decodes one mask at a time, so memory is a few bytes per pixel of the largest mask.
     """
     height, width = picture.shape[:2]
     size = font_size(height, width)
@@ -122,7 +122,7 @@ def draw_objects(
             score = None if part.scores is None else float(part.scores[index])
             text += '' if score is None else f' {score:.2f}'
             drawn.append((box, text, color, 1.0 if score is None else score))
-    drawn.sort(key=lambda label: -label[3])  # the surest first; stable: then the largest
+    drawn.sort(key=lambda label: -label[3])  # by score, and the sort is stable: then by size
     draw_labels(picture, [label[:3] for label in drawn], size)
 
 
@@ -132,17 +132,17 @@ def draw_labels(
     size: int,
     centered: bool = False,
 ) -> None:
-    """Draw (box, text, color) beside their boxes, the first ones on top; smaller if crowded."""
+    """Draw (box, text, color) next to their boxes, the first on top; smaller if crowded."""
     height, width = picture.shape[:2]
     pad = max(2, size // 8)
     area = sum(len(text) * 0.6 * size * 1.4 * size for _, text, _ in labels)
     if area > CROWDED * height * width:
         size = max(SMALLEST, round(size * (CROWDED * height * width / area) ** 0.5))
-    places, patches = Places(height, width), []
+    placer, patches = LabelPlacer(height, width), []
     for box, text, color in labels:
         lines = wrapped(text, size, width - 2 * pad)
         patch = block(lines, size, ink_on(color), color, pad)
-        patches.append((patch, *places.beside(box, patch.shape[:2], centered)))
+        patches.append((patch, *placer.beside(box, patch.shape[:2], centered)))
     for patch, x, y in reversed(patches):
         paste(picture, patch, x, y)
 
@@ -156,7 +156,7 @@ def _draw_one(
     alpha: float,
     line: int,
 ) -> tuple[float, ...] | None:
-    """Mask and box of an object; returns its box in the picture, None if there is nothing."""
+    """Draw mask and box of an object; returns its box in the picture, or None if it has neither."""
     box = objects.boxes[index]
     if not np.isfinite(box).all():
         return None
@@ -178,7 +178,7 @@ def _draw_one(
 def _tint(
     picture: np.ndarray, x: int, y: int, mask: np.ndarray, color: Any, alpha: float, line: int
 ) -> None:
-    """Mix a color into the pixels of a mask, and draw its border in the full color."""
+    """Blend a color into the pixels of a mask, and draw its border in the opaque color."""
     height, width = mask.shape
     window = picture[y : y + height, x : x + width]
     ink = np.asarray(color, np.uint8)
@@ -194,7 +194,7 @@ def _tint(
 
 
 def _outline(picture: np.ndarray, box: np.ndarray, color: Any, line: int) -> None:
-    """A frame of `line` pixels within a box, as far as it lies in the picture."""
+    """Draw the outline of a box, `line` pixels wide and inside the box, clipped to the picture."""
     height, width = picture.shape[:2]
     limits = np.array([width, height, width, height])
     x1, y1, x2, y2 = np.clip(np.round(box), 0, limits).astype(int).tolist()
@@ -212,8 +212,8 @@ def _largest_first(objects: Objects | None) -> Iterator[int]:
 
 
 def _one(masks: Any, index: int) -> np.ndarray:
-    """(H, W) of one mask, whatever holds it."""
-    if hasattr(masks, 'to_ndarray'):  # mmdet's: a list of polygons or an array of bitmaps inside
+    """One mask (H, W), from any container."""
+    if hasattr(masks, 'to_ndarray'):  # mmdet's BitmapMasks and PolygonMasks
         return masks[index : index + 1].to_ndarray()[0]
     one = masks[index]
     if isinstance(one, dict):

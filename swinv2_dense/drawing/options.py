@@ -1,4 +1,4 @@
-"""What `test.py --show`, `--show-dir` and `--interval` make of a config."""
+"""Applies `--show`, `--show-dir` and `--interval` of a test to its config."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def draw_predictions(
     show: bool = False,
     wait_time: float = 0.0,
 ) -> None:
-    """Let a test draw every n-th sample by `PictureHook`.
+    """Make a test draw every n-th sample with `PictureHook`.
 
     Args:
         cfg: Changed in place.
-        visualizers: The library's default visualizer and the class that replaces it; one of the
-            user's own stays.
-        folder: Of the pictures; None writes none.
+        visualizers: The library's default visualizer and its replacement; other visualizers are
+            kept.
+        folder: Folder for the pictures; None writes none.
         interval: Draw every n-th sample.
-        show: Open a window for each picture.
-        wait_time: Seconds that it stays open.
+        show: Show each picture in a window.
+        wait_time: Seconds that each picture is shown.
     """
     if visualizers is not None:
         default, own = visualizers

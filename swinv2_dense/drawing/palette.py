@@ -1,7 +1,7 @@
-"""Colors of classes: told apart by eye, for any number of classes.
+"""Distinguishable colors for any number of classes.
 
-Distances are Euclidean in OKLab (Ottosson 2020), where equal distances look about equally large;
-0.02 is just noticeable side by side, and 1 lies between black and white.
+Distances are Euclidean in OKLab (Ottosson 2020), which is perceptually uniform: 0.02 is just
+noticeable side by side, and black and white are 1 apart.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 JUST_NOTICEABLE = 0.02
-DIFFERENT = 2048  # colors; more would be closer than that
-# Of the list by S. Trubetskoy, in an order that keeps the first few far apart.
+DIFFERENT = 2048  # colors; more would be closer than JUST_NOTICEABLE
+# From the list by S. Trubetskoy, in an order that keeps the first few far apart.
 FIRST = (
     (230, 25, 75), (60, 180, 75), (0, 130, 200), (245, 130, 48), (145, 30, 180), (70, 220, 230),
     (255, 225, 25), (240, 50, 230), (150, 85, 30), (0, 128, 128), (190, 240, 70), (250, 170, 190),
@@ -36,18 +36,17 @@ def class_colors(count: int, given: Any = None) -> np.ndarray:
     Args:
         count: Number of classes.
         given: The palette of a dataset: any nesting of lists, tuples or arrays. It is used if it
-            has `count` rows of three numbers in 0..255; rows that look like an earlier one
-            (ADE20K's and COCO-Stuff's have some) get colors of their own. Otherwise (None, a name
-            such as 'coco', one inherited from a dataset with other classes, the random numbers
-            that mmseg puts where there is none) the colors are those of this module, and the color
-            of a class depends on its index only.
+            has `count` rows of three numbers in 0..255; rows that look like an earlier row (ADE20K
+            and COCO-Stuff have some) get other colors. Otherwise (None, a name such as 'coco', a
+            palette inherited from a dataset with other classes, the random numbers of mmseg for a
+            missing palette) the default colors are used, which depend on the class index only.
     """
     palette = as_palette(given, count)
     return default_colors(count) if palette is None else _distinct(palette)
 
 
 def default_colors(count: int) -> np.ndarray:
-    """The first `count` colors of the list of this module, which repeats after `DIFFERENT`."""
+    """The first `count` default colors, which repeat after `DIFFERENT`."""
     needed = 16
     while needed < min(count, DIFFERENT):
         needed *= 2
@@ -56,7 +55,7 @@ def default_colors(count: int) -> np.ndarray:
 
 
 def ink_on(color: Any) -> tuple[int, int, int]:
-    """Black or white, whichever can be read on this RGB color."""
+    """Black or white, whichever is readable on this RGB color."""
     return (0, 0, 0) if to_oklab(np.asarray(color))[0] > 0.68 else (255, 255, 255)
 
 
@@ -68,14 +67,14 @@ def to_oklab(colors: np.ndarray) -> np.ndarray:
 
 
 def smallest_distance(colors: np.ndarray) -> float:
-    """Between any two of the RGB colors (N, 3); infinite for fewer than two."""
+    """Smallest distance between two of the RGB colors (N, 3); infinite for fewer than two."""
     lab = to_oklab(colors)
     nearest = [np.linalg.norm(lab[i + 1 :] - lab[i], axis=1).min() for i in range(len(lab) - 1)]
     return min(nearest, default=np.inf)
 
 
 def as_palette(given: Any, count: int) -> np.ndarray | None:
-    """A palette (count, 3) uint8 of anything that is one for `count` classes, else None."""
+    """`given` as (count, 3) uint8 if it is a palette of `count` classes, else None."""
     if given is None or isinstance(given, str):
         return None
     try:
@@ -89,12 +88,12 @@ def as_palette(given: Any, count: int) -> np.ndarray | None:
 
 
 def _mmseg_random(count: int) -> np.ndarray:
-    """What `BaseSegDataset` makes for classes without a palette; several may look alike."""
+    """The palette of `BaseSegDataset` for classes without one; some of its colors look alike."""
     return np.random.RandomState(42).randint(0, 255, size=(count, 3))
 
 
 def _distinct(palette: np.ndarray) -> np.ndarray:
-    """The palette, with new colors for rows that cannot be told from an earlier one."""
+    """The palette, with new colors for rows that look like an earlier row."""
     lab = to_oklab(palette)
     repeats = [
         i
@@ -114,9 +113,9 @@ def _distinct(palette: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _spread(count: int) -> np.ndarray:
-    """`FIRST`, then always the candidate farthest from all before, so prefixes never change.
+    """`FIRST`, then greedily the candidate farthest from all before, so prefixes never change.
 
-    Candidates are neither nearly black nor nearly white nor gray: these hide in photographs.
+    Colors near black, white and gray are no candidates, because they are hard to see in photos.
     """
     steps = np.arange(0, 256, 15)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing='ij'), -1).reshape(-1, 3)

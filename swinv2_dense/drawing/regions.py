@@ -1,7 +1,7 @@
-"""Label maps on an image: the color of its class on every pixel, and a legend.
+"""Draws label maps on an image: pixels in the color of their class, and a legend.
 
-Label maps are (H, W) integers. Pixels without a class show the image in gray stripes: negative
-labels and, beyond the classes, 255 (the ignore index) and what no index can be.
+Label maps are (H, W) integers. Ignored pixels are shown with gray stripes: those with negative
+labels and, beyond the classes, 255 (the ignore index) and labels from MOST_CLASSES on.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .text import font_size, render, stamp
 
 ALPHA = 0.6  # opacity of the colors
 IGNORE_INDEX = 255
-MOST_CLASSES = 4096  # labels from here on are ignored, unless there are as many names
+MOST_CLASSES = 4096  # labels from here on are ignored, unless they have names
 STRIPE = 6  # pixels
-BAND = 1 << 20  # pixels that are drawn at a time
-SKETCH = 256  # pixels: longest side of the map in which places for names are sought
-WORTH_A_NAME = 0.004  # part of all pixels
+BAND = 1 << 20  # pixels drawn at a time
+SKETCH = 256  # pixels: longest side of the reduced map used to place names
+WORTH_A_NAME = 0.004  # share of all pixels
 
 
 def segmentation_sheet(
@@ -35,15 +35,15 @@ def segmentation_sheet(
 ) -> np.ndarray:
     """A picture with a panel per label map, such as truth and prediction, and a legend.
 
-    The legend lists the classes that occur with their share of the pixels, the largest first.
+    The legend lists the classes in the maps with their share of the pixels, the largest first.
 
     Args:
         image: RGB (H, W, 3) uint8.
         panels: Label maps by title.
         style: Names and colors.
-        caption: Above the panels.
+        caption: Text above the panels.
         alpha: Opacity of the colors.
-        with_image: Whether a panel with the image alone comes first.
+        with_image: Show the image alone in a first panel.
     """
     height, width = image.shape[:2]
     factor = enlargement(height, width)
@@ -59,9 +59,9 @@ def segmentation_sheet(
 def tint_labels(
     picture: np.ndarray, labels: np.ndarray, style: Style, factor: int = 1, alpha: float = ALPHA
 ) -> None:
-    """Color an RGB picture (factor * H, factor * W, 3) by class, in place and rows at a time.
+    """Color an RGB picture (factor * H, factor * W, 3) by class, in place.
 
-    Its lightness shows through.
+    The lightness of the picture shows through. Works on a few rows at a time to save memory.
     """
     weight = round(256 * alpha)
     count = _count(labels, style)
@@ -69,7 +69,7 @@ def tint_labels(
     for start, part in _bands(labels):
         places, start = enlarged(_places(part, count, style), factor), start * factor
         window = picture[start : start + len(places)]
-        # In gray, or a colored image would change which class a color looks like.
+        # Gray, because the colors of the image would change those of the classes.
         lightness = cv2.cvtColor(np.ascontiguousarray(window), cv2.COLOR_RGB2GRAY)
         mixed = (lightness[..., None].astype(np.uint16) * (256 - weight) + inks[places]) >> 8
         is_ignored = places == count
@@ -79,9 +79,9 @@ def tint_labels(
 
 
 def label_regions(picture: np.ndarray, labels: np.ndarray, style: Style) -> None:
-    """Write its name on the largest region of each class, in place; tiny ones get none.
+    """Write the name of each class on its largest region, in place, unless that is tiny.
 
-    For frames of videos, which must be of one size, so that a legend has no place.
+    For frames of videos, which have no room for a legend because all must have the same size.
     """
     step = max(1, max(labels.shape) // SKETCH)
     sketch = labels[::step, ::step]
@@ -105,21 +105,21 @@ def label_regions(picture: np.ndarray, labels: np.ndarray, style: Style) -> None
 
 
 def _bands(labels: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """First row and rows of a map, about `BAND` pixels at a time."""
+    """Bands of about `BAND` pixels of a map: index of the first row, and the rows."""
     rows = max(1, BAND // max(1, labels.shape[1]))
     for start in range(0, len(labels), rows):
         yield start, labels[start : start + rows]
 
 
 def _count(labels: np.ndarray, style: Style) -> int:
-    """Labels from 0 on that may occur in a map."""
+    """Number of labels, 0 to the highest in a map or in the style."""
     highest = max((int(part[~_ignored(part, style)].max(initial=-1)) for _, part in _bands(labels)),
                   default=-1)  # fmt: skip
     return max(len(style.names), highest + 1)
 
 
 def _places(labels: np.ndarray, count: int, style: Style) -> np.ndarray:
-    """Labels as indices, `count` where they are ignored."""
+    """Labels as indices, with `count` for ignored pixels."""
     return np.where(_ignored(labels, style), count, labels).astype(np.intp)
 
 
@@ -129,13 +129,13 @@ def _ignored(labels: np.ndarray, style: Style) -> np.ndarray:
 
 
 def _striped(window: np.ndarray, start: int) -> np.ndarray:
-    """An image of which row 0 is row `start` of the picture, dark with diagonal stripes."""
+    """A darkened image with diagonal stripes; its row 0 is row `start` of the picture."""
     y, x = np.ogrid[start : start + window.shape[0], : window.shape[1]]
     return window // 3 + ((y + x) // STRIPE % 2 * 50 + 60).astype(np.uint8)[..., None]
 
 
 def _shares(labels: np.ndarray, style: Style) -> dict[int | None, float]:
-    """Part of all pixels per label; None stands for those that are ignored."""
+    """Share of all pixels by label; None stands for ignored pixels."""
     count = _count(labels, style)
     pixels = np.zeros(count + 1, int)
     for _, part in _bands(labels):
@@ -145,7 +145,7 @@ def _shares(labels: np.ndarray, style: Style) -> dict[int | None, float]:
 
 
 def _legend(panels: Mapping[str, np.ndarray], style: Style, size: int, height: int) -> np.ndarray:
-    """Table (h, w, 3) of color, name and share in percent per panel, about `height` pixels high."""
+    """(h, w, 3) table of color, name and percentage per panel, about `height` pixels high."""
     shares = {title: _shares(labels, style) for title, labels in panels.items()}
     total: dict[int | None, float] = {}
     for part in shares.values():

@@ -1,7 +1,7 @@
-"""A sheet of panels side by side, below the name of the file and a title for each panel.
+"""A sheet of panels side by side, with the name of the file and a title above each panel.
 
-Images and pictures are (H, W, 3) uint8 RGB. Small images are enlarged by a whole factor, each pixel
-a square, because no letters fit on 64 pixels.
+Images and pictures are (H, W, 3) uint8 RGB. Small images are enlarged by an integer factor, because
+text needs more than 64 pixels.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from .fonts import printable
 from .text import block, font_size, paste, wrapped
 
 LONG_SIDE = 512  # pixels; images are enlarged to at least half of it
-SHORT_SIDE = 96  # of very flat images, as far as the long side stays below FLAT
+SHORT_SIDE = 96  # of very elongated images, unless the long side would exceed FLAT
 FLAT = 4096
 GAP = 8  # pixels between panels, at least
-JPEG_SIDE = 65500  # the longest that JPEG stores
+JPEG_SIDE = 65500  # maximum of JPEG
 INK, GROUND = (0, 0, 0), (255, 255, 255)
 
 
 def enlargement(height: int, width: int) -> int:
-    """Whole factor by which an image of this size is enlarged before it is drawn on."""
+    """Integer factor by which an image of this size is enlarged before drawing on it."""
     long, short = max(height, width, 1), max(1, min(height, width))
     flat = min(-(-SHORT_SIDE // short), FLAT // long)
     return max(1, LONG_SIDE // long, flat)
@@ -37,9 +37,9 @@ def enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
 
 
 def displayable(image: np.ndarray) -> np.ndarray:
-    """An image of any loader as (H, W, 3) uint8: gray repeated, of more channels the first three.
+    """An image of any loader as (H, W, 3) uint8: gray is repeated, extra channels are dropped.
 
-    16-bit integers lose their low byte; other numbers are clipped to 0..255.
+    16-bit integers are reduced to their high byte; other numbers are clipped to 0..255.
     """
     if image.ndim == 2:
         image = image[..., None]
@@ -54,7 +54,7 @@ def displayable(image: np.ndarray) -> np.ndarray:
 
 
 def packed_image(sample: dict) -> np.ndarray:
-    """Image (H, W, 3), RGB, of a sample whose pipeline packs (3, H, W), BGR."""
+    """RGB image (H, W, 3) of a sample whose pipeline packs (3, H, W), BGR."""
     pixels = sample['inputs'].permute(1, 2, 0).numpy()
     return np.ascontiguousarray(displayable(pixels)[..., ::-1])
 
@@ -66,14 +66,14 @@ def sheet(
     factor: int = 1,
     beside: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """A picture with a copy of the image per title, and these copies as views to draw on.
+    """A picture with a copy of the image per title, and views of these copies to draw on.
 
     Args:
-        image: What every panel shows.
+        image: The image in every panel.
         titles: A line above each panel; at least one.
-        caption: Above all of them, such as the name of the file. It is wrapped, never cut.
-        factor: Of enlargement.
-        beside: Block that stands right of the panels, such as a legend.
+        caption: Text above the panels, such as the name of the file; wrapped if necessary.
+        factor: Factor of enlargement.
+        beside: Block on the right of the panels, such as a legend.
     """
     height, width = image.shape[0] * factor, image.shape[1] * factor
     size = font_size(height, width)
@@ -102,7 +102,7 @@ def sheet(
         if factor == 1:
             view[:] = image
         else:
-            for y in range(factor):  # row by row: without a copy of the enlarged image
+            for y in range(factor):  # without a copy of the enlarged image
                 view[y::factor] = image.repeat(factor, axis=1)
         views.append(view)
     if beside is not None:
@@ -111,7 +111,7 @@ def sheet(
 
 
 def write_picture(file: str | os.PathLike, picture: np.ndarray) -> None:
-    """Write an RGB picture in the format of the file's suffix, whole or not at all.
+    """Write an RGB picture atomically, in the format of the file's suffix.
 
     Raises:
         OSError: It cannot be written.
@@ -125,7 +125,7 @@ def write_picture(file: str | os.PathLike, picture: np.ndarray) -> None:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     path.parent.mkdir(parents=True, exist_ok=True)
     options = []
-    if is_jpeg:  # colors at full resolution: lines and letters are thin
+    if is_jpeg:  # full color resolution, for thin lines and letters
         options = [cv2.IMWRITE_JPEG_QUALITY, 95]
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     with replacing(path, durable=False, keep_suffix=True) as draft:

@@ -1,4 +1,4 @@
-"""Names and colors of classes as pictures show them."""
+"""Names and colors of classes in pictures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .palette import class_colors, default_colors
 
 
 class Style:
-    """Name and color of every label, also of labels beyond the classes: these show their number.
+    """Name and color of every label; labels beyond the classes are named by their number.
 
     Args:
-        classes: Names, one for each class; None if they are not known.
-        palette: As in `palette.class_colors`.
+        classes: Class names, if known.
+        palette: See `palette.class_colors`.
     """
 
     def __init__(self, classes: Sequence[str] | None = None, palette: Any = None) -> None:
@@ -25,7 +25,7 @@ class Style:
 
     @classmethod
     def of(cls, metainfo: Mapping[str, Any] | None) -> Style:
-        """From the `metainfo` or `dataset_meta` of OpenMMLab."""
+        """From a dataset's `metainfo` or a model's `dataset_meta`."""
         known = metainfo or {}
         classes = known.get('classes')
         return cls([classes] if isinstance(classes, str) else classes, known.get('palette'))
@@ -34,7 +34,7 @@ class Style:
         return self.names[label] if 0 <= label < len(self.names) else f'class {label}'
 
     def table(self, count: int) -> np.ndarray:
-        """Colors (count, 3) uint8 of the labels from 0 on."""
+        """Colors (count, 3) uint8 of the labels 0 to count - 1."""
         return np.vstack([self.colors, default_colors(count)[len(self.colors) :]])[:count]
 
     def color(self, label: int) -> tuple[int, int, int]:

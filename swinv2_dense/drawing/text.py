@@ -1,4 +1,4 @@
-"""Text as pixels, and places for labels. Pictures are (H, W, 3) uint8 RGB and drawn in place."""
+"""Renders text and places labels. Pictures are (H, W, 3) uint8 RGB and modified in place."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from PIL import Image, ImageDraw
 
 from .fonts import load, runs
 
-SMALLEST = 14  # pixels: size of a font whose letters can be read on a screen
-_PARTS = 48  # of the mean side of a picture: size of its font
+SMALLEST = 14  # pixels: smallest readable font size
+_PARTS = 48  # mean side of a picture, in font sizes
 
 
 def font_size(height: int, width: int) -> int:
-    """In pixels, for a picture of this size: of the same visible size whatever the resolution."""
+    """Font size in pixels, proportional to the size of the picture."""
     wanted = round((height * width) ** 0.5 / _PARTS)
     return max(SMALLEST, min(wanted, min(height, width) // 8))
 
 
 def line_width(size: int) -> int:
-    """Of boxes, beside a font of this size."""
+    """Line width of boxes, for a font of this size."""
     return max(2, size // 8)
 
 
 @lru_cache(maxsize=2048)
 def render(text: str, size: int) -> np.ndarray:
-    """(h, w) uint8: how much of each pixel a line of text covers. All of it is inside."""
+    """(h, w) uint8: coverage of each pixel by a line of text, none of it cut off."""
     parts = [(load(path, size), part) for path, part in runs(text)]
     boxes = [font.getbbox(part, anchor='ls') for font, part in parts]
     above = max([round(0.95 * size), *(-box[1] for box in boxes)])
@@ -47,7 +47,7 @@ def render(text: str, size: int) -> np.ndarray:
 
 
 def block(lines: Sequence[str], size: int, ink: Any, ground: Any, pad: int = 0) -> np.ndarray:
-    """(h, w, 3) uint8: lines of text on a ground, with `pad` pixels around."""
+    """(h, w, 3) uint8: lines of text on a background color, with `pad` pixels around."""
     masks = [render(line, size) for line in lines]
     height, width = sum(len(mask) for mask in masks), max(mask.shape[1] for mask in masks)
     picture = np.empty((height + 2 * pad, width + 2 * pad, 3), np.uint8)
@@ -60,7 +60,7 @@ def block(lines: Sequence[str], size: int, ink: Any, ground: Any, pad: int = 0) 
 
 
 def stamp(picture: np.ndarray, mask: np.ndarray, x: int, y: int, color: Any) -> None:
-    """Put a mask of `render` into a picture in a color; what lies outside is left out."""
+    """Draw a mask of `render` in a color, clipped to the picture."""
     height, width = picture.shape[:2]
     mask = mask[max(0, -y) : max(0, height - y), max(0, -x) : max(0, width - x)]
     y, x = max(0, y), max(0, x)
@@ -71,14 +71,14 @@ def stamp(picture: np.ndarray, mask: np.ndarray, x: int, y: int, color: Any) -> 
 
 
 def paste(picture: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:
-    """Put a block into a picture at non-negative x, y; what lies outside is left out."""
+    """Copy a block into a picture at non-negative x, y, clipped to the picture."""
     height, width = picture.shape[:2]
     patch = patch[: max(0, height - y), : max(0, width - x)]
     picture[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
 
 
 def wrapped(text: str, size: int, width: int) -> list[str]:
-    """A text in lines of at most `width` pixels, broken at blanks, within words if need be."""
+    """A text in lines of at most `width` pixels, broken at spaces or, if necessary, in words."""
     lines = ['']
     for word in text.split(' '):
         longer = f'{lines[-1]} {word}' if lines[-1] else word
@@ -98,8 +98,8 @@ def _length(text: str, size: int) -> int:
     return render(text, size).shape[1]
 
 
-class Places:
-    """Finds places for labels in a picture, each away from those before it."""
+class LabelPlacer:
+    """Places labels in a picture, with little overlap."""
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
@@ -108,7 +108,7 @@ class Places:
     def beside(
         self, box: Sequence[float], size: tuple[int, int], centered: bool = False
     ) -> tuple[int, int]:
-        """x, y of a label of `size` (h, w) for a box (x1, y1, x2, y2): above it if that is free."""
+        """x, y of a label of `size` (h, w) for a box (x1, y1, x2, y2), preferably above it."""
         (x1, y1, x2, y2), (h, w) = box, size
         middle = ((x1 + x2 - w) / 2, (y1 + y2 - h) / 2)
         spots = [(x1, y1 - h), (x2 - w, y1 - h), (x1, y2), (x2 - w, y2), (x1, y1), (x2 - w, y1)]
@@ -124,7 +124,7 @@ class Places:
         return x, y
 
     def _overlap(self, spots: np.ndarray, h: int, w: int) -> np.ndarray:
-        """Covered part of labels at each spot, summed over the labels there are."""
+        """Share of the label at each spot that is covered by placed labels, summed."""
         ends = spots + [w, h]
         low = np.maximum(spots[:, None], self.taken[None, :, :2])
         high = np.minimum(ends[:, None], self.taken[None, :, 2:])

@@ -1,4 +1,4 @@
-"""What the visualizers of all tasks share: they draw a whole picture and show or write it."""
+"""Base of the visualizers of all tasks: draws a picture, and shows or writes it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .style import Style
 
 
 def file_of(record: Any) -> str:
-    """The file of a sample, or of an entry of a dataset; '' if it has none."""
+    """The file of a sample or of a dataset's entry; '' if it has none."""
     keys = ('img_path', 'filename', 'frame_dir') if record is not None else ()
     return str(next((record.get(key) for key in keys if record.get(key)), ''))
 
 
 class PictureVisualizer:
-    """Stands before a library's visualizer among the bases of a class.
+    """Mixin for a library's visualizer; comes first in the list of bases.
 
-    Nothing goes through matplotlib, whose canvas takes many times the memory of an image.
+    Does not use matplotlib, whose canvas takes many times the memory of an image.
     """
 
     _drawn: np.ndarray | None = None
@@ -38,7 +38,7 @@ class PictureVisualizer:
         draw_pred: bool = True,
         **kwargs: Any,
     ) -> np.ndarray | None:
-        """An RGB picture (h, w, 3) uint8; None for a sample that only the library can draw."""
+        """An RGB picture (h, w, 3) uint8; None if only the library can draw the sample."""
 
     @property
     def style(self) -> Style:
@@ -60,8 +60,8 @@ class PictureVisualizer:
         step: int = 0,
         **kwargs: Any,
     ) -> None:
-        """Draw an RGB image with what its sample holds: show it, write it to `out_file`, or else
-        hand it to the backends. Files are written by every process, the rest by the first.
+        """Draw an RGB image with its sample; show it, write it to `out_file`, or else pass it to
+        the backends. Every process writes files; only the first does the rest.
         """
         if out_file is None and not is_main_process():
             return
@@ -86,5 +86,5 @@ class PictureVisualizer:
         super().set_image(image)
 
     def get_image(self) -> np.ndarray:
-        """The picture that was drawn last."""
+        """The last picture."""
         return super().get_image() if self._drawn is None else self._drawn

@@ -1,4 +1,4 @@
-"""What the inferencers of mmdet, mmseg and mmaction2 lack: checked weights, names, whole files."""
+"""Inferencers with checked weights and class names, which write their output files atomically."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..checks.image_files import loader_problem
 from ..checks.pixel_limit import PixelLimitError, check_image_file
 from ..drawing.palette import as_palette, class_colors
 from ..drawing.sheet import displayable, write_picture
+from ..drawing.video import write_video
 from ..errors import CheckpointError, ConfigError, truncate
 from ..training.backbone_weights import BackboneWeightsHook
 from ..training.checkpoint_classes import (
@@ -33,19 +34,12 @@ from ..training.checkpoint_classes import (
 from ..training.image_check import is_default_loader
 from ..training.load_report import LoadReportHook
 from .outputs import Outputs
-from .video_files import (
-    UnreadableError,
-    frame_rate,
-    is_moving,
-    read_frames,
-    reading,
-    write_frames,
-)
+from .video_files import UnreadableError, frame_rate, is_moving, read_frames, reading
 
 
 @dataclass
 class _Loading:
-    """What the hooks for loading read of a runner."""
+    """The attributes of a runner that the hooks for loading use."""
 
     model: nn.Module
     _load_from: str
@@ -54,21 +48,20 @@ class _Loading:
 
 
 class CheckedInferencer(BaseInferencer):
-    """Stands before one of mm's inferencers among the bases of a class.
+    """Mixin for an inferencer of mmdet, mmseg or mmaction2; comes first in the list of bases.
 
-    Weights are loaded and checked as tools/test.py does it, and `model.dataset_meta` gets a name
-    and a colour for each class.
+    Weights are loaded and checked as in `cli.test`, and `model.dataset_meta` gets a name and a
+    color for each class.
 
     Args:
-        cfg: Config whose `load_from` is the checkpoint. Its `test_dataloader.dataset` is one data
-            set, of which the pipeline and the classes are used.
-        device: Where to compute.
-        classes: Names of the classes. Without them those of the checkpoint, else those of the
-            data set, else numbers.
+        cfg: Config whose `load_from` is the checkpoint. Its `test_dataloader.dataset` is a single
+            dataset, whose pipeline and classes are used.
+        device: Device of the model.
+        classes: Class names. Default: those of the checkpoint, else of the dataset, else numbers.
 
     Raises:
-        CheckpointError: The checkpoint cannot be read, or is of another model.
-        ConfigError: `classes` are not as many as those of the model.
+        CheckpointError: The checkpoint cannot be read, or belongs to another model.
+        ConfigError: The number of `classes` is not that of the model.
     """
 
     def __init__(self, cfg: Config, device: str, classes: Sequence[str] | None = None) -> None:
@@ -77,27 +70,27 @@ class CheckedInferencer(BaseInferencer):
 
     @abstractmethod
     def process(self, path: Path, outputs: Outputs) -> None:
-        """Predict for a file and write what is predicted.
+        """Predict for a file and write the results.
 
         Raises:
             UnreadableError: The file cannot be read; nothing is written.
         """
 
     def predict(self, source: Any) -> Any:
-        """The data sample of what the pipeline takes: the path of a video, an image (BGR)."""
+        """The data sample for an input of the pipeline: the path of a video, or an image (BGR)."""
         with reading():
             data = self.pipeline(source)
         return self.forward(self.collate_fn([data]))[0]
 
     def _init_collate(self, cfg: Config) -> Callable:
-        """The config's; without one, mm's class warns before it takes the default."""
+        """The config's. The library's class warns before it uses the default."""
         given = cfg.test_dataloader.get('collate_fn')
         return super()._init_collate(cfg) if given else pseudo_collate
 
     def _load_weights_to_model(
         self, model: nn.Module, checkpoint: dict | None, cfg: Config
     ) -> None:
-        """mm's classes go on with random weights, and with names of COCO or Cityscapes."""
+        """The libraries' classes accept random weights, and use names of COCO or Cityscapes."""
         loading = _Loading(model, cfg.load_from)
         for hook in (BackboneWeightsHook(), LoadReportHook()):
             hook.after_load_checkpoint(loading, checkpoint)
@@ -119,7 +112,7 @@ class CheckedInferencer(BaseInferencer):
             _check_names(cfg.load_from, trained, class_names(metas[1]), given)
 
     def name(self, label: int) -> str:
-        """Of a class, or the number of one beyond those that have names."""
+        """Name of a class; its number if it has no name."""
         names = self.model.dataset_meta['classes']
         return names[label] if label < len(names) else str(label)
 
@@ -127,9 +120,9 @@ class CheckedInferencer(BaseInferencer):
 def _check_names(
     source: str, trained: Sequence[str], present: Sequence[str], given: Sequence[str] | None
 ) -> None:
-    """Compare the names in a checkpoint with those of --classes, or without it of the config.
+    """Compare the names in a checkpoint with those of --classes, or else of the config.
 
-    --classes may rename classes, but a name of the checkpoint must keep its place.
+    --classes may rename classes, but must not reorder those of the checkpoint.
     """
     if not trained:
         print_log(f'checkpoint {source} has no class names to compare with the data', 'current')
@@ -138,8 +131,8 @@ def _check_names(
         if difference:
             where = 'test_dataloader.dataset of the config'
             raise CheckpointError(
-                f'{mismatch(source, where, difference)} Or infer with the config that training '
-                'saved beside the checkpoint, or name the classes with --classes FILE.'
+                f'{mismatch(source, where, difference)} Or use the config that training saved '
+                'next to the checkpoint, or name the classes with --classes FILE.'
             )
     elif given is not None:
         for old, new in zip(trained, given):
@@ -152,7 +145,7 @@ def _check_names(
 
 
 def _two_classes(names: Sequence[str] | None) -> Sequence[str] | None:
-    """Names of labels 0 and 1 of a segmentor with one output; data may name the latter only."""
+    """Names of labels 0 and 1 of a segmentor with one output; datasets may name only label 1."""
     return ('background', *names) if names is not None and len(names) == 1 else names
 
 
@@ -166,21 +159,21 @@ def _meta_of_dataset(cfg: Config) -> Mapping[str, Any]:
 def describe_classes(
     count: int | None, metas: Sequence[Mapping], given: Sequence[str] | None
 ) -> dict[str, Any]:
-    """Names and colours for `count` classes, or for as many as there are names.
+    """Names and colors of `count` classes, or of all that have names.
 
     Args:
-        count: Classes of the model.
-        metas: `classes` and `palette` as data sets have them, the best first. Only names of as
-            many classes as the model has are used, and palettes that suffice.
-        given: Names that go before all others.
+        count: Number of classes of the model, if known.
+        metas: `classes` and `palette` of datasets, by priority. Those of another length are not
+            used.
+        given: Names that override all others.
 
     Raises:
-        ConfigError: Not as many names are `given`.
+        ConfigError: The number of `given` names is not `count`.
     """
     if given is not None and count not in (None, len(given)):
         raise ConfigError(
-            f'--classes names {len(given)} classes, but model of the config has {count}; write a '
-            'line for each class, in the order of training'
+            f'--classes has {len(given)} names, but the model of the config has {count} classes; '
+            'write one line per class, in the order of training'
         )
     named = [given, *(meta.get('classes') for meta in metas)]
     fitting = (names for names in named if names and count in (None, len(names)))
@@ -191,7 +184,7 @@ def describe_classes(
 
 
 class ImageInferencer(CheckedInferencer):
-    """For tasks on images; videos go through the model frame by frame. Images are (H, W, 3)."""
+    """For tasks on images; videos are processed frame by frame. Images are (H, W, 3)."""
 
     @abstractmethod
     def describe(self, sample: Any) -> dict[str, Any]:
@@ -199,14 +192,14 @@ class ImageInferencer(CheckedInferencer):
 
     @abstractmethod
     def draw(self, image: np.ndarray, sample: Any, caption: str) -> np.ndarray:
-        """A picture of an RGB image with its prediction, below a caption."""
+        """A picture of an RGB image with its prediction and a caption above."""
 
     @abstractmethod
     def draw_frame(self, image: np.ndarray, sample: Any) -> np.ndarray:
-        """An RGB frame with its prediction; frames of one size give frames of one size."""
+        """An RGB frame with its prediction; the output size depends on the input size only."""
 
     def write_maps(self, sample: Any, outputs: Outputs, part: str = '') -> None:
-        """Write what is predicted per pixel, if anything; `part` tells frames apart."""
+        """Write label maps, if the task has any; `part` distinguishes the frames of a video."""
 
     def process(self, path: Path, outputs: Outputs) -> None:
         record = (self._video if is_moving(path) else self._image)(path, outputs)
@@ -218,7 +211,7 @@ class ImageInferencer(CheckedInferencer):
             check_image_file(path)
         except PixelLimitError as error:
             raise UnreadableError(error.reason) from error
-        if path.suffix.lower() == '.gif':  # OpenCV does not read it
+        if path.suffix.lower() == '.gif':  # OpenCV cannot read it
             return np.ascontiguousarray(next(read_frames(path))[..., ::-1])
         loader = next(step for step in self.pipeline.transforms if hasattr(step, 'from_file'))
         problem = loader_problem(path) if is_default_loader(loader.from_file) else None
@@ -248,10 +241,10 @@ class ImageInferencer(CheckedInferencer):
                 yield self.draw_frame(image, sample)
 
         rate = frame_rate(path)
-        outputs.remove_parts('label_maps')  # of an earlier run, perhaps of more frames
+        outputs.remove_parts('label_maps')  # an earlier run may have written more frames
         try:
             with outputs.picture() as draft:
-                write_frames(draft, drawn(), rate)
+                write_video(draft, drawn(), rate)
         except BaseException:
             outputs.remove_parts('label_maps')
             raise

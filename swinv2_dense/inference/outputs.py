@@ -1,4 +1,4 @@
-"""Files that tools/infer.py writes for one input: each appears when it is complete."""
+"""The output files of inference for one input, written atomically."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ KINDS = ('predictions', 'pictures', 'label_maps')
 
 @dataclass(frozen=True)
 class Outputs:
-    """`folder/KIND/NAME + SUFFIX`, where `name` is the input's path below what all inputs share."""
+    """Files `folder/KIND/NAME + SUFFIX`; `name` is the input's path in the folder of all inputs."""
 
     folder: Path
     name: str
-    picture_name: str  # of the file below `pictures`
+    picture_name: str  # of the file in `pictures`
 
     def picture(self) -> AbstractContextManager[Path]:
-        """As `whole`, for the picture."""
+        """Like `replacing`, for the picture."""
         return self._replacing(self.folder / 'pictures' / self.picture_name)
 
-    def whole(self, kind: str, suffix: str, part: str = '') -> AbstractContextManager[Path]:
-        """A draft to write, which becomes the file; an error leaves nothing behind."""
+    def replacing(self, kind: str, suffix: str, part: str = '') -> AbstractContextManager[Path]:
+        """A draft to write, which then replaces the file; an error leaves nothing behind."""
         return self._replacing(self.folder / kind / f'{self.name}{part}{suffix}')
 
     @staticmethod
@@ -36,10 +36,10 @@ class Outputs:
         return replacing(file, durable=False, keep_suffix=True)
 
     def remove_parts(self, kind: str) -> None:
-        """Remove what was written with a `part`."""
+        """Remove the files written with a `part`."""
         shutil.rmtree(self.folder / kind / self.name, ignore_errors=True)
 
     def write_json(self, record: dict[str, Any]) -> None:
-        """Predictions; written last, so that an input with this file is done."""
-        with self.whole('predictions', '.json') as draft:
+        """Write the predictions. Do this last: an input with this file is done."""
+        with self.replacing('predictions', '.json') as draft:
             draft.write_text(json.dumps(record, indent=1) + '\n')

@@ -1,14 +1,13 @@
-"""Read and write videos frame by frame, by PyAV. Frames are (H, W, 3) uint8 RGB."""
+"""Read videos frame by frame. Frames are (H, W, 3) uint8 RGB."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
 from ..own_data.class_folders import VIDEO_SUFFIXES
@@ -17,12 +16,12 @@ from ..resilience.unreadable_samples import NOT_SAMPLE_ERRORS
 
 
 class UnreadableError(ValueError):
-    """An input that cannot be read; says why, without its name."""
+    """An input that cannot be read; the message says why, without the name of the file."""
 
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Make errors an `UnreadableError`: damaged files raise almost anything."""
+    """Turn errors into `UnreadableError`: damaged files raise almost anything."""
     try:
         yield
     except (UnreadableError, *NOT_SAMPLE_ERRORS):
@@ -33,7 +32,7 @@ def reading() -> Iterator[None]:
 
 
 def is_moving(path: Path) -> bool:
-    """Whether a file is taken for a video: by its suffix, a GIF if it has more than one frame."""
+    """Whether a file is a video, by its suffix; a GIF is one if it has more than one frame."""
     suffix = path.suffix.lower()
     if suffix != '.gif':
         return suffix in VIDEO_SUFFIXES
@@ -44,41 +43,24 @@ def is_moving(path: Path) -> bool:
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
-    """All frames of a video, turned as players turn them.
+    """All frames of a video, rotated as in players.
 
     Raises:
-        UnreadableError: It is damaged, holds no pictures, or has frames of too many pixels.
+        UnreadableError: The file is damaged, has no frames, or frames of too many pixels.
     """
     with reading():
-        yield from iter_frames(str(path))
+        frame = None
+        for frame in iter_frames(str(path)):
+            yield frame
+        if frame is None:
+            raise UnreadableError('has no frames')
 
 
 def frame_rate(path: Path) -> Fraction:
-    """Mean number of frames per second of a video; 25 where its file does not tell.
+    """Mean number of frames per second of a video; 25 if its file does not say.
 
     Raises:
-        UnreadableError: As `read_frames`.
+        UnreadableError: See `read_frames`.
     """
     with reading(), open_video(str(path)) as (_, stream):
         return stream.average_rate or Fraction(25)
-
-
-def write_frames(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> None:
-    """Write frames of one size as h264, which has even sides: the last row or column is repeated.
-
-    Raises:
-        UnreadableError: There is no frame.
-    """
-    frames = iter(frames)
-    first = next(frames, None)
-    if first is None:
-        raise UnreadableError('no frame in it')
-    odd = [(0, side % 2) for side in first.shape[:2]]
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('libx264', rate=rate)
-        stream.pix_fmt = 'yuv420p'
-        stream.height, stream.width = (side + extra for side, (_, extra) in zip(first.shape, odd))
-        for frame in itertools.chain([first], frames):
-            padded = np.pad(frame, [*odd, (0, 0)], mode='edge')
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(padded, format='rgb24')))
-        container.mux(stream.encode())

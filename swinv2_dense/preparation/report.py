@@ -9,6 +9,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from ..tables import text_table
+
 NUM_EXAMPLES = 5  # named for each kind of fault
 Item = TypeVar('Item')
 
@@ -65,16 +67,12 @@ def is_sound(parts: Sequence[Part]) -> bool:
 
 def format_report(parts: Sequence[Part]) -> str:
     """A table of the parts, then each kind of fault and warning with its first examples."""
-    rows = [('part', 'found', 'expected', 'status')]
+    rows = []
     for part in parts:
         expected = '' if part.expected is None else f'{part.expected:,}'
         found = '' if part.note else f'{part.found:,} {part.unit}'
         rows.append((part.name, found, expected, part.status))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = [
-        f'{name:<{widths[0]}}  {found:>{widths[1]}}  {expected:>{widths[2]}}  {status}'
-        for name, found, expected, status in rows
-    ]
+    lines = [text_table(rows, ['part', 'found', 'expected', 'status'], left=(0, 3))]
     for title in ('faults', 'warnings'):
         findings = [line for part in parts for line in _findings(part, getattr(part, title))]
         lines += ['', f'{title}:', *findings] if findings else []

@@ -86,7 +86,7 @@ def _copy(ffmpeg: str, source: Path, target: Path, side: int) -> str | None:
     try:
         with replacing(target, durable=False, keep_suffix=True) as draft:
             command.append(str(draft.absolute()))
-            subprocess.run(command, capture_output=True, text=True, check=True)
+            subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  no shell
     except subprocess.CalledProcessError as error:
         return (error.stderr.strip().splitlines() or [f'status {error.returncode}'])[-1]
     return None

@@ -1,1 +1,1 @@
-"""The embedded example: a data set that is generated, and pictures of what was learned from it."""
+"""The quickstart: generated datasets, and pictures of what models learned from them."""

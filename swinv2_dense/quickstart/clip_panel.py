@@ -1,4 +1,4 @@
-"""Pictures of recognized clips: frames with truth and prediction, and what is taken for what."""
+"""Pictures of recognized clips: frames with ground truth and prediction, and confusion matrices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .motions import list_file, read_video, video_folder
 
 
 def read_predictions(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (N,) and scores (N, classes) of the clips of a data set, as `PairMetric` wrote."""
+    """Labels (N,) and scores (N, classes) of a dataset's clips, as `PairMetric` wrote them."""
     found = json.loads(file.read_text())
     return np.array(found['labels']), np.array(found['scores'])
 
@@ -22,10 +22,10 @@ def read_predictions(file: Path) -> tuple[np.ndarray, np.ndarray]:
 def draw_clips(
     root: Path, scores: np.ndarray, classes: Sequence[str], out: Path, count: int = 8
 ) -> None:
-    """Write a PNG with `count` frames of the first validation clip of every class, a row each.
+    """Write a PNG with `count` frames of the first validation clip of every class, one per row.
 
-    `scores` (N, classes) are of the clips in the order of their list file. The first clips,
-    whatever they are: a picked panel would show what the model can do at best.
+    `scores` (N, classes) are those of the clips in the order of their list file. The first clips
+    are shown, not the best.
     """
     clips = [line.split() for line in list_file(root, 'val').read_text().splitlines()]
     labels = [int(label) for _, label in clips]
@@ -44,7 +44,7 @@ def draw_clips(
             fontsize=9,
             color='black' if found == truth else 'C3',
         )
-    figure.suptitle('Unseen clips; the truth, and below it the prediction', fontsize=11)
+    figure.suptitle('Unseen clips; ground truth, and prediction below', fontsize=11)
     FigureCanvasAgg(figure).print_png(out)
 
 
@@ -58,7 +58,7 @@ def _strip(frames: np.ndarray, count: int) -> np.ndarray:
 def draw_confusion(
     panels: dict[str, tuple[np.ndarray, np.ndarray]], classes: Sequence[str], out: Path
 ) -> None:
-    """Write a PNG with a confusion matrix for each of `panels`: title to labels and scores."""
+    """Write a PNG with a confusion matrix for each of `panels` (labels and scores by title)."""
     figure = Figure(figsize=(4.6 * len(panels), 4.9), layout='constrained')
     for axes, (title, (labels, scores)) in zip(figure.subplots(1, len(panels)), panels.items()):
         counts = np.zeros((len(classes), len(classes)), int)

@@ -1,4 +1,6 @@
-"""Pictures of a training on a COCO data set: predictions beside the truth, and the curves."""
+"""Pictures of a training on a COCO dataset: predictions next to ground truth, and curves."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,11 +16,13 @@ from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 from pycocotools import mask as mask_api
 
+from ..training.curves import read_log
+
 CURVES = {'coco/bbox_mAP_50': 'box AP50', 'coco/segm_mAP_50': 'mask AP50'}
 
 
 class Drawn(NamedTuple):
-    """One object to draw: class name, (H, W) bool mask, and a score unless it is the truth."""
+    """One object to draw: class name, (H, W) bool mask, box, and the score of a prediction."""
 
     name: str
     mask: np.ndarray
@@ -27,15 +31,15 @@ class Drawn(NamedTuple):
 
 
 def _drawn(record: dict[str, Any], names: dict[int, str]) -> Drawn:
-    """A COCO annotation or result with run-length mask."""
+    """A COCO annotation or result whose mask is RLE."""
     mask = mask_api.decode(record['segmentation']).astype(bool)
     return Drawn(names[record['category_id']], mask, tuple(record['bbox']), record.get('score'))
 
 
 def _surest(records: list[dict[str, Any]], image_id: int) -> list[dict[str, Any]]:
-    """Records of an image; of results that cover the same pixels (IoU over 0.6) the surest one.
+    """Records of an image; of results with a mask IoU above 0.6, the one with the highest score.
 
-    A detector suppresses duplicates within a class only, and the picture would show both.
+    NMS works within a class, so that objects detected as two classes would be drawn twice.
     """
     kept: list[dict[str, Any]] = []
     for record in sorted(records, key=lambda r: -r.get('score', 1.0)):
@@ -57,9 +61,9 @@ def _draw(axes: Axes, image: np.ndarray, objects: Iterable[Drawn], colors: dict[
         axes.imshow(layer, interpolation='nearest')
         axes.contour(item.mask, levels=[0.5], colors=[color], linewidths=1.2)
         x, y, w, h = item.box
-        # Corners of a box are pixel edges, imshow's whole numbers are pixel centres.
+        # Boxes are in pixel edges, imshow in pixel centers.
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, ec=color, lw=1.6))
-        near_right = x > 0.65 * width  # where a label that starts at the box would be cut
+        near_right = x > 0.65 * width  # a label that starts at the box would be cut off
         score = '' if item.score is None else f' {item.score:.2f}'
         axes.text(
             x + w if near_right else max(x, 0),
@@ -83,10 +87,10 @@ def draw_panel(
     count: int = 8,
     min_score: float = 0.3,
 ) -> None:
-    """Write a PNG with the first `count` images of a COCO file: the truth left, predictions right.
+    """Write a PNG with the first `count` images of a COCO file: ground truth left, results right.
 
-    `results` is a list in COCO's result format with masks. The first images, whatever they are:
-    a picked panel would show what the model can do at best.
+    `results` is a file in COCO's result format with masks. The first images are shown, not the
+    best.
     """
     coco = json.loads(annotations.read_text())
     names = {c['id']: c['name'] for c in coco['categories']}
@@ -110,38 +114,32 @@ def draw_panel(
             axes.set_title(f'{record["file_name"]}: {title}', fontsize=9)
             _draw(axes, image, found, colors)
     figure.suptitle(
-        f'Unseen images; the surest prediction per object, if its score is {min_score} or more',
+        f'Unseen images; predictions with a score of {min_score} or more',
         fontsize=11,
     )
     FigureCanvasAgg(figure).print_png(out)
 
 
-def read_log(log: Path) -> list[dict[str, float]]:
-    """The records of mmengine's `vis_data/scalars.json`: one JSON object a line."""
-    return [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
-
-
 def draw_curves(
-    log: Path,
+    path: Path,
     out: Path,
     target: float | None = None,
     curves: Mapping[str, str] = CURVES,
     title: str = 'AP50 on unseen images',
     unit: float = 1.0,
 ) -> None:
-    """Write a PNG with the training loss and metrics over the iterations.
+    """Write a PNG with the training loss and the metrics in mmengine's `scalars.json`.
 
-    `curves` are keys of the log with their names in the legend, `unit` is the value of a perfect
+    `curves` maps keys of the log to their names in the legend. `unit` is the value of a perfect
     result: 1, or 100 for percent.
     """
-    records = read_log(log)
+    log = read_log(path)
     figure = Figure(figsize=(9.5, 3.6), layout='constrained')
     left, right = figure.subplots(1, 2)
-    loss = [(r['step'], r['loss']) for r in records if 'loss' in r]
-    left.plot(*zip(*loss), color='C3', lw=1.5)
+    left.plot(*zip(*log.points(lambda record: record.get('loss'))), color='C3', lw=1.5)
     left.set(title='training loss', xlabel='iteration', ylim=(0, None))
     for key, label in curves.items():
-        points = [(r['step'], r[key] / unit) for r in records if key in r]
+        points = [(step, value / unit) for step, value in log.metric(key)]
         right.plot(*zip(*points), marker='o', ms=4, lw=1.5, label=label)
     if target is not None:
         right.axhline(target, color='0.5', ls='--', lw=1, label=f'target {target:.2f}')

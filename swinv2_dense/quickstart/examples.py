@@ -1,6 +1,6 @@
-"""The examples of the quickstart, with what tells them apart: data, config, metric, pictures.
+"""The examples of the quickstart: their data, configs, metrics and pictures.
 
-`cli.quickstart` runs one after the other: it writes the data, trains, runs the tests, draws and
+For each of them `cli.quickstart` writes the data, trains, runs the tests, draws the pictures and
 compares the metrics with the target.
 """
 
@@ -10,20 +10,21 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..tables import text_table
 from . import motions, shapes, surfaces
 from .clip_panel import draw_clips, draw_confusion, read_predictions
 from .detection_panel import draw_curves, draw_panel
+from .goals import GOALS
 from .label_panel import draw_label_panel
-from .tasks import TASKS
 
-SPLITS = ('train', 'val', 'test')  # data loaders of a config
+SPLITS = ('train', 'val', 'test')  # dataloaders of a config
 BROWSE_AND_TRAIN = 'See what the model will see, then train it', ('browse_dataset', 'train')
 PICTURES = {'predictions beside the truth': 'predictions.png'}
-Results = Mapping[str, Mapping[str, float]]  # metrics of each of an example's tests
+Results = Mapping[str, Mapping[str, float]]  # metrics of each test of an example
 
 
 class Detection:
-    """HTC++ on textured shapes, whose outline is their class."""
+    """HTC++ on textured shapes; the outline of a shape is its class."""
 
     config = 'configs/quickstart/htc++_swinv2-c32-w8_1xb8-600it_shapes-128.py'
     tests = {'test': config}
@@ -33,7 +34,7 @@ class Detection:
     model = 'HTC++, a cascade of boxes and masks with a semantic branch, on a small SwinV2'
     data, content, write = 'shapes', 'textured shapes', staticmethod(shapes.write_dataset)
     samples, pictures = 'images', PICTURES
-    spec, metric, target = TASKS['detection']
+    spec, metric, target = GOALS['detection']
     columns = {
         'AP': 'mAP',
         'AP50': 'mAP_50',
@@ -43,14 +44,14 @@ class Detection:
     }
 
     def data_options(self, root: Path) -> list[str]:
-        """Config options for data that lie elsewhere than the config says."""
+        """Config options for data in another folder than the config's."""
         return [
             *(f'{split}_dataloader.dataset.data_root={root}/' for split in SPLITS),
             *(f'{split}_evaluator.ann_file={self._annotations(root)}' for split in SPLITS[1:]),
         ]
 
     def test_arguments(self, results: Path) -> tuple[list[str], list[str]]:
-        """Flags and config options that let the test write its predictions."""
+        """Flags and config options that make the test write its predictions."""
         return [], [f'test_evaluator.outfile_prefix={results}']
 
     def draw(self, root: Path, work_dir: Path) -> None:
@@ -63,7 +64,7 @@ class Detection:
         draw_curves(log, out, target)
 
     def figures(self, results: Results) -> dict[str, float]:
-        """The metrics that the target is about, by their names."""
+        """The metrics that have to reach the target, by name."""
         kinds = {'box AP50': 'bbox', 'mask AP50': 'segm'}
         return {
             name: results['test'].get(f'coco/{kind}_mAP_50', 0.0) for name, kind in kinds.items()
@@ -75,15 +76,14 @@ class Detection:
 
     def table(self, results: Results) -> str:
         """The metrics as lines of text."""
-        metrics = results['test']
-        lines = [' ' * 6 + ''.join(f'{name:>11}' for name in self.columns)]
+        rows = []
         for row, kind in [('box', 'bbox'), ('mask', 'segm')]:
-            values = [metrics.get(f'coco/{kind}_{key}', 0.0) for key in self.columns.values()]
-            lines.append(f'{row:<6}' + ''.join(f'{value:11.3f}' for value in values))
-        return '\n'.join(lines)
+            keys = (f'coco/{kind}_{key}' for key in self.columns.values())
+            rows.append([row, *(f'{results["test"].get(key, 0.0):.3f}' for key in keys)])
+        return text_table(rows, ['', *self.columns])
 
     def progress(self, line: str) -> str | None:
-        """What a line of the log says of an evaluation; None for other lines."""
+        """The metrics in a line of the log, if it reports an evaluation."""
         found = re.search(r'Iter\(val\).*bbox_mAP_50: (\S+).*segm_mAP_50: (\S+)', line)
         return found and f'box AP50 {found[1][:5]}, mask AP50 {found[2][:5]}'
 
@@ -102,15 +102,15 @@ class Segmentation:
     model = 'UperNet on a small SwinV2'
     data, content, write = 'surfaces', 'patterned surfaces', staticmethod(surfaces.write_dataset)
     samples, pictures = 'images', PICTURES
-    spec, metric, target = TASKS['segmentation']
+    spec, metric, target = GOALS['segmentation']
     columns = dict(mIoU='mIoU', accuracy='aAcc')
 
     def data_options(self, root: Path) -> list[str]:
-        """Config options for data that lie elsewhere than the config says."""
+        """Config options for data in another folder than the config's."""
         return [f'{split}_dataloader.dataset.data_root={root}/' for split in SPLITS]
 
     def test_arguments(self, results: Path) -> tuple[list[str], list[str]]:
-        """Flags and config options that let the test write its predictions."""
+        """Flags and config options that make the test write its predictions."""
         return ['--out', str(results)], []
 
     def draw(self, root: Path, work_dir: Path) -> None:
@@ -125,7 +125,7 @@ class Segmentation:
         draw_curves(log, out, target, curves, 'pixels of unseen images', unit=100)
 
     def figures(self, results: Results) -> dict[str, float]:
-        """The metrics that the target is about, by their names."""
+        """The metrics that have to reach the target, by name."""
         return {'mIoU': results['test'].get('mIoU', 0.0) / 100}
 
     def reached(self, results: Results, target: float) -> bool:
@@ -135,17 +135,17 @@ class Segmentation:
     def table(self, results: Results) -> str:
         """The metrics as lines of text."""
         metrics = results['test']
-        values = ''.join(f'{metrics.get(key, 0.0) / 100:11.3f}' for key in self.columns.values())
-        return ''.join(f'{name:>11}' for name in self.columns) + '\n' + values
+        values = [f'{metrics.get(key, 0.0) / 100:.3f}' for key in self.columns.values()]
+        return text_table([values], list(self.columns), left=())
 
     def progress(self, line: str) -> str | None:
-        """What a line of the log says of an evaluation; None for other lines."""
+        """The metrics in a line of the log, if it reports an evaluation."""
         found = re.search(r'Iter\(val\).*aAcc: (\S+) .*mIoU: (\S+)', line)
         return found and f'mIoU {float(found[2]) / 100:.3f}, accuracy {float(found[1]) / 100:.3f}'
 
 
 class Video:
-    """A recognizer on clips whose class is a motion, and two probes of what it sees in them."""
+    """A recognizer on clips whose class is a motion, and two tests of what it learned from them."""
 
     _name = 'configs/quickstart/swinv2-c64-p288-w488_1xb16-8x2x1-400it_motions-rgb'
     config = f'{_name}.py'
@@ -158,10 +158,10 @@ class Video:
     model = 'I3D head on a small video SwinV2'
     data, content, write = 'motions', 'moving shapes', staticmethod(motions.write_dataset)
     samples = 'clips'
-    pictures = PICTURES | {'what is taken for what': 'confusion.png'}
-    spec, metric, target = TASKS['video']
-    # Clips backwards are as good clips of the other class of their pair, so the target is the same.
-    # Shuffled ones are equally likely to be of both.
+    pictures = PICTURES | {'confusion matrices': 'confusion.png'}
+    spec, metric, target = GOALS['video']
+    # A reversed clip is a valid clip of the other class of its pair, so the target is the same.
+    # A shuffled clip is equally likely to belong to either.
     most_shuffled = 0.6
     rows = {'test': 'in order', 'shuffled': 'shuffled', 'reversed': 'backwards'}
     columns = {
@@ -171,11 +171,11 @@ class Video:
     }
 
     def data_options(self, root: Path) -> list[str]:
-        """Config options for data that lie elsewhere than the config says."""
+        """Config options for data in another folder than the config's."""
         return [f'{split}_dataloader.dataset.data_root={root}/' for split in SPLITS]
 
     def test_arguments(self, results: Path) -> tuple[list[str], list[str]]:
-        """Flags and config options that let the test write its predictions."""
+        """Flags and config options that make the test write its predictions."""
         return [], [f'test_evaluator.1.out_file={results}.json']
 
     def draw(self, root: Path, work_dir: Path) -> None:
@@ -194,7 +194,7 @@ class Video:
         draw_curves(log, out, target, curves, 'unseen clips')
 
     def figures(self, results: Results) -> dict[str, float]:
-        """The metrics that the target is about, by their names."""
+        """The metrics that have to reach the target, by name."""
         return {
             'forwards': results['test'].get('acc/top1', 0.0),
             'backwards': results['reversed'].get('pair/swapped', 0.0),
@@ -202,25 +202,25 @@ class Video:
         }
 
     def reached(self, results: Results, target: float) -> bool:
-        """Whether the metrics reach the target, and the order of frames is what is looked at."""
+        """Whether the metrics reach the target, and depend on the order of the frames."""
         found = self.figures(results)
         right = min(found['forwards'], found['backwards'])
         return right >= target and found['shuffled'] <= self.most_shuffled
 
     def table(self, results: Results) -> str:
         """The metrics as lines of text."""
-        lines = [f'{"frames":<10}' + ''.join(f'{name:>15}' for name in self.columns)]
+        rows = []
         for test, row in self.rows.items():
             values = [results[test].get(key, 0.0) for key in self.columns.values()]
-            lines.append(f'{row:<10}' + ''.join(f'{value:15.3f}' for value in values))
-        lines.append(
-            f'For the target: top-1 in order, other of pair backwards; shuffled top-1 at most '
+            rows.append([row, *(f'{value:.3f}' for value in values)])
+        return (
+            f'{text_table(rows, ["frames", *self.columns])}\n'
+            'For the target: top-1 in order, other of pair backwards; shuffled top-1 at most '
             f'{self.most_shuffled:.2f}.'
         )
-        return '\n'.join(lines)
 
     def progress(self, line: str) -> str | None:
-        """What a line of the log says of an evaluation; None for other lines."""
+        """The metrics in a line of the log, if it reports an evaluation."""
         found = re.search(r'Iter\(val\).*acc/top1: (\S+)', line)
         return found and f'top-1 {float(found[1]):.3f}'
 

@@ -1,4 +1,4 @@
-"""Write a generated data set as a whole or not at all."""
+"""Write generated datasets atomically."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..atomic_files import replacing
 
 
 def write_whole(root: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder beside `root`, which takes the place of `root` when complete.
+    """Let `write` fill a temporary folder, and rename it to `root` when it is complete.
 
-    `root` is never half a data set: an error or an interruption leaves nothing behind.
+    An error or an interruption leaves nothing behind.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
     with replacing(root) as draft:
@@ -21,18 +21,18 @@ def write_whole(root: Path, write: Callable[[Path], None]) -> None:
 
 
 def is_filled(root: Path) -> bool:
-    """Whether there is something that must not be written over."""
+    """Whether there is something that must not be overwritten."""
     return root.exists() and (not root.is_dir() or any(root.iterdir()))
 
 
 def check_parameters(
     file: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], remedy: str
 ) -> None:
-    """Raise ValueError unless a data set, by its `file`, was made from the `wanted` parameters."""
+    """Raise ValueError unless the dataset described by `file` has the `wanted` parameters."""
     differing = [
-        f'{key} is {found.get(key)!r} there and {wanted[key]!r} here'
+        f'{key} is {found.get(key)!r} there, {wanted[key]!r} here'
         for key in wanted
         if found.get(key) != wanted[key]
     ]
     if differing:
-        raise ValueError(f'{file}: other parameters: {", ".join(differing)}. {remedy}')
+        raise ValueError(f'{file}: the parameters differ: {", ".join(differing)}. {remedy}')

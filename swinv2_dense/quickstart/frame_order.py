@@ -1,6 +1,6 @@
-"""What a recognizer makes of the order of frames: probes of the pipeline, and what they measure.
+"""Transforms and a metric that show whether a recognizer uses the order of the frames.
 
-Imports mmaction; name it in `custom_imports`.
+Imports mmaction; list it in `custom_imports`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mmengine.evaluator import BaseMetric
 
 
 def _reorder(results: dict[str, Any], order: np.ndarray) -> dict[str, Any]:
-    """Give every clip of `imgs`, a list of the frames of one clip after the other, a new order."""
+    """Reorder the frames of each clip in `imgs`, which holds one clip after the other."""
     clips = np.arange(len(results['imgs'])).reshape(-1, results['clip_len'])
     results['imgs'] = [results['imgs'][k] for k in clips[:, order].ravel()]
     return results
@@ -25,7 +25,7 @@ def _reorder(results: dict[str, Any], order: np.ndarray) -> dict[str, Any]:
 
 @TRANSFORMS.register_module()
 class ShuffleFrames(BaseTransform):
-    """Put the decoded frames of a clip in a random order."""
+    """Shuffle the decoded frames of a clip."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         return _reorder(results, np.random.permutation(results['clip_len']))
@@ -33,7 +33,7 @@ class ShuffleFrames(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ReverseFrames(BaseTransform):
-    """Put the decoded frames of a clip in the opposite order."""
+    """Reverse the decoded frames of a clip."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         return _reorder(results, np.arange(results['clip_len'])[::-1])
@@ -41,13 +41,13 @@ class ReverseFrames(BaseTransform):
 
 @METRICS.register_module()
 class PairMetric(BaseMetric):
-    """For classes that come in pairs, 2k and 2k + 1: which clips are taken for which of them.
+    """For classes in pairs, 2k and 2k + 1.
 
-    `pair/right_pair` is the share of clips whose prediction is one of their pair, `pair/swapped`
-    that of clips whose prediction is the other class of it.
+    `pair/right_pair` is the share of clips predicted as either class of their pair,
+    `pair/swapped` the share predicted as the other class of their pair.
 
     Args:
-        out_file: Where to write labels and scores of all clips, as JSON, if anywhere.
+        out_file: A JSON file for labels and scores of all clips; none by default.
     """
 
     default_prefix = 'pair'

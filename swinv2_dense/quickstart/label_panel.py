@@ -1,4 +1,4 @@
-"""A picture of images beside their label maps: the truth and what was predicted."""
+"""A picture of images next to their label maps: ground truth and prediction."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def draw_label_panel(
     out: Path,
     count: int = 8,
 ) -> None:
-    """Write a PNG with the first `count` images, each with its label maps laid over it.
+    """Write a PNG with the first `count` images, each with its label maps as overlays.
 
-    `masks` and `predictions` are folders of PNG files with the images' names that hold class ids.
-    The first images, whatever they are: a picked panel would show what the model can do at best.
+    `masks` and `predictions` are folders of PNG files of class ids, named like the images. The
+    first images are shown, not the best.
     """
     chosen = sorted(images.glob('*.png'))[:count]
     columns, rows = 6, -(-len(chosen) // 2)
@@ -44,11 +44,11 @@ def draw_label_panel(
             axes.set_title(title, fontsize=8.5)
     handles = [Patch(color=np.array(c) / 255, label=n) for c, n in zip(palette, classes)]
     figure.legend(handles=handles, loc='outside lower center', ncols=len(classes), frameon=False)
-    figure.suptitle('Unseen images; share of pixels labelled right', fontsize=11)
+    figure.suptitle('Unseen images; share of correctly labeled pixels', fontsize=11)
     FigureCanvasAgg(figure).print_png(out)
 
 
 def _overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence) -> np.ndarray:
-    """(H, W, 3) uint8: classes as colours, with the image dark and light under them."""
-    colours = np.asarray(palette, float)[labels]
-    return np.round(0.3 * image.mean(axis=2, keepdims=True) + 0.7 * colours).astype(np.uint8)
+    """(H, W, 3) uint8: the colors of the classes over the gray image."""
+    colors = np.asarray(palette, float)[labels]
+    return np.round(0.3 * image.mean(axis=2, keepdims=True) + 0.7 * colors).astype(np.uint8)

@@ -1,17 +1,17 @@
-"""A small video data set without a download: clips of a textured shape that moves.
+"""A small generated video dataset: clips of a textured shape that moves.
 
-The class is the motion, and no single frame shows it. A shape's state is four phases: x, y, size
-and turn. All start anywhere, and a class moves one of the first three, up or down. Phases wrap
-around: what leaves the picture comes in at the other side, and after the largest size comes the
-smallest. So in every single frame all states are equally likely, whatever the class. A clip played
-backwards belongs to the other class of its pair.
+The class is the motion, and no single frame shows it. The state of a shape has four phases: x, y,
+size and rotation. All start anywhere, and a class moves one of the first three, up or down. Phases
+wrap around: a shape that leaves the picture enters on the other side, and the largest size is
+followed by the smallest. So in any single frame all states are equally likely, whatever the class.
+A clip played backwards belongs to the other class of its pair.
 
-Turning is not a class. Opposite sides of a turning shape move in opposite directions, so the
-average over the shape, which shows a shift or a growth, says nothing. The model has to relate
-motions to places on the shape. It learns that late, at an iteration that depends on rounding, and a
-short training may end before.
+Rotation is not a class. Opposite sides of a rotating shape move in opposite directions, so the
+average over the shape, which shows translation or growth, is zero. The model would have to relate
+motions to positions on the shape, which it learns late, at an iteration that depends on rounding:
+often after the end of a short training.
 
-Lengths and positions are in pixels, x to the right and y down; colours are BGR, OpenCV's order.
+Lengths and positions are in pixels, x to the right and y down; colors are BGR, as in OpenCV.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,18 @@ from typing import Any
 import av
 import numpy as np
 
+from ..drawing.video import write_video
 from . import shapes
 from .folders import check_parameters, is_filled, write_whole
+from .goals import MotionsSpec
 from .shapes import Texture
-from .tasks import MotionsSpec
 
-# Pairs that move the same phase, the first one up: class k ^ 1 is the other one of its pair.
+# Pairs that move the same phase up and down: class k ^ 1 is the other one of the pair of k.
 CLASSES = ('right', 'left', 'down', 'up', 'growing', 'shrinking')
 
 
 def _arms(lengths: Sequence[float], half: float) -> list[tuple[float, float]]:
-    """Corners of bars of a half width around a hub, evenly spread, the first to the right."""
+    """Corners of evenly spread bars, `2 * half` wide, around a hub; the first points right."""
     corners: list[tuple[float, float]] = []
     step = 2 * math.pi / len(lengths)
     for k, length in enumerate(lengths):
@@ -57,15 +58,15 @@ OUTLINES = {
     'cross': _arms((0.95, 0.6, 0.95, 0.6), 0.17),
     'star': _arms((0.95, 0.6, 0.6, 0.95, 0.6, 0.6), 0.13),
 }
-RADII = (0.28, 0.46)  # smallest and largest, by the size of the picture
+RADII = (0.28, 0.46)  # smallest and largest, relative to the size of the picture
 TRAVEL = (0.35, 0.6)  # of a phase in a clip
-# Base levels of shapes and of backgrounds. Motion is learnt sooner where edges keep their sign.
+# Base levels of shapes and of backgrounds. Motion is learned sooner where edges keep their sign.
 LIGHT, DARK = (150, 235), (20, 90)
-# Equal frames must give equal bytes: with more threads, or with its macroblock tree on frames as
-# small as these, x264 does not promise it (seen with core 165: four files from one clip).
+# Equal frames must give equal bytes. x264 is not deterministic with several threads, nor with its
+# macroblock tree on frames this small (core 165 made four different files of one clip).
 ENCODING = {'crf': '18', 'threads': '1', 'x264-params': 'mbtree=0'}
 SPLITS = ('train', 'val')
-VERSION = 3  # of the files: part of a data set's parameters, so raise it when they change
+VERSION = 3  # of the files, one of a dataset's parameters: increase it when the files change
 SPEC_FILE = 'spec.json'
 
 
@@ -74,7 +75,7 @@ class Clip:
     """A moving shape: `start` holds its phases in the first frame, from 0 to 1 each.
 
     `category` is an index into CLASSES, `outline` a key of OUTLINES; `travel` is how far the phase
-    of the class moves in the clip, before its gear.
+    of the class moves during the clip.
     """
 
     category: int
@@ -86,7 +87,7 @@ class Clip:
 
 
 def clip_of(spec: MotionsSpec, split: str, index: int) -> Clip:
-    """The clip at a place in a data set; it depends on nothing but its arguments."""
+    """The clip at an index of a dataset; it depends on the arguments only."""
     rng = np.random.default_rng([spec.seed, SPLITS.index(split), index])
     outline = list(OUTLINES)[rng.integers(len(OUTLINES))]
     start, travel = tuple(rng.uniform(0, 1, 4)), rng.uniform(*TRAVEL)
@@ -95,7 +96,7 @@ def clip_of(spec: MotionsSpec, split: str, index: int) -> Clip:
 
 
 def _texture(rng: np.random.Generator, low: float, high: float) -> Texture:
-    """A random texture with a base colour between two levels."""
+    """A random texture with a base color between two levels."""
     base = rng.uniform(low, high, 3)
     colors = np.stack([base, base + rng.uniform(-50, 50, 3)])
     kind = shapes.TEXTURES[rng.integers(len(shapes.TEXTURES))]
@@ -103,7 +104,7 @@ def _texture(rng: np.random.Generator, low: float, high: float) -> Texture:
 
 
 def state_at(clip: Clip, time: float, size: int) -> tuple[tuple[float, float], float, float]:
-    """Centre, radius and clockwise turn in radians at a time from 0 to 1 of the clip."""
+    """Center, radius and clockwise rotation in radians at a time from 0 to 1 of the clip."""
     phases = np.array(clip.start)
     moving, sign = clip.category // 2, -1 if clip.category % 2 else 1
     phases[moving] += sign * clip.travel * time
@@ -113,9 +114,9 @@ def state_at(clip: Clip, time: float, size: int) -> tuple[tuple[float, float], f
 
 
 def _paint(image: np.ndarray, clip: Clip, time: float) -> None:
-    """Paint the shape into a square picture whose opposite sides are one.
+    """Paint the shape into a square picture that wraps around at its borders.
 
-    The texture is fixed to the shape; its period is for a radius of a fifth of the picture.
+    The texture is fixed to the shape; its period applies at a radius of a fifth of the picture.
     """
     size, outline = len(image), [np.array(OUTLINES[clip.outline])]
     center, radius, turn = state_at(clip, time, size)
@@ -138,16 +139,9 @@ def draw_clip(clip: Clip, size: int, frames: int) -> np.ndarray:
     return np.clip(np.round(images), 0, 255).astype(np.uint8)
 
 
-def write_video(file: Path, frames: Iterable[np.ndarray]) -> None:
-    """Write (H, W, 3) uint8 BGR frames of even height and width as h264 in mp4, 25 a second."""
-    frames = list(frames)
-    with av.open(str(file), 'w') as container:
-        stream = container.add_stream('libx264', rate=25, options=ENCODING)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = 'yuv420p'
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='bgr24')))
-        container.mux(stream.encode())
+def write_clip(file: Path, frames: np.ndarray) -> None:
+    """Write BGR frames (T, H, W, 3) uint8 of even height and width; equal frames, equal files."""
+    write_video(file, frames, options=ENCODING, channels='bgr24')
 
 
 def read_video(file: Path) -> np.ndarray:
@@ -157,12 +151,12 @@ def read_video(file: Path) -> np.ndarray:
 
 
 def list_file(root: Path, split: str) -> Path:
-    """Where a split's list in mmaction2's format lies: a file name and a class index per line."""
+    """The list of a split in mmaction2's format: a file name and a class index per line."""
     return root / f'motions_{split}_list_videos.txt'
 
 
 def video_folder(root: Path, split: str) -> Path:
-    """Where a split's clips lie."""
+    """The folder with the clips of a split."""
     return root / f'videos_{split}'
 
 
@@ -175,31 +169,32 @@ def _write_split(root: Path, spec: MotionsSpec, split: str) -> None:
     folder.mkdir()
     for index in range(getattr(spec, split)):
         clip, name = clip_of(spec, split, index), f'{index:06d}.mp4'
-        write_video(folder / name, draw_clip(clip, spec.size, spec.frames))
+        write_clip(folder / name, draw_clip(clip, spec.size, spec.frames))
         lines.append(f'{name} {clip.category}\n')
     list_file(root, split).write_text(''.join(lines))
 
 
 def check_dataset(root: Path, spec: MotionsSpec) -> None:
-    """Raise ValueError unless `root` holds the complete data set of `spec`."""
-    remedy = f'Delete {root} to have it made again, or name another folder.'
+    """Raise ValueError unless `root` holds the complete dataset of `spec`."""
+    remedy = f'Delete {root} to generate it again, or choose another folder.'
     file, wanted = root / SPEC_FILE, _info(spec)
     if not file.is_file():
-        raise ValueError(f'{root}: not a motions data set, {file} is missing. {remedy}')
+        raise ValueError(f'{root}: not a motions dataset, {file} is missing. {remedy}')
     check_parameters(file, json.loads(file.read_text()), wanted, remedy)
     for split in SPLITS:
         folder = video_folder(root, split)
         count = len(list(folder.glob('*.mp4')))
         if count != wanted[split] or not list_file(root, split).is_file():
             raise ValueError(
-                f'{folder}: {count} of {wanted[split]} clips, or no list of them. {remedy}'
+                f'{folder}: {count} of {wanted[split]} clips, or their list is missing. {remedy}'
             )
 
 
 def write_dataset(root: Path | str, spec: MotionsSpec | None = None) -> bool:
-    """Write the data set of `spec` to `root`; True if it was written, False if it was there.
+    """Write the dataset of `spec` to `root`; False if it exists already.
 
-    videos_{train,val}/, a list file for each and classes.txt: Kinetics' layout (data/README.md).
+    videos_{train,val}/, a list file for each and classes.txt: the layout of Kinetics, see
+    data/README.md.
     """
     root, spec = Path(root), spec or MotionsSpec()
     if is_filled(root):

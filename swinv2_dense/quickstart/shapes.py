@@ -1,12 +1,13 @@
-"""A small instance-segmentation data set without a download: textured shapes over each other.
+"""A small generated dataset for instance segmentation: overlapping textured shapes.
 
-`sample_scene` draws the parameters of a scene, `draw_scene` turns them into an image and its
-instances, `semantic_map` into a label per pixel, `write_dataset` writes many of them in COCO
-format. Colours, textures, scale and rotation are independent of the class, so that only the outline
-tells what a shape is.
+`sample_scene` samples the parameters of a scene, `draw_scene` turns them into an image and its
+instances, `semantic_map` into a label map, `write_dataset` writes a dataset in COCO format. Colors,
+textures, scale and rotation are independent of the class, so that only the outline shows it.
 
-Lengths and positions are in pixels, x to the right and y down; colours are BGR, OpenCV's order.
+Lengths and positions are in pixels, x to the right and y down; colors are BGR, as in OpenCV.
 """
+
+from __future__ import annotations
 
 import json
 import math
@@ -19,21 +20,21 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from .folders import check_parameters, is_filled, write_whole
-from .tasks import ShapesSpec
+from .goals import ShapesSpec
 
 CLASSES = ('disc', 'ring', 'square', 'triangle', 'star', 'cross')
 TEXTURES = ('stripes', 'checks', 'dots', 'clouds')
 SPLITS = ('train', 'val')
-VERSION = 2  # of the files: part of a data set's parameters, so raise it when they change
+VERSION = 2  # of the files, one of a dataset's parameters: increase it when the files change
 
-MIN_VISIBLE = 0.5  # of a shape's own area; one hidden more than this is left out of the scene
+MIN_VISIBLE = 0.5  # share of a shape's area; shapes that are hidden more are left out
 MIN_PIXELS = 50
-MIN_CONTRAST = 90.0  # distance of base colours in BGR, so that every outline can be seen
+MIN_CONTRAST = 90.0  # distance of base colors in BGR, so that every outline can be seen
 
 
 @dataclass(frozen=True)
 class Texture:
-    """A pattern of two colours in the coordinates of the surface that carries it."""
+    """A pattern of two colors in the coordinates of its surface."""
 
     kind: str
     colors: np.ndarray
@@ -43,7 +44,7 @@ class Texture:
 
 @dataclass(frozen=True)
 class Shape:
-    """One object: an outline of `CLASSES[category]` that fits in a circle, and its texture."""
+    """One object: the outline of `CLASSES[category]` within a circle, and its texture."""
 
     category: int
     center: tuple[float, float]
@@ -64,14 +65,14 @@ class Scene:
 
 
 class Instance(NamedTuple):
-    """A shape as it is seen: index into CLASSES and the (H, W) bool mask of its visible part."""
+    """The visible part of a shape: index into CLASSES and (H, W) bool mask."""
 
     category: int
     mask: np.ndarray
 
 
 def _polar(radii: list[float], turn: float = 0.0) -> np.ndarray:
-    """Corners at equal angles around the origin, first one at the top."""
+    """Corners at equal angles around the origin, the first at the top."""
     angles = turn - math.pi / 2 + 2 * math.pi * np.arange(len(radii)) / len(radii)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.array(radii)[:, None]
 
@@ -83,7 +84,7 @@ def _cross(arm: float) -> np.ndarray:
     return np.concatenate(corners) / math.hypot(1.0, arm)
 
 
-# Closed polygons in a unit circle, filled by the even-odd rule (so a second one is a hole).
+# Closed polygons in a unit circle, filled by the even-odd rule (a second one is a hole).
 OUTLINES = {
     'disc': [_polar([0.85] * 48)],
     'ring': [_polar([0.9] * 48), _polar([0.5] * 48)],
@@ -95,7 +96,7 @@ OUTLINES = {
 
 
 def sample_texture(rng: np.random.Generator, avoid: list[np.ndarray]) -> Texture:
-    """A random texture whose base colour stands out from the colours in `avoid`, if it can."""
+    """A random texture whose base color differs from the colors in `avoid`, if possible."""
     for _ in range(50):
         base = rng.uniform(20, 235, 3)
         if all(np.linalg.norm(base - other) >= MIN_CONTRAST for other in avoid):
@@ -106,7 +107,7 @@ def sample_texture(rng: np.random.Generator, avoid: list[np.ndarray]) -> Texture
 
 
 def sample_scene(rng: np.random.Generator, size: int) -> Scene:
-    """Two to six shapes of any class, scale and rotation at random places; overlaps are welcome."""
+    """Two to six shapes of any class, scale and rotation at random positions, overlaps included."""
     background = sample_texture(rng, avoid=[])
     colors, shapes = [background.colors[0]], []
     for _ in range(rng.integers(2, 7)):
@@ -121,7 +122,7 @@ def sample_scene(rng: np.random.Generator, size: int) -> Scene:
 
 
 def shade(texture: Texture, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Colours (..., 3) of a texture at surface points (u, v)."""
+    """Colors (..., 3) of a texture at surface points (u, v)."""
     cos, sin = math.cos(texture.angle), math.sin(texture.angle)
     u, v = (cos * u + sin * v) / texture.period, (cos * v - sin * u) / texture.period
     if texture.kind == 'stripes':
@@ -144,7 +145,7 @@ def outline_mask(
 ) -> np.ndarray:
     """The (H, W) bool mask of closed polygons in a unit circle, filled by the even-odd rule.
 
-    `angle` is a turn in radians, clockwise as one sees it.
+    `angle` is a clockwise rotation in radians.
     """
     cos, sin = math.cos(angle), math.sin(angle)
     rotation = np.array([[cos, sin], [-sin, cos]]) * radius
@@ -156,16 +157,16 @@ def outline_mask(
 
 
 def _full_mask(shape: Shape, size: int) -> np.ndarray:
-    """The (H, W) bool mask of a shape as if nothing lay in front of it."""
+    """The (H, W) bool mask of a shape, hidden parts included."""
     outline = OUTLINES[CLASSES[shape.category]]
     return outline_mask(outline, shape.center, shape.radius, shape.angle, size)
 
 
 def _visible(scene: Scene) -> list[tuple[Shape, np.ndarray]]:
-    """Shapes that can be seen well enough, in painting order, each with its visible mask.
+    """Shapes that are visible enough, in painting order, each with its visible mask.
 
-    From front to back; a shape that is too hidden is taken out of the scene and hides nothing, so
-    that the picture shows no scrap without an annotation.
+    A shape that is hidden too much is removed from the scene and hides nothing itself, so that
+    the picture has no remnants without an annotation.
     """
     covered = np.zeros((scene.size, scene.size), bool)
     seen = []
@@ -186,7 +187,7 @@ def draw_scene(scene: Scene) -> tuple[np.ndarray, list[Instance]]:
     for shape, mask in shapes:
         cos, sin = math.cos(shape.angle), math.sin(shape.angle)
         dx, dy = x[mask] - shape.center[0], y[mask] - shape.center[1]
-        # The texture is fixed to the shape: it turns and moves with it.
+        # The texture is fixed to the shape: it rotates and moves with it.
         image[mask] = shade(shape.texture, cos * dx + sin * dy, cos * dy - sin * dx)
     ramp = scene.light[0] * (x / scene.size - 0.5) + scene.light[1] * (y / scene.size - 0.5)
     noise = np.random.default_rng(scene.noise_seed).normal(0, 4, image.shape)
@@ -197,10 +198,10 @@ def draw_scene(scene: Scene) -> tuple[np.ndarray, list[Instance]]:
 
 
 def semantic_map(scene: Scene, instances: list[Instance]) -> np.ndarray:
-    """(H, W) uint8 labels of a scene's pixels, category id - 1 as in COCO-stuff's maps.
+    """(H, W) uint8 labels of a scene's pixels, category id - 1 as in the maps of COCO-Stuff.
 
-    Things first, an index into CLASSES; then stuff, the kind of the background: len(CLASSES) + an
-    index into TEXTURES. No pixel is 255, COCO-stuff's "ignored": each is a shape or background.
+    Things come first, with an index into CLASSES; then stuff, the texture of the background:
+    len(CLASSES) + an index into TEXTURES. No pixel is 255, which COCO-Stuff ignores.
     """
     stuff = len(CLASSES) + TEXTURES.index(scene.background.kind)
     labels = np.full((scene.size, scene.size), stuff, np.uint8)
@@ -210,12 +211,12 @@ def semantic_map(scene: Scene, instances: list[Instance]) -> np.ndarray:
 
 
 def scene_of(spec: ShapesSpec, split: str, index: int) -> Scene:
-    """The scene behind an image of a data set; it depends on nothing but its arguments."""
+    """The scene of an image of a dataset; it depends on the arguments only."""
     return sample_scene(np.random.default_rng([spec.seed, SPLITS.index(split), index]), spec.size)
 
 
 def _annotation(instance: Instance) -> dict[str, Any]:
-    # Run lengths, not polygons: they are exact for holes and for parts that are cut off.
+    # RLE, because polygons are not exact for holes and occluded shapes.
     rle = mask_api.encode(np.asfortranarray(instance.mask, dtype=np.uint8))
     return dict(
         category_id=instance.category + 1,
@@ -236,7 +237,7 @@ def _write_png(file: Path, pixels: np.ndarray) -> None:
 
 
 def _folders(root: Path, split: str) -> dict[str, Path]:
-    """Where a split's PNG files lie, by what they are."""
+    """The folders with PNG files of a split, by content."""
     return {'images': root / split, 'semantic maps': root / 'stuffthingmaps' / split}
 
 
@@ -263,12 +264,12 @@ def _write_split(root: Path, spec: ShapesSpec, split: str) -> None:
 
 
 def check_dataset(root: Path, spec: ShapesSpec) -> None:
-    """Raise ValueError unless `root` holds the complete data set of `spec`."""
-    remedy = f'Delete {root} to have it made again, or name another folder.'
+    """Raise ValueError unless `root` holds the complete dataset of `spec`."""
+    remedy = f'Delete {root} to generate it again, or choose another folder.'
     for split in SPLITS:
         file = root / 'annotations' / f'instances_{split}.json'
         if not file.is_file():
-            raise ValueError(f'{root}: not a shapes data set, {file} is missing. {remedy}')
+            raise ValueError(f'{root}: not a shapes dataset, {file} is missing. {remedy}')
         wanted = _info(spec)
         check_parameters(file, json.loads(file.read_text())['info'], wanted, remedy)
         for kind, folder in _folders(root, split).items():
@@ -278,10 +279,7 @@ def check_dataset(root: Path, spec: ShapesSpec) -> None:
 
 
 def write_dataset(root: Path | str, spec: ShapesSpec | None = None) -> bool:
-    """Write the data set of `spec` to `root`; True if it was written, False if it was there.
-
-    It is written beside `root` and renamed when complete: `root` is never half a data set.
-    """
+    """Write the dataset of `spec` to `root`, atomically; False if it exists already."""
     root, spec = Path(root), spec or ShapesSpec()
     if is_filled(root):
         check_dataset(root, spec)

@@ -1,7 +1,7 @@
-"""How much the quickstart's metrics vary over seeds and over the instruction sets of a CPU.
+"""How much the metrics of the quickstart vary over seeds and over CPU instruction sets.
 
-Instruction sets differ in rounding only, but that is enough to send a training elsewhere. Whoever
-runs the quickstart does so once, on one machine, so every run has to reach the target.
+Instruction sets differ in rounding only, which is enough to change the course of a training. Users
+run the quickstart once, on one machine, so every run has to reach the target.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-NATIVE = 'native'  # ATEN_CPU_CAPABILITY unset: torch uses the best that the CPU has
-CAPABILITIES = ('default', 'avx2', NATIVE)
+from ..choices import NATIVE
+from ..tables import text_table
 
-Record = dict[str, Any]  # of a finished run: Run's fields and the content of its results.json
+Record = dict[str, Any]  # of a finished run: its SpreadRun and the content of results.json
 
 
-class Run(NamedTuple):
-    """A task, the seed of its data and training, and a value of ATEN_CPU_CAPABILITY or NATIVE."""
+class SpreadRun(NamedTuple):
+    """An example, the seed of its data and training, and ATEN_CPU_CAPABILITY or NATIVE."""
 
     task: str
     seed: int
@@ -36,36 +36,38 @@ class Run(NamedTuple):
         return f'{self.task}_seed-{self.seed}_{self.capability}'
 
 
-def plan_runs(tasks: Sequence[str], seeds: Sequence[int], capabilities: Sequence[str]) -> list[Run]:
-    """All combinations, in an order that shows something of every capability early."""
-    return [Run(task, seed, level) for task, seed, level in product(tasks, seeds, capabilities)]
+def plan_runs(
+    tasks: Sequence[str], seeds: Sequence[int], capabilities: Sequence[str]
+) -> list[SpreadRun]:
+    """All combinations, in an order that covers all capabilities early."""
+    return [SpreadRun(*combination) for combination in product(tasks, seeds, capabilities)]
 
 
-def read_records(file: Path) -> dict[Run, Record]:
-    """The finished runs in a file of `append_record`. A line that was cut short is skipped."""
+def read_records(file: Path) -> dict[SpreadRun, Record]:
+    """The finished runs in a file of `append_record`. A truncated line is skipped."""
     records = {}
     for line in file.read_text().splitlines() if file.exists() else ():
         try:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue
-        records[Run(*(record[field] for field in Run._fields))] = record
+        records[SpreadRun(*(record[field] for field in SpreadRun._fields))] = record
     return records
 
 
 def append_record(file: Path, record: Record) -> None:
-    """Append a line of JSON, never to a line that was cut short."""
-    cut = file.exists() and not f'\n{file.read_text()}'.endswith('\n')
+    """Append a line of JSON; it starts a new line if the last one was truncated."""
+    is_truncated = file.exists() and not f'\n{file.read_text()}'.endswith('\n')
     with file.open('a') as stream:
-        stream.write(f'{chr(10) * cut}{json.dumps(record)}\n')
+        stream.write(f'{chr(10) * is_truncated}{json.dumps(record)}\n')
 
 
-def execute(run: Run, quickstart: Sequence[str], work_dir: Path) -> Record | None:
-    """Run the quickstart with its output in quickstart.log; None if it ended early."""
+def execute(run: SpreadRun, quickstart: Sequence[str], work_dir: Path) -> Record | None:
+    """Run the quickstart with its output in quickstart.log; None if it failed."""
     folder = work_dir / run.name
     folder.mkdir(parents=True, exist_ok=True)
     results = folder / run.task / 'results.json'
-    results.unlink(missing_ok=True)  # of an earlier try
+    results.unlink(missing_ok=True)  # of an earlier attempt
     environment = dict(os.environ, ATEN_CPU_CAPABILITY=run.capability)
     if run.capability == NATIVE:
         del environment['ATEN_CPU_CAPABILITY']
@@ -74,7 +76,7 @@ def execute(run: Run, quickstart: Sequence[str], work_dir: Path) -> Record | Non
         *('--data-root', folder / 'data'),
     ]
     with (folder / 'quickstart.log').open('w') as log:
-        subprocess.run(
+        subprocess.run(  # noqa: S603  this package's command, without a shell
             [*quickstart, *arguments],
             env=environment,
             stdout=log,
@@ -84,15 +86,15 @@ def execute(run: Run, quickstart: Sequence[str], work_dir: Path) -> Record | Non
 
 
 def measure(
-    runs: Iterable[Run], quickstart: Sequence[str], work_dir: Path, jobs: int = 1
+    runs: Iterable[SpreadRun], quickstart: Sequence[str], work_dir: Path, jobs: int = 1
 ) -> list[Record]:
-    """Records of `runs`, without those that failed. Executes what is not in spread.jsonl yet."""
+    """Records of `runs`, without those that failed. Runs in spread.jsonl are not repeated."""
     runs, file = list(runs), work_dir / 'spread.jsonl'
     known = read_records(file)
     missing = [run for run in runs if run not in known]
-    print(f'{file}: has {len(runs) - len(missing)} of {len(runs)} runs', flush=True)
+    print(f'{file}: {len(runs) - len(missing)} of {len(runs)} runs are done', flush=True)
 
-    def finish(run: Run) -> None:
+    def finish(run: SpreadRun) -> None:
         if record := execute(run, quickstart, work_dir):
             append_record(file, record)
             figures = ', '.join(f'{name} {value:.3f}' for name, value in record['figures'].items())
@@ -108,8 +110,8 @@ def measure(
 
 
 def table(records: Iterable[Record]) -> str:
-    """Minimum, median and maximum of every figure of every task, as lines of text."""
-    lines = [f'{"":<30}{"reached":>12}{"min":>9}{"median":>9}{"max":>9}']
+    """Minimum, median and maximum of every figure of every example, as text."""
+    rows = []
     by_task: dict[str, list[Record]] = {}
     for record in records:
         by_task.setdefault(record['task'], []).append(record)
@@ -118,6 +120,5 @@ def table(records: Iterable[Record]) -> str:
         columns = {name: [r['figures'][name] for r in own] for name in own[0]['figures']}
         for name, values in {**columns, 'minutes': [r['seconds'] / 60 for r in own]}.items():
             spread = min(values), statistics.median(values), max(values)
-            shown = ''.join(f'{value:9.3f}' for value in spread)
-            lines.append(f'{f"{task}: {name}":<30}{reached:>12}{shown}')
-    return '\n'.join(lines)
+            rows.append([f'{task}: {name}', reached, *(f'{value:.3f}' for value in spread)])
+    return text_table(rows, ['', 'reached', 'min', 'median', 'max'])

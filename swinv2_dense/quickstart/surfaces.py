@@ -1,11 +1,11 @@
-"""A small segmentation data set without a download: regions of patterned surfaces.
+"""A small generated dataset for semantic segmentation: regions of patterned surfaces.
 
-The picture is divided into a few regions with curved borders. Each class has a range of hues and a
-pattern; angle, period, shade and place are independent of the class. (Outlines, which tell the
-classes of `shapes`, are not seen in a pixel's surroundings: labelling pixels by them takes a small
-model far longer than minutes.)
+A picture is divided into a few regions with curved borders. Each class has a range of hues and a
+pattern; angle, period, shade and position are independent of the class. (Outlines, the classes of
+`shapes`, are not visible in the neighborhood of a pixel; a small model needs far more than minutes
+to label pixels by them.)
 
-Lengths and positions are in pixels, x to the right and y down; colours are BGR, OpenCV's order.
+Lengths and positions are in pixels, x to the right and y down; colors are BGR, as in OpenCV.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from .folders import check_parameters, is_filled, write_whole
-from .tasks import SurfacesSpec
+from .goals import SurfacesSpec
 
 CLASSES = (
     *('red stripes', 'yellow dots', 'green checks'),
@@ -32,9 +32,9 @@ PALETTE = (  # RGB, for pictures of label maps
     *((80, 200, 215), (45, 80, 200), (200, 60, 180)),
 )
 HUES = dict(red=0, yellow=55, green=115, cyan=180, blue=235, magenta=300)  # degrees
-HUE_SPREAD = 20.0  # degrees to both sides
+HUE_SPREAD = 20.0  # degrees in both directions
 SPLITS = ('train', 'val')
-VERSION = 1  # of the files: part of a data set's parameters, so raise it when they change
+VERSION = 1  # of the files, one of a dataset's parameters: increase it when the files change
 FOLDERS = {'images': 'images', 'masks': 'label maps'}
 SPEC_FILE = 'spec.json'
 
@@ -48,7 +48,7 @@ PATTERNS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 def label_map(rng: np.random.Generator, size: int) -> np.ndarray:
     """(H, W) uint8, an index into CLASSES per pixel: three to six regions with curved borders.
 
-    A pixel belongs to the nearest of some random points, seen through slow waves.
+    A pixel belongs to the nearest of some random points, after a distortion by slow waves.
     """
     count = rng.integers(3, 7)
     points = rng.uniform(0, size, (count, 2))
@@ -63,7 +63,7 @@ def label_map(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _surface(rng: np.random.Generator, category: int, size: int) -> np.ndarray:
-    """(H, W, 3) float64: one surface of a class that fills the picture."""
+    """(H, W, 3) float64: a surface of a class that fills the picture."""
     hue_name, pattern = CLASSES[category].split()
     hue = (HUES[hue_name] + rng.uniform(-HUE_SPREAD, HUE_SPREAD)) % 360
     saturation, value = rng.uniform(0.45, 0.95), rng.uniform(0.55, 0.95)
@@ -79,7 +79,7 @@ def _surface(rng: np.random.Generator, category: int, size: int) -> np.ndarray:
 
 
 def draw(spec: SurfacesSpec, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """The (H, W, 3) uint8 image and the (H, W) uint8 label map of a place in a data set."""
+    """The (H, W, 3) uint8 image and the (H, W) uint8 label map at an index of a dataset."""
     rng = np.random.default_rng([spec.seed, SPLITS.index(split), index])
     labels = label_map(rng, spec.size)
     image = np.zeros((spec.size, spec.size, 3))
@@ -107,11 +107,11 @@ def _write_split(root: Path, spec: SurfacesSpec, split: str) -> None:
 
 
 def check_dataset(root: Path, spec: SurfacesSpec) -> None:
-    """Raise ValueError unless `root` holds the complete data set of `spec`."""
-    remedy = f'Delete {root} to have it made again, or name another folder.'
+    """Raise ValueError unless `root` holds the complete dataset of `spec`."""
+    remedy = f'Delete {root} to generate it again, or choose another folder.'
     file = root / SPEC_FILE
     if not file.is_file():
-        raise ValueError(f'{root}: not a surfaces data set, {file} is missing. {remedy}')
+        raise ValueError(f'{root}: not a surfaces dataset, {file} is missing. {remedy}')
     wanted = _info(spec)
     check_parameters(file, json.loads(file.read_text()), wanted, remedy)
     for split in SPLITS:
@@ -124,10 +124,10 @@ def check_dataset(root: Path, spec: SurfacesSpec) -> None:
 
 
 def write_dataset(root: Path | str, spec: SurfacesSpec | None = None) -> bool:
-    """Write the data set of `spec` to `root`; True if it was written, False if it was there.
+    """Write the dataset of `spec` to `root`; False if it exists already.
 
     images/{train,val}, masks/{train,val} (PNG, one channel of class ids) and classes.txt: the
-    layout of a data set of one's own (docs/own_data.md).
+    layout of your own dataset (docs/own_data.md).
     """
     root, spec = Path(root), spec or SurfacesSpec()
     if is_filled(root):

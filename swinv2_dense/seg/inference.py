@@ -30,7 +30,7 @@ class SegmentationInferencer(ImageInferencer, MMSegInferencer):
     def write_maps(self, sample: SegDataSample, outputs: Outputs, part: str = '') -> None:
         """A PNG of one channel, 8 bits or with more than 256 classes 16, with the labels."""
         dtype = np.uint8 if len(self.model.dataset_meta['classes']) <= 256 else np.uint16
-        with outputs.whole('label_maps', '.png', part) as draft:
+        with outputs.replacing('label_maps', '.png', part) as draft:
             Image.fromarray(_labels(sample).astype(dtype)).save(draft)
 
     def draw(self, image: np.ndarray, sample: SegDataSample, caption: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Training curves from mmengine's JSON lines."""
+"""Reads mmengine's JSON logs, and draws curves of one or several trainings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 
 from ..errors import ConfigError
 
-# Not metrics: settings, times in seconds, memory in MiB and progress.
+# Keys that are not metrics: times in seconds, memory in MiB, progress.
 NO_METRICS = ('lr', 'base_lr', 'data_time', 'time', 'memory', 'step', 'epoch', 'iter', 'grad_norm')
 Points = list[tuple[float, float]]
 
 
 class TrainingLog(NamedTuple):
-    """The log of a training: records by step. After a resume, the later record of a step counts."""
+    """Records of a training by step. After a resume, later records replace earlier ones."""
 
     name: str
     training: dict[int, dict[str, float]]
@@ -31,7 +31,7 @@ class TrainingLog(NamedTuple):
         return any('epoch' in record for record in self.training.values())
 
     def points(self, value: Callable[[dict[str, float]], float | None]) -> Points:
-        """(iteration, value) of the training records that have such a value."""
+        """(iteration, value) of the training records for which `value` is not None."""
         found = ((step, value(record)) for step, record in sorted(self.training.items()))
         return [(step, y) for step, y in found if y is not None]
 
@@ -42,13 +42,13 @@ class TrainingLog(NamedTuple):
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the evaluation metrics, in the order of the log."""
+        """Names of the metrics, in the order of the log."""
         keys = (key for record in self.evaluations.values() for key in record)
         return [key for key in dict.fromkeys(keys) if key not in NO_METRICS]
 
 
-def read_run(path: Path) -> TrainingLog:
-    """Read the log of a work directory, with all its runs, or a single scalars.json.
+def read_log(path: Path) -> TrainingLog:
+    """The records of all runs in a work directory, or of one scalars.json.
 
     Raises:
         ConfigError: There is no log, it has no training records, or a line is not JSON.
@@ -57,18 +57,18 @@ def read_run(path: Path) -> TrainingLog:
     files = [file for file in files if file.is_file()]
     if not files:
         raise ConfigError(
-            f'{path} has no log; give a work directory of tools/train.py, which has '
+            f'{path}: no log found; give the work directory of a training, with '
             '*/vis_data/scalars.json, or such a file'
         )
     training: dict[int, dict] = {}
     evaluations: dict[int, dict] = {}
-    for file in files:  # their folders are named by start time
+    for file in files:  # in the order of their start times
         for record in _records(file):
             part = training if 'loss' in record else evaluations
             if 'step' in record:
                 part[record['step']] = record
     if not training:
-        raise ConfigError(f'{path}: {files[-1]} has no records with a loss')
+        raise ConfigError(f'{path}: {files[-1]} has no record with a loss')
     return TrainingLog(path.name if path.is_dir() else str(path), training, evaluations)
 
 
@@ -79,7 +79,7 @@ def _records(file: Path) -> list[dict[str, float]]:
         try:
             record = json.loads(line) if line.strip() else {}
         except ValueError as error:
-            if i + 1 == len(lines):  # the run was killed while writing
+            if i + 1 == len(lines):  # cut off when the run was killed
                 break
             raise ConfigError(f'{file}, line {i + 1} is not JSON: {error}') from error
         records.append(record if isinstance(record, dict) else {})
@@ -87,18 +87,18 @@ def _records(file: Path) -> list[dict[str, float]]:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it can be plotted; matplotlib rejects integers that no float can hold."""
+    """Whether it can be drawn: a float or an integer of at most 64 bits."""
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
-def draw(runs: Sequence[TrainingLog], metrics: Sequence[str], out: Path) -> list[str]:
-    """Write a PNG with a panel per quantity, and return the names of those that no run has."""
+def draw(logs: Sequence[TrainingLog], metrics: Sequence[str], out: Path) -> list[str]:
+    """Write a PNG with a panel for each quantity in any log; returns the quantities in none."""
     curves = {
-        'loss': [run.points(lambda r: r.get('loss')) for run in runs],
-        'learning rate': [run.points(lambda r: r.get('lr')) for run in runs],
-        **{key: [run.metric(key) for run in runs] for key in metrics},
-        'iterations per second': [run.points(_speed) for run in runs],
-        'memory (MiB)': [run.points(lambda r: r.get('memory')) for run in runs],
+        'loss': [log.points(lambda r: r.get('loss')) for log in logs],
+        'learning rate': [log.points(lambda r: r.get('lr')) for log in logs],
+        **{key: [log.metric(key) for log in logs] for key in metrics},
+        'iterations per second': [log.points(_speed) for log in logs],
+        'memory (MiB)': [log.points(lambda r: r.get('memory')) for log in logs],
     }
     shown = {title: lines for title, lines in curves.items() if any(lines)}
     columns = min(3, len(shown))
@@ -106,11 +106,11 @@ def draw(runs: Sequence[TrainingLog], metrics: Sequence[str], out: Path) -> list
     figure = Figure(figsize=(4.4 * columns, 3.2 * rows + 0.3), layout='constrained')
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, (title, lines) in zip(grid, shown.items()):
-        by_epoch = title in metrics and all(run.by_epoch for run in runs)
-        _panel(axes, title, lines, [run.name for run in runs], 'epoch' if by_epoch else 'iteration')
+        by_epoch = title in metrics and all(log.by_epoch for log in logs)
+        _panel(axes, title, lines, [log.name for log in logs], 'epoch' if by_epoch else 'iteration')
     for axes in grid[len(shown) :]:
         axes.set_axis_off()
-    if len(runs) > 1:
+    if len(logs) > 1:
         handles, labels = grid[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc='outside lower center', frameon=False)
     FigureCanvasAgg(figure).print_png(out)
@@ -133,17 +133,17 @@ def _panel(axes: Axes, title: str, lines: list[Points], names: list[str], unit: 
     axes.spines[['top', 'right']].set_visible(False)
 
 
-def summary(run: TrainingLog, metrics: Sequence[str]) -> str:
-    """A line with the last loss, the median speed, and the last and highest value per metric."""
-    last = max(run.training)
-    parts = [f'{run.name}: iteration {last}, loss {run.training[last]["loss"]:.4g}']
-    speeds = sorted(y for _, y in run.points(_speed))
+def summary(log: TrainingLog, metrics: Sequence[str]) -> str:
+    """A line with the last loss, the median speed, and the last and highest of each metric."""
+    last = max(log.training)
+    parts = [f'{log.name}: iteration {last}, loss {log.training[last]["loss"]:.4g}']
+    speeds = sorted(y for _, y in log.points(_speed))
     if speeds:
         parts.append(f'{speeds[len(speeds) // 2]:.3g} iterations per second')
     for key in metrics:
-        points = run.metric(key)
+        points = log.metric(key)
         if points:
             best = max(points, key=lambda point: point[1])
-            unit = 'epoch' if run.by_epoch else 'iteration'
+            unit = 'epoch' if log.by_epoch else 'iteration'
             parts.append(f'{key} {points[-1][1]:.4g} (highest {best[1]:.4g} at {unit} {best[0]:g})')
     return ', '.join(parts)

@@ -34,7 +34,12 @@ def say_how_to_resume(work_dir: str, argv: Sequence[str] | None) -> Iterator[Non
 
 
 def resume_command(program: str, argv: Sequence[str]) -> str:
-    """The same command line with `--resume` of the last checkpoint."""
+    """The same command line, with `--resume`.
+
+    Args:
+        program: `sys.argv[0]`: a Python file, or what to type instead, see `cli.main`.
+        argv: The other arguments.
+    """
     kept: list[str] = []
     is_value = False  # whether the word may be the checkpoint of --resume
     for word in map(str, argv):
@@ -44,7 +49,8 @@ def resume_command(program: str, argv: Sequence[str]) -> str:
         if not is_value or word.startswith('-'):
             kept.append(word)
         is_value = False
-    return shlex.join(['python', program, *kept, '--resume'])
+    start = ['python', program] if program.endswith('.py') else program.split()
+    return shlex.join([*start, *kept, '--resume'])
 
 
 def end_interrupted(interrupt: KeyboardInterrupt, is_first: bool) -> int:

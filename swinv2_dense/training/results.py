@@ -8,6 +8,8 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from ..tables import text_table
+
 
 @HOOKS.register_module()
 class ResultsHook(Hook):
@@ -30,9 +32,8 @@ class ResultsHook(Hook):
 
 
 def metrics_table(metrics: dict[str, float]) -> str:
-    """Two aligned columns, name and value."""
-    width = max(map(len, metrics))
-    shown = {k: f'{v:.4f}' if isinstance(v, float) else v for k, v in metrics.items()}
-    rows = [f'  {name:<{width}}  {value}' for name, value in shown.items()]
-    rule = '  ' + '-' * (width + 10)
-    return '\n'.join([rule, *rows, rule])
+    """Two aligned columns between rules: names and values."""
+    rows = [(k, f'{v:.4f}' if isinstance(v, float) else v) for k, v in metrics.items()]
+    lines = text_table(rows, left=(0, 1)).splitlines()
+    rule = '-' * max(map(len, lines))
+    return '\n'.join(f'  {line}' for line in [rule, *lines, rule])

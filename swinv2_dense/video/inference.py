@@ -10,9 +10,10 @@ from mmengine.dataset import Compose
 
 from ..drawing.clips import labelled
 from ..drawing.style import Style
+from ..drawing.video import write_video
 from ..inference.base import CheckedInferencer
 from ..inference.outputs import Outputs
-from ..inference.video_files import frame_rate, read_frames, write_frames
+from ..inference.video_files import frame_rate, read_frames
 
 TOP = 5  # classes that are named
 
@@ -28,7 +29,7 @@ class RecognitionInferencer(CheckedInferencer, ActionRecogInferencer):
         lines = [f'{value:.3f}  {style.name(label)}' for label, value in zip(labels, values)]
         rate = frame_rate(path)
         with outputs.picture() as draft:
-            write_frames(draft, (labelled(frame, lines) for frame in read_frames(path)), rate)
+            write_video(draft, (labelled(frame, lines) for frame in read_frames(path)), rate)
         outputs.write_json(dict(input=str(path), top=top))
 
     def _init_pipeline(self, cfg: Config) -> Compose:

@@ -121,9 +121,9 @@ def test_the_config_beside_the_checkpoint(tmp_path):
     argv += ['--out-dir', str(tmp_path / 'out')]
     with pytest.raises(ConfigError, match='class names ') as error:
         infer(argv)
-    assert 'saved beside' not in str(error.value)
+    assert 'saved next to' not in str(error.value)
     (work_dir / 'own.py').write_text('')
-    with pytest.raises(ConfigError, match=r'Or give .*work/own\.py, which training saved beside'):
+    with pytest.raises(ConfigError, match=r'Or use .*work/own\.py, which training saved next to'):
         infer(argv)
     assert saved_config(str(work_dir / 'epoch_1.pth'), str(work_dir / 'own.py')) is None
 

@@ -17,13 +17,13 @@ from PIL import Image
 from swinv2_dense.checks import pixel_limit
 from swinv2_dense.checks.image_headers import read_image_size
 from swinv2_dense.checks.pixel_limit import (
-    DEFAULT,
     PixelLimitError,
     check_image_file,
     check_pixels,
     max_pixels,
     set_max_pixels,
 )
+from swinv2_dense.choices import MAX_PIXELS
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.preparation.images import FileError, image_size
 from swinv2_dense.resilience.unreadable_samples import UnreadableSampleError, guard_dataset
@@ -34,7 +34,7 @@ SIZE = (37, 23)  # width, height
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(pixel_limit.VARIABLE, str(DEFAULT))
+    monkeypatch.setenv(pixel_limit.VARIABLE, str(MAX_PIXELS))
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', Image.MAX_IMAGE_PIXELS)
 
 
@@ -110,8 +110,8 @@ def test_what_is_not_an_image_passes(tmp_path, content):
 
 
 def test_the_limit():
-    assert max_pixels() == DEFAULT == 2 * Image.MAX_IMAGE_PIXELS
-    check_pixels(DEFAULT, 1, 'a.png')
+    assert max_pixels() == MAX_PIXELS == 2 * Image.MAX_IMAGE_PIXELS
+    check_pixels(MAX_PIXELS, 1, 'a.png')
     with pytest.raises(
         ConfigError, match=r'^a.png has 20000 x 20000 pixels .*--max-pixels'
     ) as found:

@@ -1,4 +1,4 @@
-"""Pictures of augmented samples: what they show, and that they can be had again."""
+"""Pictures of augmented samples: their content, and that they are reproducible."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def detection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def browse(config: Path, folder: Path, *args: str) -> dict[str, np.ndarray]:
     scope = 'mmseg' if 'mmseg::' in config.read_text() else 'mmdet'
-    with DefaultScope.overwrite_default_scope(scope):  # and leave the one of other tests alone
-        browsing.browse([str(config), '--output-dir', str(folder), *args])
+    with DefaultScope.overwrite_default_scope(scope):  # and restore that of other tests
+        browsing.main([str(config), '--output-dir', str(folder), *args])
     return {path.name: cv2.imread(str(path)) for path in folder.glob('*.png')}
 
 
@@ -83,7 +83,7 @@ def enlarged(pixels: np.ndarray) -> np.ndarray:
     return np.kron(pixels, np.ones((FACTOR, FACTOR, 1), np.uint8))
 
 
-def test_the_image_is_left_alone_but_where_objects_are(detection, tmp_path):
+def test_only_pixels_of_objects_change(detection, tmp_path):
     pictures = browse(detection, tmp_path, '--split', 'val')
     assert sorted(pictures) == [f'{i:06d}_{i}.png' for i in range(6)]
     for i, picture in enumerate(pictures[name] for name in sorted(pictures)):
@@ -102,7 +102,7 @@ def test_the_image_is_left_alone_but_where_objects_are(detection, tmp_path):
         assert not drawn.any()
 
 
-def test_objects_lie_where_they_are_in_a_resized_image(detection, tmp_path):
+def test_objects_are_at_their_positions_in_a_resized_image(detection, tmp_path):
     """mmdet's test pipelines resize the image before they load annotations of the original."""
     double = "dict(type='Resize', scale=(128, 128), keep_ratio=True)"
     text = detection.read_text().replace(
@@ -120,7 +120,7 @@ def test_objects_lie_where_they_are_in_a_resized_image(detection, tmp_path):
     assert browse(tmp_path / 'resized.py', tmp_path / 'out', '--split', 'val', '--number', '1')
 
 
-def test_the_map_colours_labels_and_hatches_what_is_ignored(detection, tmp_path):
+def test_the_map_colors_labels_and_hatches_what_is_ignored(detection, tmp_path):
     picture = browse(detection, tmp_path, '--split', 'val', '--number', '1')
     ((name, picture),) = picture.items()
     image = enlarged(cv2.imread(str(detection.parent / 'img' / name.partition('_')[2])))
@@ -135,7 +135,7 @@ def test_the_map_colours_labels_and_hatches_what_is_ignored(detection, tmp_path)
     assert len(np.unique(ignored)) == 2  # stripes
 
 
-def test_a_seed_gives_the_same_pictures_whichever_others_are_drawn(detection, tmp_path):
+def test_a_seed_gives_the_same_pictures_whatever_the_number(detection, tmp_path):
     every = browse(detection, tmp_path / 'a', '--seed', '3')
     few = browse(detection, tmp_path / 'b', '--seed', '3', '--number', '3')
     assert len(every) == 6 and len(few) == 3
@@ -172,7 +172,7 @@ def test_pictures_of_a_segmentor(tmp_path):
     path = root / 'annotations/validation/a.png'
     for wrong, message in (
         (np.zeros_like(labels), '1 label maps hold no class at all'),
-        (image.astype(np.uint8), '1 label maps hold colours instead of class ids'),
+        (image.astype(np.uint8), '1 label maps hold colou?rs instead of class ids'),
     ):
         cv2.imwrite(str(path), wrong)
         with pytest.raises(ConfigError, match=message):  # as in a training
@@ -180,7 +180,7 @@ def test_pictures_of_a_segmentor(tmp_path):
 
 
 def test_frames_of_a_clip(tmp_path):
-    """Eight of ten, evenly spaced, in RGB as decoded; the class in the title."""
+    """Eight of ten frames, evenly spaced, in RGB as decoded; the class is in the title."""
     pytest.importorskip('mmaction')
     from narrow_recognizer import write_clip
 
@@ -205,7 +205,7 @@ train_dataloader = dict(dataset=dict(
 ))
 """)
     with DefaultScope.overwrite_default_scope('mmaction'):
-        browsing.browse([str(tmp_path / 'clips.py'), '--output-dir', str(tmp_path / 'out')])
+        browsing.main([str(tmp_path / 'clips.py'), '--output-dir', str(tmp_path / 'out')])
     assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['000000_b.png', '000001_a.png']
     picture = cv2.imread(str(tmp_path / 'out' / '000000_b.png'))
     side = 3 * 64  # enlarged
@@ -217,7 +217,7 @@ train_dataloader = dict(dataset=dict(
     assert np.array(reds)[:, :2].max() <= 6
 
 
-def test_more_classes_than_inherited_colours(detection, tmp_path):
+def test_more_classes_than_inherited_colors(detection, tmp_path):
     coco = json.loads((detection.parent / 'a.json').read_text())
     coco['categories'] = [dict(id=i + 1, name=f'c{i}') for i in range(100)]
     for annotation in coco['annotations']:

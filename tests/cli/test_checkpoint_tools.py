@@ -1,4 +1,4 @@
-"""The command lines around checkpoints, and every tool's words for one that does not fit."""
+"""The commands for checkpoints, and the errors of all commands about unsuitable checkpoints."""
 
 from __future__ import annotations
 
@@ -34,9 +34,14 @@ def window12(path: Path, model: SwinTransformerV2 | None = None) -> Path:
     """An official file, fine-tuned from window 12 to 24."""
     ours = dict((model or tiny()).state_dict())
     state = official(ours)
-    windows, divisors = [24, 24, 24, 12], [12, 12, 12, 6]
+    windows, pretrained_windows = [24, 24, 24, 12], [12, 12, 12, 6]
     return saved(
-        path, {'model': with_tables(state, TABLES['official'], depths_of(ours), windows, divisors)}
+        path,
+        {
+            'model': with_tables(
+                state, TABLES['official'], depths_of(ours), windows, pretrained_windows
+            )
+        },
     )
 
 
@@ -75,7 +80,7 @@ def test_convert(tmp_path: Path, suffix: str) -> None:
     )
 
 
-def test_convert_keeps_the_dtype_and_takes_divisors_that_no_file_tells(tmp_path: Path) -> None:
+def test_convert_keeps_the_dtype_and_takes_pretrained_windows(tmp_path: Path) -> None:
     half = {k: v.half() for k, v in timm(dict(tiny().state_dict())).items()}
     path, target = saved(tmp_path / 'x.pth', half), tmp_path / 'deep' / 'ours.safetensors'
     result = run_here('convert_checkpoint', path, target)
@@ -180,7 +185,7 @@ default_hooks = dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, inte
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A segmentor after one step from a window-12 file, its divisors in no config."""
+    """A segmentor after one step from a window-12 file; no config has its pretrained windows."""
     pytest.importorskip('mmseg')
     folder = tmp_path_factory.mktemp('trained')
     (folder / 'mine.py').write_text(CONFIG.replace('ROOT', str(folder)))
@@ -208,7 +213,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def logits(folder: Path, checkpoint: Path, *options: str) -> torch.Tensor:
-    """What tools/test.py predicts, in a new process."""
+    """The predictions of tools/test.py, in a new process."""
     arguments = [folder / 'mine.py', checkpoint, '--work-dir', folder / 'test']
     succeed('test', *arguments, '--out', folder / 'out.pkl', *options)
     predictions = pickle.loads((folder / 'out.pkl').read_bytes())
@@ -220,8 +225,10 @@ def tested(trained: Path) -> torch.Tensor:
     return logits(trained, trained / 'work' / 'iter_1.pth')
 
 
-def test_the_divisor_survives_training_and_testing(trained: Path, tested: torch.Tensor) -> None:
-    """Against a model that is given the divisors and the values, and nothing by any hook."""
+def test_pretrained_windows_survive_training_and_testing(
+    trained: Path, tested: torch.Tensor
+) -> None:
+    """Compared with a model that gets pretrained windows and values directly, without hooks."""
     init_default_scope('mmseg')
     cfg = Config.fromfile(trained / 'mine.py')
     import mmseg.models  # noqa: F401
@@ -244,7 +251,7 @@ def test_the_divisor_survives_training_and_testing(trained: Path, tested: torch.
     model.backbone.set_pretrained_window_sizes([4, 4, 4, 4], 'a wrong guess')
     with torch.no_grad():
         wrong = model.encode_decode(inputs, [dict(img_shape=(64, 64))] * 2)
-    assert (wrong - expected).abs().max() > 1e-4  # so the divisors matter here
+    assert (wrong - expected).abs().max() > 1e-4  # so the pretrained windows matter here
 
 
 @pytest.mark.parametrize('suffix', SUFFIXES)
@@ -266,7 +273,7 @@ def test_publish(trained: Path, tested: torch.Tensor, tmp_path: Path, suffix: st
 
 @pytest.mark.parametrize('change', ['DDP', 'given'])
 def test_other_state_dicts_of_the_same_model(trained, tested, tmp_path, change: str) -> None:
-    """Saved from a wrapped model, or without metadata and with the divisors in the config."""
+    """Saved from a wrapped model, or without metadata, with pretrained windows in the config."""
     state = read_checkpoint_file(trained / 'work' / 'iter_1.pth')['state_dict']
     options = []
     if change == 'DDP':
@@ -283,7 +290,7 @@ def test_other_state_dicts_of_the_same_model(trained, tested, tmp_path, change: 
 
 
 @pytest.mark.filterwarnings('ignore')  # of the libraries, in a process that sees them first
-def test_tools_say_what_is_wrong_with_a_checkpoint(trained: Path, tmp_path: Path) -> None:
+def test_commands_say_what_is_wrong_with_a_checkpoint(trained: Path, tmp_path: Path) -> None:
     bad = {
         'code': saved(tmp_path / 'code.pth', dict(state_dict={}, meta=Payload(open, 'trace', 'w'))),
         'bare': trained / 'source.pth',

@@ -1,51 +1,37 @@
-"""tools/infer.py: the same predictions as tools/test.py, and what it does with its inputs."""
+"""The command infer: predictions equal those of the command test; handling of inputs."""
 
 from __future__ import annotations
 
 import json
 import os
 import pickle
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
-import torch
 from bombs import bomb
-from clips import turn, write_cut, write_sound
+from clips import write_cut, write_sound
 from coco_tree import write_tree
 from commands import succeed, tool
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from narrow import narrow_model, shrink_images, use_data
 from narrow_recognizer import write_clip
 from narrow_segmentor import narrow_segmentor, shrink, use_tree, write_segmentation_tree
 from PIL import Image
+from random_models import save_random
 from video_config import VIDEO
 
 import swinv2_dense
-from swinv2_dense.cli.infer import find_inputs
+from swinv2_dense.cli.infer import find_inputs, other_files
 from swinv2_dense.cli.infer import main as infer
 from swinv2_dense.drawing.files import names_below
 from swinv2_dense.errors import ConfigError
-from swinv2_dense.inference.base import describe_classes
-from swinv2_dense.inference.video_files import frame_rate, read_frames, write_frames
+from swinv2_dense.inference.video_files import read_frames
 
 DETECTOR = 'detection/mask-rcnn_swinv2-t-w16_1xb4-bf16-1x_coco.py'
 SEGMENTOR = 'segmentation/upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py'
-
-
-def save_random(cfg: Config, folder: Path, **meta: object) -> tuple[Path, Path]:
-    """A config, and a checkpoint of its model with random weights."""
-    init_default_scope(cfg.default_scope)
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    cfg.dump(folder / 'mine.py')
-    torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / 'random.pth')
-    return folder / 'mine.py', folder / 'random.pth'
 
 
 @pytest.fixture(scope='module')
@@ -91,7 +77,7 @@ def recognizer(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def predictions(folder: Path) -> dict[str, dict]:
-    """What was written, by name."""
+    """The written predictions by name."""
     root = folder / 'predictions'
     return {
         str(path.relative_to(root)).removesuffix('.json'): json.loads(path.read_text())
@@ -186,8 +172,8 @@ def test_scores_are_those_of_the_test_tool_over_all_views(recognizer, tmp_path):
         assert below_text < frames[:, :12, :20].mean() - 30
 
 
-def test_broken_inputs_are_named_and_the_others_done(segmentor, tmp_path):
-    """Kinds of images as mmseg's loader sees them; names with blanks, dashes and umlauts."""
+def test_broken_inputs_are_reported_and_the_others_processed(segmentor, tmp_path):
+    """Kinds of images that mmseg's loader reads; names with spaces, dashes and umlauts."""
     config, checkpoint = segmentor
     folder = tmp_path / 'in'
     (folder / 'ä b').mkdir(parents=True)
@@ -198,11 +184,11 @@ def test_broken_inputs_are_named_and_the_others_done(segmentor, tmp_path):
     cv2.imwrite(str(folder / 'deep.png'), image.astype(np.uint16) * 257)
     cv2.imwrite(str(folder / '-x.BMP'), image)
     exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
+    exif[0x0112] = 6  # rotated by 90 degrees
     Image.fromarray(image).save(folder / 'ä b' / 'gray.png', exif=exif)
     (folder / 'empty.jpg').touch()
     (folder / 'text.jpg').write_text('not an image')
-    (folder / 'notes.txt').write_text('not taken')
+    (folder / 'notes.txt').write_text('ignored')
     write_cut(folder / 'cut.mp4')  # its first frames can be read
     write_sound(folder / 'sound.mp4')
     bomb(folder / 'bomb.png')
@@ -225,11 +211,11 @@ def test_broken_inputs_are_named_and_the_others_done(segmentor, tmp_path):
     pictures = {str(path.relative_to(tmp_path / 'out/pictures')) for path in files if 'pictures' in
                 path.parts}  # fmt: skip
     assert pictures == {'-x.jpg', 'deep.png', 'gray.png', 'rgba.png', 'ä b/gray.png'}
-    assert 'not taken: 1 .txt' in printed
+    assert 'ignored files: 1 .txt' in printed
 
 
 @pytest.mark.parametrize('task', ['detector', 'segmentor'])
-def test_a_video_is_one_of_frames(task, request, tmp_path):
+def test_frames_of_a_video_are_predicted_like_images(task, request, tmp_path):
     config, checkpoint = request.getfixturevalue(task)
     frames = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3), dtype=np.uint8)
     write_clip(tmp_path / 'a.mp4', frames.repeat(8, axis=1).repeat(8, axis=2))
@@ -250,24 +236,6 @@ def test_a_video_is_one_of_frames(task, request, tmp_path):
     assert len(maps) == (3 if task == 'segmentor' else 0)
 
 
-def test_frames_are_read_as_players_show_them(tmp_path):
-    frames = np.zeros((2, 48, 64, 3), np.uint8)
-    frames[:, :24] = 200  # the upper half
-    write_clip(tmp_path / 'a.mp4', frames)
-    turn(tmp_path / 'a.mp4', 90)  # clockwise: the upper half becomes the right one
-    first, _ = read_frames(tmp_path / 'a.mp4')
-    assert first.shape == (64, 48, 3)
-    assert first[:, 28:].min() > 150 and first[:, :20].max() < 50
-
-
-def test_odd_sides_get_a_line_more(tmp_path):
-    frames = np.full((2, 47, 63, 3), 200, np.uint8)
-    write_frames(tmp_path / 'a.mp4', iter(frames), Fraction(30000, 1001))
-    first, _ = read_frames(tmp_path / 'a.mp4')
-    assert first.shape == (48, 64, 3) and first.min() > 190
-    assert frame_rate(tmp_path / 'a.mp4') == Fraction(30000, 1001)
-
-
 def test_arguments_name_files_once_and_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = ('b/x.png', 'a/x.png', 'a/deep/y.JPG', 'a/.hidden.png', 'a/z.txt', 'q[1].png', 'q1.png')
@@ -285,21 +253,21 @@ def test_arguments_name_files_once_and_in_order(tmp_path, monkeypatch):
     assert find('b/x.png', 'a') == ['b/x.png', 'a/deep/y.JPG', 'a/x.png']
     assert find('./a/x.png', 'a/../a/x.png', str(tmp_path / 'a/x.png')) == ['a/x.png']
     assert find('*/x.png') == ['a/x.png', 'b/x.png']
-    assert find('a/*.txt') == ['a/z.txt']  # whoever names a file means it
+    assert find('a/*.txt') == ['a/z.txt']  # explicit patterns match any suffix
     assert find('q[1].png') == ['q[1].png']  # a file before a pattern
     assert find('q?.png') == ['q1.png']
     assert len(find('.')) == 5
     assert names_below([Path('b/x.png'), Path('a/x.png')]) == ['b/x.png', 'a/x.png']
     assert names_below([Path('b/x.png')]) == ['x.png']
-    with pytest.raises(ConfigError, match=r"input 'no/\*': there is no such file"):
+    with pytest.raises(ConfigError, match=r"input 'no/\*': no such file"):
         find('b/x.png', 'no/*')
     (tmp_path / 'void').mkdir()
-    with pytest.raises(ConfigError, match="input 'void': no file in it ends in .png, .jpg"):
+    with pytest.raises(ConfigError, match="input 'void' has no files that end in .png, .jpg"):
         find('void')
 
 
 @pytest.mark.parametrize('out', ['in', 'in/', './in/../in', 'link', 'in/out', 'in/deep', '.'])
-def test_outputs_beside_the_inputs_are_no_inputs(tmp_path, monkeypatch, out):
+def test_outputs_are_not_inputs(tmp_path, monkeypatch, out):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'in/deep').mkdir(parents=True)
     (tmp_path / 'link').symlink_to('in')
@@ -317,32 +285,18 @@ def test_outputs_beside_the_inputs_are_no_inputs(tmp_path, monkeypatch, out):
         file.touch()
     assert find('in') == find('in/**/*') == find('in/') == names
     for given in (f'{out}/pictures', f'{out}/label_maps/c', f'{out}/pictures/a.jpg'):
-        with pytest.raises(ConfigError, match='is where --out-dir=.* puts its results'):
+        with pytest.raises(ConfigError, match='is in the results of --out-dir='):
             find('in', given)
 
 
 def test_pictures_of_the_user_in_a_folder_for_outputs(tmp_path):
-    """They are neither taken for outputs nor overwritten."""
+    """They are neither treated as outputs nor overwritten."""
     for name in ('a.png', 'pictures/a.png.jpg'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.raises(ConfigError, match='pictures holds files already, and results .* put there'):
+    with pytest.raises(ConfigError, match='pictures has files that are not results'):
         find_inputs([str(tmp_path)], ('.png', '.jpg'), tmp_path)
     assert len(find_inputs([str(tmp_path)], ('.png', '.jpg'), tmp_path / 'out')) == 2
-
-
-def test_names_come_from_what_fits():
-    checkpoint, config = (
-        dict(classes=('a', 'b'), palette=[[1, 2, 3]]),
-        dict(classes=('c', 'd', 'e')),
-    )
-    assert describe_classes(2, [checkpoint, config], None)['classes'] == ('a', 'b')
-    assert describe_classes(3, [checkpoint, config], None)['classes'] == ('c', 'd', 'e')
-    assert describe_classes(4, [checkpoint, config], None)['classes'] == ('0', '1', '2', '3')
-    assert describe_classes(2, [checkpoint, config], ['x', 'y'])['classes'] == ('x', 'y')
-    assert len(describe_classes(2, [checkpoint], None)['palette']) == 2  # one colour is too few
-    with pytest.raises(ConfigError, match='--classes names 1 classes, but .* has 2'):
-        describe_classes(2, [], ['x'])
 
 
 def test_wrong_use_ends_before_anything_is_written(detector, segmentor, tmp_path):
@@ -378,3 +332,13 @@ def test_images_that_would_be_misread_are_skipped(segmentor, tmp_path, capsys):
     printed = capsys.readouterr()
     assert 'dark.png: has 16 bits, but no value above 4095' in printed.err
     assert list(predictions(tmp_path / 'out')) == ['full.png']
+
+
+def test_ignored_files_are_counted(tmp_path):
+    for name in ('a.png', 'b.heic', 'c.HEIC', 'deep/d.txt', 'out/e.txt', 'none'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    given = [str(tmp_path), str(tmp_path / 'b.heic'), str(tmp_path / '*')]
+    found = other_files(given, ('.png',), tmp_path / 'out')
+    assert found == '2 .heic, 1 .txt, 1 without suffix'
+    assert other_files([str(tmp_path / 'a.png')], ('.png',), tmp_path / 'out') == ''

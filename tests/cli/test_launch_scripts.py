@@ -1,4 +1,4 @@
-"""tools/dist_*.sh and tools/slurm_*.sh: what they start, by programs that record it."""
+"""tools/dist_*.sh and tools/slurm_*.sh: the programs that they start, replaced by recorders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VARIABLES = (
 
 
 class Tree:
-    """The scripts in a folder with a space in its name, and recorders for what they start."""
+    """The scripts in a folder with a space in its name, and recorders for the programs."""
 
     def __init__(self, folder: Path) -> None:
         self.root, self.bin, self.log = folder / 'a tree', folder / 'bin', folder / 'log.txt'
@@ -44,7 +44,7 @@ class Tree:
         return subprocess.run(command, env=env, text=True, capture_output=True, timeout=60)
 
     def started(self, name: str, *words: str, **variables: str) -> list[str]:
-        """The program and the arguments that a script ended in, whose status it must take."""
+        """The program and arguments that a script runs; it must exit with the program's status."""
         result = self.run(name, *words, **variables)
         assert result.returncode == 7, result.stderr
         return self.log.read_text().splitlines()
@@ -116,7 +116,7 @@ def test_which_python(tree):
 def test_usage(tree, name):
     for words in ([], ['a'], ['a', 'b'], ['--help']):
         if name == 'dist_train' and len(words) == 2:
-            words = ['a', 'no number']
+            words = ['a', 'not a number']
         result = tree.run(name, *words)
         assert result.returncode == 2 and not tree.log.exists()
         assert f'bash tools/{name}.sh ' in result.stderr
@@ -124,8 +124,9 @@ def test_usage(tree, name):
 
 
 @pytest.mark.parametrize('page', ['docs/scaling.md', 'docs/faults.md', 'SECURITY.md'])
-def test_the_page_names_tests_that_exist(page):
+def test_tests_named_in_documents_exist(page):
     named = re.findall(r'(test_\w+\.py)(?:::(\w+))?', (ROOT / page).read_text())
     assert len(named) > 5
     for file, name in named:
-        assert f'def {name or "test_"}' in (ROOT / 'tests' / file).read_text(), name
+        (path,) = (ROOT / 'tests').rglob(file)
+        assert f'def {name or "test_"}' in path.read_text(), name

@@ -1,4 +1,4 @@
-"""tools/plan.py: counts by hand, memory against measured trainings, and what it says."""
+"""The command plan: counts by hand, memory compared with measured trainings, and its output."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import torch
 from commands import ROOT, SUPPORT, run_here
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from printed_tables import rows_of
 from torch import nn
 
 from swinv2_dense import SwinTransformerV2
-from swinv2_dense.cli.plan import FITS, _advice, moments_of
+from swinv2_dense.cli.plan import FITS, advice, moments_of
 from swinv2_dense.costs import counts
 from swinv2_dense.costs import training_step as plan
 from swinv2_dense.costs.input_size import training_size
@@ -55,8 +56,8 @@ def test_what_is_sent_by_hand():
 
 
 def test_macs_of_a_step_are_those_that_torch_counts():
-    """Of matrix products; attention is one operator of our own, so it is counted in its plain form,
-    which keeps its logits: backwards four products, and not five.
+    """Matrix products only. Attention is a custom operator, so its plain form is counted, which
+    keeps the logits: its backward pass has four products instead of five.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -297,10 +298,6 @@ ADVICE = {
 }
 
 
-def rows_of(output: str) -> dict[str, list[str]]:
-    return {line[:24].strip(): line[24:].split() for line in output.splitlines()}
-
-
 @pytest.mark.filterwarnings('ignore')  # of the libraries, in a process that sees them first
 @pytest.mark.parametrize('gpu_memory, scheme', [(3, None), (3.8, 'FSDP'), (4, 'ZeRO-1')])
 def test_the_tool(gpu_memory, scheme):
@@ -318,7 +315,7 @@ def test_the_tool(gpu_memory, scheme):
     assert (fits or [None])[0] == scheme  # of the totals that are printed
     assert rows[f'fits {gpu_memory:g} GB'] == ['yes' if s in fits else 'no' for s in totals]
     last = result.stdout.splitlines()[-1]
-    assert last == ADVICE[scheme] if scheme else last.startswith('Fits with none of them: ')
+    assert last == ADVICE[scheme] if scheme else last.startswith('Fits with none of them. ')
 
 
 @pytest.mark.filterwarnings('ignore')
@@ -337,8 +334,8 @@ def test_the_tool_reads_the_optimizer_and_the_average(tmp_path):
     sgd, unknown = map(rows_of, outputs)
     assert sgd['averaged weights'] == unknown['averaged weights'] == [one] * 3
     assert sgd['optimizer'][0] == one and unknown['optimizer'][0] == two
-    line = "optim_wrapper.optimizer.type='Adafactor' is not known: counted as AdamW, 2 moments."
-    assert line in outputs[1].splitlines() and 'is not known' not in outputs[0]
+    line = "optim_wrapper.optimizer.type='Adafactor' is unknown: counted like AdamW, 2 moments."
+    assert line in outputs[1].splitlines() and 'is unknown' not in outputs[0]
 
 
 def test_the_first_scheme_that_fits_is_named():
@@ -347,7 +344,7 @@ def test_the_first_scheme_that_fits_is_named():
     assert found['DDP'] > found['ZeRO-1'] > found['FSDP']
     for name, total in found.items():
         gpu = SimpleNamespace(gpus=8, gpu_memory=total / 2**30 / FITS)
-        assert _advice(costs, gpu) == ADVICE[name]
+        assert advice(costs, gpu) == ADVICE[name]
 
 
 @pytest.mark.filterwarnings('ignore')

@@ -1,4 +1,4 @@
-"""What tools/plan.py and tools/analyze.py print: times, words, warnings, sizes of the config."""
+"""Output of the commands plan and analyze: times, warnings, sizes from the config."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from types import SimpleNamespace
 import pytest
 from commands import ROOT, run_here
 from mmengine.config import Config
+from printed_tables import rows_of
 
 from swinv2_dense.cli.plan import iterations, time_table
 from swinv2_dense.costs.training_step import Costs
 
 CONFIG = ROOT / 'configs/segmentation/upernet_swinv2-t-w16_1xb16-bf16-160k_ade20k-512x512.py'
 COSTS = Costs(parameters=[600], trainable=[600], blocks=[300], kept=7000, working=50, macs=10**10)
-
-
-def row(output: str, name: str) -> list[str]:
-    (line,) = [line for line in output.splitlines() if line.startswith(name)]
-    return line[24:].split()
 
 
 def test_batches_of_a_training():
@@ -34,11 +30,11 @@ def test_small_times_and_the_time_in_all():
     seconds = 2 * 10**10 / (100e12 * 0.5)
     assert seconds == 0.0004
     printed = time_table(COSTS, args, 1, 90000)
-    assert row(printed, 's computing') == ['0.0004'] * 3
-    assert row(printed, 'hours in all') == ['0.01'] * 3  # 36 s
+    assert rows_of(printed)['s computing'] == ['0.0004'] * 3
+    assert rows_of(printed)['hours in total'] == ['0.01'] * 3  # 36 s
     accumulated = time_table(COSTS, args, 4, 90000)  # as many batches in a quarter of the steps
-    assert row(accumulated, 's computing') == ['0.0016'] * 3
-    assert row(accumulated, 'hours in all') == ['0.01'] * 3
+    assert rows_of(accumulated)['s computing'] == ['0.0016'] * 3
+    assert rows_of(accumulated)['hours in total'] == ['0.01'] * 3
     assert 'hours' not in time_table(COSTS, args, 1)
 
 
@@ -47,8 +43,8 @@ def test_the_tools_without_a_size(recwarn):
     result = run_here('plan', CONFIG)
     assert result.returncode == 0, result.stderr
     assert '16 images of 512 x 512 per GPU, 1 GPU: 16 images per step' in result.stdout
-    hours = 160000 * float(row(result.stdout, 's per step')[0]) / 3600
-    assert float(row(result.stdout, 'hours in all')[0]) == pytest.approx(hours, rel=0.05)
+    hours = 160000 * float(rows_of(result.stdout)['s per step, overlapped'][0]) / 3600
+    assert float(rows_of(result.stdout)['hours in total'][0]) == pytest.approx(hours, rel=0.05)
     assert not [w for w in recwarn if 'FakeTensor' in str(w.message)]
     result = run_here('analyze', CONFIG, '--count-only', '--cfg-options', 'model.backbone.arch=s')
     assert result.returncode == 0, result.stderr

@@ -1,4 +1,4 @@
-"""What the terminal shows: ten lines at the start, no known warnings, one line after Ctrl-C."""
+"""Terminal output: ten lines at the start, no known warnings, one line after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_known_warnings_are_silent_by_name(category, text, module):
         assert shown(category, text, 'mine')
 
 
-def test_every_row_says_whose_it_is_and_why():
+def test_every_row_names_a_package_and_a_reason():
     for row in KNOWN_WARNINGS:
         assert row.package and row.reason and re.compile(row.message) and re.compile(row.module)
         assert len(row.message) > 10  # no row that fits any text
@@ -123,6 +123,8 @@ def test_the_command_to_resume_has_one_resume():
     begun = ['a config.py', '--seed', '3', '--cfg-options', 'a=1']
     expected = "python train.py 'a config.py' --seed 3 --cfg-options a=1 --resume"
     assert resume_command('train.py', begun) == expected
+    for start in ('swinv2-dense train', 'python -m swinv2_dense train'):
+        assert resume_command(start, ['x.py']) == f'{start} x.py --resume'
     assert resume_command('train.py', ['--resume', '--seed', 3, *begun[:1]]).count('--resume') == 1
     for flag in (['--resume', 'epoch_1.pth'], ['--resume=epoch_1.pth'], ['--resume']):
         assert resume_command('train.py', [*begun[:3], *flag, *begun[3:]]) == expected
@@ -140,7 +142,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 @pytest.mark.parametrize('command', [*TOOLS, *SUBCOMMANDS])
 def test_help_is_that_of_the_command_and_does_not_wait_for_torch(command, tmp_path, monkeypatch):
-    """`--hel` is left to the parser that the command itself uses, after all imports."""
+    """`--hel` is handled by the command's own parser, after all imports."""
     name, *words = command.split()
     path = str(ROOT / 'tools' / f'{name}.py')
     monkeypatch.setenv('COLUMNS', '80')
@@ -163,7 +165,7 @@ def test_help_is_that_of_the_command_and_does_not_wait_for_torch(command, tmp_pa
 
 
 def test_help_after_other_arguments(tmp_path):
-    """What --cfg-options gives is not parsed, which takes mmengine."""
+    """The values of --cfg-options are not parsed, which would need mmengine."""
     call = [sys.executable, '-c', LAST_LINE, ROOT / 'tools' / 'train.py', 'config.py']
     call += ['--cfg-options', 'a.b=1', '--help']
     result = subprocess.run(call, cwd=tmp_path, text=True, capture_output=True)
@@ -192,14 +194,15 @@ def test_every_option_is_explained_with_its_default(name):
                 continue
             assert action.help, action.option_strings
             if action.default not in (None, False, [], argparse.SUPPRESS):
-                assert 'default: ' in action.help or 'not used' in action.help, action
+                assert 'default: ' in action.help or 'ignored' in action.help, action
         assert all(len(line) <= 80 for line in parser.description.splitlines())
 
 
 @pytest.mark.parametrize('name', ['train', 'test', 'infer'])
 def test_ctrl_c_while_the_package_is_imported(name, tmp_path):
-    (tmp_path / 'swinv2_dense').mkdir()
+    (tmp_path / 'swinv2_dense/cli').mkdir(parents=True)
     (tmp_path / 'swinv2_dense' / '__init__.py').write_text('raise KeyboardInterrupt')
+    shutil.copy(ROOT / 'swinv2_dense/cli/launch.py', tmp_path / 'swinv2_dense/cli')
     environment = os.environ | dict(PYTHONPATH=str(tmp_path))
     command = [sys.executable, ROOT / 'tools' / f'{name}.py', 'config.py']
     result = subprocess.run(command, text=True, capture_output=True, env=environment)

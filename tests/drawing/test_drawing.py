@@ -72,7 +72,7 @@ def test_black_or_white_letters_by_contrast():
 
 
 def masks_of(kind: str, bitmaps: np.ndarray):
-    """The same masks in all forms in which libraries hand them over."""
+    """The same masks in all representations of the libraries."""
     import torch
     from pycocotools import mask as coco
 
@@ -103,7 +103,7 @@ def masks_of(kind: str, bitmaps: np.ndarray):
     'kind', ['array', 'tensor', 'rle', 'uncompressed rle', 'bitmaps', 'polygons']
 )
 def test_mask_and_box_have_the_color_of_the_class(kind: str):
-    """And truth and prediction share it; pixels of other places stay."""
+    """In ground truth and prediction; other pixels do not change."""
     bitmaps = np.zeros((2, 600, 800), bool)
     bitmaps[0, 110:290, 110:290] = bitmaps[1, 310:490, 410:690] = True
     found = Objects(
@@ -125,7 +125,7 @@ def test_mask_and_box_have_the_color_of_the_class(kind: str):
 
 
 def test_objects_without_boxes_or_with_odd_ones():
-    """SOLO gives zeros; boxes may leave the image, or hold numbers that are not finite."""
+    """SOLO's boxes are zeros; boxes may exceed the image, or have non-finite coordinates."""
     bitmaps = np.zeros((5, 600, 800), bool)
     bitmaps[0, 300:400, 300:400] = True
     odd = boxes((0, 0, 0, 0), (-50, -50, 60, 60), (790, 590, 900, 700), (np.nan, 0, 5, 5),
@@ -141,7 +141,7 @@ def test_objects_without_boxes_or_with_odd_ones():
 
 
 def text_rows(picture: np.ndarray, ground: tuple[int, ...], ink: tuple[int, ...]) -> int:
-    """Rows in which letters of a label in this color are."""
+    """Number of rows with letters of a label in this color."""
     rows = np.flatnonzero(has(picture, ground).any(axis=1))
     return int(has(picture[rows[0] : rows[-1] + 1], ink).any(axis=1).sum())
 
@@ -167,7 +167,7 @@ NAMES = ['cat', 'a class whose name is longer than many a picture is wide, as na
 @pytest.mark.parametrize('place', [(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)])
 @pytest.mark.parametrize('label', [0, 1])
 def test_names_lie_within_the_picture(place, label):
-    """Compared with the same label on a picture that has room on all sides."""
+    """Compared with the same label on a picture with room on all sides."""
     y, x = int(place[0] * 500), int(place[1] * 600)
     style = Style(NAMES, [[0, 0, 250], [0, 0, 200]])
     picture = gray(520, 640)
@@ -190,7 +190,7 @@ def has_ink(line: str, size: int) -> int:
 
 
 def test_labels_of_neighbors_do_not_cover_each_other():
-    """Four boxes in one place: every name can be read, since there is room around."""
+    """Four boxes at one position: every name is readable, as there is room around them."""
     style = Style('abcd', [[0, 0, 120], [120, 0, 0], [0, 80, 0], [80, 0, 80]])  # white letters
     near = boxes(*[(300 + i, 300 + i, 420 + i, 400 + i) for i in range(4)])
     picture = gray(700, 800)
@@ -211,7 +211,7 @@ def test_ignored_objects_are_gray():
 
 
 def test_memory_of_drawing_is_a_few_images():
-    """Twenty masks over the whole image, given as RLE: not twenty arrays of its size."""
+    """Twenty RLE masks of the whole image do not become twenty arrays."""
     from pycocotools import mask as coco
 
     height, width = 900, 1200

@@ -1,4 +1,4 @@
-"""Letters, captions, clips and names of pictures."""
+"""Fonts, captions, clips and names of pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
+from mmengine.logging import MMLogger
 from pictures import boxes, gray, has
 from PIL import Image
 
@@ -23,7 +25,7 @@ from swinv2_dense.drawing.style import Style
 
 @pytest.fixture
 def only_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with DejaVu and a font that has one Chinese character, a full square."""
+    """A machine with DejaVu, and a font with one Chinese character, a filled square."""
     square = TTGlyphPen(None)
     for i, point in enumerate([(100, 0), (100, 800), (900, 800), (900, 0)]):
         (square.lineTo if i else square.moveTo)(point)
@@ -39,10 +41,9 @@ def only_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     builder.setupPost()
     builder.save(tmp_path / 'square.ttf')
     (tmp_path / 'broken.ttf').write_text('not a font')
-    default = fonts.font_files()[0]
-    found = (default, str(tmp_path / 'broken.ttf'), str(tmp_path / 'square.ttf'))
+    found = [str(tmp_path / 'broken.ttf'), str(tmp_path / 'square.ttf')]
     clear()
-    monkeypatch.setattr(fonts, 'font_files', lambda: found)
+    monkeypatch.setattr(font_manager, 'findSystemFonts', lambda: found)
     yield tmp_path / 'square.ttf'
     clear()
 
@@ -64,13 +65,12 @@ def test_a_font_that_has_the_characters_is_found(only_boxes):
     assert (mask == 255).sum() == pytest.approx(2 * 16 * 16, rel=0.15)
 
 
-def test_names_without_a_font_become_numbers_and_the_log_says_why(only_boxes, monkeypatch):
-    said = []
-    monkeypatch.setattr(fonts, 'print_log', lambda text, **_: said.append(text))
+def test_names_without_a_font_become_numbers_and_the_log_says_why(only_boxes, tmp_path):
+    MMLogger.get_instance('fonts', log_file=str(tmp_path / 'log'))
     for _ in range(2):
         names = legible_names(('人', '自行车', 'dog', 'हाथी', '人 ok'))
         assert names == ('人', 'class 1', 'dog', 'class 3', '人 ok')
-    (line,) = said  # once
+    (line,) = (tmp_path / 'log').read_text().splitlines()  # once
     assert "2 class names, first '自行车'" in line
     assert 'fonts-noto-cjk' in line and 'Noto Sans Devanagari' in line
     assert printable('12_自行车.jpg') == '12_….jpg'
@@ -80,21 +80,21 @@ def test_names_without_a_font_become_numbers_and_the_log_says_why(only_boxes, mo
     'name', ['автомобиль', 'سيارة', 'מכונית', 'mañana', 'e\u0301cole', 'Ωμέγα']
 )
 def test_scripts_of_dejavu_are_drawn(name: str):
-    """No letter is the box that stands for a missing one."""
+    """No letter is the box of a missing character."""
     (shown,) = legible_names((name,))
     assert not shown.startswith('class')
     ((path, _),) = runs(shown)
     assert (text.render(shown, 30) > 0).any() and 'DejaVu' in path
 
 
-def test_no_letter_is_cut():
-    """High accents and deep letters, and letters that reach out of their box."""
+def test_no_letter_is_cut_off():
+    """Accents, descenders, and letters that exceed their advance width."""
     for line in ('ÂÅÇgjpq', 'fffj', 'Ǻ̂', 'W' * 30):
         mask = np.pad(text.render(line, 40), 0)
         assert mask[0].max() < 200 and mask[:, -1].max() < 255
 
 
-def test_lines_are_wrapped_at_blanks_and_within_long_words():
+def test_lines_are_wrapped_at_spaces_and_within_long_words():
     lines = text.wrapped('one two three_without_any_blank_in_it four', 14, 100)
     assert ''.join(lines).replace(' ', '') == 'onetwothree_without_any_blank_in_itfour'
     assert all(text.render(line, 14).shape[1] <= 100 for line in lines)
@@ -107,7 +107,7 @@ def test_lines_are_wrapped_at_blanks_and_within_long_words():
 @pytest.mark.parametrize(
     'name', ['a', 'a name of a file that is much longer than the picture ' * 3]
 )
-def test_captions_are_above_and_not_cut(name: str):
+def test_captions_are_above_and_not_cut_off(name: str):
     picture = segmentation_sheet(gray(520, 520), {'truth': np.zeros((520, 520), int)}, Style(['x']),
                                  name)  # fmt: skip
     title = picture[: len(picture) - 520]
@@ -148,7 +148,7 @@ def test_images_of_any_loader_can_be_shown(image, expected):
 
 
 def test_clips_have_names_truth_and_prediction():
-    """Frames enlarged, in order; a wrong prediction is red, also if the names begin alike."""
+    """Frames are enlarged, in order; a wrong prediction is red, even with a common prefix."""
     frames = [np.full((64, 64, 3), 10 * i, np.uint8) for i in range(8)]
     plain = clip_sheet(frames, 'a.mp4')
     right = clip_sheet(frames, 'a.mp4', ['walk'], 'walk', 0.93)
@@ -172,7 +172,7 @@ def test_the_view_in_the_middle_is_shown():
     assert (frames_of(views) == 1).all()
 
 
-def test_lines_on_a_frame_are_wrapped_not_cut():
+def test_lines_on_a_frame_are_wrapped():
     frame = np.full((48, 64, 3), 200, np.uint8)
     drawn = labelled(frame, ['0.900  a class with a name that is longer than the frame is wide'])
     assert drawn.shape[0] // 48 == drawn.shape[1] // 64 == 6
@@ -207,7 +207,7 @@ def test_pictures_are_named_after_their_files():
 
 
 @pytest.mark.parametrize('suffix', ['.jpg', '.JPEG', '.png'])
-def test_pictures_are_written_whole_in_new_folders(tmp_path, suffix):
+def test_pictures_are_written_atomically_in_new_folders(tmp_path, suffix):
     picture = np.zeros((20, 30, 3), np.uint8)
     picture[..., 0] = 250
     write_picture(tmp_path / 'a' / f'p{suffix}', picture)
@@ -216,7 +216,7 @@ def test_pictures_are_written_whole_in_new_folders(tmp_path, suffix):
     assert len(list((tmp_path / 'a').iterdir())) == 1
 
 
-def test_pictures_beyond_what_jpeg_stores_are_reduced(tmp_path):
+def test_pictures_too_large_for_jpeg_are_reduced(tmp_path):
     write_picture(tmp_path / 'a.jpg', np.full((4, 70000, 3), 90, np.uint8))
     with Image.open(tmp_path / 'a.jpg') as file:
         assert 65000 < file.width <= 65500

@@ -1,4 +1,4 @@
-"""test.py --show-dir: one picture per sample, with the names of files, for every task."""
+"""--show-dir of the command test: a picture per sample, named like its file, for every task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ META = dict(classes=CLASSES, palette=[RED, BLUE])
 
 
 class Files:
-    """A dataset, as the hook asks it."""
+    """A dataset, as far as the hook uses it."""
 
     def __init__(self, paths: list[Path], key: str = 'img_path') -> None:
         self.paths, self.key = paths, key
@@ -98,8 +98,8 @@ def test_detection(tmp_path):
     assert written(tmp_path / 'some') == ['a/12.jpg', 'b/13.jpg']
 
 
-def test_truth_that_was_resized_lies_on_the_original(tmp_path):
-    """Pipelines that load annotations before they resize give them in other pixels."""
+def test_resized_ground_truth_is_drawn_at_the_original_size(tmp_path):
+    """Pipelines that load annotations before a resize give them in resized pixels."""
     pytest.importorskip('mmdet')
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
@@ -169,7 +169,7 @@ def test_clips(tmp_path):
                    ('mmaction', 'ClipVisualizer')]
 )  # fmt: skip
 def test_configs_get_the_hook_and_the_visualizer(scope, own):
-    """Without a visualizer or hook of their own; a visualizer of the user's stays."""
+    """If they have none of their own; a user's visualizer stays."""
     step = dict(type='PackActionInputs', meta_keys='img_shape')
     cfg = Config(dict(default_scope=scope, test_dataloader=dict(dataset=dict(pipeline=[step]))))
     task = task_of(cfg)

@@ -1,4 +1,4 @@
-"""The generated video data set: what moves in its files, and that no single frame shows it."""
+"""The generated video dataset: the motion in its files, and that no single frame shows it."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def weights(frames: np.ndarray) -> np.ndarray:
 
 
 def moments(shape: np.ndarray) -> tuple[float, float, float, float]:
-    """Centre x and y in cycles, turn in half turns, and the log of the radius, from the pixels.
+    """Center x and y in cycles, rotation in half turns, and log radius, from the pixels.
 
-    By moments on a picture whose opposite sides are one: the centre is an angle, and the turn that
-    of the longest axis.
+    Moments on a picture that wraps around: the center is an angle, and the rotation is that of the
+    longest axis.
     """
     size = len(shape)
     angle = 2 * np.pi * np.arange(size) / size
@@ -59,7 +59,7 @@ def moments(shape: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def steps(values: np.ndarray, period: float) -> np.ndarray:
-    """Differences of neighbours, by the shorter way round."""
+    """Differences of neighbors, modulo the period."""
     return (np.diff(values) + period / 2) % period - period / 2
 
 
@@ -84,7 +84,7 @@ def motion(shape: np.ndarray) -> str:
 @pytest.mark.parametrize('index', range(24))
 def test_the_motion_in_a_file_is_its_class(tmp_path: Path, index: int) -> None:
     clip = motions.clip_of(SPEC, 'train', index)
-    motions.write_video(tmp_path / 'a.mp4', motions.draw_clip(plain(clip), SPEC.size, SPEC.frames))
+    motions.write_clip(tmp_path / 'a.mp4', motions.draw_clip(plain(clip), SPEC.size, SPEC.frames))
     frames = motions.read_video(tmp_path / 'a.mp4')
     assert frames.shape == (SPEC.frames, SPEC.size, SPEC.size, 3)
     shape = weights(frames)
@@ -103,10 +103,10 @@ def test_files_hold_the_clips_of_their_lists(dataset: Path) -> None:
             assert int(label) == clip.category
             drawn = motions.draw_clip(clip, SPEC.size, SPEC.frames)
             seen = motions.read_video(dataset / f'videos_{split}' / name)
-            grey = [
+            gray = [
                 [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in x] for x in (drawn[..., ::-1], seen)
             ]
-            loss = np.abs(np.subtract(*np.array(grey, float))).mean(axis=(1, 2))
+            loss = np.abs(np.subtract(*np.array(gray, float))).mean(axis=(1, 2))
             assert loss.max() < 6, f'{split}/{name}'
 
 
@@ -115,7 +115,7 @@ def test_they_are_h264(dataset: Path) -> None:
         assert container.streams.video[0].codec_context.name == 'h264'
 
 
-def test_equal_specs_give_equal_files_and_others_others(dataset: Path, tmp_path: Path) -> None:
+def test_equal_specs_give_equal_files(dataset: Path, tmp_path: Path) -> None:
     motions.write_dataset(tmp_path / 'again', SPEC)
     assert files(dataset) == files(tmp_path / 'again')
     for name in files(dataset):
@@ -143,9 +143,9 @@ def single_frames(count: int, time: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize('time', [0, -1])
 def test_no_single_frame_shows_the_class(time: int) -> None:
-    """The nearest other frame knows no more than chance, of the class, its pair and its direction.
+    """Nearest neighbors predict class, pair and direction no better than chance.
 
-    Without wrapping around, the last frame of a shape that moved right is right of the first.
+    Without wrap-around, the last frame of a shape that moved right would be right of the first.
     """
     features, labels = single_frames(1200, time)
     distance = np.linalg.norm(features[:, None] - features[None], axis=-1)
@@ -179,7 +179,7 @@ def test_nothing_else_depends_on_the_class() -> None:
 def test_reuse_and_refusal(dataset: Path, tmp_path: Path) -> None:
     before = {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
     assert not motions.write_dataset(dataset, SPEC)
-    with pytest.raises(ValueError, match=r'seed is 3 there and 4 here.*Delete'):
+    with pytest.raises(ValueError, match=r'seed is 3 there, 4 here.*Delete'):
         motions.write_dataset(dataset, replace(SPEC, seed=4))
     assert before == {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
     (tmp_path / 'notes.txt').write_text('mine')
@@ -196,11 +196,11 @@ def test_incomplete_folders_are_refused(tmp_path: Path) -> None:
         motions.write_dataset(tmp_path / 'set', spec)
 
 
-def test_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruptions_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(motions, 'write_video', interrupt)
+    monkeypatch.setattr(av, 'open', interrupt)
     with pytest.raises(KeyboardInterrupt):
         motions.write_dataset(tmp_path / 'motions', SPEC)
     assert list(tmp_path.iterdir()) == []
@@ -254,7 +254,7 @@ def test_pictures_show_the_clips_and_the_confusion(dataset: Path, tmp_path: Path
     wrong = np.eye(len(CLASSES))[labels ^ 1]
     draw_clips(dataset, wrong, CLASSES, tmp_path / 'clips.png')
     picture = cv2.imread(str(tmp_path / 'clips.png'))
-    # Every row has the colour of its clip's background, in the picture's inner columns.
+    # Every row has the color of its clip's background, in the picture's inner columns.
     for index in range(SPEC.val):
         frame = motions.read_video(dataset / 'videos_val' / f'{index:06d}.mp4')[0]
         near = np.abs(picture[..., ::-1].astype(int) - np.median(frame, axis=(0, 1))).max(axis=-1)

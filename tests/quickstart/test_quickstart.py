@@ -1,4 +1,4 @@
-"""The generated data set, its annotations, and the quickstart from end to end."""
+"""The generated dataset, its annotations, and the quickstart from end to end."""
 
 import filecmp
 import json
@@ -35,7 +35,7 @@ def files(root: Path) -> list[Path]:
 
 
 def edge_distance(shape: Shape, size: int) -> np.ndarray:
-    """Pixels from every pixel centre to the edge of the shape, negative inside.
+    """Pixels from every pixel center to the edge of the shape, negative inside.
 
     From formulas for each class, independent of the generator's polygons.
     """
@@ -107,7 +107,7 @@ def test_annotations_agree_with_the_scenes(dataset: Path, split: str) -> None:
             assert annotation['area'] == mask.sum()
             assert annotation['iscrowd'] == 0
 
-        # Paint the scene again, front to back, and compare every pixel that is no shape's edge.
+        # Paint the scene again, front to back, and compare all pixels except edges.
         scene = shapes.scene_of(SPEC, split, image_id)
         taken, edges = np.zeros((2, SPEC.size, SPEC.size), bool)
         for shape in reversed(scene.shapes):
@@ -160,7 +160,7 @@ def test_hidden_shapes_are_left_out() -> None:
 def test_reuse_and_refusal(dataset: Path) -> None:
     before = {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
     assert not shapes.write_dataset(dataset, SPEC)
-    with pytest.raises(ValueError, match=r'seed is 3 there and 4 here.*Delete'):
+    with pytest.raises(ValueError, match=r'seed is 3 there, 4 here.*Delete'):
         shapes.write_dataset(dataset, replace(SPEC, seed=4))
     assert before == {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
 
@@ -184,11 +184,11 @@ def test_sets_without_semantic_maps_are_refused(dataset: Path, tmp_path: Path) -
     content = json.loads(file.read_text())
     content['info']['version'] = 1  # wrote no maps
     file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r'version is 1 there and 2 here. Delete'):
+    with pytest.raises(ValueError, match=r'version is 1 there, 2 here. Delete'):
         shapes.write_dataset(tmp_path / 'set', SPEC)
 
 
-def test_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruptions_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
@@ -198,7 +198,7 @@ def test_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
-def test_class_is_independent_of_colour_and_scale() -> None:
+def test_class_is_independent_of_color_and_scale() -> None:
     scenes = [shapes.scene_of(SPEC, 'train', k) for k in range(400)]
     drawn = [s for scene in scenes for s in scene.shapes]
     for category in range(len(CLASSES)):
@@ -214,7 +214,7 @@ def quickstart(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_quickstart_in_small(tmp_path: Path) -> None:
+def test_a_short_quickstart(tmp_path: Path) -> None:
     """All tasks, one after the other."""
     work_dir = tmp_path / 'work'
     done = quickstart(
@@ -267,7 +267,7 @@ def test_quickstart_in_small(tmp_path: Path) -> None:
 def test_quickstart_refuses_other_data(dataset: Path) -> None:
     done = quickstart('--data-root', dataset.parent)
     assert done.returncode == 2
-    assert 'other parameters' in done.stderr and 'Traceback' not in done.stderr
+    assert 'the parameters differ' in done.stderr and 'Traceback' not in done.stderr
 
 
 TOP1 = {'acc/top1': 0.95, 'pair/swapped': 0.03}
@@ -279,7 +279,7 @@ BACKWARDS = {'acc/top1': 0.03, 'pair/swapped': 0.94}
     [
         ({}, True),
         ({'test': {**TOP1, 'acc/top1': 0.89}}, False),
-        # A model that tells the classes by something else than the order of the frames.
+        # The model does not use the order of the frames.
         ({'shuffled': {'acc/top1': 0.61}}, False),
         ({'reversed': TOP1}, False),
     ],

@@ -1,16 +1,17 @@
-"""tools/quickstart_spread.py: which runs it makes, what it keeps, and its table."""
+"""The command quickstart_spread: its runs, the records that it keeps, and its table."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from swinv2_dense.quickstart.examples import EXAMPLES
-from swinv2_dense.quickstart.spread import Run, measure, plan_runs, read_records, table
+from swinv2_dense.quickstart.spread import SpreadRun, measure, plan_runs, read_records, table
 
-# Stands in for tools/quickstart.py: notes its call, and fails for seed 2.
+# Stands in for the quickstart: records its calls, and fails for seed 2.
 QUICKSTART = """
 import argparse, json, os, pathlib, sys
 parser = argparse.ArgumentParser()
@@ -36,6 +37,11 @@ def quickstart(tmp_path: Path) -> Path:
     return tmp_path / 'quickstart.py'
 
 
+def started(quickstart: Path) -> list[object]:
+    """The command, as `measure` takes it."""
+    return [sys.executable, quickstart]
+
+
 def calls(quickstart: Path) -> list[str]:
     return sorted(quickstart.with_name('calls.txt').read_text().splitlines())
 
@@ -45,7 +51,7 @@ def test_every_combination_runs_once(
 ) -> None:
     monkeypatch.setenv('ATEN_CPU_CAPABILITY', 'avx2')  # of no effect on native runs
     runs = plan_runs(['video', 'detection'], [0, 1], ['default', 'avx2', 'native'])
-    records = measure(runs, quickstart, tmp_path / 'work', jobs=4)
+    records = measure(runs, started(quickstart), tmp_path / 'work', jobs=4)
     wanted = sorted(
         f'{task} {seed} {level}'
         for task in ('video', 'detection')
@@ -53,30 +59,30 @@ def test_every_combination_runs_once(
         for level in ('default', 'avx2', 'unset')
     )
     assert calls(quickstart) == wanted
-    assert [Run(r['task'], r['seed'], r['capability']) for r in records] == runs
-    # A target that was missed is a result too.
+    assert [SpreadRun(r['task'], r['seed'], r['capability']) for r in records] == runs
+    # A run that misses its target is finished, too.
     assert [r['reached'] for r in records] == 2 * [*[True] * 3, *[False] * 3]
 
 
 def test_finished_runs_are_not_repeated(quickstart: Path, tmp_path: Path) -> None:
     work_dir, runs = tmp_path / 'work', plan_runs(['video'], [0, 1, 2, 3], ['native'])
-    assert len(measure(runs[:1], quickstart, work_dir)) == 1
+    assert len(measure(runs[:1], started(quickstart), work_dir)) == 1
     with (work_dir / 'spread.jsonl').open('a') as file:
-        file.write('{"task": "video", "se')  # cut short by a full disk
-    assert len(measure(runs, quickstart, work_dir)) == 3, 'seed 2 fails'
-    assert len(measure(runs, quickstart, work_dir)) == 3
+        file.write('{"task": "video", "se')  # truncated by a full disk
+    assert len(measure(runs, started(quickstart), work_dir)) == 3, 'seed 2 fails'
+    assert len(measure(runs, started(quickstart), work_dir)) == 3
     made = [f'video {seed} unset' for seed in (0, 1, 2, 2, 3)]
-    assert calls(quickstart) == made, 'the one that failed alone is tried again'
+    assert calls(quickstart) == made, 'only the one that failed runs again'
     assert set(read_records(work_dir / 'spread.jsonl')) == {runs[0], runs[1], runs[3]}
     assert 'no space left' in (work_dir / runs[2].name / 'quickstart.log').read_text()
 
 
-def test_results_of_an_earlier_try_do_not_count(quickstart: Path, tmp_path: Path) -> None:
-    run = Run('video', 2, 'native')
+def test_results_of_an_earlier_attempt_do_not_count(quickstart: Path, tmp_path: Path) -> None:
+    run = SpreadRun('video', 2, 'native')
     folder = tmp_path / 'work' / run.name / 'video'
     folder.mkdir(parents=True)
     (folder / 'results.json').write_text(json.dumps(dict(reached=True, figures={}, seconds=1)))
-    assert measure([run], quickstart, tmp_path / 'work') == []
+    assert measure([run], started(quickstart), tmp_path / 'work') == []
 
 
 def test_table_has_minimum_median_and_maximum() -> None:
@@ -115,7 +121,7 @@ def test_table_has_minimum_median_and_maximum() -> None:
         ),
     ],
 )
-def test_figures_are_what_the_target_is_about(task: str, results: dict, figures: dict) -> None:
+def test_figures_are_compared_with_the_target(task: str, results: dict, figures: dict) -> None:
     assert EXAMPLES[task].figures(results) == figures
     least = min(value for name, value in figures.items() if name != 'shuffled')
     assert EXAMPLES[task].reached(results, least)

@@ -1,4 +1,4 @@
-"""The generated segmentation data set: files, labels, colours, and what keeps it whole."""
+"""The generated segmentation dataset: files, labels, colors and integrity."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_equal_specs_give_equal_files_and_others_others(dataset, tmp_path):
 
 
 def test_the_hue_of_a_pixel_is_that_of_its_class():
-    """By Python's own conversion of colours; noise moves dark pixels, so most of them."""
+    """Converted by colorsys; noise shifts dark pixels, so not all hues match."""
     hues = dict(red=0, yellow=60, green=120, cyan=180, blue=240, magenta=300)
     right = count = 0
     for index in range(20):
@@ -73,7 +73,7 @@ def test_maps_are_what_mmseg_reads(dataset):
     cfg = Config.fromfile(ROOT / 'configs/_base_/datasets/surfaces.py')
     meta = cfg.train_dataloader.dataset.metainfo
     assert tuple(meta.classes) == CLASSES
-    assert [tuple(colour) for colour in meta.palette] == list(surfaces.PALETTE)
+    assert [tuple(color) for color in meta.palette] == list(surfaces.PALETTE)
     assert (dataset / 'classes.txt').read_text().split('\n')[:-1] == list(CLASSES)
     settings = {
         k: v for k, v in cfg.val_dataloader.dataset.items() if k not in ('type', 'pipeline')
@@ -89,11 +89,11 @@ def test_maps_are_what_mmseg_reads(dataset):
 def test_reuse_and_refusal(dataset, tmp_path):
     before = {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
     assert not surfaces.write_dataset(dataset, SPEC)
-    with pytest.raises(ValueError, match=r'seed is 3 there and 4 here.*Delete'):
+    with pytest.raises(ValueError, match=r'seed is 3 there, 4 here.*Delete'):
         surfaces.write_dataset(dataset, replace(SPEC, seed=4))
     assert before == {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}
     (tmp_path / 'notes.txt').write_text('mine')
-    with pytest.raises(ValueError, match=r'not a surfaces data set, .*spec.json is missing'):
+    with pytest.raises(ValueError, match=r'not a surfaces dataset, .*spec.json is missing'):
         surfaces.write_dataset(tmp_path, SPEC)
     surfaces.write_dataset(tmp_path / 'set', SPEC)
     (tmp_path / 'set' / 'masks' / 'val' / '000001.png').unlink()
@@ -101,7 +101,7 @@ def test_reuse_and_refusal(dataset, tmp_path):
         surfaces.write_dataset(tmp_path / 'set', SPEC)
 
 
-def test_interruption_leaves_nothing(tmp_path, monkeypatch):
+def test_interruptions_leave_nothing(tmp_path, monkeypatch):
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
@@ -111,8 +111,8 @@ def test_interruption_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_panel_shows_the_colours_of_truth_and_prediction(dataset, tmp_path):
-    """Blue predicted everywhere: blue fills its share of the picture, and other colours occur."""
+def test_the_panel_shows_the_colors_of_truth_and_prediction(dataset, tmp_path):
+    """With blue predicted everywhere, blue fills its share of the picture."""
     (tmp_path / 'found').mkdir()
     for path in (dataset / 'masks' / 'val').iterdir():
         labels = np.full((SPEC.size, SPEC.size), CLASSES.index('blue dots'), np.uint8)

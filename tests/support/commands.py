@@ -1,4 +1,4 @@
-"""Run the tools as a user does, in a process of their own."""
+"""Run the commands in tools/ like a user, in a new process or in this one."""
 
 from __future__ import annotations
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from narrow import ARCH, CHANNELS
+
+from swinv2_dense.drawing.video import write_video
 
 FACTOR = 4  # of pixels, frames and windows: 16 x 16 x 8 tokens become 4 x 4 x 2
 KEYS = ('scale', 'crop_size', 'clip_len')
@@ -41,13 +42,7 @@ def write_clip(path: Path, frames: np.ndarray) -> None:
     H must be even and W a multiple of 32: decord 0.6 fails to copy frames of a width of 48.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('libx264', rate=25)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = 'yuv420p'
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
-        container.mux(stream.encode())
+    write_video(path, frames)
 
 
 def write_clips(root: Path, last: int, clips: int = 2) -> Path:

@@ -1,7 +1,7 @@
-"""The options of all commands, declared once.
+"""The options of all commands, each declared once.
 
-Showing the help of a command imports these files and no others of the package than those that
-they import. Keep them light: neither torch nor mmengine, nor anything else that takes long.
+Keep these files and their imports light, without torch, mmengine or NumPy: `--help` imports
+nothing else of the package.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .models import (
 )
 from .quickstart import make_shapes_parser, quickstart_parser, quickstart_spread_parser
 
-PARSERS = {  # by the names of the files in tools/
+PARSERS = {  # by command
     'analyze': analyze_parser,
     'benchmark': benchmark_parser,
     'browse_dataset': browse_dataset_parser,

@@ -1,4 +1,4 @@
-"""Options of the commands that prepare datasets and hand in results."""
+"""Options of the commands that prepare datasets and submissions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .shared import DEFAULT, command_parser
 DATASETS = {
     'ade20k': 'ADE20K scene parsing, 150 classes (ADEChallengeData2016)',
     'coco': 'COCO 2017, with the maps of COCO-Stuff',
-    'kinetics': 'Kinetics-400, -600 or -700: lists of the videos that are there and sound',
+    'kinetics': 'Kinetics-400, -600 or -700: lists of the videos that exist and are intact',
     'objects365': 'Objects365 v2',
 }
 
@@ -19,13 +19,13 @@ DATASETS = {
 def prepare_data_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Unpack the archives of a dataset, if given, check its folders and report.
-Existing files are neither changed nor replaced. See data/README.md for the
-layout of the folders and the names of the archives.
+Existing files are never changed or replaced. See data/README.md for the layout
+of the folders and the names of the archives.
 
-Exit status: 0 if everything is sound, 1 if there are faults, 2 for a mistake
-in the command or an archive that cannot be unpacked.
+Exit status: 0 if the dataset is sound, 1 if it has faults, 2 for a wrong
+command or an archive that cannot be unpacked.
 
-"prepare_data.py DATASET --help" shows the options of a dataset.
+"prepare_data DATASET --help" shows the options of a dataset.
 """)
     subparsers = parser.add_subparsers(dest='dataset', required=True, metavar='DATASET')
     for name, text in DATASETS.items():
@@ -40,8 +40,8 @@ in the command or an archive that cannot be unpacked.
         '--resize',
         type=int,
         choices=[256, 320],
-        help='write smaller copies of the videos, with a short side of at most this many '
-        'pixels; needs ffmpeg',
+        help='write smaller copies of the videos, whose short side has at most this many pixels; '
+        'needs ffmpeg',
     )
     return parser
 
@@ -51,11 +51,11 @@ def coco_submission_parser() -> argparse.ArgumentParser:
 Check detections on COCO test-dev2017 and write the zip file for the evaluation
 server.
 
-RESULTS is PREFIX.bbox.json or PREFIX.segm.json, as tools/test.py writes it with
-the options in data/README.md; each is a submission of its own.
+RESULTS is PREFIX.bbox.json or PREFIX.segm.json, written by a test with the
+options in data/README.md; each is a separate submission.
 
 Exit status: 0 if the zip file is written, 1 if detections are faulty, 2 for a
-mistake in the command.
+wrong command.
 """)
     parser.add_argument('results', metavar='RESULTS', type=Path, help='file of detections')
     parser.add_argument(
@@ -66,14 +66,14 @@ mistake in the command.
         help=f'list of the test images {DEFAULT}',
     )
     parser.add_argument(
-        '--name', required=True, help='name of the algorithm, as the server shows it (required)'
+        '--name', required=True, help='name of the algorithm on the server (required)'
     )
     parser.add_argument(
         '--out',
         type=Path,
         default=Path(),
         metavar='DIR',
-        help='folder for the zip file (default: the current one)',
+        help='folder for the zip file (default: current folder)',
     )
     return parser
 
@@ -96,5 +96,5 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
 
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number of 1 or more')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a positive integer')
     return int(text)

@@ -12,17 +12,17 @@ from .shared import DEFAULT, add_cfg_options, add_config, command_parser
 
 def plan_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
-Count what a training needs per GPU: memory, communication and time. Nothing is
-run, and no GPU is needed.
+Estimate what a training needs per GPU: memory, communication and time. Nothing
+is run, and no GPU is needed.
 """)
     add_config(parser)
     _add_size(parser)
     numbers = [
         ('--gpus', int, 1, 'N', f'number of GPUs {DEFAULT}'),
         ('--gpu-memory', float, 80, 'GB', f'memory of a GPU {DEFAULT}'),
-        ('--samples', int, None, 'N', 'samples of an epoch, for the time of all epochs'),
-        ('--tflops', float, 312, 'TFLOPS', f'speed of a GPU, by its data sheet {DEFAULT}'),
-        ('--bandwidth', float, 50, 'GB/S', f'what a GPU sends per second {DEFAULT}'),
+        ('--samples', int, None, 'N', 'samples per epoch, for the total time'),
+        ('--tflops', float, 312, 'TFLOPS', f'peak speed of a GPU {DEFAULT}'),
+        ('--bandwidth', float, 50, 'GB/S', f'send bandwidth of a GPU {DEFAULT}'),
     ]
     for flag, kind, default, unit, text in numbers:
         parser.add_argument(flag, type=kind, default=default, metavar=unit, help=text)
@@ -32,7 +32,7 @@ run, and no GPU is needed.
         type=float,
         default=0.35,
         metavar='SHARE',
-        help=f'share of --tflops that is reached, at most 1 {DEFAULT}',
+        help=f'achieved share of --tflops, at most 1 {DEFAULT}',
     )
     add_cfg_options(parser)
     return parser
@@ -41,9 +41,9 @@ run, and no GPU is needed.
 def analyze_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Show what the backbone of a config costs at an input size: parameters of the
-whole model; MACs of the backbone, for products with weights and for attention;
-what a training step keeps per stage; the largest tensor; and the share of this
-machine's matrix-multiply speed that a forward pass reaches.
+whole model; MACs of the backbone, of products with weights and of attention;
+the memory that a training step keeps per stage; the largest tensor; and the
+share of the machine's matrix-multiply speed that a forward pass reaches.
 
 The backbone runs with random weights on one image, unless --count-only is
 given.
@@ -60,17 +60,16 @@ given.
 
 def benchmark_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
-Measure time and memory of the backbones, beside those of other libraries.
+Measure time and memory of the backbones, compared with other libraries.
 
 Every combination of --arch, --size, --window, --phase and --dtype is a case.
 Each library runs in its own process, with the same weights; their feature maps
-are compared first, then they run in turn. Video is compared with Swin V1 of
-mmaction2, in time and memory only.
+are compared first, then they run in turn. For video, only time and memory are
+compared, with Swin V1 of mmaction2.
 
-  python tools/benchmark.py --size 1024 --window 32 --against hf,timm,mmpretrain
-  python tools/benchmark.py --arch b --size 16x320x320 --window 8x20x20 \\
-      --phase training --with-cp
-  python tools/benchmark.py --size 16x224x224 --window 8x7x7 --against mmaction2
+  --size 1024 --window 32 --against hf,timm,mmpretrain
+  --arch b --size 16x320x320 --window 8x20x20 --phase training --with-cp
+  --size 16x224x224 --window 8x7x7 --against mmaction2
 """)
     for flag, choices, default, text in (
         ('--arch', list(ARCHS), 't', 'architectures: {}'),
@@ -78,7 +77,7 @@ mmaction2, in time and memory only.
             '--phase',
             ['forward', 'training'],
             'forward',
-            'passes: {} (with backward)',
+            'passes: {} (with a backward pass)',
         ),
         ('--dtype', list(DTYPES), 'fp32', 'dtypes: {}; the last two by autocast'),
     ):
@@ -139,13 +138,13 @@ mmaction2, in time and memory only.
         type=int,
         default=3,
         metavar='N',
-        help=f'timed runs, after one that does not count {DEFAULT}',
+        help=f'timed runs, after a warm-up {DEFAULT}',
     )
     parser.add_argument(
         '--device', choices=['cpu', 'cuda'], help='default: cuda if available, else cpu'
     )
     parser.add_argument(
-        '--out', type=Path, metavar='DIR', help='write benchmark.json, .md and .png there'
+        '--out', type=Path, metavar='DIR', help='folder for benchmark.json, .md and .png'
     )
     return parser
 
@@ -177,8 +176,7 @@ def _add_size(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs='+',
         metavar='N',
-        help='input size in pixels: H W, or T H W for video (default: that of the training '
-        'pipeline)',
+        help='input size in pixels: H W, or T H W for video (default: from the training pipeline)',
     )
 
 

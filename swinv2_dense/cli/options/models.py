@@ -1,4 +1,4 @@
-"""Options of the commands that run models, look at their data or write their checkpoints."""
+"""Options of the commands for models, their data and their checkpoints."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import argparse
 import ast
 from pathlib import Path
 
-from ...checks.pixel_limit import add_flag
 from ...choices import LOG_BACKENDS
-from .shared import DEFAULT, add_cfg_options, add_config, command_parser
+from .shared import DEFAULT, add_cfg_options, add_config, add_max_pixels, command_parser
 
 HOOKS = """
 Some hooks are added to every run. The config entry added_hooks maps the name
@@ -25,7 +24,7 @@ def train_parser() -> argparse.ArgumentParser:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='resume from CHECKPOINT; without one, from the last in the work directory',
+        help='resume from CHECKPOINT (default: the last one in the work directory)',
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -36,25 +35,25 @@ def train_parser() -> argparse.ArgumentParser:
         '--keep',
         type=int,
         metavar='N',
-        help='keep the last N checkpoints, and the best (default: as the config says)',
+        help='keep the last N checkpoints, and the best (default: as in the config)',
     )
     parser.add_argument(
         '--log-to',
         nargs='+',
         choices=LOG_BACKENDS,
         default=[],
-        help='also log to these, besides text and JSON lines',
+        help='log to these, too, besides text and JSON lines',
     )
     parser.add_argument(
         '--fit-schedule',
         action='store_true',
-        help='stretch the schedules to the length of the run; with --resume also take the '
+        help='stretch the schedules to the length of the run; with --resume, also use the '
         'optimizer settings and schedules of the config instead of those in the checkpoint',
     )
     parser.add_argument(
         '--no-validate', action='store_true', help='do not evaluate during the training'
     )
-    parser.add_argument('--seed', type=int, help='random seed (default: as the config says)')
+    parser.add_argument('--seed', type=int, help='random seed (default: as in the config)')
     parser.add_argument(
         '--diff-rank-seed', action='store_true', help='use a different seed in each process'
     )
@@ -69,17 +68,17 @@ def test_parser() -> argparse.ArgumentParser:
     _add_run_options(parser)
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
     parser.add_argument(
-        '--out', metavar='PATH', help='write predictions: to FILE.pkl, or for mmseg to a folder'
+        '--out', metavar='PATH', help='write predictions to FILE.pkl or, for mmseg, to a folder'
     )
     parser.add_argument('--dump', metavar='FILE.pkl', help='write predictions to this file')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', metavar='DIR', help='write pictures of predictions there')
+    parser.add_argument('--show-dir', metavar='DIR', help='folder for pictures of predictions')
     parser.add_argument(
         '--wait-time',
         type=float,
         default=2,
         metavar='SECONDS',
-        help=f'how long --show shows each picture {DEFAULT}',
+        help=f'how long --show displays each picture {DEFAULT}',
     )
     parser.add_argument(
         '--interval',
@@ -92,7 +91,7 @@ def test_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--skip-unreadable',
         action='store_true',
-        help='evaluate without the samples that cannot be read, and list them',
+        help='evaluate without unreadable samples, and list them',
     )
     return parser
 
@@ -102,8 +101,8 @@ def infer_parser() -> argparse.ArgumentParser:
 Predict for images and videos with the test pipeline of a config. Detectors
 and segmentors process videos frame by frame.
 
-Exit status: 0 if all inputs are done, 1 if some were skipped because they
-cannot be read, 2 for a mistake in the command.
+Exit status: 0 if all inputs are done, 1 if unreadable inputs were skipped, 2
+for a wrong command.
 """)
     add_config(parser)
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
@@ -121,14 +120,14 @@ cannot be read, 2 for a mistake in the command.
         type=float,
         default=0.3,
         metavar='SCORE',
-        help=f'mmdet: leave out objects with a lower score {DEFAULT}',
+        help=f'mmdet: drop objects with a lower score {DEFAULT}',
     )
     parser.add_argument(
         '--classes',
         metavar='FILE',
-        help='class names, one per line (default: those of the checkpoint, or of the config)',
+        help='class names, one per line (default: from the checkpoint, or from the config)',
     )
-    add_flag(parser)
+    add_max_pixels(parser)
     parser.add_argument('--device', help='e.g. cuda:1 (default: cuda if available, else cpu)')
     add_cfg_options(parser)
     return parser
@@ -155,12 +154,12 @@ def browse_dataset_parser() -> argparse.ArgumentParser:
         metavar='N',
         help=f'number of samples, chosen at random {DEFAULT}',
     )
-    add_flag(parser)
+    add_max_pixels(parser)
     parser.add_argument(
         '--seed',
         type=int,
         default=0,
-        help=f'random seed of the choice and of the augmentation {DEFAULT}',
+        help=f'random seed of selection and augmentation {DEFAULT}',
     )
     add_cfg_options(parser)
     return parser
@@ -168,9 +167,9 @@ def browse_dataset_parser() -> argparse.ArgumentParser:
 
 def convert_checkpoint_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
-Write the SwinV2 backbone of a checkpoint of any known format in the format of
-this package. With --inspect nothing is written: the format, architecture and
-windows of SRC are printed.
+Convert the SwinV2 backbone of a checkpoint from any known format to that of
+this package. --inspect prints the format, architecture and windows of SRC, and
+writes nothing.
 """)
     parser.add_argument('src', metavar='SRC', help='checkpoint: a path, a URL or hf://owner/name')
     parser.add_argument(
@@ -178,17 +177,15 @@ windows of SRC are printed.
         metavar='DST',
         nargs='?',
         type=Path,
-        help='file to write, which ends in .safetensors or .pth',
+        help='file to write, .safetensors or .pth',
     )
-    parser.add_argument('--inspect', action='store_true', help='print what SRC is')
-    parser.add_argument(
-        '--prefix', help='what the keys of the backbone begin with, if that is ambiguous'
-    )
+    parser.add_argument('--inspect', action='store_true', help='describe SRC')
+    parser.add_argument('--prefix', help='prefix of the keys of the backbone, if that is ambiguous')
     parser.add_argument(
         '--pretrained-window-sizes',
         type=windows,
         metavar='[W,W,W,W]',
-        help='windows that the weights were trained with, if SRC does not say',
+        help='windows that the weights were trained with, if SRC does not store them',
     )
     return parser
 
@@ -196,10 +193,10 @@ windows of SRC are printed.
 def publish_checkpoint_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Strip a training checkpoint for release: keep the weights and what inference
-reads. The start of the sha256 of the file is added to its name.
+needs. The start of the file's SHA-256 is added to its name.
 
-A .pth file keeps the config that it was trained with: check that it names no
-private paths.
+A .pth file keeps the config that it was trained with: check it for private
+paths.
 """)
     parser.add_argument('src', metavar='SRC', help='checkpoint of a training')
     parser.add_argument(
@@ -216,7 +213,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir',
         metavar='DIR',
-        help='folder for logs, checkpoints and results (default: as the config says, or '
+        help='folder for logs, checkpoints and results (default: as in the config, or '
         'work_dirs/CONFIG)',
     )
     parser.add_argument(
@@ -229,7 +226,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         default='none',
         help=f'what started the processes of a distributed run {DEFAULT}',
     )
-    add_flag(parser)
+    add_max_pixels(parser)
     # torchrun sets LOCAL_RANK; older launchers pass the flag.
     parser.add_argument(
         '--local_rank',
@@ -237,7 +234,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar='N',
-        help='accepted from older launchers; not used',
+        help='ignored; for older launchers',
     )
 
 

@@ -1,4 +1,4 @@
-"""Options of the quickstart and of its data."""
+"""Options of the quickstart and its data."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from ...quickstart.spread import CAPABILITIES
-from ...quickstart.tasks import TASKS, ShapesSpec, Task
+from ...choices import CPU_CAPABILITIES
+from ...quickstart.goals import GOALS, Goal, ShapesSpec
 from .shared import DEFAULT, command_parser
 
 
 def quickstart_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
-Generate small datasets, train SwinV2 on them, evaluate and draw what it
-learned: HTC++ detects shapes, UperNet labels surfaces, a video SwinV2 tells
-motions apart. Needs no download and no GPU: ten to fifteen minutes on two CPU
-cores.
+Generate small datasets, train SwinV2 on them, evaluate it and draw its
+predictions: HTC++ detects shapes, UperNet labels surfaces, a video SwinV2
+recognizes motions. Takes ten to fifteen minutes on two CPU cores, without
+downloads or a GPU.
 
 Exit status: 0 if all models reach their target, 1 if one misses it, 2 for a
-mistake in the command.
+wrong command.
 """)
     _add_task(parser)
     parser.add_argument(
         '--work-dir',
         type=Path,
         metavar='DIR',
-        help='folder for results, with one folder per task (default: work_dirs/quickstart in the '
-        'repository)',
+        help='folder for results, with one folder per task (default: work_dirs/quickstart, in the '
+        'repository if there is one)',
     )
     parser.add_argument(
         '--data-root',
         type=Path,
         metavar='DIR',
-        help='folder for the generated data, with one folder per task (default: data in the '
-        'repository)',
+        help='folder for the generated data, with one folder per task (default: data, in the '
+        'repository if there is one)',
     )
     for part, text in (('train', 'training'), ('val', 'validation')):
         numbers = _per_task(lambda task, part=part: getattr(task.spec, part))
@@ -47,7 +47,7 @@ mistake in the command.
     parser.add_argument(
         '--seed', type=int, default=0, help=f'random seed of data and training {DEFAULT}'
     )
-    targets = ', '.join(f'{task.target} for {task.metric}' for task in TASKS.values())
+    targets = ', '.join(f'{task.target} for {task.metric}' for task in GOALS.values())
     parser.add_argument(
         '--target', type=float, metavar='METRIC', help=f'value to reach (default: {targets})'
     )
@@ -56,23 +56,23 @@ mistake in the command.
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='override settings of the configs, as in train.py',
+        help='override settings of the configs, as in train',
     )
     return parser
 
 
 def quickstart_spread_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
-Measure how much the metrics of the quickstart vary. Runs tools/quickstart.py
-for every combination of task, seed and CPU instruction set, and prints minimum,
+Measure how much the metrics of the quickstart vary. Runs the quickstart for
+every combination of task, seed and CPU instruction set, and prints minimum,
 median and maximum of each metric.
 
-Finished runs are kept in WORK_DIR/spread.jsonl, one line of JSON each, and
-skipped when the command is repeated. Use another --work-dir after a change of
-configs or data: the file does not know the settings of its runs.
+Finished runs are recorded in WORK_DIR/spread.jsonl, one line of JSON each, and
+skipped when the command is repeated. The file does not record configs and data:
+use another --work-dir after a change of these.
 
 Exit status: 0 if all runs reach their target, 1 if one fails or misses it, 2
-for a mistake in the command.
+for a wrong command.
 """)
     _add_task(parser)
     parser.add_argument(
@@ -86,11 +86,11 @@ for a mistake in the command.
     parser.add_argument(
         '--capabilities',
         nargs='+',
-        choices=CAPABILITIES,
-        default=list(CAPABILITIES),
+        choices=CPU_CAPABILITIES,
+        default=list(CPU_CAPABILITIES),
         metavar='LEVEL',
-        help=f'instruction sets: {", ".join(CAPABILITIES)}; values of ATEN_CPU_CAPABILITY, or '
-        'native for the best of this machine (default: all)',
+        help=f'instruction sets: {", ".join(CPU_CAPABILITIES)}; values of ATEN_CPU_CAPABILITY, or '
+        'native for the best one of the CPU (default: all)',
     )
     parser.add_argument(
         '--jobs', type=int, default=1, metavar='N', help=f'runs at the same time {DEFAULT}'
@@ -99,7 +99,8 @@ for a mistake in the command.
         '--work-dir',
         type=Path,
         metavar='DIR',
-        help='folder for results (default: work_dirs/quickstart_spread in the repository)',
+        help='folder for results (default: work_dirs/quickstart_spread, in the repository if '
+        'there is one)',
     )
     return parser
 
@@ -135,12 +136,12 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--task',
         nargs='+',
-        choices=TASKS,
-        default=list(TASKS),
+        choices=GOALS,
+        default=list(GOALS),
         metavar='TASK',
-        help=f'{", ".join(TASKS)} (default: all)',
+        help=f'{", ".join(GOALS)} (default: all)',
     )
 
 
-def _per_task(value: Callable[[Task], object]) -> str:
-    return ', '.join(f'{value(task)} for {name}' for name, task in TASKS.items())
+def _per_task(value: Callable[[Goal], object]) -> str:
+    return ', '.join(f'{value(task)} for {name}' for name, task in GOALS.items())

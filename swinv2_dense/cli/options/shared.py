@@ -1,9 +1,11 @@
-"""What several commands have in common."""
+"""Options of several commands."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
+
+from ...choices import MAX_PIXELS
 
 DEFAULT = '(default: %(default)s)'
 
@@ -16,7 +18,7 @@ def command_parser(description: str) -> argparse.ArgumentParser:
 
 
 class CfgOptionsAction(argparse.Action):
-    """`checks.options.OptionsAction`, imported only when there are options to parse."""
+    """`checks.options.OptionsAction`, imported only if there are options to parse."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         from ...checks.options import OptionsAction
@@ -36,4 +38,14 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. model.backbone.arch=s "a.b=[1,2]"',
+    )
+
+
+def add_max_pixels(parser: argparse.ArgumentParser) -> None:
+    """`--max-pixels`; `checks.pixel_limit.use_flag` sets the limit."""
+    parser.add_argument(
+        '--max-pixels',
+        type=int,
+        metavar='N',
+        help=f'do not read images, maps and frames with more pixels (default: {MAX_PIXELS:,})',
     )

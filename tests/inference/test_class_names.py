@@ -1,4 +1,4 @@
-"""tools/infer.py draws and names the classes of models as users train them, and reads GIF."""
+"""Class names and colors of predictions, for models with classes of their own; GIF as input."""
 
 from __future__ import annotations
 
@@ -8,32 +8,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from coco_tree import write_tree
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from narrow import narrow_model, shrink_images, use_data
 from narrow_segmentor import narrow_segmentor, shrink, use_tree, write_segmentation_tree
 from PIL import Image
+from random_models import save_random
 
 import swinv2_dense
 from swinv2_dense.cli.infer import main as infer
-from swinv2_dense.cli.infer import other_files
+from swinv2_dense.errors import ConfigError
 from swinv2_dense.inference.base import describe_classes
 
 DETECTOR = 'detection/mask-rcnn_swinv2-t-w16_1xb4-bf16-1x_coco.py'
 SEGMENTOR = 'segmentation/upernet_swinv2-t-w16_8xb2-160k_ade20k-512x512.py'
-
-
-def save(cfg: Config, folder: Path, **meta: object) -> list[str]:
-    """Paths of a config, and of a checkpoint of its model with random weights."""
-    init_default_scope(cfg.default_scope)
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    cfg.dump(folder / 'mine.py')
-    torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=meta)), folder / 'r.pth')
-    return [str(folder / 'mine.py'), str(folder / 'r.pth')]
 
 
 def write_gif(path: Path, frames: int) -> None:
@@ -42,7 +30,7 @@ def write_gif(path: Path, frames: int) -> None:
 
 
 def test_a_detector_of_own_classes_draws_them(tmp_path):
-    """Its checkpoint has names, and no palette or COCO's; pictures, moving and still."""
+    """The checkpoint has names and the palette of COCO; the inputs are animated and still GIFs."""
     cfg = Config.fromfile(swinv2_dense.config_path(DETECTOR))
     narrow_model(cfg.model)
     shrink_images(cfg, 8)
@@ -51,7 +39,7 @@ def test_a_detector_of_own_classes_draws_them(tmp_path):
     names = ('a', 'b', 'c')
     use_data(cfg, write_tree(tmp_path / 'coco', names))
     cfg.test_dataloader.dataset.metainfo = dict(classes=names, palette=None)
-    paths = save(cfg, tmp_path, CLASSES=names, PALETTE=[[1, 2, 3]] * 80)
+    paths = map(str, save_random(cfg, tmp_path, CLASSES=names, PALETTE=[[1, 2, 3]] * 80))
     (tmp_path / 'in').mkdir()
     write_gif(tmp_path / 'in' / 'moving.gif', 3)
     write_gif(tmp_path / 'in' / 'still.gif', 1)
@@ -73,7 +61,7 @@ def test_a_detector_of_own_classes_draws_them(tmp_path):
     [
         (['crack'], ['background', 'crack']),
         pytest.param(['sound', 'crack'], ['sound', 'crack'], marks=pytest.mark.slow),
-        pytest.param(['x', 'y', 'z'], ['0', '1'], marks=pytest.mark.slow),  # of something else
+        pytest.param(['x', 'y', 'z'], ['0', '1'], marks=pytest.mark.slow),  # of another model
     ],
 )
 def test_a_segmentor_with_one_output_has_two_labels(tmp_path, known, expected):
@@ -86,7 +74,7 @@ def test_a_segmentor_with_one_output_has_two_labels(tmp_path, known, expected):
         head.update(num_classes=1, out_channels=1, threshold=0.5)
         head.loss_decode = dict(type='CrossEntropyLoss', use_sigmoid=True)
     cfg.test_dataloader.dataset.metainfo = dict(classes=tuple(known))
-    paths = save(cfg, tmp_path)
+    paths = map(str, save_random(cfg, tmp_path))
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / '12.png'), noise)
     infer([*paths, str(tmp_path / '12.png'), '--out-dir', str(tmp_path / 'out')])
@@ -102,11 +90,15 @@ def test_palettes_become_what_every_visualizer_takes(palette):
     assert found['palette'] == [(9, 8, 7), (6, 5, 255)]
 
 
-def test_files_that_are_not_read_are_counted(tmp_path):
-    for name in ('a.png', 'b.heic', 'c.HEIC', 'deep/d.txt', 'out/e.txt', 'none'):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    given = [str(tmp_path), str(tmp_path / 'b.heic'), str(tmp_path / '*')]
-    found = other_files(given, ('.png',), tmp_path / 'out')
-    assert found == '2 .heic, 1 .txt, 1 without suffix'
-    assert other_files([str(tmp_path / 'a.png')], ('.png',), tmp_path / 'out') == ''
+def test_names_come_from_the_first_source_with_as_many_classes():
+    checkpoint, config = (
+        dict(classes=('a', 'b'), palette=[[1, 2, 3]]),
+        dict(classes=('c', 'd', 'e')),
+    )
+    assert describe_classes(2, [checkpoint, config], None)['classes'] == ('a', 'b')
+    assert describe_classes(3, [checkpoint, config], None)['classes'] == ('c', 'd', 'e')
+    assert describe_classes(4, [checkpoint, config], None)['classes'] == ('0', '1', '2', '3')
+    assert describe_classes(2, [checkpoint, config], ['x', 'y'])['classes'] == ('x', 'y')
+    assert len(describe_classes(2, [checkpoint], None)['palette']) == 2  # one color is too few
+    with pytest.raises(ConfigError, match='--classes has 1 names, but .* has 2'):
+        describe_classes(2, [], ['x'])
