@@ -85,8 +85,7 @@ class Task:
             ConfigError: The task has no format for that.
         """
         raise ConfigError(
-            f'--out={folder!r} must end in .pkl; a folder is for segmentation, not for a '
-            f'{self.name}'
+            f'--out={folder!r} must end in .pkl: a {self.name} has no other format for predictions'
         )
 
     def dump_metric(self, path: str) -> BaseMetric:
