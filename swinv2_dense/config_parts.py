@@ -78,3 +78,13 @@ def transforms_within(step: Any) -> Iterator[Any]:
     yield step
     for inner in (*as_list(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
         yield from transforms_within(inner)
+
+
+def step_names(steps: Iterable) -> list[str]:
+    """The types of the steps of a pipeline's config, including nested ones."""
+    names = []
+    for step in steps:
+        is_list = isinstance(step, (list, tuple))
+        names += [] if is_list else [type_name(step)]
+        names += step_names(step if is_list else step.get('transforms') or [])
+    return names

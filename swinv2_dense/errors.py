@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ConfigError(ValueError):
     """A config, a command line or a dataset that cannot work.
@@ -18,7 +20,7 @@ class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
     """There is no such checkpoint."""
 
 
-def truncate(names: list[str], most: int = 6) -> str:
+def truncate(names: Sequence[str], most: int = 6) -> str:
     """The first few names, and how many more there are."""
     rest = f', ... ({len(names) - most} more)' if len(names) > most else ''
     return ', '.join(names[:most]) + rest

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from ..config_parts import as_list, datasets_of, type_name
+from ..config_parts import as_list, datasets_of, step_names, type_name
 from ..errors import ConfigError
 from ..task import wrap_for_tta
-from .check_classes import _names
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
 
@@ -93,7 +92,7 @@ def write_label_maps(cfg: Config, folder: str) -> None:
 def _is_labelled(dataset: Mapping) -> bool:
     prefix = dataset.get('data_prefix')
     has_maps = prefix is None or prefix.get('seg_map_path') is not None
-    return has_maps and 'LoadAnnotations' in _names(dataset['pipeline'])
+    return has_maps and 'LoadAnnotations' in step_names(dataset['pipeline'])
 
 
 def _without_annotations(steps: list) -> list:

@@ -13,7 +13,8 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from ..checks.class_heads import class_heads
+from ..checks.class_heads import check_heads, class_heads
+from ..checks.class_lists import check_same_classes
 from ..config_parts import is_local
 from ..errors import ConfigError, truncate
 
@@ -36,14 +37,9 @@ def check_video_labels(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) 
         kind = _class_of(dataset)
         classes = _names(key, dataset, kind) if kind else ()
         if classes:
-            _check_heads(model, key, classes)
+            check_heads(model, key, classes)
             first = first or (key, classes)
-            if classes != first[1]:
-                raise ConfigError(
-                    f'{first[0]}.metainfo.classes={truncate(first[1])}, but {key}.metainfo.'
-                    f'classes={truncate(classes)}: a class is known by its place, so make them '
-                    'equal'
-                )
+            check_same_classes(first, (key, classes))
         if kind and issubclass(kind, FolderVideoDataset):
             videos = _build(key, dataset, kind).load_data_list()
             _note_absent(key, classes, {video['label'] for video in videos})
@@ -96,15 +92,6 @@ def _build(key: str, dataset: Mapping, kind: type) -> Any:
         return kind(**{**settings, 'pipeline': [], 'lazy_init': True})
     except (TypeError, ValueError) as error:
         raise ConfigError(f'{key}: {error}') from error
-
-
-def _check_heads(model: Mapping, key: str, classes: tuple[str, ...]) -> None:
-    for name, head in class_heads(model):
-        if head['num_classes'] != len(classes):
-            raise ConfigError(
-                f'{name}.num_classes={head["num_classes"]}, but {key} has {len(classes)} classes: '
-                f'{truncate(classes)}. Set --cfg-options {name}.num_classes={len(classes)}'
-            )
 
 
 def _check_list(model: Mapping, key: str, dataset: Mapping) -> None:

@@ -181,7 +181,7 @@ def test_a_file_in_another_order(own, named, tmp_path):
     with pytest.raises(ConfigError, match='mmdet numbers classes in the order of the file'):
         check(own)
     own.val_dataloader.dataset.metainfo.classes = NAMES[::-1]
-    with pytest.raises(ConfigError, match='train_dataloader.* but val_dataloader.* by its place'):
+    with pytest.raises(ConfigError, match='train_dataloader.* val_dataloader.* must be identical'):
         check(own)
     check(own, 'train')
 

@@ -185,7 +185,7 @@ def test_a_head_for_another_number_of_classes(own):
 
 def test_classes_in_another_order(own):
     own.val_dataloader.dataset.metainfo = dict(classes=NAMES[::-1])
-    with pytest.raises(ConfigError, match='train_dataloader.* but val_dataloader.* by its place'):
+    with pytest.raises(ConfigError, match='train_dataloader.* val_dataloader.* must be identical'):
         check_config(own, ('train', 'val'))
     check_config(own, ('train',))
 

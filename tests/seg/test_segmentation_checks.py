@@ -54,7 +54,7 @@ def test_heads_must_have_the_number_of_classes(tmp_path):
     wrong = copy.deepcopy(model)
     wrong.decode_head.num_classes = wrong.auxiliary_head[0].num_classes = 19
     message = (
-        r'model\.decode_head\.num_classes=19, but train_dataloader\.dataset has 3 classes; .*'
+        r'model\.decode_head\.num_classes=19, but train_dataloader\.dataset has 3 classes: .*'
         r'--cfg-options model\.decode_head\.num_classes=3 model\.auxiliary_head\.0\.num_classes=3'
     )
     for given in (wrong, ConfigDict(type='SegTTAModel', module=wrong)):
