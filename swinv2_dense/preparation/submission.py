@@ -18,9 +18,9 @@ from typing import Any
 
 from ..checks.coco_masks import check_mask
 from ..errors import ConfigError
-from .annotations import Image, read_annotations
+from .annotations import ListedImage, read_annotations
 from .coco import CATEGORY_IDS
-from .report import Part, is_sound, progress
+from .report import ReportRow, is_sound, progress
 
 MAX_DETECTIONS = 100  # per image; the server ignores the rest
 STEM = 'detections_test-dev2017_{}_results'
@@ -28,7 +28,7 @@ STEM = 'detections_test-dev2017_{}_results'
 
 def write_submission(
     results: Path, image_info: Path, name: str, folder: Path
-) -> tuple[Path | None, list[Part]]:
+) -> tuple[Path | None, list[ReportRow]]:
     """Write the zip unless the results have errors.
 
     Args:
@@ -51,9 +51,9 @@ def write_submission(
         raise ConfigError(f'{target} exists; remove it or choose another name')
     if not image_info.is_file():
         raise ConfigError(f'--image-info={image_info}: there is no such file')
-    listed = Part(image_info.name, 'images')
+    listed = ReportRow(image_info.name, 'images')
     content = read_annotations(image_info, listed, with_boxes=False)
-    checked = Part(results.name, 'detections')
+    checked = ReportRow(results.name, 'detections')
     if content is None:
         checked.note = 'not checked: the list of images is missing'
         return None, [listed, checked]
@@ -69,7 +69,7 @@ def write_submission(
 
 
 def check_results(
-    records: list[dict[str, Any]], kind: str, images: Mapping[int, Image], part: Part
+    records: list[dict[str, Any]], kind: str, images: Mapping[int, ListedImage], part: ReportRow
 ) -> None:
     """Report the index of each record that is not a detection of `kind`, bbox or segmentation."""
     part.found = len(records)
@@ -106,7 +106,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _problem(record: dict[str, Any], kind: str, images: Mapping[int, Image]) -> str | None:
+def _problem(record: dict[str, Any], kind: str, images: Mapping[int, ListedImage]) -> str | None:
     missing = [key for key in ('image_id', 'category_id', kind, 'score') if key not in record]
     if missing:
         return f'detection without {", ".join(missing)}'
@@ -127,7 +127,7 @@ def _box_problem(box: Any) -> str | None:
     return 'bbox of negative size' if min(box[2:]) < 0 else None
 
 
-def _mask_problem(mask: Any, image: Image) -> str | None:
+def _mask_problem(mask: Any, image: ListedImage) -> str | None:
     if not isinstance(mask, dict) or not isinstance(mask.get('counts'), str):
         return 'segmentation that is not compressed RLE'
     if mask.get('size') != [image.height, image.width]:

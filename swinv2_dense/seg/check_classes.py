@@ -31,7 +31,7 @@ def check_segmentation(
     from mmseg.datasets import BaseSegDataset
     from mmseg.registry import DATASETS
 
-    from .left_out import Split, check_left_out
+    from .left_out import ListedDataset, check_left_out
     from .tiled_inference import windows
 
     model = model.get('module', model)
@@ -39,7 +39,7 @@ def check_segmentation(
         windows(model.get('test_cfg') or {}, (1, 1))
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    first, splits = None, []
+    first, listed = None, []
     for key, config in datasets:
         kind = config.get('type')
         kind = DATASETS.get(kind) if isinstance(kind, str) else kind
@@ -56,16 +56,16 @@ def check_segmentation(
             first = first or (key, classes)
             check_same_classes(first, (key, classes))
         if is_local(dataset.backend_args):
-            splits.append(Split(key, dataset, dataset.load_data_list()))
-            if not splits[-1].samples:
+            listed.append(ListedDataset(key, dataset, dataset.load_data_list()))
+            if not listed[-1].samples:
                 raise ConfigError(_empty(key, dataset))
-    check_left_out(splits, others)
+    check_left_out(listed, others)
 
 
 def _empty(key: str, dataset: Any) -> str:
     folder = dataset.data_prefix.get('img_path')
     if dataset.ann_file or not folder:
-        return f'{key}.ann_file={dataset.ann_file!r} lists no image'
+        return f'{key}.ann_file={dataset.ann_file!r} lists no images'
     suffixes = sorted({path.suffix for path in Path(folder).rglob('*') if path.is_file()})
     wanted = f'ends in img_suffix={dataset.img_suffix!r}'
     if type_name(dict(type=type(dataset))) == 'FolderSegDataset':

@@ -91,8 +91,8 @@ def test_a_fault_ends_the_check_of_a_config_in_one_line(root, wrapped):
     with pytest.raises(ConfigError) as error:
         check_config(cfg, LOADERS)
     assert str(error.value) == (
-        f"train_dataloader.dataset{key}.ann_file='{root}/train.json': 24 of 24 objects are left "
-        'out (24 less than a pixel wide or high), more than 10%, first annotation 1; correct them, '
+        f"train_dataloader.dataset{key}.ann_file='{root}/train.json': 24 of 24 objects are "
+        'dropped (24 less than a pixel wide or high), more than 10%, first annotation 1; fix them, '
         'or remove them from the file'
     )
     check_config(cfg, ('val',))
@@ -250,7 +250,7 @@ def test_an_image_in_training_and_evaluation_stops(root, kind):
     message = str(error.value)
     assert message.startswith(f"val_dataloader.dataset.ann_file='{root}/val.json': 1 of 6 images")
     assert f'{root}/train/3.jpg' in message
-    assert 'take them out of one of the two' in message
+    assert 'remove them from one of the two files' in message
 
 
 def test_training_and_evaluation_on_the_same_file_is_said(root):

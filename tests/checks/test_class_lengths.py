@@ -71,7 +71,7 @@ def test_weights_that_no_rule_continues(loss, message):
 def test_one_channel_is_for_two_classes():
     base = ConfigDict(decode_head=dict(num_classes=2, out_channels=1))
     assert set_num_classes(base, 2) == base
-    with pytest.raises(ConfigError, match=r'decode_head\.out_channels=1 tells two classes apart'):
+    with pytest.raises(ConfigError, match=r'decode_head\.out_channels=1 separates two classes'):
         set_num_classes(base, 3)
 
 

@@ -55,20 +55,20 @@ def points(annotation: dict) -> list[list[float]]:
 
 
 REPAIRS = {
-    'no area': (every(area=None), '24 annotations have no area, which is taken from their masks'),
+    'no area': (every(area=None), '24 annotations have no area'),
     'area null': (lambda c: c['annotations'][4].update(area=None), '1 annotations have no area'),
-    'area 0': (every(area=0), '24 annotations have area 0 or less'),
-    'no iscrowd': (every(iscrowd=None), '24 annotations have no iscrowd, which is 0'),
+    'area 0': (every(area=0), '24 annotations have an area of 0 or less'),
+    'no iscrowd': (every(iscrowd=None), '24 annotations have no iscrowd'),
     'iscrowd null': (lambda c: c['annotations'][4].update(iscrowd=None), 'iscrowd are not numbers'),
-    'no bbox': (every(bbox=None), "24 annotations have no bbox, which is that of the mask's"),
+    'no bbox': (every(bbox=None), '24 annotations have no bbox'),
     'text': (as_text, 'numbers are written as text'),
     'ids twice': (every(id=3), '24 annotations share their id with others'),
-    'no ids': (every(id=None), '24 annotations have no id in a whole number'),
-    'uuids': (every(id='a-b'), '24 annotations have no id in a whole number'),
-    'ids from 0': (from_0, '1 annotations have id 0, which COCO evaluation takes for unmatched'),
-    'sizes': (without_sizes, '4 images have no width and height, which are read from the image'),
-    'flat polygons': (every(segmentation=flat), '24 polygons are not lists of x, y, x, y'),
-    'points': (every(segmentation=points), '24 polygons are not lists of x, y, x, y'),
+    'no ids': (every(id=None), '24 annotations have no integer id'),
+    'uuids': (every(id='a-b'), '24 annotations have no integer id'),
+    'ids from 0': (from_0, '1 annotations have id 0, which COCO evaluation treats as unmatched'),
+    'sizes': (without_sizes, '4 images have no width and height'),
+    'flat polygons': (every(segmentation=flat), '24 polygons are not a list of lists'),
+    'points': (every(segmentation=points), '24 polygons are not a list of lists'),
 }
 
 
@@ -153,9 +153,8 @@ def test_polygons_without_an_area_are_left_out_or_their_object_is_ignored(tmp_pa
     path = write(tmp_path / 'a.json', coco)
     result = check(path)
     assert [line.split(',')[0] for line in result.repairs] == [
-        '1 annotations have polygons of odd or fewer than 6 numbers alone',
-        '1 annotations have polygons of odd or fewer than 6 numbers among others: these are left '
-        'out',
+        '1 annotations only have polygons of odd or fewer than 6 numbers',
+        '1 annotations have some polygons of odd or fewer than 6 numbers',
     ]
     first, second = json.loads(Path(result.copy).read_text())['annotations'][:2]
     assert (first['segmentation'], first['iscrowd']) == ([sound], 0)

@@ -59,7 +59,7 @@ WRONG = {
     'env_cfg.cudnn_benchmak=True': "did you mean 'cudnn_benchmark'?",
     'auto_scale_lr.base_batchsize=8': "did you mean 'base_batch_size'?",
     'log_processor.windowsize=8': "did you mean 'window_size'?",
-    'model.backbone.type=ResNet': 'give model.backbone._delete_=True, too, to drop it',
+    'model.backbone.type=ResNet': 'add model.backbone._delete_=True to drop it',
     'default_hooks.new.interval=3': 'a new one needs default_hooks.new.type',
 }
 

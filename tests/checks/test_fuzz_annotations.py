@@ -209,7 +209,7 @@ def test_a_mask_that_passes_is_decoded_and_any_other_is_named(examples):
         try:
             check_mask(mask)
         except ValueError as error:
-            assert str(error).startswith(('polygon', 'run lengths', 'segmentation'))
+            assert str(error).startswith(('polygon', 'RLE', 'segmentation'))
             return
         if isinstance(mask, list):
             mask = [polygon for polygon in mask if len(polygon) >= 6 and len(polygon) % 2 == 0]
@@ -240,8 +240,8 @@ DROPPED = dict(area=0, bbox=[0, 0, 1, 1], iscrowd=0)  # mmdet leaves such object
     'change, message',
     [
         (dict(segmentation=[[1e9, 0, 0, 1e9, 5, 5]]), 'polygon with a coordinate'),
-        (dict(segmentation=dict(size=[HEIGHT, WIDTH], counts=[3]), iscrowd=1), 'fill their size'),
-        (dict(segmentation={}), 'neither polygons nor run lengths'),
+        (dict(segmentation=dict(size=[HEIGHT, WIDTH], counts=[3]), iscrowd=1), 'sum up to its siz'),
+        (dict(segmentation={}), 'neither polygons nor RLE'),
         (dict(segmentation=None), 'no segmentation'),
     ],
 )
@@ -275,7 +275,7 @@ def test_masks_that_only_the_metric_decodes_are_named(tmp_path, change, message)
 
 
 @amounts(60, 4000)
-def test_run_lengths_are_read_as_pycocotools_writes_them(examples):
+def test_rle_is_decoded_as_pycocotools_encodes_it(examples):
     def check(mask: np.ndarray) -> None:
         counts = decode_rle(compressed(mask)['counts'])
         pixels = np.repeat(np.arange(len(counts)) % 2, counts)
@@ -283,6 +283,16 @@ def test_run_lengths_are_read_as_pycocotools_writes_them(examples):
         check_mask(dict(size=list(mask.shape), counts=counts))
 
     for_all(masks(), check, examples)
+
+
+@pytest.mark.parametrize('density', [0, 0.01, 0.5, 1])
+def test_counts_of_large_masks(density):
+    mask = np.kron(np.random.default_rng(0).random((9, 7)) < density, np.ones((31, 50)))
+    mask[0, 0] = 1
+    pixels = mask.ravel(order='F')
+    changes = np.flatnonzero(np.diff(pixels)) + 1
+    expected = [0, *np.diff([0, *changes, len(pixels)])]  # starts with zeros; the first pixel is 1
+    assert decode_rle(compressed(mask)['counts']) == expected
 
 
 @pytest.mark.filterwarnings('ignore')
@@ -357,6 +367,6 @@ def test_files_that_are_no_annotations_end_soon(tree, tmp_path, text):
     path.write_bytes(text)
     with pytest.raises(ConfigError, match='some.json is not in COCO format'):
         read_classes(str(path))
-    part = coco.Part('some.json', 'annotations')
+    part = coco.ReportRow('some.json', 'annotations')
     assert coco.read_annotations(path, part, with_masks=True) is None
     assert part.faults

@@ -21,8 +21,11 @@ GRAY = np.add.outer(np.arange(40), np.arange(50)) * 255 / 90  # 0 to 255
 COLORS = np.stack([GRAY, GRAY[::-1], GRAY[:, ::-1]], axis=-1)
 
 MISREAD = {  # contents by the name of the file, and what is said
-    'g12.png': ((GRAY * 16).astype(np.uint16), 'has 16 bits, but no value above 39.., .* takes 12'),
-    'g10.tif': ((GRAY * 4).astype(np.uint16), 'no value above 99., which takes 10'),
+    'g12.png': (
+        (GRAY * 16).astype(np.uint16),
+        'has 16 bits, but no value above 39.., .* takes only 12',
+    ),
+    'g10.tif': ((GRAY * 4).astype(np.uint16), 'no value above 99., which takes only 10'),
     'rgb12.png': ((COLORS * 16).astype(np.uint16), 'nearly black; scale it to 0..255'),
     'rgb12.tiff': ((COLORS * 16).astype(np.uint16), 'nearly black'),
     'g12.pgm': ((GRAY * 16).astype(np.uint16), 'nearly black'),

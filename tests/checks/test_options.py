@@ -68,7 +68,7 @@ BAD = {
     'model.neck.0.num_outs=5': 'model.neck is a dict, not a list; leave out .0',
     'model.backbone.arch.depths=[1]': "model.backbone.arch is 't', not a dict",
     'train_dataloader.dataset.backend_args.backend=x': 'backend_args is None, not a dict',
-    'work_dir=x work_dir.y=1': 'work_dir is given, too',
+    'work_dir=x work_dir.y=1': 'work_dir is also given',
 }
 
 

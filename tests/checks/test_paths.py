@@ -38,12 +38,12 @@ def test_folders_that_cannot_be_written(tmp_path):
     file.write_text('')
     for place in (file, file / 'below', file / 'below' / 'that'):
         with pytest.raises(
-            ConfigError, match=rf"^--out='{place}': {file} is a file; name a folder"
+            ConfigError, match=rf"^--out='{place}': {file} is a file; give a folder"
         ):
             check_writable('--out', place)
     with pytest.raises(ConfigError, match=r'/proc cannot be written to \(.*\); name another'):
         check_writable('--out', '/proc/x')
-    with pytest.raises(ConfigError, match='is a folder; name a file'):
+    with pytest.raises(ConfigError, match='is a folder; give a file'):
         check_writable_file('--out', tmp_path)
     if os.geteuid():  # permissions do not bind root
         tmp_path.chmod(0o500)
@@ -72,7 +72,7 @@ def test_all_commands_say_it_at_once(below_a_file, tmp_path):
         '--out': (plot_log, [str(log), '--out', f'{below_a_file}/x.png']),
     }
     for argument, (command, argv) in commands.items():
-        with pytest.raises(ConfigError, match=f'^{argument}=.*is a file; name a folder'):
+        with pytest.raises(ConfigError, match=f'^{argument}=.*is a file; give a folder'):
             command(argv)
 
 

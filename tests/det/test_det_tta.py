@@ -370,7 +370,7 @@ def test_views_that_cannot_be_mapped_are_refused(htc, images, change, message):
 
 
 def test_a_pipeline_of_one_view_is_refused(htc, images):
-    with pytest.raises(ConfigError, match='put TestTimeAug at its end'):
+    with pytest.raises(ConfigError, match='end it in TestTimeAug'):
         InstanceSegTTAModel(htc).test_step(view(images))
 
 

@@ -55,5 +55,5 @@ def test_they_are_those_of_mmdet(monkeypatch, kind, activate):
     np.testing.assert_array_equal(chosen.cpu().numpy().masks[0], chosen.masks.to_ndarray()[0])
     again = InstanceData.cat([found[:2], found[2:]])
     np.testing.assert_array_equal(again.masks.astype(np.uint8), full)
-    held = sum(part.pixels.nbytes for part in found.masks.parts)
+    held = sum(crop.pixels.nbytes for crop in found.masks.crops)
     assert held < 0.6 * full.nbytes

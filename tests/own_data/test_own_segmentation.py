@@ -156,8 +156,8 @@ def test_a_missing_folder_is_named_in_one_line(config, tmp_path, monkeypatch):
     result = tool('train', config)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1] == (
-        f"error: class names '{tmp_path}/gone/classes.txt': there is no such file; write one with "
-        'a class per line, the first for id 0 of the label maps'
+        f"error: class names '{tmp_path}/gone/classes.txt': there is no such file; create it "
+        'with one class per line, starting with id 0 of the label maps'
     )
     assert 'Traceback' not in result.stderr
 
@@ -169,8 +169,8 @@ def test_class_names_from_a_file(tmp_path):
     for content, problem in (
         (b'', 'is empty'),
         (b'\n \n', 'is empty'),
-        (b'a\nb\na\n', 'names a twice'),
-        (b'\xff\xfea\x00', 'is no UTF-8 text'),
+        (b'a\nb\na\n', 'repeats a;'),
+        (b'\xff\xfea\x00', 'is not UTF-8 text'),
     ):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=f'classes.txt {problem}'):

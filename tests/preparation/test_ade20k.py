@@ -16,13 +16,13 @@ from swinv2_dense.errors import ConfigError
 from swinv2_dense.preparation import ade20k
 from swinv2_dense.preparation.ade20k_full import convert, label_of
 from swinv2_dense.preparation.ade20k_names import NAMES
-from swinv2_dense.preparation.report import Part
+from swinv2_dense.preparation.report import ReportRow
 
 SIZE = (37, 29)  # height, width
 SPLITS = {'training': 'train', 'validation': 'val'}
 
 
-def findings(parts: list[Part], level: str) -> list[tuple[str, str, str]]:
+def findings(parts: list[ReportRow], level: str) -> list[tuple[str, str, str]]:
     """(part, kind, first example) of all that was found."""
     return [
         (part.name, kind, finding.examples[0])
@@ -72,10 +72,14 @@ def test_every_kind_of_fault_is_named(root):
         return findings(ade20k.check(root, 1), 'faults')
 
     save(maps / f'{name}.png', labels)
-    assert found() == [('annotations/training', 'labels that do not exist', f'{name}.png: 151')]
+    assert found() == [('annotations/training', 'invalid labels', f'{name}.png: 151')]
     save(maps / f'{name}.png', labels[:-1] - 1)
     assert found() == [
-        ('annotations/training', 'another size than stated', f'{name}.png: 29 x 36, not 29 x 37')
+        (
+            'annotations/training',
+            'size differs from the annotations',
+            f'{name}.png: 29 x 36, not 29 x 37',
+        )
     ]
     save(maps / f'{name}.png', np.zeros(SIZE, np.uint16))
     assert found()[0][1] == 'not one channel of 8 bit'
@@ -210,7 +214,7 @@ def test_what_is_there_is_kept(release, tmp_path):
     parts = convert(release, root, 1)
     assert [(part.found, part.expected) for part in parts] == [(0, 1), (1, 1)]
     ((_, kind, example),) = findings(parts, 'faults')
-    assert kind.startswith('differs from the file that was there') and str(path) in example
+    assert kind.startswith('differs from the existing file') and str(path) in example
     assert {p: p.read_bytes() for p in root.rglob('*.*')} == before
 
 
@@ -227,12 +231,12 @@ def test_pairs_that_cannot_be_made_out(release, tmp_path):
     parts = convert(release, tmp_path / 'ade', 1)
     assert [(part.found, part.expected) for part in parts] == [(2, 5), (1, 1)]
     assert {kind for _, kind, _ in findings(parts, 'faults')} == {
-        '.json that names none of the classes in _seg.png',
+        '.json without names for the classes in _seg.png',
         'no .json beside the image',
         'no readable _seg.png beside the image',
     }
     ((_, kind, example),) = findings(parts, 'warnings')
-    assert 'taken as 0' in kind and example == 'ADE_train_00000010.jpg: 999'
+    assert 'labeled 0' in kind and example == 'ADE_train_00000010.jpg: 999'
     written = sorted(p.name for p in (tmp_path / 'ade').rglob('*train_*'))
     assert written == sorted(
         f'ADE_train_{n}.{suffix}' for n in ('00000007', '00000010') for suffix in ('jpg', 'png')

@@ -126,7 +126,7 @@ def test_what_is_there_is_kept(given, root):
     assert set(faulty) == {'val2017.zip', 'test2017.zip'}
     assert (faulty['val2017.zip'].found, faulty['val2017.zip'].expected) == (0, 1)
     ((kind, finding),) = faulty['val2017.zip'].faults.items()
-    assert 'differs from the file that was there, which was kept' in kind
+    assert 'differs from the existing file, which was kept' in kind
     assert finding.examples == [str(mine)]
 
 
@@ -252,7 +252,7 @@ BROKEN = {
 def test_a_broken_archive_is_named(given, root, case):
     BROKEN[case](given)
     (archive,) = given.iterdir()
-    with pytest.raises(ConfigError, match='is broken or of another format') as error:
+    with pytest.raises(ConfigError, match='is broken or has another format') as error:
         unpack(given, root, TABLE)
     assert str(archive) in str(error.value)
     assert content_of(root) == {}
@@ -263,14 +263,14 @@ def test_a_wrong_checksum_after_the_last_block_is_found(given, root):
     size = 5 * archives.CHUNK - 3 * 512  # header and two blocks of end; no padding
     archive = tarred(given / 'b.tar.gz', ('x', bytes(size)))
     flip(archive, -6)
-    with pytest.raises(ConfigError, match='b.tar.gz is broken or of another format: CRC'):
+    with pytest.raises(ConfigError, match='b.tar.gz is broken or has another format: CRC'):
         unpack(given, root, TABLE)
 
 
 @pytest.mark.parametrize(
     'names, message',
     [
-        ([], 'holds none of a.zip, b.tar.gz, c.json'),
+        ([], 'contains none of a.zip, b.tar.gz, c.json'),
         (['a.zip', 'b.tar'], 'b.tar: an archive of this data set is named b.tar.gz'),
         (['a.zip', 'a.zip.part'], 'a.zip.part: an archive of this data set is named a.zip'),
     ],
@@ -306,7 +306,7 @@ def test_too_little_space_is_told_before_anything_is_written(given, root, monkey
     zipped(given / 'a.zip', {'one': b'1' * 600, 'two': b'2' * 500})
     usage = shutil.disk_usage(given)._replace(free=1099)
     monkeypatch.setattr(archives.shutil, 'disk_usage', lambda path: usage)
-    with pytest.raises(ConfigError, match='unpacking takes'):
+    with pytest.raises(ConfigError, match='unpacking needs'):
         unpack(given, root, TABLE)
     assert content_of(root) == {}
     root.mkdir(exist_ok=True, parents=True)

@@ -125,7 +125,7 @@ def test_label_maps_that_pass_are_loaded_as_labels(tmp_path, examples):
         try:
             check_label_maps('train_dataloader', dataset, lambda _: None)
         except ConfigError as error:
-            assert str(path) in str(error) or 'the 1 label maps hold only' in str(error)
+            assert str(path) in str(error) or 'the 1 label maps contain only' in str(error)
         else:
             loaded = dataset[0]['gt_seg_map']
             assert loaded.shape == (4, 4)

@@ -99,7 +99,7 @@ def test_lists_hold_the_whole_videos_with_labels_of_the_alphabet(root):
     assert (parts['videos_train'].found, parts['videos_train'].expected) == (4, 9)
     assert (parts['videos_val'].found, parts['videos_val'].expected) == (2, 2)
     assert is_sound(list(parts.values()))
-    assert '1 x missing, left out of the list' in format_report(list(parts.values()))
+    assert '1 x missing, omitted from the list' in format_report(list(parts.values()))
 
 
 def test_what_is_missing_or_broken_is_named_and_listed(root):
@@ -109,7 +109,7 @@ def test_what_is_missing_or_broken_is_named_and_listed(root):
     assert {kind: [Path(e).name[:5] for e in examples] for kind, examples in found.items()} == {
         'broken': ['cut00'],
         'empty': ['empty'],
-        'no pictures': ['sound'],
+        'no video stream': ['sound'],
         'too short': ['short'],
     }
     left_out = dict(line.split('\t') for line in lines(root, 'kinetics4_train_left_out.txt'))
@@ -160,7 +160,7 @@ def test_clips_of_other_classes_and_other_files_are_told(root, clip):
     shutil.copy(clip, root / 'videos_val/air_drumming/other.mp4')
     (part,) = (part for part in kinetics.check(root, 2) if part.name == 'videos_val')
     assert {kind: f.examples for kind, f in part.warnings.items()} == {
-        'in the folder of another class than the CSV file says': [
+        'in the folder of another class than in the CSV file': [
             'air_drumming/val00000001_000005_000015.mp4: abseiling'
         ],
         'not in the CSV file': ['air_drumming/other.mp4'],
@@ -178,7 +178,7 @@ def test_a_test_set_may_have_no_labels(root, clip):
 @pytest.mark.parametrize(
     'rows, columns, message',
     [
-        ([('yoga', 'a', 'x', 10)], COLUMNS, r'train.csv, line 2: the times are no numbers'),
+        ([('yoga', 'a', 'x', 10)], COLUMNS, r'train.csv, line 2: times are not numbers'),
         ([('yoga', '', 0, 10)], COLUMNS, r'train.csv, line 2: youtube_id is empty'),
         ([('yoga', 'a')], COLUMNS[:2], r"lacks the columns \['time_start', 'time_end'\]"),
     ],
@@ -231,7 +231,7 @@ def test_ffmpeg_makes_the_short_side(tmp_path):
 
     write_clip(tmp_path / 'in/tall.mp4', size=(640, 480))
     write_clip(tmp_path / 'in/small.mp4', size=(96, 128))
-    part = kinetics.Part('copies', 'videos')
+    part = kinetics.ReportRow('copies', 'videos')
     videos.resize(part, tmp_path / 'in', ['tall.mp4', 'small.mp4'], tmp_path / 'out', 256, 1)
     sizes = {}
     for file in ('tall', 'small'):

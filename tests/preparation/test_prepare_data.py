@@ -17,7 +17,7 @@ from PIL import Image
 
 from swinv2_dense.preparation import coco, images
 from swinv2_dense.preparation.annotations import read_annotations
-from swinv2_dense.preparation.report import Part, format_report, is_sound
+from swinv2_dense.preparation.report import ReportRow, format_report, is_sound
 
 SPLITS = ('train2017', 'val2017')
 
@@ -42,7 +42,7 @@ def content_of(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob('*') if p.is_file()}
 
 
-def findings(parts: list[Part], level: str) -> list[tuple[str, str, str]]:
+def findings(parts: list[ReportRow], level: str) -> list[tuple[str, str, str]]:
     """(part, kind, first example) of all that was found."""
     return [
         (part.name, kind, finding.examples[0])
@@ -116,36 +116,41 @@ FAULTS = {
     'image larger': (
         lambda r: save(r, JPG, np.zeros((30, 37, 3))),
         TRAIN,
-        'another size',
+        'size differs',
         '2.jpg: 37 x 30, not 37 x 29',
     ),
-    'image turned': (lambda r: exif(r, JPG), TRAIN, 'another size', '2.jpg: 29 x 37, not 37 x 29'),
+    'image turned': (lambda r: exif(r, JPG), TRAIN, 'size differs', '2.jpg: 29 x 37, not 37 x 29'),
     'map gone': (lambda r: (r / PNG).unlink(), MAPS, 'missing', '2.png'),
     'map cut': (lambda r: cut(r, PNG, -12), MAPS, 'damaged', '2.png'),
     'map is cut to its signature': (lambda r: cut(r, PNG, 8), MAPS, 'not one channel', '2.png'),
-    'map is a JPEG': (lambda r: (r / PNG).write_bytes((r / JPG).read_bytes()), MAPS, 'no PNG', '2'),
-    'map smaller': (lambda r: save(r, PNG, GREY[1:]), MAPS, 'another size', '37 x 28'),
+    'map is a JPEG': (
+        lambda r: (r / PNG).write_bytes((r / JPG).read_bytes()),
+        MAPS,
+        'not a PNG',
+        '2',
+    ),
+    'map smaller': (lambda r: save(r, PNG, GREY[1:]), MAPS, 'size differs', '37 x 28'),
     'map with palette': (lambda r: palette(r, PNG), MAPS, 'palette', '2.png'),
-    'map of colours': (
+    'map of colors': (
         lambda r: save(r, PNG, np.dstack([GREY] * 3)),
         MAPS,
         'not one channel of 8 bit',
-        '8 bit, colour type 2',
+        '8 bit, color type 2',
     ),
     'map of 16 bit': (
         lambda r: save(r, PNG, GREY.astype(np.uint16)),
         MAPS,
         'not one channel of 8 bit',
-        '16 bit, colour type 0',
+        '16 bit, color type 0',
     ),
     'map of another data set': (
         lambda r: save(r, PNG, GREY + np.uint8(182)),
         MAPS,
-        'labels that do not exist',
+        'invalid labels',
         '2.png: 182',
     ),
-    'no JSON': (lambda r: cut(r, LISTED, -1), LISTED, 'no valid JSON', 'line 1 column'),
-    'a JSON list': (lambda r: (r / LISTED).write_text('[1]'), LISTED, 'no JSON object', LISTED),
+    'no JSON': (lambda r: cut(r, LISTED, -1), LISTED, 'not valid JSON', 'line 1 column'),
+    'a JSON list': (lambda r: (r / LISTED).write_text('[1]'), LISTED, 'not a JSON object', LISTED),
     'no annotations': (
         lambda r: edit(r, lambda c: c.pop('annotations')),
         LISTED,
@@ -168,19 +173,19 @@ FAULTS = {
     'image without width': (
         lambda r: edit(r, lambda c: c['images'].append(dict(id=9, file_name='x', height=3))),
         LISTED,
-        'size in whole numbers',
+        'integer id and size',
         'x',
     ),
     'category of another name': (
         lambda r: edit(r, lambda c: c['categories'][3].update(name='motorbike')),
         LISTED,
-        'category that this data set does not have',
+        'category that this dataset does not have',
         '4 motorbike',
     ),
     'categories in another order': (
         lambda r: edit(r, lambda c: c['categories'].reverse()),
         LISTED,
-        'in the place of another',
+        'categories in the wrong order',
         'toothbrush where person',
     ),
 }
@@ -207,24 +212,22 @@ NAN = float('nan')
 WRONG = {
     'annotation of an image that is not listed': dict(image_id=4),
     'annotation of a category that is not listed': dict(category_id=12),
-    'annotation id given twice': dict(id=7),
+    'repeated annotation id': dict(id=7),
     'box or area that is not finite': dict(bbox=[1, 2, NAN, 3]),
-    'annotation whose ids, area or bbox are no numbers': dict(bbox=[1, 2, '3', 4]),
-    'run lengths of another size than the image': dict(
+    'annotation whose ids, area or bbox are not numbers': dict(bbox=[1, 2, '3', 4]),
+    'RLE whose size is not that of the image': dict(
         segmentation=dict(size=[*SIZE], counts=[SIZE[0] * SIZE[1]])
     ),
-    'segmentation that is neither polygons nor run lengths': dict(segmentation=[]),
+    'segmentation that is neither polygons nor RLE': dict(segmentation=[]),
 }
 LEFT_OUT = {
-    'box of negative size, which mmdet leaves out': dict(bbox=[5, 5, -3, 4]),
-    'box under a pixel or without area, which mmdet leaves out': dict(bbox=[5, 5, 0, 4]),
-    'box outside of its image, which mmdet leaves out': dict(bbox=[37, 5, 9, 9]),
+    'box of negative size, which mmdet drops': dict(bbox=[5, 5, -3, 4]),
+    'box under a pixel or without area, which mmdet drops': dict(bbox=[5, 5, 0, 4]),
+    'box outside its image, which mmdet drops': dict(bbox=[37, 5, 9, 9]),
 }
 TAKEN = {
     'box over the border by more than a pixel': dict(bbox=[5, 5, 34, 4]),
-    'polygon of odd or fewer than 6 numbers, which mmdet leaves out': dict(
-        segmentation=[[1, 2, 3, 4]]
-    ),
+    'polygon of odd or fewer than 6 numbers, which mmdet drops': dict(segmentation=[[1, 2, 3, 4]]),
 }
 
 
@@ -268,7 +271,7 @@ def test_an_image_listed_twice_and_one_not_listed(tree):
     edit(tree, lambda c: c['images'].append(c['images'][0]))
     (tree / TRAIN / 'mine.jpg').write_bytes((tree / JPG).read_bytes())
     parts = coco.check(tree, 2)
-    assert findings(parts, 'faults') == [(LISTED, 'image id given twice', 'image 1')]
+    assert findings(parts, 'faults') == [(LISTED, 'repeated image id', 'image 1')]
     assert findings(parts, 'warnings') == [(TRAIN, 'not listed in the annotation file', 'mine.jpg')]
 
 
@@ -295,7 +298,7 @@ def test_images_of_test_dev_are_checked_where_there_are_any(tree):
     info.write_text(json.dumps(content))
     parts = coco.check(tree, 2)
     assert not findings(parts, 'faults') + findings(parts, 'warnings')
-    assert parts[-1] == Part('test2017', 'images', 1, 1)
+    assert parts[-1] == ReportRow('test2017', 'images', 1, 1)
 
 
 def test_an_interrupted_check_leaves_no_thread(tmp_path, monkeypatch):
@@ -307,7 +310,9 @@ def test_an_interrupted_check_leaves_no_thread(tmp_path, monkeypatch):
     files = [images.File(str(number), *SIZE) for number in range(64)]
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        images.check_files(Part('x', 'images'), tmp_path, files, lambda *_: time.sleep(0.01), 2)
+        images.check_files(
+            ReportRow('x', 'images'), tmp_path, files, lambda *_: time.sleep(0.01), 2
+        )
     assert threading.active_count() == before
 
 
@@ -315,10 +320,10 @@ def test_a_byte_order_mark_is_read_and_said(tmp_path):
     """Training reads a repaired copy of such a file, pycocotools alone would not."""
     content = dict(images=[], categories=[], annotations=[])
     (tmp_path / 'a.json').write_text(json.dumps(content), encoding='utf-8-sig')
-    part = Part('a.json', 'annotations')
+    part = ReportRow('a.json', 'annotations')
     assert read_annotations(tmp_path / 'a.json', part) == ([], [])
     assert not part.faults
-    assert list(part.warnings) == ['byte-order mark, which pycocotools does not read']
+    assert list(part.warnings) == ['byte-order mark, which pycocotools cannot read']
 
 
 def test_the_tool_on_real_samples(samples):

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.preparation import coco
-from swinv2_dense.preparation.report import Part
+from swinv2_dense.preparation.report import ReportRow
 from swinv2_dense.preparation.submission import write_submission
 
 SIZES = {11: (29, 37), 22: (53, 41), 33: (8, 9)}  # image id: height, width; the last has no object
@@ -63,7 +63,7 @@ def made(tmp_path_factory) -> Path:
     return folder
 
 
-def submit(results: Path, info: Path, folder: Path) -> tuple[Path | None, list[Part]]:
+def submit(results: Path, info: Path, folder: Path) -> tuple[Path | None, list[ReportRow]]:
     return write_submission(results, info, 'swinv2-t', folder)
 
 
@@ -214,4 +214,4 @@ def test_a_wrong_list_of_images_is_an_error(made, tmp_path):
         submit(made / 'x.bbox.json', Path('nowhere.json'), tmp_path)
     written, parts = submit(made / 'x.bbox.json', made / 'x.bbox.json', tmp_path)
     assert written is None
-    assert 'no JSON object with images and categories' in parts[0].faults
+    assert 'not a JSON object with images and categories' in parts[0].faults

@@ -83,7 +83,7 @@ def test_test_windows_leave_no_gaps(tmp_path, test_cfg, message):
     'changes, message',
     [
         (dict(img_suffix='.jpeg'), r"no file in .*images ends in img_suffix='\.jpeg'; .* \.jpg$"),
-        (dict(ann_file='list.txt'), r"ann_file='.*list\.txt' lists no image"),
+        (dict(ann_file='list.txt'), r"ann_file='.*list\.txt' lists no images"),
         (dict(pipelin=[]), r'train_dataloader\.dataset: .*unexpected keyword argument'),
     ],
 )
@@ -97,5 +97,5 @@ def test_an_empty_split_is_named(tmp_path, changes, message):
 
 def test_a_file_in_place_of_the_folder_of_maps_is_named(tmp_path):
     (tmp_path / 'maps.png').touch()
-    with pytest.raises(ConfigError, match=r"--out='.*maps\.png' is a file; name a folder"):
+    with pytest.raises(ConfigError, match=r"--out='.*maps\.png' is a file; give a folder"):
         write_label_maps(Config(dict()), str(tmp_path / 'maps.png'))

@@ -125,20 +125,20 @@ def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
 
 def test_the_decoder_is_chosen_by_what_is_installed(monkeypatch):
     pytest.importorskip('decord')
-    assert decoding.choose('auto') == ['pyav']
-    assert decoding.choose('decord') == ['decord', 'pyav']
-    assert decoding.choose('opencv') == ['opencv']
+    assert decoding.select_decoders('auto') == ['pyav']
+    assert decoding.select_decoders('decord') == ['decord', 'pyav']
+    assert decoding.select_decoders('opencv') == ['opencv']
     without(monkeypatch, 'av')
-    assert decoding.choose('auto') == ['decord', 'opencv']
+    assert decoding.select_decoders('auto') == ['decord', 'opencv']
     without(monkeypatch, 'decord', 'av')
-    assert decoding.choose('auto') == ['opencv']
-    with pytest.raises(ImportError, match=r'needs the module av; install one by'):
-        decoding.choose('pyav')
+    assert decoding.select_decoders('auto') == ['opencv']
+    with pytest.raises(ImportError, match=r'needs the module av; install one with'):
+        decoding.select_decoders('pyav')
     without(monkeypatch, 'decord', 'av', 'cv2')
     with pytest.raises(ImportError, match=r'av, decord or cv2; .* "pip install av"'):
-        decoding.choose('auto')
+        decoding.select_decoders('auto')
     with pytest.raises(ValueError, match=r"decoder='ffmpeg' is unknown"):
-        decoding.choose('ffmpeg')
+        decoding.select_decoders('ffmpeg')
 
 
 def test_the_transforms_are_found_by_bare_names():

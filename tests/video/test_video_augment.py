@@ -90,7 +90,7 @@ def test_translate_by_hand():
     assert (moved[:33] == 128).all()
 
 
-def test_colours_by_hand():
+def test_colors_by_hand():
     values = np.array([0, 100, 127, 128, 200, 255], np.uint8)
     frame = np.repeat(values[None, :, None], 3, 2)
 
@@ -152,7 +152,7 @@ def test_numbers_out_of_range(args):
 
 @pytest.mark.parametrize('frame', [noise().astype(np.float32), noise()[..., :1], noise()[..., 0]])
 def test_frames_of_another_kind(frame):
-    with pytest.raises(ValueError, match='put it behind decoding'):
+    with pytest.raises(ValueError, match='put it after decoding'):
         VideoRandAugment(n=1, m=7)(dict(imgs=[frame]))
 
 
