@@ -42,7 +42,7 @@ def _check_split(tree: Path, split: str, workers: int) -> list[ReportRow]:
 
     check_files(images, tree / images.name, [File(n, 0, 0) for n in names], note_size, workers)
     if names and len(names) != IMAGES[split]:
-        images.warn(f'not the {IMAGES[split]:,} images of the benchmark', f'{len(names):,} found')
+        images.warn(f'not the {IMAGES[split]:,} images of the benchmark', f'{len(names):,}')
     pngs = [File(f'{Path(name).stem}.png', *size) for name, size in sorted(sizes.items())]
     check_files(maps, tree / maps.name, pngs, LabelMapCheck(LABELS), workers)
     stems = {Path(name).stem for name in names}

@@ -354,7 +354,7 @@ def test_browsing_names_label_maps_painted_in_colors(tmp_path):
         "_base_ = 'mmseg::_base_/datasets/ade20k.py'\ndefault_scope = 'mmseg'\n"
         f'train_dataloader = dict(dataset=dict(data_root={str(tmp_path)!r}))\n'
     )
-    told = pytest.raises(ConfigError, match='6 label maps hold colours instead of class ids')
+    told = pytest.raises(ConfigError, match='6 label maps contain colors instead of class ids')
     with DefaultScope.overwrite_default_scope('mmseg'), told:
         browsing.build_dataset(Config.fromfile(tmp_path / 'seg.py'), 'train')
 

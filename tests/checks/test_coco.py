@@ -161,4 +161,4 @@ def test_a_missing_image_is_named_before_the_first_step(samples, config, tmp_pat
     result = tool('train', config, '--work-dir', str(tmp_path / 'out'), '--cfg-options', *options)
     assert result.returncode == 2
     assert 'error: train_dataloader: ' in result.stderr
-    assert 'files that the annotations list do not exist, first' in result.stderr
+    assert 'annotated files do not exist, first' in result.stderr

@@ -133,7 +133,7 @@ FAULTS = {
             f'5 of {OBJECTS} objects are dropped (5 outside their image)',
             '10%, first annotation 1;',
         ],
-        'correct them, or remove them',
+        'fix them, or remove them',
     ),
     'boxes that are not finite': (
         one(bbox=[1, 2, float('nan'), 4]),
@@ -171,12 +171,12 @@ FAULTS = {
             or dict(coco, categories=[dict(id=k + 1, name='xyzw'[k]) for k in range(4)])
         ),
         ['none has a class of the config'],
-        'Correct metainfo.classes',
+        'Fix metainfo.classes',
     ),
     'swapped sizes': (
         images(width=HEIGHT, height=WIDTH),
         ['6 images have width and height swapped', "'0.jpg': 64 x 96 in the file, 96 x 64"],
-        'write width, then height',
+        'swap them in the file',
     ),
     'half the size': (
         images(width=WIDTH // 2, height=HEIGHT // 2),
@@ -196,12 +196,12 @@ FAULTS = {
     'a category id twice': (
         lambda coco: coco['categories'].append(dict(id=2, name='fork')),
         ["1 categories have the id of another category, first 'fork', which has id 2 like 'plate'"],
-        'give each one its own',
+        'give each its own',
     ),
     'a category name twice': (
         lambda coco: coco['categories'].append(dict(id=9, name='cup')),
         ["1 categories have the name of another category, first 'cup'"],
-        'give each one its own',
+        'give each its own',
     ),
     'no masks': (
         every(segmentation=[]),

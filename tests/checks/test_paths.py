@@ -41,7 +41,7 @@ def test_folders_that_cannot_be_written(tmp_path):
             ConfigError, match=rf"^--out='{place}': {file} is a file; give a folder"
         ):
             check_writable('--out', place)
-    with pytest.raises(ConfigError, match=r'/proc cannot be written to \(.*\); name another'):
+    with pytest.raises(ConfigError, match=r'/proc is not writable \(.*\); give another'):
         check_writable('--out', '/proc/x')
     with pytest.raises(ConfigError, match='is a folder; give a file'):
         check_writable_file('--out', tmp_path)

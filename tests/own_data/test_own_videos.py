@@ -115,7 +115,7 @@ def test_a_missing_folder_is_named(config, tmp_path, monkeypatch):
     with pytest.raises(ConfigError) as error:
         Config.fromfile(config)
     assert str(error.value) == (
-        f"folder of videos '{tmp_path}/gone/train' does not exist; correct data_root, for "
+        f"folder of videos '{tmp_path}/gone/train' does not exist; fix data_root, for "
         'configs/_base_/datasets/own_videos.py with export OWN_DATA=FOLDER'
     )
 
@@ -194,7 +194,7 @@ LISTS = {  # text of a list file, and what is said of it
     'a.mp4 0\nb.mp4 3\n': r':2: label 3, but model\.cls_head\.num_classes=3, so labels are 0 to 2',
     'a.mp4 -1\n': ':1: label -1, but',
     'a.mp4 0\n\nb.mp4 1\n': ':2: a blank line',
-    'a.mp4 0\nmy b.mp4 1\n': ":2: 2 fields after 'my', instead of one label",
+    'a.mp4 0\nmy b.mp4 1\n': ":2: 2 fields after 'my' instead of one label",
     'a.mp4 wave\n': ":1: label 'wave' is not an integer",
     'a.mp4 1\nb.mp4\n': ':2: no label',
     '': 'lists no videos',

@@ -111,7 +111,7 @@ def test_the_tool_unpacks_and_reports(root, tmp_path):
     result = tool('prepare_data', 'ade20k', '--root', root / ade20k.TREE)
     assert result.returncode == 2
     assert result.stderr == (
-        f'error: --root={root / ade20k.TREE}: give the folder above {ade20k.TREE}, {root}\n'
+        f'error: --root={root / ade20k.TREE}: give the folder that contains {ade20k.TREE}, {root}\n'
     )
 
 

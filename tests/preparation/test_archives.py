@@ -271,8 +271,8 @@ def test_a_wrong_checksum_after_the_last_block_is_found(given, root):
     'names, message',
     [
         ([], 'contains none of a.zip, b.tar.gz, c.json'),
-        (['a.zip', 'b.tar'], 'b.tar: an archive of this data set is named b.tar.gz'),
-        (['a.zip', 'a.zip.part'], 'a.zip.part: an archive of this data set is named a.zip'),
+        (['a.zip', 'b.tar'], 'b.tar: the archive of this dataset is named b.tar.gz'),
+        (['a.zip', 'a.zip.part'], 'a.zip.part: the archive of this dataset is named a.zip'),
     ],
 )
 def test_what_is_no_archive_of_the_data_set_is_named(given, root, names, message):

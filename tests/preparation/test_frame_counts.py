@@ -160,7 +160,7 @@ def test_decord_is_not_asked_for_files_that_it_gets_wrong_and_the_log_says_so_on
     for path, decoder in ((trimmed, 'pyav'), (whole, 'decord'), (trimmed, 'pyav')):
         assert init(dict(filename=str(path)))['video_decoder'] == decoder
     assert said == [
-        f'decord: decord counts 27 frames, not 7: decoding {trimmed} and others like it by pyav'
+        f'decord: decord counts 27 frames, not 7: decoding {trimmed} and similar files with pyav'
     ]
     monkeypatch.setattr(decoding, 'find_spec', lambda name: name != 'av' or None)
     init = decoding.VideoInit('decord')

@@ -165,4 +165,6 @@ def test_labels_beyond_the_classes_are_found_before_training(config, samples, tm
     option = f'train_dataloader.dataset.data_root={root}'
     result = tool('train', config, '--work-dir', tmp_path / 'work', '--cfg-options', option)
     assert result.returncode == 2
-    assert 'error: train_dataloader: 5 label maps hold ids beyond the 150 classes' in result.stderr
+    assert (
+        'error: train_dataloader: 5 label maps contain ids beyond the 150 classes' in result.stderr
+    )

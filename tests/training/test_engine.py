@@ -226,7 +226,7 @@ def test_missing_images_and_maps_are_counted_through_wrappers(tmp_path):
     with pytest.raises(ConfigError, match=r'val_dataloader: 2 files .* first b\.png'):
         check_files('val_dataloader', ConcatDataset([sound, Wrapped(dataset=broken)]))
     without = Listed(dict(img_path=str(there), seg_map_path='b.png'))
-    with pytest.raises(ConfigError, match=r'1 images have no label map, first b\.png\. Write it'):
+    with pytest.raises(ConfigError, match=r'1 images have no label map, first b\.png\. Add the'):
         check_files('val_dataloader', without)
     with pytest.raises(ConfigError, match=r'1 files .* first c\.jpg.*that it is complete\.$'):
         check_files('val_dataloader', Listed(dict(img_path='c.jpg')))
