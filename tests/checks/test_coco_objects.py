@@ -1,4 +1,4 @@
-"""Annotation files that would train or evaluate wrongly: named, or read as they must be meant."""
+"""Annotation files that would train or evaluate wrongly are rejected, or fixed if unambiguous."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def merged(coco: dict) -> dict:
-    """As `images + images` of two files that both count from 1."""
+    """Two files that both count from 1, concatenated."""
     other = content()
     for image in other['images']:
         image['file_name'] = 'b' + image['file_name']
@@ -240,7 +240,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize('case', FAULTS)
-def test_a_fault_is_named_with_the_first_annotation_and_the_remedy(folder, tmp_path, case):
+def test_an_error_gives_the_first_annotation_and_the_remedy(folder, tmp_path, case):
     change, parts, remedy = FAULTS[case]
     if isinstance(change, dict):
         coco = {key: value for key, value in {**content(), **change}.items() if value is not None}
@@ -254,7 +254,7 @@ def test_a_fault_is_named_with_the_first_annotation_and_the_remedy(folder, tmp_p
     assert result.copy is None
 
 
-def test_what_is_right_passes_untouched(folder, tmp_path):
+def test_a_correct_file_passes_unchanged(folder, tmp_path):
     result = check(write(tmp_path / 'a.json', content()), folder=str(folder))
     assert not result.errors + result.repairs + result.notes
     assert result.copy is None
@@ -265,7 +265,7 @@ def test_what_is_right_passes_untouched(folder, tmp_path):
 
 
 def turned(folder: Path, orientation: int) -> Path:
-    """The images with an EXIF tag; mmcv turns them by it."""
+    """The images with an EXIF tag, by which mmcv rotates them."""
     from PIL import Image
 
     folder.mkdir()
@@ -277,7 +277,7 @@ def turned(folder: Path, orientation: int) -> Path:
     return folder
 
 
-def test_sizes_are_those_of_pixels_as_loaded(tmp_path):
+def test_sizes_are_compared_with_the_loaded_pixels(tmp_path):
     folder = turned(tmp_path / 'images', 6)
     assert cv2.imread(str(folder / '0.jpg')).shape[:2] == (WIDTH, HEIGHT)
     path = write(tmp_path / 'a.json', content())
@@ -291,9 +291,7 @@ def test_sizes_are_those_of_pixels_as_loaded(tmp_path):
     assert "color_type='color'" in error
 
 
-def test_a_pixel_more_is_said_and_files_that_are_not_there_are_left_to_another_check(
-    folder, tmp_path
-):
+def test_one_pixel_is_noted_and_missing_files_are_ignored(folder, tmp_path):
     path = write(tmp_path / 'a.json', changed(images(width=WIDTH + 1)))
     result = check(path, folder=str(folder))
     assert not result.errors
@@ -308,7 +306,7 @@ def test_a_pixel_more_is_said_and_files_that_are_not_there_are_left_to_another_c
     )
 
 
-def test_of_many_images_a_stated_number_is_compared(folder, tmp_path, monkeypatch):
+def test_only_some_of_many_images_are_compared(folder, tmp_path, monkeypatch):
     monkeypatch.setattr('swinv2_dense.checks.coco_sizes.COMPARED', 2)
     result = check(write(tmp_path / 'a.json', content()), folder=str(folder), min_size=1)
     assert result.notes == ['only 2 of its 6 images are checked for size']
@@ -318,7 +316,7 @@ def test_of_many_images_a_stated_number_is_compared(folder, tmp_path, monkeypatc
 
 
 def scattered(rng: np.random.Generator) -> dict:
-    """Objects of every kind that mmdet leaves out, keeps, or ignores."""
+    """Objects of every kind that mmdet drops, keeps, or ignores."""
     coco = content()
     coco['images'].append(dict(id=50, file_name='empty.jpg', width=WIDTH, height=HEIGHT))
     coco['images'][2].update(width=20)
@@ -372,7 +370,7 @@ def test_objects_are_counted_as_mmdet_keeps_them(tmp_path):
         assert f'in {len(real)} of 7 images' in result.counts
 
 
-def test_losses_that_the_config_explains_are_no_error(tmp_path):
+def test_drops_that_the_config_asks_for_are_not_errors(tmp_path):
     path = write(tmp_path / 'a.json', content())
     result = check(path, classes=('spoon',))
     assert not result.errors

@@ -1,4 +1,4 @@
-"""Annotation files with one meaning that mmdet or COCO evaluation would not read: a copy is."""
+"""Unambiguous mistakes in annotation files are fixed in a copy."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ REPAIRS = {
 
 
 @pytest.mark.parametrize('case', REPAIRS)
-def test_what_has_one_meaning_is_read_from_a_copy(folder, tmp_path, case):
-    """The copy equals the file before it was spoiled."""
+def test_unambiguous_mistakes_are_fixed_in_a_copy(folder, tmp_path, case):
+    """The copy equals the original file."""
     change, said = REPAIRS[case]
     path = write(tmp_path / 'a.json', changed(change))
     before = path.read_bytes()
@@ -102,7 +102,7 @@ def test_byte_order_marks_are_read(folder, tmp_path, encoding):
 
 
 @pytest.mark.parametrize('name', ['encoding', 'classes'])
-def test_another_encoding_is_named_with_its_conversion(tmp_path, name):
+def test_another_encoding_is_reported_with_its_conversion(tmp_path, name):
     from swinv2_dense.errors import ConfigError
     from swinv2_dense.own_data import read_classes
 
@@ -121,8 +121,8 @@ def test_another_encoding_is_named_with_its_conversion(tmp_path, name):
         assert f'convert it: iconv -f {told} -t UTF-8 {path} > NEW.json' in text
 
 
-def test_areas_come_from_masks_before_boxes(tmp_path):
-    """A triangle of half its box, 12 pixels of run lengths, and a box alone."""
+def test_areas_are_computed_from_masks_before_boxes(tmp_path):
+    """A triangle of half its box, RLE of 12 pixels, and a box without a mask."""
     coco = changed(every(area=None))
     coco['annotations'][0]['segmentation'] = [[0, 0, 10, 0, 0, 8]]
     counts = [HEIGHT * 3, 12, HEIGHT * (WIDTH - 3) - 12]
@@ -133,7 +133,7 @@ def test_areas_come_from_masks_before_boxes(tmp_path):
     assert areas[:4] == [40, 12, 400, 33 * 24]
 
 
-def test_boxes_come_from_run_lengths(tmp_path):
+def test_boxes_are_computed_from_rle(tmp_path):
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[5:9, 20:31] = 1
     column = mask.T.ravel()
@@ -145,7 +145,7 @@ def test_boxes_come_from_run_lengths(tmp_path):
     assert copy['annotations'][4]['bbox'] == [20, 5, 11, 4]
 
 
-def test_polygons_without_an_area_are_left_out_or_their_object_is_ignored(tmp_path):
+def test_polygons_without_an_area_are_dropped_or_ignored(tmp_path):
     coco = content()
     sound = coco['annotations'][0]['segmentation'][0]
     coco['annotations'][0]['segmentation'] = [sound, [1, 2, 3, 4], []]
@@ -163,8 +163,8 @@ def test_polygons_without_an_area_are_left_out_or_their_object_is_ignored(tmp_pa
     assert check(path, is_evaluated=False).copy is None  # mmdet trains on it as it is
 
 
-def test_ids_from_0_are_read_as_they_are_for_training(tmp_path):
-    """No copy of a large file is written without need."""
+def test_training_accepts_ids_from_0(tmp_path):
+    """Large files are not copied unnecessarily."""
     path = write(tmp_path / 'a.json', changed(from_0))
     assert check(path, is_evaluated=False).copy is None
 

@@ -1,4 +1,4 @@
-"""Images that OpenCV misreads are named before a run: what it does to them is tried here too."""
+"""Images that OpenCV misreads are reported before a run; that it misreads them is tested, too."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def is_read_well(path: Path, content: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize('name', MISREAD)
-def test_what_is_misread_is_named(name, tmp_path):
+def test_misread_images_are_reported(name, tmp_path):
     content, message = MISREAD[name]
     path = write(tmp_path, name, content)
     assert not is_read_well(path, content), 'OpenCV has learned it'
@@ -71,7 +71,7 @@ def test_what_is_misread_is_named(name, tmp_path):
 
 
 @pytest.mark.parametrize('name', READ)
-def test_what_is_read_passes(name, tmp_path):
+def test_valid_input_passes(name, tmp_path):
     path = write(tmp_path, name, READ[name])
     assert is_read_well(path, READ[name])
     assert loader_problem(path) is None
@@ -84,7 +84,7 @@ def test_modes_that_opencv_converts_pass(mode, tmp_path):
     assert loader_problem(path) is None
 
 
-def test_broken_files_are_left_to_others(tmp_path):
+def test_broken_files_are_not_reported_here(tmp_path):
     for name, content in {
         'a.png': b'',
         'b.tif': b'II*\0\x08',
@@ -122,7 +122,7 @@ def test_a_dataset_is_checked_and_counted(tmp_path):
     assert '3 of 5 images: each has 16 bits' in text and '0.png' in text
 
 
-def test_dark_images_among_those_of_full_range_are_a_note(tmp_path):
+def test_dark_images_among_others_are_a_note(tmp_path):
     paths = [write(tmp_path, f'{i}.png', MISREAD['g12.png'][0]) for i in range(3)]
     paths += [write(tmp_path, 'good.png', READ['g16.png'])]
     said: list[str] = []
@@ -130,7 +130,7 @@ def test_dark_images_among_those_of_full_range_are_a_note(tmp_path):
     assert len(said) == 1 and '4 of 4 images have 16 bits' in said[0]
 
 
-def test_further_pages_are_a_note(tmp_path):
+def test_more_pages_are_a_note(tmp_path):
     page = Image.fromarray(COLORS.astype(np.uint8))
     page.save(tmp_path / 'stack.tif', save_all=True, append_images=[page])
     page.save(tmp_path / 'one.tif')
@@ -148,7 +148,7 @@ def test_further_pages_are_a_note(tmp_path):
         type('OwnLoader', (LoadImageFromFile,), {})(),
     ],
 )
-def test_other_loaders_are_left_alone(loader, tmp_path):
+def test_other_loaders_are_not_checked(loader, tmp_path):
     assert is_default_loader(LoadImageFromFile()) and not is_default_loader(loader)
     path = write(tmp_path, 'float.tif', MISREAD['float.tif'][0])
     check_images('train_dataloader', Images([path], loader), print)

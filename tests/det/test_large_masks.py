@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 pytest.importorskip('mmdet')
@@ -35,7 +36,8 @@ def predicted(head: nn.Module, activate: bool) -> InstanceData:
 @pytest.mark.parametrize('kind', [FCNMaskHead, HTCMaskHead])
 @pytest.mark.parametrize('activate', [False, True])
 def test_they_are_those_of_mmdet(monkeypatch, kind, activate):
-    head = kind(num_convs=0, num_classes=3)
+    with DefaultScope.overwrite_default_scope('mmdet'):  # of its loss
+        head = kind(num_convs=0, num_classes=3)
     expected = predicted(head, activate)
     model = nn.Module()
     model.roi_head = nn.Module()

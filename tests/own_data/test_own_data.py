@@ -1,4 +1,4 @@
-"""From a folder of own classes to AP, as docs/own_data.md says; and what it checks on the way."""
+"""From a folder of your own classes to AP, following docs/own_data.md, with its checks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ QUICK = [
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generated shapes with other names, in the tree of the page."""
+    """Generated shapes with other names, in the documented layout."""
     root = tmp_path_factory.mktemp('own')
     write_dataset(root / 'shapes', ShapesSpec(size=96, train=8, val=4))
     (root / 'fruit' / 'annotations').mkdir(parents=True)
@@ -114,7 +114,7 @@ def test_from_a_folder_to_ap(named, config, tmp_path, monkeypatch):
     assert set(json.loads(prediction.read_text())['labels']) <= set(range(len(NAMES)))
 
 
-def test_a_missing_folder_is_named_in_one_line(config, tmp_path, monkeypatch):
+def test_a_missing_folder_is_reported_in_one_line(config, tmp_path, monkeypatch):
     monkeypatch.setenv('OWN_DATA', str(tmp_path / 'gone'))
     result = tool('train', config)
     assert result.returncode == 2
@@ -186,7 +186,7 @@ def test_a_file_in_another_order(own, named, tmp_path):
     check(own, 'train')
 
 
-def test_wrapped_data_sets_are_looked_into(own):
+def test_wrapped_datasets_are_checked(own):
     inner = own.train_dataloader.dataset
     wrapped = dict(type='ConcatDataset', datasets=[inner, {**inner, 'metainfo': None}])
     own.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=wrapped)
@@ -224,7 +224,7 @@ MMDET = {
 
 @pytest.mark.parametrize('name', MMDET)
 def test_configs_of_mmdet_pass(name, tmp_path):
-    """Without their files: heads against the classes that the library knows."""
+    """Without their files: heads against the classes in the library."""
     path = tmp_path / 'theirs.py'
     path.write_text(f"_base_ = 'mmdet::{name}'")
     cfg = Config.fromfile(path)

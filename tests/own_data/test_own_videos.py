@@ -1,4 +1,4 @@
-"""From a folder of own videos to top-1, as docs/own_data.md says; what is checked on the way."""
+"""From a folder of your own videos to top-1, following docs/own_data.md, with its checks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLOURS = dict(zip(NAMES, [(220, 60, 60), (60, 220, 60), (60, 60, 220)]))
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noisy clips, each class of one colour; beside them what lies in folders of real people."""
+    """Noisy clips, one color per class, next to stray files as in real folders."""
     root = tmp_path_factory.mktemp('own') / 'moves'
     rng = np.random.default_rng(0)
     for split, count in (('train', 4), ('val', 2)):
@@ -110,7 +110,7 @@ def test_the_config_of_the_page_passes(own):
     assert own.model.cls_head.num_classes == 3
 
 
-def test_a_missing_folder_is_named(config, tmp_path, monkeypatch):
+def test_a_missing_folder_is_reported(config, tmp_path, monkeypatch):
     monkeypatch.setenv('OWN_DATA', str(tmp_path / 'gone'))
     with pytest.raises(ConfigError) as error:
         Config.fromfile(config)
@@ -161,7 +161,7 @@ def test_videos_get_the_label_of_their_folder(folder):
         (['a/c.txt', 'b/2.ts'], r' has no video .*; it has \.ts, \.txt\.'),
     ],
 )
-def test_training_folders_that_do_not_do(names, message, tmp_path):
+def test_invalid_training_folders(names, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         read_class_folders(touch(tmp_path, *names))
 
@@ -212,13 +212,13 @@ def listed(own: Config, path: Path, **settings: object) -> Config:
 
 
 @pytest.mark.parametrize('text', LISTS)
-def test_list_files_that_do_not_do(text, own, tmp_path):
+def test_invalid_list_files(text, own, tmp_path):
     (tmp_path / 'list.txt').write_text(text)
     with pytest.raises(ConfigError, match=LISTS[text]):
         check_config(listed(own, tmp_path / 'list.txt'), ('train',))
 
 
-def test_list_files_that_do(own, tmp_path):
+def test_valid_list_files(own, tmp_path):
     (tmp_path / 'list.txt').write_text('a.mp4 0\nb.mp4 2')  # a class may be absent
     check_config(listed(own, tmp_path / 'list.txt'), ('train',))
     (tmp_path / 'list.txt').write_text('a.mp4\nb.mp4\n')  # only to be tested with --dump
@@ -233,7 +233,7 @@ def test_list_files_that_do(own, tmp_path):
         check_config(own, ('train',))
 
 
-def test_classes_without_a_video_are_named(own, tmp_path, capsys):
+def test_classes_without_a_video_are_logged(own, tmp_path, capsys):
     touch(tmp_path, 'val/wave/1.mp4')
     own.val_dataloader.dataset.data_root = str(tmp_path)
     check_config(own, ('train', 'val'))

@@ -1,4 +1,4 @@
-"""ADE20K on disk: planted faults are found and named, and the full release becomes 150 classes."""
+"""ADE20K on disk: planted faults are reported, and the full release becomes 150 classes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def root(tmp_path) -> Path:
     return tree.parent
 
 
-def test_a_sound_tree_has_no_faults(root):
+def test_a_valid_tree_has_no_faults(root):
     parts = ade20k.check(root, 2)
     assert [(part.name, part.found, part.expected) for part in parts] == [
         (f'{folder}/{split}', 2, 2) for split in SPLITS for folder in ('images', 'annotations')
@@ -63,7 +63,7 @@ def test_a_sound_tree_has_no_faults(root):
     ]
 
 
-def test_every_kind_of_fault_is_named(root):
+def test_every_kind_of_fault_is_reported(root):
     maps = root / ade20k.TREE / 'annotations' / 'training'
     name = 'ADE_train_00000001'
     labels = np.full(SIZE, 151, np.uint8)
@@ -203,7 +203,7 @@ def test_the_full_release_becomes_150_classes(release, tmp_path):
             assert labels[y, x] == EXPECTED[red // 10 * 256 + green]
 
 
-def test_what_is_there_is_kept(release, tmp_path):
+def test_existing_files_are_kept(release, tmp_path):
     root = tmp_path / 'ade'
     assert not findings(convert(release, root, 1), 'faults')
     assert not findings(convert(release, root, 2), 'faults')
@@ -218,7 +218,7 @@ def test_what_is_there_is_kept(release, tmp_path):
     assert {p: p.read_bytes() for p in root.rglob('*.*')} == before
 
 
-def test_pairs_that_cannot_be_made_out(release, tmp_path):
+def test_pairs_that_cannot_be_converted(release, tmp_path):
     folder = release / 'images/ADE/training/home/hall'
     codes = np.full(SIZE, 2978)
     write_pair(folder, 'ADE_train_00000008', codes, {})

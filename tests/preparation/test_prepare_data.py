@@ -1,4 +1,4 @@
-"""COCO on disk: each planted fault is found and named, and a sound tree has none."""
+"""COCO on disk: each planted fault is reported, and a valid tree has none."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def findings(parts: list[ReportRow], level: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_a_sound_tree_has_neither_faults_nor_warnings_and_stays_as_it_is(sound):
+def test_a_valid_tree_has_no_findings_and_is_not_modified(sound):
     before = content_of(sound)
     parts = coco.check(sound, 2)
     assert [(part.name, part.found, part.expected, part.status) for part in parts] == [
@@ -101,7 +101,7 @@ LISTED, TRAIN, MAPS = (
     'stuffthingmaps/train2017',
 )
 JPG, PNG = f'{TRAIN}/000000000002.jpg', f'{MAPS}/000000000002.png'
-GREY = np.zeros(SIZE[::-1], np.uint8)
+GRAY = np.zeros(SIZE[::-1], np.uint8)
 FAULTS = {
     'image gone': (lambda r: (r / JPG).unlink(), TRAIN, 'missing', '2.jpg'),
     'image cut': (lambda r: cut(r, JPG, -40), TRAIN, 'damaged', '2.jpg: '),
@@ -129,22 +129,22 @@ FAULTS = {
         'not a PNG',
         '2',
     ),
-    'map smaller': (lambda r: save(r, PNG, GREY[1:]), MAPS, 'size differs', '37 x 28'),
+    'map smaller': (lambda r: save(r, PNG, GRAY[1:]), MAPS, 'size differs', '37 x 28'),
     'map with palette': (lambda r: palette(r, PNG), MAPS, 'palette', '2.png'),
     'map of colors': (
-        lambda r: save(r, PNG, np.dstack([GREY] * 3)),
+        lambda r: save(r, PNG, np.dstack([GRAY] * 3)),
         MAPS,
         'not one channel of 8 bit',
         '8 bit, color type 2',
     ),
     'map of 16 bit': (
-        lambda r: save(r, PNG, GREY.astype(np.uint16)),
+        lambda r: save(r, PNG, GRAY.astype(np.uint16)),
         MAPS,
         'not one channel of 8 bit',
         '16 bit, color type 0',
     ),
-    'map of another data set': (
-        lambda r: save(r, PNG, GREY + np.uint8(182)),
+    'map of another dataset': (
+        lambda r: save(r, PNG, GRAY + np.uint8(182)),
         MAPS,
         'invalid labels',
         '2.png: 182',
@@ -192,7 +192,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize('case', FAULTS)
-def test_a_planted_fault_is_found_and_named(tree, case):
+def test_a_planted_fault_is_reported(tree, case):
     plant, part, kind, example = FAULTS[case]
     plant(tree)
     parts = coco.check(tree, 2)
@@ -232,7 +232,7 @@ TAKEN = {
 
 
 @pytest.mark.parametrize('kind', WRONG)
-def test_a_faulty_annotation_is_named(tree, kind):
+def test_a_faulty_annotation_is_reported(tree, kind):
     edit(tree, lambda c: c['annotations'].append(annotation(**dict(id=9) | WRONG[kind])))
     number = WRONG[kind].get('id', 9)
     parts = coco.check(tree, 2)
@@ -242,14 +242,14 @@ def test_a_faulty_annotation_is_named(tree, kind):
 
 
 @pytest.mark.parametrize('key', ['id', 'image_id', 'category_id', 'bbox', 'area', 'segmentation'])
-def test_a_key_that_an_annotation_lacks_is_named(tree, key):
+def test_a_missing_key_of_an_annotation_is_reported(tree, key):
     edit(tree, lambda c: c['annotations'][0].pop(key))
     name = 'annotation None' if key == 'id' else 'annotation 7'
     assert findings(coco.check(tree, 2), 'faults') == [(LISTED, f'annotation without {key}', name)]
 
 
-def test_what_mmdet_leaves_out_is_warned_of(tree):
-    """Counted by mmdet itself: of all annotations it drops those that are reported so."""
+def test_objects_that_mmdet_drops_are_warnings(tree):
+    """By mmdet's own count: it drops exactly the reported annotations."""
     from mmdet.datasets import CocoDataset
 
     extra = [annotation(20 + i, **c) for i, c in enumerate((LEFT_OUT | TAKEN).values())]
@@ -275,7 +275,7 @@ def test_an_image_listed_twice_and_one_not_listed(tree):
     assert findings(parts, 'warnings') == [(TRAIN, 'not listed in the annotation file', 'mine.jpg')]
 
 
-def test_without_stuff_maps_a_tree_is_sound(tree):
+def test_a_tree_without_stuff_maps_is_valid(tree):
     for path in (tree / MAPS).iterdir():
         path.unlink()
     (tree / MAPS).rmdir()
@@ -284,7 +284,7 @@ def test_without_stuff_maps_a_tree_is_sound(tree):
     assert 'only detectors with a semantic branch need them' in format_report(parts)
 
 
-def test_images_of_test_dev_are_checked_where_there_are_any(tree):
+def test_images_of_test_dev_are_checked_if_present(tree):
     info = tree / 'annotations/image_info_test-dev2017.json'
     (tree / 'test2017').mkdir()
     (tree / 'test2017/000000000002.jpg').write_bytes((tree / JPG).read_bytes())
@@ -316,8 +316,8 @@ def test_an_interrupted_check_leaves_no_thread(tmp_path, monkeypatch):
     assert threading.active_count() == before
 
 
-def test_a_byte_order_mark_is_read_and_said(tmp_path):
-    """Training reads a repaired copy of such a file, pycocotools alone would not."""
+def test_a_byte_order_mark_is_accepted_with_a_warning(tmp_path):
+    """Training reads a repaired copy of such a file; pycocotools could not read it."""
     content = dict(images=[], categories=[], annotations=[])
     (tmp_path / 'a.json').write_text(json.dumps(content), encoding='utf-8-sig')
     part = ReportRow('a.json', 'annotations')

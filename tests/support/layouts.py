@@ -169,7 +169,7 @@ def mmpretrain(ours: State) -> State:
         words = key.split('.')
         if 'downsample' in words:
             name = f'stages.{int(words[1]) + 1}.' + '.'.join(words[2:])
-            if words[-2] == 'reduction':  # nn.Unfold: channel c of neighbour (row, column)
+            if words[-2] == 'reduction':  # nn.Unfold: channel c of neighbor (row, column)
                 dims = value.shape[1] // 4
                 unfold = torch.empty_like(value)
                 for c in range(dims):
