@@ -18,7 +18,7 @@ def type_name(part: Mapping[str, Any] | None) -> str:
     return getattr(kind, '__name__', str(kind)).split('.')[-1]
 
 
-def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
+def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Any]]:
     """Keys and configs of the datasets inside wrappers (RepeatDataset, ConcatDataset, ...)."""
     pending = [(f'{name}_dataloader.dataset', dataset)]
     while pending:
