@@ -29,7 +29,7 @@ from ..resilience.deadline import call_with_deadline
 TIMEOUT = 60.0  # seconds
 SECONDS_PER_FRAME = 0.25  # added for each requested frame; decoding one usually takes 0.002
 MAX_GIB = 8.0
-_warned: set[str] = set()
+warned: set[str] = set()
 
 
 class CountingPyAVInit(BaseTransform):
@@ -303,8 +303,8 @@ def _checked_timeout(transform: str, timeout: float) -> float:
 
 def _warn_once(kind: str, message: str) -> None:
     """Log a warning of each kind once per process."""
-    if kind not in _warned:
-        _warned.add(kind)
+    if kind not in warned:
+        warned.add(kind)
         print_log(message, logger='current', level=logging.WARNING)
 
 

@@ -119,9 +119,8 @@ def test_a_missing_folder_is_reported_in_one_line(config, tmp_path, monkeypatch)
     result = tool('train', config)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1] == (
-        f"error: annotation file '{tmp_path}/gone/annotations/train.json' does not exist; correct "
-        'data_root, for configs/_base_/datasets/own_instance.py with export OWN_DATA=FOLDER, or '
-        'the name of the file'
+        f"error: annotation file '{tmp_path}/gone/annotations/train.json' does not exist; fix its "
+        'name or data_root, for configs/_base_/datasets/own_instance.py with export OWN_DATA=FOLDER'
     )
     assert 'Traceback' not in result.stderr
 

@@ -150,7 +150,7 @@ def test_a_long_video_is_not_decoded_from_its_start(tmp_path, monkeypatch):
 
 def test_files_that_decord_gets_wrong_are_decoded_with_pyav(tmp_path, monkeypatch):
     pytest.importorskip('decord')
-    monkeypatch.setattr(decoding, '_said', set())
+    monkeypatch.setattr(decoding, 'warned', set())
     said: list[str] = []
     monkeypatch.setattr(decoding, 'print_log', lambda message, **_: said.append(message))
     trimmed, whole = write_trimmed(tmp_path / 'trimmed.mp4'), write_clip(tmp_path / 'whole.mp4')
@@ -167,7 +167,7 @@ def test_files_that_decord_gets_wrong_are_decoded_with_pyav(tmp_path, monkeypatc
 
 
 def test_damaged_files_are_logged_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, '_said', set())
+    monkeypatch.setattr(decoding, 'warned', set())
     said: list[str] = []
     monkeypatch.setattr(decoding, 'print_log', lambda message, **_: said.append(message))
     for name in ('a', 'b'):

@@ -187,7 +187,7 @@ def masks(root: Path, *values: int) -> None:
 def test_masks_of_0_and_255_teach_nothing(tmp_path):
     masks(tmp_path, 0, 255)
     message = (
-        "^train_dataloader: the 2 label maps contain only the class .*the loss would be 0 .*"
+        '^train_dataloader: the 2 label maps contain only the class .*the loss would be 0 .*'
         r'1 of them only contain 0 and 255, first .*mixed\.png: 255 is ignored; .* write 1'
     )
     with pytest.raises(ConfigError, match=message):
