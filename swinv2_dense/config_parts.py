@@ -1,4 +1,4 @@
-"""The parts of a config that checks look at."""
+"""Access to the parts of a config, and to built datasets and transforms inside wrappers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def as_list(value: Any) -> list:
 
 
 def type_name(part: Mapping[str, Any] | None) -> str:
-    """The class of a config's part, given by name, with a scope, or as such; '' if it has none."""
+    """The class name of a part; its type may be a name, with or without scope, or a class."""
     kind = (part or {}).get('type') or ''
     return getattr(kind, '__name__', str(kind)).split('.')[-1]
 
 
-def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Mapping]]:
-    """Dataset configs below wrappers (RepeatDataset, ConcatDataset, ...), with their keys."""
+def datasets_of(name: str, dataset: Any) -> Iterator[tuple[str, Any]]:
+    """Keys and configs of the datasets inside wrappers (RepeatDataset, ConcatDataset, ...)."""
     pending = [(f'{name}_dataloader.dataset', dataset)]
     while pending:
         key, dataset = pending.pop()
@@ -40,7 +40,7 @@ def loaded_datasets(cfg: Mapping, loaders: Iterable[str]) -> list[tuple[str, Map
 
 
 def plain_visualizer(cfg: Mapping, kind: str) -> ConfigDict:
-    """The config's visualizer as one of type `kind` that stores nothing by itself."""
+    """The config's visualizer as one of type `kind` without storage backends."""
     kept = {k: v for k, v in (cfg.get('visualizer') or {}).items() if k in ('alpha', 'line_width')}
     return ConfigDict(type=kind, **kept)
 
@@ -48,8 +48,8 @@ def plain_visualizer(cfg: Mapping, kind: str) -> ConfigDict:
 def merge_custom_hooks(cfg: Any) -> None:
     """Add the lists `custom_hooks_NAME` of a config to its `custom_hooks`.
 
-    mmengine refuses bases that define the same key, so a base that adds a hook to any config has a
-    key of its own. A hook whose type is in `custom_hooks` already is not added.
+    mmengine rejects bases that define the same key, so a base that adds a hook to any config uses
+    its own key. A hook is not added if `custom_hooks` already has one of its type.
     """
     for key in [key for key in cfg if key.startswith('custom_hooks_')]:
         hooks = list(cfg.get('custom_hooks') or [])
@@ -59,12 +59,12 @@ def merge_custom_hooks(cfg: Any) -> None:
 
 
 def is_local(backend_args: Mapping | None) -> bool:
-    """Whether paths are read from this machine's disks; other backends may map them anywhere."""
+    """Whether paths are local; other file backends may map them anywhere."""
     return (backend_args or {}).get('backend', 'local') in ('local', 'disk')
 
 
 def leaf_datasets(dataset: Any) -> Iterator[Any]:
-    """The built datasets below wrappers (RepeatDataset, ConcatDataset, ...)."""
+    """The built datasets inside wrappers (RepeatDataset, ConcatDataset, ...)."""
     inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
     parts = [part for part in inner if part is not None]
     if not parts:
@@ -74,7 +74,17 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
 
 
 def transforms_within(step: Any) -> Iterator[Any]:
-    """A built transform and those within it (Compose, TestTimeAug, RandomApply, ...)."""
+    """A built transform and all nested ones (Compose, TestTimeAug, RandomApply, ...)."""
     yield step
     for inner in (*as_list(getattr(step, 'transforms', [])), *getattr(step, 'subroutines', [])):
         yield from transforms_within(inner)
+
+
+def step_names(steps: Iterable) -> list[str]:
+    """The types of the steps of a pipeline's config, including nested ones."""
+    names = []
+    for step in steps:
+        is_list = isinstance(step, (list, tuple))
+        names += [] if is_list else [type_name(step)]
+        names += step_names(step if is_list else step.get('transforms') or [])
+    return names

@@ -1,8 +1,7 @@
 """Registries of the scope 'swinv2_dense', for configs whose task has no library of its own.
 
-They hold nothing: with `default_scope = 'swinv2_dense'` mmengine looks here first, and then in its
-own registries, where everything of this package is registered. Without them it would warn at every
-name.
+They are empty: mmengine looks in them first and then in its own registries, where everything of
+this package is registered. Without them it would log a warning for every name.
 """
 
 from __future__ import annotations
@@ -10,8 +9,15 @@ from __future__ import annotations
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
-CHILDREN = [
-    Registry(root.name, parent=root, scope='swinv2_dense')
-    for root in vars(mmengine_registry).values()
-    if isinstance(root, Registry)
-]
+
+def child_registries(scope: str) -> list[Registry]:
+    """An empty child of each of mmengine's registries; the caller must keep a reference to them.
+
+    mmengine imports `SCOPE.registry` before it looks up a name, so a package of your own calls this
+    in its `registry.py`.
+    """
+    roots = [root for root in vars(mmengine_registry).values() if isinstance(root, Registry)]
+    return [Registry(root.name, parent=root, scope=scope) for root in roots]
+
+
+CHILDREN = child_registries('swinv2_dense')

@@ -1,4 +1,4 @@
-"""What the commands ask of a task, such as detection; `tasks` holds the table of them.
+"""The interface between the commands and a task such as detection; `tasks` holds the table.
 
     cli/train  cli/test  cli/infer  cli/browse_dataset  cli/plan
           \\       |        |         |            /
@@ -11,7 +11,7 @@ det/task.py      seg/task.py      video/task.py      your own
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
@@ -24,51 +24,57 @@ Loaders = tuple[str, ...]  # of 'train', 'val', 'test'
 
 
 class Task:
-    """A kind of model, with all that differs between it and others.
+    """Everything that is specific to one kind of model.
 
-    The defaults suit any model that mmengine trains and tests. A subclass overrides what its
-    library does in another way; `tasks.register_task` makes it known.
+    The defaults suit any model that mmengine trains and tests. Subclasses override what differs in
+    their library; `tasks.register_task` registers them.
     """
 
-    name = 'model'  # in messages
-    samples = 'samples'  # what its datasets hold, in reports
-    is_video = False  # inputs are clips (T, H, W), not images (H, W)
+    name = 'model'  # used in messages
+    samples = 'samples'  # what its datasets contain, used in reports
+    is_video = False  # inputs are clips (T, H, W) instead of images (H, W)
     check_hooks: tuple[str, ...] = ()  # hooks that check data, see training.added_hooks
     model_hooks: tuple[str, ...] = ()  # hooks that change what models compute
-    visualizers: tuple[str, str] | None = None  # the library's default, and what replaces it
-    # Of the library's transforms, for the size that a pipeline makes:
-    resize_keeps_ratio = False  # what Resize does without `keep_ratio`
-    height_first_crops: tuple[str, ...] = ()  # take their size as (H, W); the others as (W, H)
+    visualizers: tuple[str, str] | None = None  # the library's default, and its replacement
+    # Conventions of the library's transforms, to compute the output size of a pipeline:
+    resize_keeps_ratio = False  # default of Resize for `keep_ratio`
+    height_first_crops: tuple[str, ...] = ()  # their size is (H, W) instead of (W, H)
+
+    def check_early(self, cfg: Mapping, loaders: Loaders) -> None:
+        """Run checks whose errors explain more than those of the shared checks, which follow.
+
+        Takes and raises the same as `check_config`.
+        """
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
-        """Check what only this task knows of, before anything is built.
+        """Run the checks of this task, after the shared ones and before anything is built.
 
         Args:
-            cfg: A config; of a command that only reads data, its loaders alone.
-            loaders: Those that the command reads.
+            cfg: A config; for commands that only read data, only its data loaders.
+            loaders: Those that the command uses.
 
         Raises:
-            ConfigError: The first thing found wrong.
+            ConfigError: The first mistake found.
         """
 
     def prepare_run(self, cfg: Config) -> None:
-        """Change a config before its runner is built."""
+        """Modify a config before its runner is built."""
 
     def repair_annotations(self, runner: Any, loaders: Loaders) -> None:
-        """Let a runner whose loops are not built yet read repaired copies of annotation files."""
+        """Make a runner read repaired copies of annotation files; its loops are not built yet."""
 
     def prepare_dataset(self, dataset: Any, split: str) -> None:
-        """Change a dataset's config before samples of it are drawn."""
+        """Modify the config of a dataset whose samples will be drawn."""
 
     def check_dataset(self, name: str, dataset: Any, log: Callable[[str], None]) -> None:
         """Check a built dataset; `name` is the key of its loader.
 
         Raises:
-            ConfigError: The first thing found wrong.
+            ConfigError: The first mistake found.
         """
 
     def enable_tta(self, cfg: Config) -> None:
-        """Put `tta_model` around the model, and `tta_pipeline` into the datasets of the test.
+        """Wrap the model in `tta_model` and set `tta_pipeline` in the test datasets.
 
         Raises:
             ConfigError: The config lacks one of the two and the task has no default.
@@ -79,14 +85,13 @@ class Task:
         wrap_for_tta(cfg, cfg.tta_model, lambda key, pipeline: cfg.tta_pipeline)
 
     def write_predictions(self, cfg: Config, folder: str) -> None:
-        """Let a test write its predictions to a folder, as `test.py --out FOLDER` asks.
+        """Make a test write its predictions to a folder, for `test.py --out FOLDER`.
 
         Raises:
-            ConfigError: The task has no format for that.
+            ConfigError: The task does not support it.
         """
         raise ConfigError(
-            f'--out={folder!r} must end in .pkl; a folder is for segmentation, not for a '
-            f'{self.name}'
+            f'--out={folder!r} must end in .pkl: a {self.name} has no other format for predictions'
         )
 
     def dump_metric(self, path: str) -> BaseMetric:
@@ -94,13 +99,13 @@ class Task:
         return DumpResults(out_file_path=path)
 
     def prepare_drawing(self, cfg: Config) -> None:
-        """Change a config whose test draws predictions, beside its visualizer."""
+        """Modify a config whose test draws predictions; the visualizer is set separately."""
 
     def draw_sample(self, sample: dict, metainfo: dict, caption: str) -> np.ndarray:
-        """A picture (H, W, 3), RGB, of a sample as its pipeline packs it.
+        """Draw a sample that its pipeline has packed, as (H, W, 3) RGB.
 
         Raises:
-            ConfigError: The task has no pictures.
+            ConfigError: The task does not support it.
         """
         raise ConfigError(f'samples of a {self.name} cannot be drawn')
 
@@ -110,15 +115,15 @@ class Task:
         """The `inference.base.CheckedInferencer` of the task, with weights from `cfg.load_from`.
 
         Args:
-            cfg: Its `test_dataloader.dataset` is one dataset, whose pipeline is used.
+            cfg: `test_dataloader.dataset` is a single dataset; its pipeline is used.
             device: Where to compute.
-            classes: Names of the classes, in place of those of the checkpoint.
-            score_thr: Predictions with lower scores are left out, where there are several.
+            classes: Class names that replace those of the checkpoint.
+            score_thr: Drops detections with lower scores.
 
         Raises:
-            ConfigError: The task has none.
+            ConfigError: The task does not support inference on files.
         """
-        raise ConfigError(f'files cannot be predicted with a {self.name}')
+        raise ConfigError(f'a {self.name} does not support inference on files')
 
     def cost_parts(self) -> Callable[..., list]:
         """The function that counts operations and memory of a model, see `costs.training_step`.
@@ -126,18 +131,18 @@ class Task:
         Raises:
             ConfigError: The task has none.
         """
-        raise ConfigError(f'costs of a {self.name} cannot be counted')
+        raise ConfigError(f'the costs of a {self.name} cannot be counted')
 
 
 def wrap_for_tta(cfg: Config, tta_model: Mapping, pipeline: Callable[[str, list], list]) -> None:
-    """Put `tta_model` around the model, and pipelines of several views into the test datasets.
+    """Wrap the model in `tta_model`, and set pipelines with several views in the test datasets.
 
     Args:
-        cfg: Changed in place.
+        cfg: Modified in place.
         tta_model: Config of the model that merges the predictions of the views.
-        pipeline: Takes the key of a dataset and its test pipeline.
+        pipeline: Maps the key of a dataset and its test pipeline to the new pipeline.
     """
     for key, dataset in datasets_of('test', cfg.test_dataloader.dataset):
-        assert isinstance(dataset, ConfigDict)
-        dataset.pipeline = pipeline(key, dataset.pipeline)
+        settings = cast(ConfigDict, dataset)
+        settings.pipeline = pipeline(key, settings.pipeline)
     cfg.model = ConfigDict(**tta_model, module=cfg.model)

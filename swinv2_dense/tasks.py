@@ -1,13 +1,13 @@
 """The table of tasks, by the `default_scope` of configs.
 
-A task of your own is a subclass of `task.Task`, registered by a module that its configs name in
+A task of your own is a subclass of `task.Task`, registered by a module that its configs list in
 `custom_imports`:
 
     register_task('my_library', MyTask())
 
-Bare names in such a config are looked up in the registries of `my_library`, if it has any, and
-then in mmengine's, where this package's backbones, hooks and optimizers are. Configs without a
-library of their own use the scope 'swinv2_dense'.
+Bare names in such a config are looked up in the registries of `my_library` (its module `registry`,
+see `registry.child_registries`) and then in mmengine's, where this package's backbones, hooks and
+optimizers are. A task without a library may use the scope 'swinv2_dense'.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from .errors import ConfigError
 from .task import Task
 
-# Imported when a config needs them, because each imports its library; `TASK` is the task.
+# Modules with the task as `TASK`; imported on demand, because each imports its library.
 MODULES = {
     'mmdet': 'swinv2_dense.det.task',
     'mmseg': 'swinv2_dense.seg.task',
@@ -28,7 +28,7 @@ TASKS: dict[str, Task] = {}
 
 
 def register_task(scope: str, task: Task) -> None:
-    """Let configs with `default_scope=scope` be of a task; replaces one of the same scope."""
+    """Assign a task to configs with `default_scope=scope`; replaces an earlier one."""
     TASKS[scope] = task
 
 
@@ -38,17 +38,18 @@ def scopes() -> list[str]:
 
 
 def task_of(cfg: Mapping) -> Task:
-    """The task of a config. Its library, and this package's extensions of it, are imported.
+    """The task of a config; imports its library and this package's extensions.
 
     Raises:
-        ConfigError: There is none for the config's `default_scope`.
+        ConfigError: No task is registered for the config's `default_scope`.
     """
     scope = cfg.get('default_scope')
     if scope not in TASKS and scope in MODULES:
         register_task(scope, importlib.import_module(MODULES[scope]).TASK)
     if scope not in TASKS:
         raise ConfigError(
-            f'default_scope={scope!r} of {getattr(cfg, "filename", None) or "the config"}: set '
-            f'the library of its model, one of {", ".join(scopes())}'
+            f'default_scope={scope!r} of {getattr(cfg, "filename", None) or "the config"}: set it '
+            f'to the library of the model, one of {", ".join(scopes())}, or add a module that '
+            'registers a task to custom_imports'
         )
     return TASKS[scope]

@@ -18,7 +18,6 @@ from commands import ROOT, run_here
 from mmengine.fileio import load
 
 SOURCES = sorted([*ROOT.glob('swinv2_dense/**/*.py'), *ROOT.glob('tools/*.py')])
-RESTRICTED = 'swinv2_dense/checkpoints/training_state.py'  # may load with its own unpickler
 
 
 def unsafe_calls(source: str) -> list[str]:
@@ -37,8 +36,7 @@ def unsafe_calls(source: str) -> list[str]:
 
 @pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_source_makes_unsafe_calls(path):
-    allowed = ['torch.load'] if str(path.relative_to(ROOT)) == RESTRICTED else []
-    assert [name for name in unsafe_calls(path.read_text()) if name not in allowed] == []
+    assert unsafe_calls(path.read_text()) == []
 
 
 @pytest.mark.parametrize(

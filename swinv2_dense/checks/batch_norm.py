@@ -1,4 +1,4 @@
-"""Batch norm of one value per channel, which has no variance."""
+"""Find batch norm over a single value per channel, whose variance is undefined."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ POOLS += (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
 
 @HOOKS.register_module()
 class CheckBatchNormHook(Hook):
-    """Look for batches of one sample that a layer of batch norm would end the training at.
+    """Find batch norm layers on which a batch of one sample would crash the training.
 
     Raises:
-        ConfigError: There are both; names the layer.
+        ConfigError: There are such a batch and such a layer; names the layer.
     """
 
     def before_train(self, runner: Any) -> None:
@@ -33,7 +33,7 @@ class CheckBatchNormHook(Hook):
         for name in norms_of_one_value(runner.model):
             raise ConfigError(
                 f'model.{name} is batch norm after pooling to one value, and a process has a batch '
-                'of one sample, from which no variance follows. Set train_dataloader.batch_size to '
+                'of one sample, whose variance is undefined. Set train_dataloader.batch_size to '
                 'at least 2 (with train_dataloader.drop_last=True where the last batch of an epoch '
                 "has one), or norm_cfg=dict(type='GN', num_groups=32) of that part of the model"
             )
@@ -50,9 +50,9 @@ def smallest_batch(loader: Any, endless: bool) -> int:
 
 
 def norms_of_one_value(model: nn.Module) -> Iterator[str]:
-    """The layers of batch norm that see one value per channel of a sample.
+    """Batch norm layers that see one value per channel and sample.
 
-    They follow, within one `nn.Sequential`, a pooling to size 1, as in PSP and ASPP modules.
+    They follow a pooling to size 1 in the same `nn.Sequential`, as in PSP and ASPP modules.
     """
     for name, part in model.named_modules():
         pooled = False
@@ -69,10 +69,10 @@ def _is_one(size: Any) -> bool:
 
 
 def _is_joint(norm: nn.Module) -> bool:
-    """Whether a layer takes its statistics from all processes together."""
+    """Whether a layer computes its statistics over all processes."""
     return 'Sync' in type(norm).__name__ and get_world_size() > 1
 
 
 def _uses_batch(norm: _BatchNorm) -> bool:
-    """Whether a layer will take statistics of the batch; eval mode of a part is kept by `train`."""
+    """Whether a layer will use batch statistics; parts in eval mode stay there during training."""
     return not norm.track_running_stats or norm.training

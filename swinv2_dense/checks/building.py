@@ -1,4 +1,4 @@
-"""What a class says when a config's part cannot be built from its settings, in one line."""
+"""Report in one line why a part of a config cannot be built."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmengine.registry import TRANSFORMS, DefaultScope, build_functions
 from ..errors import ConfigError
 from .config_file import short_path
 
-# What constructors raise for settings that they do not like.
+# What constructors raise for invalid settings.
 ERRORS = (
     AssertionError,
     AttributeError,
@@ -25,9 +25,9 @@ ERRORS = (
 
 
 def build_error(error: BaseException) -> str | None:
-    """The classes that were being built when an error was raised, and what it says.
+    """The classes that were being built when an error was raised, and its message.
 
-    None if none was: then it is no matter of the config.
+    None if none was, since the config is not to blame then.
     """
     steps = list(traceback.walk_tb(error.__traceback__))
     code = build_functions.build_from_cfg.__code__
@@ -45,7 +45,7 @@ def build_error(error: BaseException) -> str | None:
 
 
 def check_transforms(key: str, pipeline: Any, scope: str | None) -> None:
-    """Build the steps of a pipeline, which is cheap, and forget them.
+    """Build the steps of a pipeline, which is cheap, and discard them.
 
     Raises:
         ConfigError: A step cannot be built.

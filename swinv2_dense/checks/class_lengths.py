@@ -1,4 +1,4 @@
-"""Settings of a model whose length or value is the number of classes, beside `num_classes`."""
+"""Settings besides `num_classes` whose length or value is the number of classes."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from ..errors import ConfigError
 
 
 def resize_class_settings(key: str, head: Any, old: int, new: int) -> None:
-    """Fit what depends on the number of classes in a head and its losses to another number.
+    """Adapt the settings of a head and its losses to another number of classes.
 
-    `num_classes` of the head itself is left to the caller.
+    The caller sets `num_classes` of the head itself. Adapted are:
 
-    - `class_weight` of a loss, a weight for each class, or one more for background ("no object");
-    - `num_classes` of a loss (SeesawLoss) or of another part, if it is that of the head;
-    - `out_channels`, if it is the number of classes.
+    - `class_weight` of a loss, one weight per class and optionally one for background;
+    - `num_classes` of a loss (SeesawLoss) or of another part, if it equals that of the head;
+    - `out_channels`, if it equals the number of classes.
 
     Raises:
-        ConfigError: Classes have unequal weights, or the head has one channel for two classes:
-            neither says what others should have.
+        ConfigError: Classes have unequal weights, or the head has one channel for two classes, so
+            the new values are ambiguous.
     """
     channels = head.get('out_channels')
     if channels == old:
         head['out_channels'] = new
     elif channels == 1 and old == 2 and new != 2:
         raise ConfigError(
-            f'{key}.out_channels=1 tells two classes apart, not {new}: set out_channels and '
+            f'{key}.out_channels=1 separates two classes, not {new}: set out_channels and '
             'loss_decode by hand'
         )
     for name, part in _parts(key, head):
@@ -38,10 +38,10 @@ def resize_class_settings(key: str, head: Any, old: int, new: int) -> None:
 
 
 def resize_panoptic(model: Any, new: int) -> bool:
-    """Fit the heads of a MaskFormer or Mask2Former of mmdet; whether there are any.
+    """Adapt the heads of mmdet's MaskFormer or Mask2Former; returns whether there are any.
 
     Raises:
-        ConfigError: It has classes of stuff, so one number does not tell how many of each.
+        ConfigError: There are stuff classes, so one number is not enough.
     """
     keys = [k for k, v in model.items() if isinstance(v, Mapping) and 'num_things_classes' in v]
     for key in keys:
@@ -50,7 +50,7 @@ def resize_panoptic(model: Any, new: int) -> bool:
             raise ConfigError(
                 f'model.{key} has num_things_classes={head["num_things_classes"]} and '
                 f'num_stuff_classes={head["num_stuff_classes"]}: set both by hand, and '
-                'loss_cls.class_weight with one weight more than both'
+                'loss_cls.class_weight with one weight more than their sum'
             )
         resize_class_settings(f'model.{key}', head, head['num_things_classes'], new)
         head['num_things_classes'] = new
@@ -58,7 +58,7 @@ def resize_panoptic(model: Any, new: int) -> bool:
 
 
 def resize_blending(model: Any, new: int) -> None:
-    """Fit what mixes clips and labels (Mixup, Cutmix) in mmaction2's data preprocessor."""
+    """Adapt mixing of clips and labels (Mixup, Cutmix) in mmaction2's data preprocessor."""
     blending = (model.get('data_preprocessor') or {}).get('blending')
     for _, part in _parts('model.data_preprocessor.blending', blending):
         if 'num_classes' in part:
@@ -69,7 +69,7 @@ def check_class_weights(key: str, head: Mapping) -> None:
     """Compare the number of class weights in the losses of a head with its classes.
 
     Raises:
-        ConfigError: Some loss has neither a weight for each class, nor one more for background.
+        ConfigError: A loss has neither one weight per class nor one more for background.
     """
     count = head['num_classes']
     for name, part in _parts(key, head):
@@ -82,7 +82,7 @@ def check_class_weights(key: str, head: Mapping) -> None:
 
 
 def _parts(key: str, part: Any) -> Iterator[tuple[str, Any]]:
-    """A config and those within it, with their keys."""
+    """A config and all nested ones, with their keys."""
     if isinstance(part, Mapping):
         yield key, part
         for name, inner in part.items():
@@ -97,6 +97,6 @@ def _resized(key: str, weights: list[float], old: int, new: int) -> list[float]:
     if len(weights) not in (old, old + 1) or len(set(of_classes)) != 1:
         raise ConfigError(
             f'{key} has {len(weights)} weights for {old} classes, and {new} are needed: set it by '
-            'hand, or leave it out'
+            'hand, or remove it'
         )
     return of_classes[:1] * new + background

@@ -1,4 +1,4 @@
-"""Boxes that are not x, y, width, height in pixels, recognized by what they would be otherwise."""
+"""Detect boxes in other formats than x, y, width, height in pixels."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ SURE = 0.98  # of the boxes fit another format
 
 
 def check_boxes(file: CocoFile, sizes: np.ndarray, found: Findings, notes: list[str]) -> None:
+    """Add an error to `found` if the boxes fit another format, or a note if many overrun."""
     rows = _known(file.rows, sizes)
     if not len(rows):
         return
@@ -53,7 +54,7 @@ def check_boxes(file: CocoFile, sizes: np.ndarray, found: Findings, notes: list[
         by_border = over.mean() > MANY and fits.mean() >= SURE
         if by_border or _is_by_masks(rows, plain, np.stack([left, top, right, bottom])):
             wrong = over if over.any() else fits
-            report(f'overrun their image or miss their mask: they are {name}', wrong, remedy)
+            report(f'overrun their image or miss their mask; they are {name}', wrong, remedy)
             return
     apart = _is_apart(rows, plain) & (x < width) & (y < height)
     if apart.sum() > MANY * np.isfinite(rows[:, LEFT]).sum():
@@ -66,14 +67,14 @@ def check_boxes(file: CocoFile, sizes: np.ndarray, found: Findings, notes: list[
 
 
 def _is_apart(rows: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Whether boxes (x1, y1, x2, y2; 4, N) of a pixel or more lie elsewhere than their masks."""
+    """(N,): whether a box (x1, y1, x2, y2; 4, N) of at least a pixel does not touch its mask."""
     extents = rows[:, LEFT : BOTTOM + 1].T
     apart = ((extents[2:] < boxes[:2] - 1) | (extents[:2] > boxes[2:] + 1)).any(0)
     return apart & (boxes[2:] - boxes[:2] >= 1).all(0) & (rows[:, MASK] != SHORT)
 
 
 def _is_by_masks(rows: np.ndarray, plain: np.ndarray, other: np.ndarray) -> bool:
-    """Whether masks fit boxes (x1, y1, x2, y2; 4, N) in another format, and not as they are."""
+    """Whether masks fit the boxes (x1, y1, x2, y2; 4, N) in another format but not as given."""
     extents = rows[:, LEFT : BOTTOM + 1].T
     known = np.isfinite(extents).all(0)
     if not known.any():
@@ -84,6 +85,6 @@ def _is_by_masks(rows: np.ndarray, plain: np.ndarray, other: np.ndarray) -> bool
 
 
 def _known(rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Annotations with four numbers in an image whose size is known."""
+    """Annotations with a complete box in an image of known size."""
     rows = rows[(rows[:, IMAGE] >= 0) & np.isfinite(rows[:, X : X + 4]).all(1)]
     return rows[np.isfinite(sizes[rows[:, IMAGE].astype(int)]).all(1)]

@@ -1,4 +1,4 @@
-"""Check an annotation file for a use of it, or read what was found before; see `result_cache`."""
+"""Check an annotation file for one use of it; results are cached, see `result_cache`."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from .coco_sizes import image_path
 from .result_cache import cache_folder, cached, file_digest, key_of
 from .shared_images import shared_images
 
-RULES = 1  # to be raised when the checks change, so that older results are not taken
+RULES = 1  # increase when the checks change, to invalidate cached results
 
 
 class Result(NamedTuple):
-    """What was found; the texts go on after the name of the file."""
+    """What was found; the texts continue a sentence that starts with the file name."""
 
     errors: list[str]
     repairs: list[str]
     notes: list[str]
     counts: str
-    kept: int  # objects as mmdet holds them
+    kept: int  # objects in mmdet's dataset
     learned: int  # without crowds
     listed: int
     images: list[list]  # id and file name
-    copy: str | None  # the file to read instead
+    copy: str | None  # the repaired file to read instead
 
 
 def check_annotation_file(path: str, use: Use) -> Result:
-    """Check a file, once for its content and its use on a machine.
+    """Check a file; once per machine for the same content and use.
 
     Raises:
         OSError: The file cannot be read.
@@ -46,7 +46,7 @@ Split = tuple[str, Use, list[list]]  # a file, its use, and its images as in a R
 
 
 def check_splits(train: Split, other: Split) -> str:
-    """Words for images that two splits share; '' if there are none."""
+    """Describe the images that two splits share; '' if there are none."""
     digests = [file_digest(train[0]), file_digest(other[0])]
     folders = [train[1].folder, other[1].folder]
     key = key_of(RULES, 'shared', digests, folders, list(map(_modified, folders)))
@@ -66,9 +66,9 @@ def check_splits(train: Split, other: Split) -> str:
 
 
 def check_metric_images(dataset: Split, metric: Split) -> str:
-    """Words for images of a dataset that are not those of its metric's file; '' if all are.
+    """Describe an image of a dataset that its metric's file does not list; '' if all are listed.
 
-    pycocotools tells images apart by their id alone, and files that count from 1 share theirs.
+    pycocotools matches images by id only, and any two files that count from 1 share their ids.
     """
     known = {number: os.path.basename(name) for number, name in metric[2]}
     for number, name in dataset[2]:
@@ -114,12 +114,12 @@ def _examine(path: str, use: Use, key: str) -> Result:
 
 
 def _printable(texts: list[str]) -> list[str]:
-    """json lets halves of characters through, which no stream prints."""
+    """json accepts lone surrogates, which cannot be printed."""
     return [text.encode(errors='backslashreplace').decode() for text in texts]
 
 
 def _is_current(result: dict) -> bool:
-    """Errors are looked for again: what was wrong may have been corrected in the images."""
+    """Errors are checked again, because the images may have been fixed since."""
     return not result['errors'] and (not result['copy'] or os.path.isfile(result['copy']))
 
 

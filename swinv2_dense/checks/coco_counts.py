@@ -1,4 +1,4 @@
-"""Count the objects that mmdet keeps, and say why it leaves out the others.
+"""Count the objects that mmdet keeps, and report why it drops the others.
 
 The rules are those of `CocoDataset.parse_data_info` and `filter_data` (mmdet 3.3).
 """
@@ -23,25 +23,25 @@ from .coco_file import (
 )
 from .coco_report import MANY, Report, Use, chosen_categories
 
-SHORT_POLYGONS = 'polygons of odd or fewer than 6 numbers alone'
+SHORT_POLYGONS = 'only polygons of odd or fewer than 6 numbers'
 
 
 class _Tally:
-    """The objects that remain, and how many were left out for which reason."""
+    """The remaining objects, and how many were dropped for which reason."""
 
     def __init__(self, rows: np.ndarray) -> None:
         self.rows = rows
         self.places = np.arange(len(rows))  # in the file
-        self.reasons: dict[str, int] = {}  # which the config gives
-        self.losses: dict[str, int] = {}
-        self.lost: list[int] = []  # the first places of losses
+        self.reasons: dict[str, int] = {}  # drops that the config asks for
+        self.losses: dict[str, int] = {}  # other drops
+        self.lost: list[int] = []  # the first place of each loss
 
     def leave_out(self, mask: np.ndarray, reason: str) -> None:
         self.reasons[reason] = int(mask.sum())
         self._drop(mask)
 
     def lose(self, mask: np.ndarray, reason: str) -> None:
-        """Leave out what nobody asked to leave out."""
+        """Drop objects that the config does not ask to drop."""
         self.losses[reason] = int(mask.sum())
         self.lost += self.places[mask][:1].tolist()
         self._drop(mask)
@@ -51,13 +51,13 @@ class _Tally:
 
 
 def count_objects(file: CocoFile, sizes: np.ndarray, use: Use, report: Report) -> None:
-    """Count images and objects into the report, and judge what is left out.
+    """Count images and objects into the report, and assess what is dropped.
 
     Args:
         file: The file, with areas and crowds as repaired.
-        sizes: (keys, 2), width and height by an image's key.
+        sizes: (keys, 2), width and height by the key of an image.
         use: How the file is used.
-        report: Takes the counts, an error about a loss, and notes.
+        report: Receives the counts, an error about losses, and notes.
     """
     chosen = list(chosen_categories(file, use))
     images = np.asarray(list(dict.fromkeys(image.key for image in file.images)), dtype=int)
@@ -71,10 +71,10 @@ def count_objects(file: CocoFile, sizes: np.ndarray, use: Use, report: Report) -
     total = len(tally.rows) + sum(tally.losses.values())
     tally.leave_out(tally.rows[:, IGNORE] == 1, 'marked ignore')
     tally.lose((tally.rows[:, [W, H]] < 1).any(1), 'less than a pixel wide or high')
-    tally.lose(_is_outside(tally.rows, sizes), 'outside of their image')
+    tally.lose(_is_outside(tally.rows, sizes), 'outside their image')
     tally.lose(tally.rows[:, AREA] <= 0, 'of area 0')
     unused = times[tally.rows[:, IMAGE].astype(int)] == 0
-    tally.leave_out(unused, 'in images that filter_cfg or indices leaves out')
+    tally.leave_out(unused, 'in images that filter_cfg or indices excludes')
 
     repeats = times[tally.rows[:, IMAGE].astype(int)]
     is_crowd = tally.rows[:, CROWD] != 0
@@ -96,13 +96,13 @@ def count_objects(file: CocoFile, sizes: np.ndarray, use: Use, report: Report) -
 def _kept_images(
     rows: np.ndarray, images: np.ndarray, sizes: np.ndarray, chosen: list[int], use: Use
 ) -> np.ndarray:
-    """Keys of the images of the dataset, as often as it has them."""
+    """Keys of the images of the dataset, repeated as often as it contains them."""
     if use.is_filtered:
         is_kept = sizes[images].min(1, initial=np.inf) >= use.min_size
-        if use.filter_empty:  # mmdet asks for any annotation, also one that it leaves out
+        if use.filter_empty:  # any annotation counts, even one that mmdet drops
             is_kept &= np.isin(images, rows[np.isin(rows[:, CATEGORY], chosen), IMAGE])
         images = images[is_kept]
-    if isinstance(use.indices, int):  # the first, or where it is negative, the last, as mmengine
+    if isinstance(use.indices, int):  # the first n, or the last n if negative, as in mmengine
         return images[: use.indices] if use.indices >= 0 else images[use.indices :]
     return images if use.indices is None else images[list(use.indices)]
 
@@ -117,20 +117,18 @@ def _is_outside(rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 def _check_masks(file: CocoFile, tally: _Tally, use: Use, report: Report) -> None:
     places = tally.places
-    if (
-        use.is_evaluated
-    ):  # pycocotools decodes the masks of all, also of those that mmdet leaves out
+    if use.is_evaluated:  # pycocotools decodes all masks, even those of objects that mmdet drops
         places = np.flatnonzero(np.isin(file.rows[:, CATEGORY], list(chosen_categories(file, use))))
     none = places[file.rows[places, MASK] == NO_MASK]
     if len(none):
         report.errors.append(
             f'{len(none)} of {len(places)} objects have no segmentation, first '
-            f'{file.name(none[0])}, and masks are used; add polygons, or take a model without '
+            f'{file.name(none[0])}, and masks are used; add polygons, or use a model without '
             "mask_head with with_mask=False and metric='bbox'"
         )
     short = tally.rows[:, MASK] == SHORT
-    if short.any():  # they are kept, but ignored: by mmdet in training, as crowds in evaluation
-        tally.losses[f'ignored for their {SHORT_POLYGONS}'] = int(short.sum())
+    if short.any():  # kept but ignored: by mmdet in training, as crowds in evaluation
+        tally.losses[f'ignored, having {SHORT_POLYGONS}'] = int(short.sum())
         tally.lost.append(int(tally.places[short][0]))
         if not use.is_evaluated:
             report.notes.append(f'{short.sum()} objects have {SHORT_POLYGONS}, and are ignored')
@@ -142,17 +140,17 @@ def _judge(file: CocoFile, tally: _Tally, total: int, use: Use, report: Report) 
     if lost > MANY * total:
         reasons = ', '.join(f'{count} {why}' for why, count in tally.losses.items() if count)
         report.errors.append(
-            f'{lost} of {report.listed} objects are left out ({reasons}), more than {MANY:.0%}, '
-            f'first {file.name(min(tally.lost))}; correct them, or remove them from the file'
+            f'{lost} of {report.listed} objects are dropped ({reasons}), more than {MANY:.0%}, '
+            f'first {file.name(min(tally.lost))}; fix them, or remove them from the file'
         )
     elif use.needs_objects and not report.learned:
         first = f', first {file.name(0)}' if report.listed else ''
         why = (
-            f'all {crowds} that are left have iscrowd=1, which is for regions to ignore; write '
+            f'the remaining {crowds} have iscrowd=1, which is for regions to ignore; write '
             'iscrowd=0 for objects'
             if crowds
-            else 'none is of the classes of the config, in an image that is used; AP would be -1. '
-            'Correct metainfo.classes or filter_cfg, or name a file with objects'
+            else 'none has a class of the config and lies in an image that is used; AP would be '
+            '-1. Fix metainfo.classes or filter_cfg, or use a file with objects'
         )
         report.errors.append(f'{report.listed} objects are listed{first}, and none is kept: {why}')
     elif crowds > report.learned:
@@ -169,5 +167,5 @@ def _in_words(report: Report, tally: _Tally, kept_images: int, images: int) -> s
     return (
         f'{report.kept} of {report.listed} objects kept, in {kept_images} of {images} images'
         + (f'; {crowds} of them are crowds, which are ignored' if crowds else '')
-        + (f'; left out: {", ".join(reasons)}' if reasons else '')
+        + (f'; dropped: {", ".join(reasons)}' if reasons else '')
     )

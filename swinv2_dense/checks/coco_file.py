@@ -1,7 +1,7 @@
-"""Read an annotation file in COCO's format, as leniently as it can be read without guessing.
+"""Read an annotation file in COCO format, as leniently as possible without guessing.
 
 json parses the file once. Each annotation becomes a row of numbers as soon as it is parsed: the
-text of a large file takes gigabytes, its dicts would take several times as much.
+text of a large file takes gigabytes, and its dicts would take several times as much.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 from .coco_masks import check_mask, decode_rle
 
 # Columns of `CocoFile.rows`. IMAGE and CATEGORY index `keys`, and are -1 where there is no id.
-# The last six are the extent of a mask, and the size of run lengths.
+# The last six are the extent of a mask, and the size of an RLE mask.
 ID, IMAGE, CATEGORY, X, Y, W, H, AREA, CROWD, IGNORE, MASK = range(11)
 LEFT, TOP, RIGHT, BOTTOM, MASK_HEIGHT, MASK_WIDTH = range(11, 17)
 COLUMNS = 17
 NO_MASK, SOUND, PARTLY_SHORT, SHORT, WRONG = range(5)  # in the column MASK
-EXTENTS = 20_000  # annotations whose masks are measured; enough to recognize a format of boxes
+EXTENTS = 20_000  # annotations whose masks are measured; enough to recognize the format of boxes
 NOTHING = math.nan
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: 'utf-8',
@@ -45,7 +45,7 @@ class Image(NamedTuple):
 
 
 class Findings(dict[str, tuple[int, str]]):
-    """How often each kind was found, and where first."""
+    """How often each kind was found, and where it was found first."""
 
     def add(self, kind: str, name: str, count: int = 1) -> None:
         number, first = self.get(kind, (0, name))
@@ -53,28 +53,28 @@ class Findings(dict[str, tuple[int, str]]):
 
 
 class CocoFile(NamedTuple):
-    """What checks need of an annotation file."""
+    """What the checks need of an annotation file."""
 
     keys: list[Any]  # ids of images and categories; numeric text as int
     images: list[Image]
     categories: list[tuple[int, str]]  # key, name
     rows: np.ndarray  # (annotations, COLUMNS) float64
-    has_annotations: bool  # whether there is such a list
+    has_annotations: bool  # whether the file has such a list
     wrong_masks: dict[int, str]  # by row: what is wrong, if masks are used
-    repairs: Findings  # what is wrong, but has one meaning
+    repairs: Findings  # what is wrong but unambiguous
     faults: Findings
 
     def name(self, index: int) -> str:
-        """How messages call an annotation."""
+        """What messages call an annotation."""
         number = self.rows[index, ID]
         return f'annotations[{index}]' if math.isnan(number) else f'annotation {number:.0f}'
 
 
 def parse(path: str | Path, hook: Callable[[dict], Any] | None = None) -> tuple[Any, str]:
-    """What a JSON file holds, and the encoding if a byte-order mark names one.
+    """The content of a JSON file, and its encoding if a byte-order mark names one.
 
     Raises:
-        ValueError: It is not JSON, or in another encoding; says which, and how to convert it.
+        ValueError: It is not JSON, or its encoding is not UTF-8; says how to convert it.
         OSError: It cannot be read.
     """
     data = Path(path).read_bytes()
@@ -86,7 +86,7 @@ def parse(path: str | Path, hook: Callable[[dict], Any] | None = None) -> tuple[
     except RecursionError as error:
         raise ValueError('is not in COCO format: it is nested too deeply') from error
     except json.JSONDecodeError as error:
-        raise ValueError(f'is not in COCO format, as it is not valid JSON: {error}') from error
+        raise ValueError(f'is not in COCO format: it is not valid JSON: {error}') from error
     return content, marked
 
 
@@ -109,13 +109,13 @@ def read_coco_file(path: str | Path, with_masks: bool = False) -> CocoFile:
         with_masks: Whether masks are used, so that wrong ones are faults.
 
     Raises:
-        ValueError: It is not such a file; the message goes on after the file's name.
+        ValueError: It is not such a file; the message continues after the name of the file.
         OSError: It cannot be read.
     """
     reader = _Reader(with_masks)
     content, marked = parse(path, reader)
     if not isinstance(content, dict):
-        raise ValueError('is not in COCO format: it holds no object with a list of images')
+        raise ValueError('is not in COCO format: it is not an object with a list of images')
     if marked:
         reader.repairs.add(f'has a byte-order mark ({marked})', 'the first bytes')
     missing = [key for key in ('images', 'categories') if not isinstance(content.get(key), list)]
@@ -175,7 +175,7 @@ class _Reader:
     def __call__(self, record: dict[str, Any]) -> Any:
         if 'segments_info' in record:
             self.faults.add(
-                "annotations hold segments_info, as of panoptic files; use type='"
+                "annotations have segments_info, as in panoptic files; use type='"
                 "CocoPanopticDataset'",
                 f'of image {record.get("image_id")!r}',
             )
@@ -186,7 +186,7 @@ class _Reader:
         return record
 
     def key(self, value: Any) -> int:
-        """The place of an id in `keys`, -1 if it is none."""
+        """The index of an id in `keys`; -1 if it is invalid."""
         number = id_of(value)
         if number is None:
             return -1
@@ -214,11 +214,11 @@ class _Reader:
         box = record.get('bbox')
         mask = polygons_of(record.get('segmentation'))
         if mask is not record.get('segmentation'):
-            self.repairs.add('polygons are not lists of x, y, x, y, ... in a list', name)
+            self.repairs.add('polygons are not a list of lists [x, y, x, y, ...]', name)
         kind = self._mask_kind(mask, index)
         extent = extent_of(mask) if index < EXTENTS or not box else None
         if not box and extent:
-            self.repairs.add("annotations have no bbox, which is that of the mask's", name)
+            self.repairs.add('annotations have no bbox; it is computed from the mask', name)
             left, top, right, bottom = extent
             numbers = (left, top, right - left, bottom - top)
         else:
@@ -238,7 +238,7 @@ class _Reader:
                 float(bool(record.get('ignore'))),
                 kind,
                 *(extent or (NOTHING,) * 4),
-                *_run_length_size(mask),
+                *_rle_size(mask),
             )
         )
         return _Row(index)
@@ -248,7 +248,7 @@ class _Reader:
             numbers = tuple(self._number(side, name) for side in box)
             if all(map(math.isfinite, numbers)):
                 return numbers
-        missing = 'have no bbox, and no mask to take it from' if not box else ''
+        missing = 'have no bbox, and no mask to compute it from' if not box else ''
         self.faults.add(
             f'annotations {missing}' if missing else 'bboxes are not four finite numbers',
             name if missing else f'{name}: {str(box)[:60]}',
@@ -273,7 +273,7 @@ class _Reader:
 
 
 def id_of(value: Any) -> Any:
-    """An id as pycocotools should see it: numeric text as int; None if it cannot be one."""
+    """An id as pycocotools should see it: numeric text as int; None if it is invalid."""
     if isinstance(value, str):
         text = value.strip()
         try:
@@ -286,7 +286,7 @@ def id_of(value: Any) -> Any:
 
 
 def number_of(value: Any) -> float:
-    """A number, also written as text; nan for anything else."""
+    """A number, possibly written as text; nan for anything else."""
     try:
         return float(value) if isinstance(value, (int, float, str)) else NOTHING
     except (ValueError, OverflowError):
@@ -294,7 +294,7 @@ def number_of(value: Any) -> float:
 
 
 def polygons_of(mask: Any) -> Any:
-    """A mask; one polygon that is not in a list, or is a list of points, as COCO writes it."""
+    """A mask; a single polygon without its outer list, or as a list of points, in COCO's form."""
     if not isinstance(mask, list) or len(mask) < 3:
         return mask
     if all(isinstance(number, (int, float)) for number in mask):
@@ -305,10 +305,10 @@ def polygons_of(mask: Any) -> Any:
 
 
 def extent_of(mask: Any) -> tuple[float, float, float, float] | None:
-    """Left, top, right and bottom of polygons or run lengths in pixels, where they have some."""
+    """Left, top, right and bottom of polygons or RLE in pixels; None if empty or invalid."""
     try:
         if isinstance(mask, Mapping):
-            return _run_length_extent(mask)
+            return _rle_extent(mask)
         polygons = [polygon for polygon in mask or () if len(polygon) >= 2]
         xs, ys = [p[0::2] for p in polygons], [p[1::2] for p in polygons]
         extent = (min(map(min, xs)), min(map(min, ys)), max(map(max, xs)), max(map(max, ys)))
@@ -318,7 +318,7 @@ def extent_of(mask: Any) -> tuple[float, float, float, float] | None:
         return None
 
 
-def _run_length_size(mask: Any) -> tuple[float, float]:
+def _rle_size(mask: Any) -> tuple[float, float]:
     size = mask.get('size') if isinstance(mask, Mapping) else None
     if isinstance(size, list) and len(size) == 2:
         return number_of(size[0]), number_of(size[1])
@@ -326,7 +326,7 @@ def _run_length_size(mask: Any) -> tuple[float, float]:
 
 
 def mask_area(mask: Any) -> float:
-    """Pixels that run lengths fill, or that polygons enclose; 0 if they cannot be read."""
+    """Pixels that RLE fills or polygons enclose; 0 if the mask is invalid."""
     try:
         if isinstance(mask, Mapping):
             return float(sum(_counts(mask)[1::2]))
@@ -342,11 +342,11 @@ def _polygon_area(polygon: Sequence[float]) -> float:
 
 
 def _counts(mask: Mapping) -> list[int]:
-    check_mask(mask)  # which bounds what is expanded
+    check_mask(mask)  # also bounds the size
     return decode_rle(mask['counts']) if isinstance(mask['counts'], str) else mask['counts']
 
 
-def _run_length_extent(mask: Mapping) -> tuple[float, float, float, float] | None:
+def _rle_extent(mask: Mapping) -> tuple[float, float, float, float] | None:
     ends = np.cumsum(np.asarray(_counts(mask), dtype=np.int64))
     height = mask['size'][0]
     starts, stops = ends[:-1:2], ends[1::2]  # runs of pixels of the mask, down the columns
@@ -354,7 +354,7 @@ def _run_length_extent(mask: Mapping) -> tuple[float, float, float, float] | Non
     if not len(starts):
         return None
     left, right = starts[0] // height, (stops[-1] - 1) // height + 1
-    if (starts // height != (stops - 1) // height).any():  # a run goes on in the next column
+    if (starts // height != (stops - 1) // height).any():  # a run continues in the next column
         return float(left), 0.0, float(right), float(height)
     return (
         float(left),

@@ -1,7 +1,7 @@
-"""What a dataset would keep of an annotation file, and what is wrong with it, before a run.
+"""Check what a dataset would keep of an annotation file, and what is wrong with it, before a run.
 
-mmdet leaves objects out without a word, and takes boxes in any format for x, y, width, height. So
-the objects are counted as mmdet keeps them, and what has no other reading than a mistake is named.
+mmdet silently drops objects, and reads boxes in any format as x, y, width, height. So objects are
+counted by mmdet's rules, and whatever can only be a mistake is reported.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from .coco_file import (
 from .coco_report import MANY, Report, Use, chosen_categories, line
 from .coco_sizes import resolve_sizes
 
-FEW = 0.01  # of the objects; training leaves out as many samples that cannot be read
-FAR = 2**53  # the largest id that a float, as in rows, holds exactly
+FEW = 0.01  # of the objects; training tolerates the same share of unreadable samples
+FAR = 2**53  # the largest id that is exact as a float, as in `rows`
 
 
 def check_objects(file: CocoFile, use: Use) -> Report:
-    """Check a file for a use of it."""
+    """Check a file for one use of it."""
     report = Report(listed=len(file.rows))
     found = Findings()
     sizes = _check_images(file, use, report, found)
@@ -56,8 +56,8 @@ def check_objects(file: CocoFile, use: Use) -> Report:
         report.errors += [line(kind, *finding) for kind, finding in findings.items()]
     if use.needs_objects and not file.has_annotations:
         report.errors.append(
-            "has no list 'annotations', so there is nothing to learn or to evaluate (AP is -1); "
-            'name the file with the annotations of these images'
+            "has no list 'annotations', so there is nothing to learn or evaluate (AP is -1); "
+            'use the file with the annotations of these images'
         )
     elif not report.errors:
         count_objects(file, sizes, use, report)
@@ -65,22 +65,22 @@ def check_objects(file: CocoFile, use: Use) -> Report:
 
 
 def _check_images(file: CocoFile, use: Use, report: Report, found: Findings) -> np.ndarray:
-    """(keys, 2): width and height by the key of an image, nan where none has it."""
+    """(keys, 2): width and height by the key of an image; nan for other keys."""
     by_key: dict[int, str] = {}
     by_name: dict[str, int] = {}
     for image in file.images:
         name = by_key.setdefault(image.key, image.file_name)
         if name != image.file_name:
             found.add(
-                'images have the id of another, as after merging files; give each image its own '
-                'id, and its annotations the same image_id',
+                'images have the id of another image, as after merging files; give each image its '
+                'own id, and its annotations that image_id',
                 f'{image.file_name!r}, which has id {file.keys[image.key]!r} like {name!r}',
             )
         key = by_name.setdefault(image.file_name, image.key)
         if key != image.key:
             found.add(
-                'images are listed again under another id, so that each entry lacks the objects of '
-                'the other; list each image once (RepeatDataset repeats)',
+                'images are listed again under another id, so each entry lacks the objects of the '
+                'other; list each image once (use RepeatDataset to repeat)',
                 f'{image.file_name!r} with ids {file.keys[key]!r} and {file.keys[image.key]!r}',
             )
     if use.needs_objects and not file.images:
@@ -93,14 +93,14 @@ def _check_categories(file: CocoFile, found: Findings) -> None:
     names: set[str] = set()
     for key, name in file.categories:
         if key < 0:
-            found.add('categories have no id; give each one', repr(name))
+            found.add('categories have no id; give each one an id', repr(name))
         elif key in by_key:
             found.add(
-                'categories have the id of another; give each one its own',
+                'categories have the id of another category; give each its own',
                 f'{name!r}, which has id {file.keys[key]!r} like {by_key[key]!r}',
             )
         elif name in names:
-            found.add('categories have the name of another; give each one its own', repr(name))
+            found.add('categories have the name of another category; give each its own', repr(name))
         by_key.setdefault(key, name)
         names.add(name)
 
@@ -126,7 +126,8 @@ def _check_references(file: CocoFile, found: Findings, notes: list[str]) -> None
         what = 'category' if name == 'category_id' else 'image'
         first = f'{file.name(index)} with {name} {value!r}'
         text = (
-            f'of {len(rows)} annotations have a {name} that no {what} has; {shift or _remedy(what)}'
+            f'of {len(rows)} annotations have the {name} of no listed {what}; '
+            f'{shift or _remedy(what)}'
         )
         if name == 'category_id' or shift or count > MANY * len(rows):
             found.add(text, first, count)
@@ -136,12 +137,12 @@ def _check_references(file: CocoFile, found: Findings, notes: list[str]) -> None
 
 def _remedy(what: str) -> str:
     if what == 'category':
-        return 'correct it, or list the category'
-    return 'mmdet leaves them out: correct it, or remove the annotation'
+        return 'fix it, or list the category'
+    return 'mmdet drops them: fix the id, or remove the annotation'
 
 
 def _shift(file: CocoFile, keys: np.ndarray, listed: set[int]) -> str:
-    """Words for ids that are all off by one; '' where they are not."""
+    """Describe ids that are all off by one; '' if they are not."""
     used = [file.keys[int(key)] for key in np.unique(keys)]
     known = [file.keys[key] for key in listed if key >= 0]
     if not all(isinstance(number, int) for number in (*used, *known)) or not used or not known:
@@ -149,8 +150,7 @@ def _shift(file: CocoFile, keys: np.ndarray, listed: set[int]) -> str:
     for step in (1, -1):
         if {number + step for number in used} <= set(known):
             return (
-                f'they are numbered from {min(used)}, and the list from {min(known)}: add {step} '
-                'to each'
+                f'they start at {min(used)} and the list starts at {min(known)}: add {step} to each'
             )
     return ''
 
@@ -160,7 +160,7 @@ def _first(file: CocoFile, mask: np.ndarray) -> tuple[str, int]:
 
 
 def _check_repeated(file: CocoFile, found: Findings) -> None:
-    """Objects that are there twice, as after merging a file with itself."""
+    """Duplicate objects, as after merging a file with itself."""
     columns = [IMAGE, CATEGORY, X, Y, W, H, LEFT, TOP, RIGHT, BOTTOM]
     objects = np.nan_to_num(file.rows[:, columns])
     _, firsts = np.unique(objects, axis=0, return_index=True)
@@ -169,8 +169,8 @@ def _check_repeated(file: CocoFile, found: Findings) -> None:
     if again.sum() > MANY * len(objects):
         name, count = _first(file, again)
         found.add(
-            f'of {len(objects)} annotations have the image, category, bbox and mask of another; '
-            'remove the copies',
+            f'of {len(objects)} annotations duplicate the image, category, bbox and mask of '
+            'another; remove the copies',
             name,
             count,
         )
@@ -183,30 +183,30 @@ def _check_masks(
     wrong = Findings()
     for index, fault in file.wrong_masks.items():
         if file.rows[index, CATEGORY] in chosen:
-            kind = f'masks are wrong: {fault}; correct it, or remove the annotation'
+            kind = f'masks are wrong: {fault}; fix it, or remove the annotation'
             wrong.add(kind, file.name(index))
     rows = file.rows
-    is_run_length = np.isin(rows[:, CATEGORY], list(chosen)) & (rows[:, IMAGE] >= 0)
-    is_run_length &= np.isfinite(rows[:, MASK_HEIGHT])
-    places = np.flatnonzero(is_run_length)
+    is_rle = np.isin(rows[:, CATEGORY], list(chosen)) & (rows[:, IMAGE] >= 0)
+    is_rle &= np.isfinite(rows[:, MASK_HEIGHT])
+    places = np.flatnonzero(is_rle)
     size = sizes[rows[places, IMAGE].astype(int)]
     differs = (rows[places][:, [MASK_WIDTH, MASK_HEIGHT]] != size).any(1) & np.isfinite(size).all(1)
     for place in places[differs]:
         height, width = rows[place, [MASK_HEIGHT, MASK_WIDTH]]
         image = sizes[int(rows[place, IMAGE])]
         wrong.add(
-            'masks are run lengths of another size than the image; their size is [height, width]',
+            'masks are RLE of another size than the image; write the size as [height, width]',
             f'{file.name(place)}: {height:g} x {width:g}, not {image[1]:g} x {image[0]:g}',
         )
     count = sum(count for count, _ in wrong.values())
     if use.is_evaluated or count > FEW * len(rows):
         found.update(wrong)
-    else:  # the guard of a training takes other samples in their place
+    else:  # training replaces unreadable samples
         notes += [line(kind, *finding) for kind, finding in wrong.items()]
 
 
 def _repair(file: CocoFile, use: Use, report: Report) -> None:
-    """Say what a copy of the file will have right, as far as this use needs it."""
+    """Report what the repaired copy will fix, as far as this use needs it."""
     rows = file.rows
     findings = Findings(file.repairs)
     if len(rows):
@@ -216,14 +216,14 @@ def _repair(file: CocoFile, use: Use, report: Report) -> None:
         unknown = ~np.isfinite(area)
         if unknown.any():
             findings.add(
-                'annotations have no area, which is taken from their masks or boxes',
+                'annotations have no area; it is computed from their masks or boxes',
                 *_first(file, unknown),
             )
         empty = has_box & (area <= 0)
         if empty.sum() > MANY * len(rows):
             report.fills_area = True
             findings.add(
-                'annotations have area 0 or less, which is taken from their masks or boxes',
+                'annotations have an area of 0 or less; it is computed from their masks or boxes',
                 *_first(file, empty),
             )
             unknown |= empty
@@ -232,21 +232,21 @@ def _repair(file: CocoFile, use: Use, report: Report) -> None:
         no_crowd = np.isnan(rows[:, CROWD])
         rows[no_crowd, CROWD] = 0
         if use.is_evaluated and no_crowd.any():
-            findings.add('annotations have no iscrowd, which is 0', *_first(file, no_crowd))
+            findings.add('annotations have no iscrowd; it is set to 0', *_first(file, no_crowd))
         if use.is_evaluated and use.with_masks:
             short = rows[:, MASK] == SHORT
             if short.any():
                 findings.add(
-                    'annotations have polygons of odd or fewer than 6 numbers alone, on which '
-                    'evaluation would end: their boxes are ignored, as crowds are',
+                    'annotations only have polygons of odd or fewer than 6 numbers, which would '
+                    'crash the evaluation; their boxes are ignored like crowds',
                     *_first(file, short),
                 )
                 rows[short, CROWD] = 1
             partly = rows[:, MASK] == PARTLY_SHORT
             if partly.any():
                 findings.add(
-                    'annotations have polygons of odd or fewer than 6 numbers among others: these '
-                    'are left out',
+                    'annotations have some polygons of odd or fewer than 6 numbers; these are '
+                    'dropped',
                     *_first(file, partly),
                 )
     report.repairs += [line(kind, *finding) for kind, finding in findings.items()]
@@ -257,7 +257,7 @@ def _repair_ids(file: CocoFile, use: Use, report: Report, findings: Findings) ->
     wrong = ~np.isfinite(ids) | (np.floor(ids) != ids) | (np.abs(ids) > FAR)
     _, places, counts = np.unique(ids, return_inverse=True, return_counts=True)
     cases = [
-        ('annotations have no id in a whole number; all are renumbered', wrong),
+        ('annotations have no integer id; all are renumbered', wrong),
         (
             'annotations share their id with others; all are renumbered',
             ~wrong & (counts[places.ravel()] > 1),
@@ -266,7 +266,7 @@ def _repair_ids(file: CocoFile, use: Use, report: Report, findings: Findings) ->
     if use.is_evaluated:
         cases.append(
             (
-                'annotations have id 0, which COCO evaluation takes for unmatched; all are '
+                'annotations have id 0, which COCO evaluation treats as unmatched; all are '
                 'renumbered from 1',
                 ids == 0,
             )

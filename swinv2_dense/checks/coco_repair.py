@@ -1,4 +1,4 @@
-"""Write a copy of an annotation file in which what has one meaning is written as mmdet reads it."""
+"""Write a copy of an annotation file with all unambiguous mistakes fixed."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def write_repaired(
 
     Args:
         source: An annotation file in which `check_objects` found no error.
-        target: The copy, in plain ASCII.
+        target: The copy, in ASCII.
         sizes: Width and height of images that lack them, by id.
-        renumbers: Whether annotations are numbered from 1.
-        fills_area: Whether areas of 0 or less are replaced.
-        ignores_short: Whether polygons without an area are left out; an object that has no others
-            becomes a crowd of the shape of its box, which training and evaluation ignore.
+        renumbers: Whether to number annotations from 1.
+        fills_area: Whether to replace areas of 0 or less.
+        ignores_short: Whether to drop polygons without an area; an object with no others becomes a
+            crowd in the shape of its box, which training and evaluation ignore.
     """
     content, _ = parse(source)
     for image in content['images']:
@@ -77,7 +77,7 @@ def _plain(number: float) -> int | float:
 
 
 def _write(file: IO[str], content: Mapping[str, Any]) -> None:
-    """An entry of a list at a time: json writes text much faster than to a file."""
+    """Dump list entries one by one: json.dumps is much faster than json.dump."""
     for place, (key, value) in enumerate(content.items()):
         file.write(f'{", " if place else "{"}{json.dumps(key)}: ')
         if not isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Sizes of images in an annotation file, held against the pixels as a loader delivers them.
+"""Compare the image sizes in an annotation file with the pixels that a loader returns.
 
-Headers are read, in threads, of all images up to `COMPARED`, else of as many chosen at random with
-a fixed seed. A header takes about 0.1 ms of one core, and on network storage a round trip.
+Threads read the headers of all images, or of `COMPARED` random ones with a fixed seed if there are
+more. A header takes about 0.1 ms of one core, plus a round trip on network storage.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ SLACK = 2  # pixels, of rounding
 
 def image_path(file_name: str, use: Use) -> str:
     """Path of an image as the dataset reads it."""
-    if use.depth:  # as Objects365V2Dataset, which keeps patchN/x.jpg
+    if use.depth:  # Objects365V2Dataset keeps patchN/x.jpg
         file_name = '/'.join(file_name.split('/')[-use.depth :])
     return os.path.join(use.folder or '', file_name)
 
 
 def resolve_sizes(file: CocoFile, use: Use, report: Report, found: Findings) -> np.ndarray:
-    """(keys, 2): width and height by an image's key; those that are missing are read from files."""
+    """(keys, 2): width and height by the key of an image; missing ones are read from the files."""
     sizes = np.full((len(file.keys), 2), np.nan)
     missing = [i for i in file.images if not (i.width >= 1 and i.height >= 1)]
     others = [i for i in file.images if i.width >= 1 and i.height >= 1]
@@ -40,7 +40,7 @@ def resolve_sizes(file: CocoFile, use: Use, report: Report, found: Findings) -> 
     compared = others
     if len(others) > COMPARED:
         compared = random.Random(0).sample(others, COMPARED)  # noqa: S311  no secret
-        report.notes.append(f'sizes of {COMPARED} of its {len(others)} images are compared')
+        report.notes.append(f'only {COMPARED} of its {len(others)} images are checked for size')
     stored = stored_sizes([image_path(i.file_name, use) for i in (*missing, *compared)])
     for image, size in zip(missing, stored):
         if size is None:
@@ -51,8 +51,8 @@ def resolve_sizes(file: CocoFile, use: Use, report: Report, found: Findings) -> 
     if report.sizes:
         first = next(i for i in missing if i.key in report.sizes)
         report.repairs.append(
-            f'{len(report.sizes)} images have no width and height, which are read from the image, '
-            f'first {_named(first)}'
+            f'{len(report.sizes)} images have no width and height; they are read from the image '
+            f'files, first {_named(first)}'
         )
     near = Findings()
     for image, size in zip(compared, stored[len(missing) :]):
@@ -88,21 +88,20 @@ def _compare(
     )
     if size[2] and told == loaded[::-1]:
         remedy = (
-            'save the images turned and without the tag, or load them with '
+            'rotate the pixels and remove the tag, or load the images with '
             "LoadImageFromFile(color_type='color_ignore_orientation')"
             if is_rotated
-            else "load them turned, with LoadImageFromFile(color_type='color')"
+            else "load the images rotated, with LoadImageFromFile(color_type='color')"
         )
-        pixels = 'unturned' if is_rotated else 'turned'
-        found.add(f'images are described by their pixels {pixels} by EXIF; {remedy}', first)
+        pixels = 'before' if is_rotated else 'after'
+        found.add(f'images have the size {pixels} rotation by EXIF; {remedy}', first)
     elif told == loaded[::-1]:
-        found.add('images have width and height exchanged; write width, then height', first)
+        found.add('images have width and height swapped; swap them in the file', first)
     elif max(abs(told[0] - loaded[0]), abs(told[1] - loaded[1])) <= SLACK:
         near.add(f'images are up to {SLACK} pixels larger or smaller than in the file', first)
     else:
         found.add(
-            'images have another size than in the file, so boxes and masks do not lie on their '
-            'objects; export the annotations for these pixels, or take the images they were drawn '
-            'on',
+            'images have another size than in the file, so boxes and masks miss their objects; '
+            'export the annotations for these images, or use the images that were annotated',
             first,
         )

@@ -1,4 +1,4 @@
-"""Find what is wrong with a config before anything slow starts, and say it in one sentence."""
+"""Find mistakes in a config before anything slow starts, and report them in one sentence."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .metric_names import check_metric_names
 
 BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
 RUN_BY_READING = ('.pkl', '.pickle', '.yaml', '.yml')
-KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck that return maps as they take them
+KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck with as many output as input channels
 
 
 def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
-    """Check the model, the checkpoints and the data that `loaders` (names in `cfg`) read.
+    """Check the model, the checkpoints and the data of `loaders` ('train', 'val', 'test').
 
     Raises:
         ConfigError: The first thing found wrong.
@@ -38,7 +38,7 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     check_loaders(cfg, loaders)
     if 'val' in loaders:
         check_metric_names(cfg)
-    if 'train' in loaders:  # testing initialises nothing, and needs no maps
+    if 'train' in loaders:  # testing initializes nothing
         settings = pretrained(backbone.get('init_cfg'))
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
     for name in loaders:
@@ -57,7 +57,7 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
 
 
 def _build_on_meta(backbone: Mapping) -> Any:
-    """The backbone without memory, which checks its arguments."""
+    """Build the backbone without allocating memory, which checks its arguments."""
     settings = {key: value for key, value in backbone.items() if key not in ('init_cfg', '_scope_')}
     try:
         with torch.device('meta'):
@@ -68,7 +68,7 @@ def _build_on_meta(backbone: Mapping) -> Any:
 
 
 def _check_channels(model: Mapping, backbone: Any) -> None:
-    """Hold what the neck, or without one each head, takes against what the backbone returns."""
+    """Compare the input channels of the neck, or of each head, with the backbone's output."""
     channels = backbone.out_channels
     given = f'model.backbone returns maps of {channels} channels'
     if model.get('neck'):
@@ -84,7 +84,7 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
     for name in ('decode_head', 'auxiliary_head', 'cls_head'):
         for head in as_list(model.get(name) or []):
             taken = as_list(head.get('in_channels', []))
-            everything = list(range(len(channels)))  # as mmseg's Mask2Former, without in_index
+            everything = list(range(len(channels)))  # mmseg's Mask2Former has no in_index
             index = as_list(head.get('in_index', everything if len(taken) > 1 else -1))
             if any(not -len(channels) <= i < len(channels) for i in index):
                 raise ConfigError(f'model.{name}.in_index={index}, but {given}')
@@ -123,25 +123,25 @@ def _check_evaluator(loader: str, evaluator: Mapping) -> None:
 
 
 def _refuse_code(key: str, path: Any) -> None:
-    """Refuse what mmengine reads by running what it holds."""
+    """Refuse formats that mmengine reads by executing their content."""
     if isinstance(path, str) and path.lower().endswith(RUN_BY_READING):
         raise ConfigError(
-            f'{key}={path!r}: reading pickle or YAML runs the code in it, whoever wrote it; save '
-            'the content as .json (lists of file names as .txt)'
+            f'{key}={path!r}: reading pickle or YAML executes the code in it; save the content as '
+            '.json (lists of file names as .txt)'
         )
 
 
 def _check_file(key: str, path: str | None, kind: str = 'file') -> None:
-    """Local paths must exist; others are left to their file backend."""
+    """Local paths must exist; others are not checked."""
     if not path or '://' in path or ':s3' in path or path.startswith('s3:'):
         return
     path = os.path.expanduser(path)
     if os.path.isdir(path) if kind == 'folder' else os.path.exists(path):
         return
     remedy = (
-        'data/README.md shows how the data sets are laid out'
+        'data/README.md shows the layout of the datasets'
         if 'dataset' in key or 'evaluator' in key
-        else 'download it, or correct the path'
+        else 'download it, or fix the path'
     )
     raise ConfigError(
         f'{key}={path!r}: there is no such {kind}. Set it in the config or with '

@@ -1,7 +1,7 @@
-"""Read a config file; whatever is wrong with it is said in one line, with its file and line.
+"""Read a config file; errors are reported in one line, with file and line.
 
-mmengine reads the file. If that fails, the frames of the traceback say in which file of the chain
-of bases, at which line or key. No message is parsed.
+mmengine reads the file. If that fails, the frames of the traceback tell in which file of the chain
+of bases, and at which line or key. No message is parsed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _check_path(path: str) -> None:
     if os.path.isdir(path):
         inside = sorted(name for name in os.listdir(path) if name.endswith('.py'))
         listed = f', e.g. {os.path.join(path, inside[0])}' if inside else ''
-        raise ConfigError(f'config {path!r} is a folder; name a file{listed}')
+        raise ConfigError(f'config {path!r} is a folder; give a file{listed}')
     if not os.path.isfile(path):
         raise ConfigError(f'config {path!r} does not exist{_sibling(path)}')
     if path.lower().endswith(CHECKPOINTS):
@@ -56,15 +56,15 @@ def _check_path(path: str) -> None:
 
 
 def bases_of(file: str) -> list[str]:
-    """Paths of the files that `_base_` of a file names; none if that is not to be seen."""
+    """Paths of the files that `_base_` of a file names; empty if they cannot be determined."""
     try:
         return [Config._get_cfg_path(base, file)[0] for base in Config._get_base_files(file)]
-    except Exception:  # reading it will say why
+    except Exception:  # loading the file reports the reason
         return []
 
 
 def _check_circle(chain: list[str]) -> None:
-    """Refuse a file that is below itself: mmengine takes many seconds to run into it."""
+    """Refuse a file that is its own base: mmengine takes many seconds to fail on it."""
     for base in bases_of(chain[-1]):
         base = os.path.abspath(base)
         if base in chain:
@@ -78,7 +78,7 @@ def _circle(chain: list[str]) -> str:
 
 
 def _sibling(path: str) -> str:
-    """A hint at the file of a similar name in the same folder."""
+    """A hint at a file with a similar name in the same folder."""
     folder, name = os.path.split(path)
     try:
         names = os.listdir(folder or '.')
@@ -111,8 +111,8 @@ def _reason(path: str, error: Exception) -> str:
         place = f'{short_path(inside[-1].f_code.co_filename)}, line {lines[inside[-1]]}'
         if isinstance(frames[-1].f_locals.get('self'), LazyObject):
             return (
-                f'{place}: what a config imports in this way can only be named, not called; write '
-                "__import__('PACKAGE') instead of import"
+                f'{place}: a config cannot call what it imports with an import statement; write '
+                "__import__('PACKAGE') instead"
             )
         return f'{place}: {_told(error)}{_similar_name(error, inside[-1])}'
     merges = [frame for frame in frames if frame.f_code.co_name == '_merge_a_into_b']
@@ -125,7 +125,7 @@ def _reason(path: str, error: Exception) -> str:
 
 
 def short_path(path: str) -> str:
-    """A path below the current folder as relative to it, others as they are."""
+    """A path below the current folder relative to it; others unchanged."""
     inside = os.path.abspath(path).startswith(os.getcwd() + os.sep)
     return os.path.relpath(path) if inside else os.path.normpath(path)
 
@@ -133,7 +133,7 @@ def short_path(path: str) -> str:
 def _told(error: BaseException) -> str:
     """Kind and message of an error in one line; a KeyError's message is only the key."""
     text = ' '.join(str(error).split())
-    if isinstance(error, ConfigError):  # of what the config calls, such as read_classes
+    if isinstance(error, ConfigError):  # from a function that the config calls
         return text
     return f'{type(error).__name__}: {text}' if text else type(error).__name__
 
@@ -141,13 +141,13 @@ def _told(error: BaseException) -> str:
 def _syntax_error(file: str, error: SyntaxError) -> str:
     first = error
     while first.lineno is None and isinstance(first.__context__, SyntaxError):
-        first = first.__context__  # mmengine raises another one, without the line
+        first = first.__context__  # mmengine raises a second one without the line
     code = (first.text or '').strip()
     return f'{file}, line {first.lineno}: {first.msg}' + (f': {code}' if code else '')
 
 
 def _similar_name(error: Exception, frame: FrameType) -> str:
-    """The nearest name that is defined, for a NameError or a missing attribute or key."""
+    """Suggest a defined name, for a NameError or a missing attribute or key."""
     if isinstance(error, AttributeError):
         owner, name = error.obj, error.name
         known = list(owner) if isinstance(owner, Mapping) else dir(owner)
@@ -159,18 +159,18 @@ def _similar_name(error: Exception, frame: FrameType) -> str:
 
 
 def merge_conflict(merges: list[FrameType]) -> str:
-    """What `_merge_a_into_b` could not merge, from its frames; the last one failed."""
+    """Describe what `_merge_a_into_b` could not merge, from its frames; the last one failed."""
     path = '.'.join(str(frame.f_locals['k']) for frame in merges)
     last = merges[-1].f_locals
     base = last['b'].get(last['k'])
     return (
-        f'{path} is a dict here but {base!r} in the base, and these cannot be merged; write '
+        f'{path} is a dict here but {base!r} in the base, which cannot be merged; write '
         f'{path.rpartition(".")[2]}=dict(_delete_=True, ...) to replace it'
     )
 
 
 def _duplicate(file: str, key: str, reader: FrameType) -> str:
-    """Two bases of a file set one key: their names."""
+    """Name the two bases of a file that set the same key."""
     second = reader.f_locals['base_cfg_path']
     first = ''
     try:
@@ -178,11 +178,11 @@ def _duplicate(file: str, key: str, reader: FrameType) -> str:
             if key in Config.fromfile(base, import_custom_modules=False):
                 first = f'{short_path(base)} and '
                 break
-    except Exception:  # the line is good without the first name, too
+    except Exception:  # the message is useful without the first name, too
         first = 'an earlier one and '
     return (
-        f'{file}: two of its bases set {key!r}: {first}{short_path(second)}. Bases must not '
-        f'overlap: keep one of the two, and set {key} in {os.path.basename(file)}'
+        f'{file}: two of its bases set {key!r}: {first}{short_path(second)}. Keep one of these '
+        f'bases, and set {key} in {os.path.basename(file)}'
     )
 
 
@@ -203,10 +203,9 @@ def import_custom_modules(path: str, settings: Mapping | None) -> None:
     for name in [imports] if isinstance(imports, str) else imports:
         try:
             import_modules_from_strings([name], settings.get('allow_failed_imports', False))
-        except Exception as error:  # a module is a program, too
-            raise ConfigError(
-                f'config {path}: custom_imports: {_import_reason(name, error)}'
-            ) from (error)
+        except Exception as error:  # importing executes the module, which may raise anything
+            reason = _import_reason(name, error)
+            raise ConfigError(f'config {path}: custom_imports: {reason}') from error
 
 
 def _import_reason(name: str, error: Exception) -> str:
@@ -221,7 +220,8 @@ def _import_reason(name: str, error: Exception) -> str:
         found = nearest(last, (module.name for module in pkgutil.iter_modules(folders)), 1, 0.75)
         meant = f'did you mean {".".join(filter(None, [parent, found[0]]))!r}? ' if found else ''
         return (
-            f'there is no module {missing!r}; {meant}PYTHONPATH must name the folder that holds it'
+            f'there is no module {missing!r}; {meant}PYTHONPATH must include the folder that '
+            'contains it'
         )
     frame = traceback.extract_tb(cause.__traceback__)[-1]
     return f'importing {name!r} failed: {_told(cause)} ({frame.filename}, line {frame.lineno})'

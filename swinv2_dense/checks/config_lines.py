@@ -1,4 +1,4 @@
-"""Where in a config file, or which of its bases, a key was set."""
+"""Find the file and line of a config, or of one of its bases, where a key is set."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .config_file import bases_of, short_path
 
 
 class Origin(NamedTuple):
-    """What a config was read from: its file, and the keys that --cfg-options set."""
+    """Where a config came from: its file, and the keys that --cfg-options set."""
 
     filename: str | None
     options: Collection[str] = ()
 
     def __call__(self, path: Sequence[str | int]) -> str:
-        """Where a key was set, to begin a message with."""
+        """Where a key was set, as the beginning of a message."""
         key = '.'.join(map(str, path))
         if any(key == name or key.startswith(f'{name}.') for name in self.options):
             return '--cfg-options '
@@ -25,7 +25,7 @@ class Origin(NamedTuple):
 
 
 def where(filename: str | None, path: Sequence[str | int]) -> str:
-    """`FILE, line N` of the dict entry with a path of keys and indices; '' if it is not to be seen.
+    """`FILE, line N` of the dict entry at a path of keys and indices; '' if it cannot be found.
 
     Args:
         filename: The config; its bases are searched after it.
@@ -46,7 +46,7 @@ def where(filename: str | None, path: Sequence[str | int]) -> str:
 
 
 def _sources(file: str, seen: set[str]) -> Iterator[tuple[str, ast.Module]]:
-    """A file and its bases, parsed. What cannot be parsed here (templates) is left out."""
+    """A file and its bases, parsed. Files that do not parse, such as templates, are skipped."""
     if file in seen:
         return
     seen.add(file)
@@ -72,7 +72,7 @@ def _line(variables: dict[str, ast.AST], path: Sequence[str | int]) -> int | Non
 
 
 def _entry(node: ast.AST | None, step: str | int) -> ast.AST | None:
-    """The value at a key or an index of a dict or list that is written out."""
+    """The value at a key or an index of a dict or list literal."""
     if isinstance(node, (ast.List, ast.Tuple)):
         plain = not any(isinstance(element, ast.Starred) for element in node.elts)
         inside = plain and isinstance(step, int) and step < len(node.elts)

@@ -1,7 +1,7 @@
-"""Hold every `type` of a config against the registries, and its arguments against the class.
+"""Check every `type` of a config against the registries, and its arguments against the class.
 
-Which registry a part belongs to follows from its place: `train_dataloader.dataset.pipeline` holds
-transforms, `custom_hooks` hooks. Below `model` a type may stand in any of them. Nothing is built.
+The registry of a part follows from its key: `train_dataloader.dataset.pipeline` holds transforms,
+`custom_hooks` hooks. Types below `model` may come from any registry. Nothing is built.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .names import nearest, suggestion
 from .signatures import accepted, arguments
 
 Path = tuple[str | int, ...]
-# Where a part of a model may be registered.
+# Registries that parts of a model may come from.
 ANY = (
     registries.MODELS,
     registries.TASK_UTILS,
@@ -35,8 +35,8 @@ ANY = (
     registries.DATASETS,
 )
 SKIPPED = ('type', '_scope_', '_delete_')
-# Dicts whose keys are chosen by users or go to other programs; mmaction2's tokenizers have a
-# registry of their own.
+# Dicts with arbitrary keys, or keys for other libraries; mmaction2's tokenizers have their own
+# registry.
 FREE = (
     'tokenizer',
     'metainfo',
@@ -48,9 +48,9 @@ FREE = (
     'remapping',
 )
 FREE_ENDINGS = ('kwargs', '_args')
-OTHER_LIBRARIES = ('torchvision.', 'timm.')  # backbones that mmaction2 takes from them
+OTHER_LIBRARIES = ('torchvision.', 'timm.')  # mmaction2 accepts their backbones
 FOREIGN_CONTENTS = ('Albu', 'Imgaug', 'TorchVisionWrapper', 'PytorchVideoWrapper')
-# Registries by the key below which their parts stand, wherever that is.
+# Registries by the key of their parts, at any level.
 BY_KEY = {
     'dataset': registries.DATASETS,
     'datasets': registries.DATASETS,
@@ -60,7 +60,7 @@ BY_KEY = {
     'optimizer': registries.OPTIMIZERS,
     'model_wrapper': registries.MODEL_WRAPPERS,
 }
-# Top-level keys: their registry, and what is built where there is no type.
+# Top-level keys: their registry, and the default type.
 PLACES = {
     'runner_type': (registries.RUNNERS, None),
     'model': (registries.MODELS, None),
@@ -77,16 +77,16 @@ PLACES = {
     'model_wrapper_cfg': (registries.MODEL_WRAPPERS, 'MMDistributedDataParallel'),
     'tta_pipeline': (registries.TRANSFORMS, None),
 }
-# Keys that the builder takes out before it calls the class.
+# Keys that the builder removes before it calls the class.
 TAKEN = {
     'param_scheduler': {'convert_to_iter_based', 'epoch_length'},
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer'},
     'train_cfg': {'by_epoch'},
 }
-# Taken by mmcv's builders of norms and activations, and by `Runner.register_hook`.
+# Accepted by mmcv's builders of norms and activations, and by `Runner.register_hook`.
 EXTRA = {None: {'requires_grad', 'inplace'}, registries.HOOKS: {'priority'}}
 LOADER = {'dataset', 'num_batch_per_epoch', 'disable_subprocess_warning'}
-DICTS = {  # dicts without a type, and who reads them
+DICTS = {  # dicts without a type, and what reads them
     'randomness': Runner.set_randomness,
     'auto_scale_lr': {'enable', 'base_batch_size'},
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
@@ -94,15 +94,15 @@ DICTS = {  # dicts without a type, and who reads them
 }
 
 
-class Part(NamedTuple):
+class ConfigPart(NamedTuple):
     """A dict of a config from which something is built."""
 
     path: Path
     settings: Mapping
     registry: Registry | None  # None: any
     scope: str | None
-    default: str | None = None  # its type, if it names none
-    parent: Callable | None = None  # the class that it is an argument of
+    default: str | None = None  # its type if it names none
+    parent: Callable | None = None  # the class it is an argument of
 
     @property
     def key(self) -> str:
@@ -119,19 +119,19 @@ def check_types(
     """Check types and arguments in a config, or in some of its top-level keys.
 
     Args:
-        parts: Top-level keys; those of `options` are checked besides.
+        parts: Top-level keys; those of `options` are checked too.
         options: Keys that --cfg-options set, such as 'model.backbone.arch'.
 
     Raises:
-        ConfigError: The first type that is not registered, or argument that its class does not
-            take, with file and line where they are to be seen.
+        ConfigError: The first type that is not registered or argument that its class does not
+            accept, with file and line if they can be found.
     """
     origin = Origin(cfg.filename, options)
     given = {key.partition('.')[0] for key in options}
     for key in cfg if parts is None else {**dict.fromkeys(parts), **dict.fromkeys(given)}:
         try:
             value = cfg.get(key)
-        except ImportError as error:  # of a config that names classes
+        except ImportError as error:  # configs may hold classes instead of names
             raise ConfigError(f'{key}: {" ".join(str(error).split())}') from error
         if key == 'runner_type' and isinstance(value, str):
             value = dict(type=value)
@@ -144,7 +144,7 @@ def check_types(
 
 
 def scope_of_model(cfg: Config) -> str | None:
-    """The library of a model that is given as a class, or with a scope before its name.
+    """The library of a model given as a class, or by a name with a scope.
 
     Raises:
         ConfigError: The class cannot be imported.
@@ -171,7 +171,7 @@ def _check_dicts(origin: Origin, key: str, value: Any) -> None:
 
 
 def _check_constructor(origin: Origin, settings: Mapping, scope: str | None) -> None:
-    """The class that makes the optimizer, which is given by name, and its own settings."""
+    """Check the class that builds the optimizer, and its settings."""
     name = settings.get('constructor')
     if name is None:
         return
@@ -187,7 +187,7 @@ def _check_constructor(origin: Origin, settings: Mapping, scope: str | None) -> 
         _refuse_unknown(path, given, set(known), kind.__name__, origin)
 
 
-def parts_of(key: str, value: Any, scope: str | None) -> Iterator[Part]:
+def parts_of(key: str, value: Any, scope: str | None) -> Iterator[ConfigPart]:
     """The parts below a top-level key, outer ones first."""
     if key.endswith('_dataloader') and isinstance(value, Mapping):
         for name, place in (
@@ -196,13 +196,13 @@ def parts_of(key: str, value: Any, scope: str | None) -> Iterator[Part]:
             ('batch_sampler', registries.DATA_SAMPLERS),
         ):
             yield from _below((key, name), value.get(name), place, scope, None)
-        # mmengine looks in the root alone for these functions.
+        # mmengine looks up these functions in its root registry only.
         yield from _below(
             (key, 'collate_fn'), value.get('collate_fn'), registries.FUNCTIONS, '', None
         )
     elif key.endswith('_evaluator'):
         if isinstance(value, Mapping) and 'metrics' in value:
-            yield Part((key,), value, registries.EVALUATOR, scope, 'Evaluator')
+            yield ConfigPart((key,), value, registries.EVALUATOR, scope, 'Evaluator')
             yield from _below((key, 'metrics'), value['metrics'], registries.METRICS, scope, None)
         else:
             yield from _below((key,), value, registries.METRICS, scope, None)
@@ -211,7 +211,7 @@ def parts_of(key: str, value: Any, scope: str | None) -> Iterator[Part]:
             yield from _below((key, name), hook, registries.HOOKS, scope, None)
     elif key == 'train_cfg' and isinstance(value, Mapping):
         default = 'EpochBasedTrainLoop' if value.get('by_epoch') else 'IterBasedTrainLoop'
-        yield Part((key,), value, registries.LOOPS, scope, default)
+        yield ConfigPart((key,), value, registries.LOOPS, scope, default)
     elif key in PLACES:
         place, default = PLACES[key]
         yield from _below((key,), value, place, scope, None, default)
@@ -224,7 +224,7 @@ def _below(
     scope: str | None,
     parent: Callable | None,
     default: str | None = None,
-) -> Iterator[Part]:
+) -> Iterator[ConfigPart]:
     if isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
             yield from _below((*path, i), item, registry, scope, parent)
@@ -232,10 +232,10 @@ def _below(
     if not isinstance(value, Mapping) or is_free(path[-1]):
         return
     scope = value.get('_scope_') or scope
-    part = Part(path, value, registry, scope, default, parent)
+    part = ConfigPart(path, value, registry, scope, default, parent)
     kind = parent
     several = path in (('optim_wrapper',), ('param_scheduler',)) and 'type' not in value
-    if several and 'optimizer' not in value:  # one for each of several optimizers, by names
+    if several and 'optimizer' not in value:  # one per optimizer, by name
         names = [name for name, inner in value.items() if isinstance(inner, (Mapping, list))]
         for name in names if path == ('param_scheduler',) else ():
             yield from _below((*path, name), value[name], registry, scope, None)
@@ -252,11 +252,11 @@ def _below(
 
 
 def is_free(name: str | int) -> bool:
-    """Whether the keys of a dict of this name are chosen by users, or go to other programs."""
+    """Whether a dict of this name has arbitrary keys, or keys for other libraries."""
     return name in FREE or (isinstance(name, str) and name.endswith(FREE_ENDINGS))
 
 
-def find(part: Part) -> Callable | None:
+def find(part: ConfigPart) -> Callable | None:
     """The class or function that builds a part; None if no such type is registered."""
     kind = part.kind
     if not isinstance(kind, str):
@@ -265,12 +265,12 @@ def find(part: Part) -> Callable | None:
         found = _registered(kind, root, part.scope)
         if found is not None:
             return found
-    # Operators by name, such as RoIAlign and nms.
+    # Operators are given by name, such as RoIAlign and nms.
     return getattr(sys.modules.get('mmcv.ops'), kind, None) if part.registry is None else None
 
 
 def _scoped(root: Registry, scope: str | None) -> Registry:
-    """The registry of a library below one of mmengine's, else that one."""
+    """The child of a registry for a library; the registry itself if it has none."""
     if scope and scope not in root.children:
         with contextlib.suppress(ImportError):
             importlib.import_module(f'{scope}.registry')
@@ -282,15 +282,17 @@ def _registered(name: str, root: Registry, scope: str | None) -> Callable | None
     return _scoped(root, scope).get(name)
 
 
-def check_part(part: Part, origin: Origin) -> None:
-    """Raises a `ConfigError` if a part has no type, one that is not registered, or an argument
-    that its class does not take.
+def check_part(part: ConfigPart, origin: Origin) -> None:
+    """Check that the type of a part is registered and accepts its arguments.
+
+    Raises:
+        ConfigError: It has no type, an unknown one, or an argument that its class does not accept.
     """
     if part.kind is None:
         place = origin(part.path)
         raise ConfigError(
             f'{place}{part.key} has no type, so nothing can be built from '
-            f'{_short(part.settings)}; name one, e.g. {part.key}.type=NAME'
+            f'{_short(part.settings)}; set {part.key}.type=NAME'
         )
     kind = find(part)
     excused = _source(part.parent) if inspect.isclass(part.parent) else ''
@@ -306,7 +308,7 @@ def check_part(part: Part, origin: Origin) -> None:
         for name, value in part.settings.items()
         if name not in known and repr(str(name)) not in excused
     }
-    if takes_any:  # and hands it on, where it may fail after an epoch: look for typing errors
+    if takes_any:  # **kwargs may be passed on and fail after an epoch: look for typos
         outer = part.registry is not None
         unknown = {k: v for k, v in unknown.items() if outer and nearest(k, names, 1, 0.85)}
     _refuse_unknown(part.path, unknown, known, kind.__name__, origin, names)
@@ -314,10 +316,7 @@ def check_part(part: Part, origin: Origin) -> None:
 
 @functools.cache
 def _source(kind: type) -> str:
-    """Source of the modules of a class and its bases.
-
-    These may take settings out of the dicts they are given, or build from their types themselves.
-    """
+    """Source of the modules of a class and its bases, which may consume settings themselves."""
     text = []
     for name in dict.fromkeys(base.__module__ for base in kind.__mro__[:-1]):
         with contextlib.suppress(OSError, TypeError, KeyError):
@@ -341,7 +340,7 @@ def _refuse_unknown(
             raise ConfigError(
                 f'{place}{key}.{name}={_short(settings[name])}: {owner} takes no {name!r}'
                 f'{suggestion(name, offered or known) or _listing(offered or known)}'
-                f'{f"; give {key}._delete_=True, too, to drop it" if inherited else ""}'
+                f'{f"; add {key}._delete_=True to drop it" if inherited else ""}'
             )
 
 
@@ -350,13 +349,13 @@ def _listing(known: Collection[str]) -> str:
     return f'; it takes {", ".join(shown[:12])}{", ..." if len(shown) > 12 else ""}'
 
 
-def _unregistered(part: Part, origin: Origin) -> str:
+def _unregistered(part: ConfigPart, origin: Origin) -> str:
     place = origin((*part.path, 'type'))
     scope, _, last = str(part.kind).rpartition('.')
     names = set()
     for root in ANY if part.registry is None else [part.registry]:
         names |= {*_scoped(root, scope or part.scope).module_dict, *root.module_dict}
-    remedy = suggestion(last, names) or '; name the module that registers it in custom_imports'
+    remedy = suggestion(last, names) or '; add the module that registers it to custom_imports'
     what = part.registry.root.name if part.registry is not None else 'model part'
     return f'{place}{part.key}.type={part.kind!r} is not a registered {what}{remedy}'
 

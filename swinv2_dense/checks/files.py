@@ -1,7 +1,7 @@
-"""Which of many files exist, by listing their folders once instead of asking for each file.
+"""Find missing files by listing each folder once instead of stat-ing every file.
 
-On network storage each question is a round trip to a metadata server that all jobs share; a listing
-brings the names of a whole folder.
+On network storage each stat is a round trip to a metadata server that all jobs share; a listing
+returns the names of a whole folder.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ..shared_errors import shared_errors
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
-    """The files that do not exist, each once, in the order given.
+    """The files that do not exist, without duplicates, in the given order.
 
-    The processes of a run on one machine list a part of the folders each, and tell each other; all
-    processes must call this with the same paths. Folders are listed on each machine, as they may
-    lie on its own disk.
+    The processes of a run on one machine share the folders among them and exchange the results; all
+    processes must call this with the same paths. Every machine lists all folders, since they may be
+    on its local disk.
     """
     position, count = _place_on_this_machine()
     numbers: dict[str, int] = {}  # of folders
@@ -47,10 +47,10 @@ def missing_files(paths: Iterable[str]) -> list[str]:
 
 
 def files_below(folder: str, leave_out: Collection[str] = (), prefix: str = '') -> Iterator[str]:
-    """Paths of files below a folder, at any depth, relative to it; without hidden ones.
+    """Relative paths of all files below a folder, without hidden ones.
 
     Args:
-        leave_out: Folders that are not searched, whatever path or link leads to them.
+        leave_out: Folders to skip, whatever path or link leads to them.
 
     Raises:
         ConfigError: A folder cannot be listed.
@@ -61,7 +61,7 @@ def files_below(folder: str, leave_out: Collection[str] = (), prefix: str = '') 
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise ConfigError(f'folder {here!r} cannot be listed: {error.strerror}') from error
-    for entry in found:  # the kind of an entry comes with the listing, but for links
+    for entry in found:  # the listing includes the kind of each entry, except behind links
         if entry.name.startswith('.'):
             continue
         name, is_link = os.path.join(prefix, entry.name), entry.is_symlink()
@@ -74,13 +74,13 @@ def files_below(folder: str, leave_out: Collection[str] = (), prefix: str = '') 
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Whether `path` is an existing folder or lies below it, whatever links lead there."""
+    """Whether `path` is `folder` or lies below it, with links resolved."""
     real = Path(os.path.realpath(path))
     return any(p.exists() and os.path.samefile(p, folder) for p in (real, *real.parents))
 
 
 def _place_on_this_machine() -> tuple[int, int]:
-    """The position of this process among those of its run on this machine, and their number."""
+    """The index of this process among those of the run on this machine, and their number."""
     machines = all_gather_object(socket.gethostname())
     rank = get_rank()
     return machines[:rank].count(machines[rank]), machines.count(machines[rank])
@@ -92,16 +92,16 @@ def _missing_in(folder: str, names: dict[str, int]) -> dict[str, int]:
     try:
         with os.scandir(folder or '.') as entries:
             for entry in entries:
-                # The listing tells a link's name even where its target is gone.
+                # A link is listed even if its target is gone.
                 if entry.name in left and (not entry.is_symlink() or os.path.exists(entry.path)):
                     del left[entry.name]
                 if not left:
                     break
     except (FileNotFoundError, NotADirectoryError):
         return left
-    except OSError:  # it may be entered but not listed
+    except OSError:  # readable but not listable
         pass
-    # File systems that ignore case or change Unicode list other names than they accept.
+    # Case-insensitive and Unicode-normalizing file systems list other names than they accept.
     return {
         name: index
         for name, index in left.items()
@@ -109,15 +109,15 @@ def _missing_in(folder: str, names: dict[str, int]) -> dict[str, int]:
     }
 
 
-FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # of mmdet and mmseg; of mmaction2
+FILE_KEYS = ('img_path', 'seg_map_path', 'filename')  # the last is mmaction2's
 
 
 @HOOKS.register_module()
 class CheckFilesHook(Hook):
-    """Look for every image, map and video of the data sets before the first iteration.
+    """Check that all images, label maps and videos exist, before the first iteration.
 
     Raises:
-        ConfigError: Files are missing; says how many, and names the first.
+        ConfigError: Files are missing; gives their number and the first one.
     """
 
     def before_train(self, runner: Any) -> None:
@@ -141,20 +141,18 @@ def check_files(name: str, dataset: Any) -> None:
     if missing:
         if all(key == 'seg_map_path' for key, _ in missing):
             raise ConfigError(
-                f'{name}: {len(missing)} images have no label map, first {missing[0][1]}. Write '
-                'it, or take its image out of the data set (of ann_file where there is one). Check '
+                f'{name}: {len(missing)} images have no label map, first {missing[0][1]}. Add the '
+                'maps, or remove the images from the dataset (from ann_file if it has one). Check '
                 'data_root and data_prefix.'
             )
-        message = (
-            f'{name}: {len(missing)} files that the annotations list do not exist, first '
-            f'{missing[0][1]}. Check data_root, data_prefix and ann_file of the data set, and that '
-            'it is complete.'
+        raise ConfigError(
+            f'{name}: {len(missing)} annotated files do not exist, first {missing[0][1]}. Check '
+            'data_root, data_prefix and ann_file of the dataset, and that it is complete.'
         )
-        raise ConfigError(message)
 
 
 def _files(dataset: Any) -> Iterator[tuple[str, str]]:
-    """The local files of a data set, each with its key in FILE_KEYS."""
+    """The local files of a dataset, each with its key in FILE_KEYS."""
     for part in leaf_datasets(dataset):
         if not hasattr(part, 'get_data_info') or not is_local(getattr(part, 'backend_args', None)):
             continue

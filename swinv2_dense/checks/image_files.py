@@ -1,4 +1,4 @@
-"""Image files: which are in a folder, which a dataset leaves out, which are read wrongly."""
+"""Image files: which are in a folder, which a dataset omits, and which are loaded wrongly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .files import files_below
 
-# What OpenCV decodes. Loaders go by content, so a suffix only has to be recognized as an image's.
+# What OpenCV decodes. Loaders go by content, so the suffix only marks a file as an image.
 IMAGE_SUFFIXES = (
     *('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.apng', '.bmp', '.dib', '.webp', '.tif', '.tiff'),
     *('.jp2', '.ppm', '.pgm', '.pbm', '.pnm', '.pam'),
@@ -19,9 +19,9 @@ UNREAD_SUFFIXES = ('.gif', '.heic', '.heif', '.avif', '.jxl', '.dng', '.psd', '.
 
 
 def files_with_suffix(folder: str, suffixes: tuple[str, ...]) -> list[str]:
-    """Paths below `folder`, at any depth, that end in one of `suffixes` in any case; sorted.
+    """Sorted paths below `folder` that end in one of `suffixes`, ignoring case.
 
-    Hidden files are left out, as `._NAME.jpg`, which macOS writes beside NAME.jpg.
+    Hidden files are skipped, such as the `._NAME.jpg` that macOS writes next to NAME.jpg.
     """
     if not os.path.isdir(folder):
         return []
@@ -29,14 +29,14 @@ def files_with_suffix(folder: str, suffixes: tuple[str, ...]) -> list[str]:
 
 
 def images_left_out(folder: str, used: Collection[str], others: Collection[str]) -> str | None:
-    """What is said if `folder` has images that a dataset does not use, or None.
+    """Describe the images in `folder` that a dataset does not use; None if there are none.
+
+    An image next to a used one with the same stem counts as a copy of it.
 
     Args:
         folder: Folder of images.
         used: Paths of the images that the dataset uses.
-        others: Paths of files that only look like images, as its label maps.
-
-    An image that lies beside a used one of the same name counts as another form of it.
+        others: Paths of files that only look like images, such as its label maps.
     """
     stems = {os.path.splitext(os.path.normpath(path))[0] for path in used}
     ignored = {os.path.normpath(path) for path in others}
@@ -46,23 +46,23 @@ def images_left_out(folder: str, used: Collection[str], others: Collection[str])
     if not left:
         return None
     return (
-        f'{len(left)} of {len(left) + len(stems)} images in {folder} are not used, as they end in '
-        f'{counted_suffixes(left)}; the first is {left[0]}'
+        f'{len(left)} of {len(left) + len(stems)} images in {folder} are not used because they end '
+        f'in {counted_suffixes(left)}; the first is {left[0]}'
     )
 
 
 def counted_suffixes(paths: Iterable[str]) -> str:
-    """The suffixes of files, the most frequent first: .png (12), .JPG (3)."""
+    """The suffixes of files, most frequent first: `.png (12), .JPG (3)`."""
     counts = Counter(os.path.splitext(path)[1] for path in paths)
     return ', '.join(f'{suffix} ({n})' for suffix, n in counts.most_common())
 
 
-# ------------------------------------------------------------------------ what loaders make of them
+# ----------------------------------------------------------------- images that are loaded wrongly
 
-DARK = 1 << 14  # of 16-bit data: with all values below, less than a quarter of the range is left
+DARK = 1 << 14  # in 16-bit data; if all values are below, only a quarter of the range is used
 TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 SUBFILE, BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 254, 258, 262, 277, 339  # tags of TIFF
-LOG_LUV = (32844, 32845)  # photometric interpretation of logarithms of light
+LOG_LUV = (32844, 32845)  # photometric interpretations with logarithmic values
 SIGNED, FLOAT = 2, 3  # sample formats of TIFF; 1 is unsigned, later ones are complex
 REMEDY = 'scale it to 0..255 and save it with 8 bits per channel'
 
@@ -70,9 +70,10 @@ REMEDY = 'scale it to 0..255 and save it with 8 bits per channel'
 def loader_problem(path: str | os.PathLike) -> str | None:
     """What OpenCV, the default loader of OpenMMLab, gets wrong about an image, or None.
 
-    It makes 8 bits of everything. Of 16 bits it keeps the upper 8: cameras that store 12 bits in
-    them give nearly black images. Signed numbers become 0, floating point and 32 bits are not read,
-    or misread. Reads the header, of 16-bit images the pixels too. Broken files are left to others.
+    It converts everything to 8 bits. Of 16 bits it keeps the upper 8, so images of cameras that
+    store 12 bits become nearly black. Signed numbers become 0; floating point and 32 bits are
+    rejected or misread. Only the header is read, plus the pixels of 16-bit images. Broken files are
+    not reported here.
     """
     kind = header_kind(path)
     if kind != SIXTEEN:
@@ -80,12 +81,12 @@ def loader_problem(path: str | os.PathLike) -> str | None:
     return dark_problem(largest_value(path))
 
 
-SIXTEEN = 'has 16 bits'  # right or wrong by the values
-PAGES = 'has several pages'  # of which the first is read
+SIXTEEN = 'has 16 bits'  # whether that is a problem depends on the values
+PAGES = 'has several pages'  # only the first is read
 
 
 def header_kind(path: str | os.PathLike) -> str | None:
-    """As `loader_problem` by the header alone; `SIXTEEN` and `PAGES` need not be a problem."""
+    """`loader_problem` from the header alone; `SIXTEEN` and `PAGES` are not always problems."""
     from PIL import Image
 
     if str(path).lower().endswith(('.jpg', '.jpeg')):
@@ -125,7 +126,7 @@ def _tiff_kind(start: bytes, file: object) -> str | None:
     if form == SIGNED:
         return f'holds signed integers of {bits} bits; {REMEDY}'
     if channels > 4:
-        return f'has {channels} channels, and at most 4 are read; choose three of them'
+        return f'has {channels} channels, and at most 4 can be read; choose three of them'
     if bits > 8:
         return SIXTEEN
     if not directory.next:
@@ -136,7 +137,7 @@ def _tiff_kind(start: bytes, file: object) -> str | None:
 
 
 def largest_value(path: str | os.PathLike) -> int | None:
-    """The largest number in an image, as stored; None if it cannot be decoded."""
+    """The largest stored value of an image; None if it cannot be decoded."""
     import cv2
     import numpy as np
 
@@ -150,6 +151,6 @@ def dark_problem(largest: int | None) -> str | None:
         return None
     bits = max(largest, 1).bit_length()
     return (
-        f'has 16 bits, but no value above {largest}, which takes {bits}: the loader keeps the '
-        f'upper 8 and makes it nearly black; {REMEDY}'
+        f'has 16 bits, but no value above {largest}, which takes only {bits}: the loader keeps the '
+        f'upper 8, so the image becomes nearly black; {REMEDY}'
     )

@@ -1,4 +1,4 @@
-"""Sizes of images by their headers: nothing is decoded, and no limit of a library applies."""
+"""Read image sizes from headers, without decoding and without the size limits of libraries."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
-PILLOW_LOCK = threading.Lock()  # for whoever changes its limit, which all threads share
-LONGEST_HEADER = 2**20  # bytes, of headers with text of any length
+PILLOW_LOCK = threading.Lock()  # for changes of its size limit, which all threads share
+LONGEST_HEADER = 2**20  # bytes, for headers with text of any length
 MAX_PAGES, MAX_TAGS = 1000, 10000  # of a TIFF
 WIDTH_TAG, HEIGHT_TAG = 256, 257
 
 
 def read_image_size(file: BinaryIO | bytes | str | os.PathLike) -> tuple[int, int] | None:
-    """(width, height) in pixels by an image's header, as stored: not turned by EXIF.
+    """(width, height) in pixels from the header of an image, as stored, before rotation by EXIF.
 
-    Of a TIFF with several pages the one with the most pixels counts. None for what is not an image
-    in a format that Pillow or OpenCV reads, or has a damaged header.
+    For a TIFF with several pages, that of the largest one. None if the header is damaged or the
+    format is not one that Pillow or OpenCV reads.
     """
     if isinstance(file, (str, os.PathLike)):
         with Path(file).open('rb') as opened:
@@ -34,7 +34,7 @@ def read_image_size(file: BinaryIO | bytes | str | os.PathLike) -> tuple[int, in
             try:
                 size = reader(file)
             except (struct.error, ValueError, OverflowError):
-                size = None  # perhaps Pillow makes something of it
+                size = None  # Pillow may still be able to read it
             if size is not None:
                 return size
     file.seek(0)
@@ -44,7 +44,7 @@ def read_image_size(file: BinaryIO | bytes | str | os.PathLike) -> tuple[int, in
 def _by_pillow(file: BinaryIO) -> tuple[int, int] | None:
     """JPEG, WebP, GIF, JPEG 2000, Sun raster and others; opening decodes nothing.
 
-    Pillow refuses to open what exceeds a limit of its own, so it is lifted while a header is read.
+    Pillow refuses to open images beyond its own size limit, which is lifted during the call.
     """
     from PIL import Image
 
@@ -64,7 +64,7 @@ def _png(file: BinaryIO) -> tuple[int, int]:
 
 
 def _bmp(file: BinaryIO) -> tuple[int, int] | None:
-    """The height is negative where rows are stored from the top."""
+    """The height is negative if rows are stored from the top."""
     head = file.read(26)
     length = struct.unpack('<I', head[14:18])[0]
     if not 12 <= length <= 200:
@@ -75,7 +75,7 @@ def _bmp(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def _tiff(file: BinaryIO) -> tuple[int, int] | None:
-    """TIFF and BigTIFF. Pillow does not know all kinds that OpenCV and tifffile read."""
+    """TIFF and BigTIFF. Pillow does not support all variants that OpenCV and tifffile read."""
     order = '<' if file.read(4).startswith(b'II') else '>'
     file.seek(2)
 
@@ -101,7 +101,7 @@ def _tiff(file: BinaryIO) -> tuple[int, int] | None:
         file.seek(start + count * length)
         try:
             page = number('Q' if is_big else 'I')
-        except struct.error:  # cut off after the first page
+        except struct.error:  # truncated after the first page
             break
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
@@ -117,7 +117,7 @@ def _netpbm(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def _radiance(file: BinaryIO) -> tuple[int, int] | None:
-    """HDR: a line with the resolution, as `-Y 480 +X 640`, follows an empty one."""
+    """HDR: the resolution, such as `-Y 480 +X 640`, follows an empty line."""
     text = file.read(LONGEST_HEADER)
     found = re.search(rb'\n\n[-+]([XY]) +(\d{1,18}) +[-+]([XY]) +(\d{1,18})\n', text)
     size = {found[1]: int(found[2]), found[3]: int(found[4])} if found else {}
@@ -125,7 +125,7 @@ def _radiance(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def _exr(file: BinaryIO) -> tuple[int, int] | None:
-    """OpenEXR: the attribute dataWindow, x and y of the first and of the last pixel."""
+    """OpenEXR: the attribute dataWindow holds x and y of the first and the last pixel."""
     _, key, rest = file.read(LONGEST_HEADER).partition(b'dataWindow\0box2i\0\x10\0\0\0')
     if not key:
         return None
@@ -133,7 +133,7 @@ def _exr(file: BinaryIO) -> tuple[int, int] | None:
     return x1 - x0 + 1, y1 - y0 + 1
 
 
-# What Pillow does not read, or not in all the kinds that OpenCV and tifffile do.
+# Formats that Pillow does not read, or not in all variants that OpenCV and tifffile do.
 READERS = (
     (rb'\x89PNG\r\n\x1a\n', _png),
     (rb'BM', _bmp),

@@ -1,4 +1,4 @@
-"""Sizes of image files as a loader delivers them, from their headers alone."""
+"""Sizes of images as a loader returns them, from their headers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-ORIENTATION = 0x0112  # EXIF; 5 to 8 exchange the axes
+ORIENTATION = 0x0112  # EXIF; 5 to 8 swap the axes
 THREADS = 16  # most of the time is spent waiting for the disk
 
 
@@ -17,7 +17,7 @@ def loaded_size(path: str, is_rotated: bool) -> tuple[int, int] | None:
 
     Args:
         path: The file.
-        is_rotated: Whether the loader turns images by their EXIF orientation.
+        is_rotated: Whether the loader rotates images by their EXIF orientation.
     """
     found = stored_size(path)
     if found is None:
@@ -27,7 +27,7 @@ def loaded_size(path: str, is_rotated: bool) -> tuple[int, int] | None:
 
 
 def stored_size(path: str) -> tuple[int, int, bool] | None:
-    """Width and height of the stored pixels, and whether EXIF exchanges the axes."""
+    """Width and height of the stored pixels, and whether EXIF swaps the axes."""
     from PIL import Image
 
     try:
@@ -38,13 +38,13 @@ def stored_size(path: str) -> tuple[int, int, bool] | None:
 
 
 def stored_sizes(paths: Sequence[str]) -> list[tuple[int, int, bool] | None]:
-    """`stored_size` of many files, read side by side."""
+    """`stored_size` of many files, read in threads."""
     with ThreadPoolExecutor(min(THREADS, 4 * (os.cpu_count() or 1))) as pool:
         return list(pool.map(stored_size, paths))
 
 
 def _orientation(file: Any) -> int:
-    # Pillow decodes the whole of a PNG without EXIF to look for it at the end.
+    # Pillow decodes a whole PNG without EXIF in search of EXIF at the end.
     if file.format == 'PNG' and 'exif' not in file.info:
         return 1
     value = file.getexif().get(ORIENTATION, 1)

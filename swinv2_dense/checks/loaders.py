@@ -1,4 +1,4 @@
-"""Settings of data loaders that torch refuses once they are built."""
+"""Find settings of data loaders that torch would reject when it builds them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ OF_WORKERS = {
 
 
 def check_loaders(cfg: Mapping, loaders: Iterable[str]) -> None:
-    """Check the numbers of samples and workers of the loaders, by their names (`train`, ...).
+    """Check batch size and workers of the loaders ('train', 'val', 'test').
 
     Raises:
-        ConfigError: torch would refuse a setting.
+        ConfigError: torch would reject a setting.
     """
     for name in loaders:
         key, loader = f'{name}_dataloader', cfg.get(f'{name}_dataloader') or {}
@@ -25,7 +25,7 @@ def check_loaders(cfg: Mapping, loaders: Iterable[str]) -> None:
             value = loader.get(setting, least)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(
-                    f'{key}.{setting}={value!r} must be a whole number of at least {least}'
+                    f'{key}.{setting}={value!r} must be an integer of at least {least}'
                 )
         if loader.get('num_workers', 0) == 0:
             for setting, off in OF_WORKERS.items():

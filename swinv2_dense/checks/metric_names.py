@@ -1,6 +1,6 @@
-"""The metrics that a config chooses by name: `save_best` of checkpoints, `monitor` of early stops.
+"""Check the metric names in a config: `save_best` of checkpoints, `monitor` of early stopping.
 
-mmengine looks a name up after the first validation, which may be hours after the start.
+mmengine looks up a name after the first validation, which may be hours into the training.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ CLASSIFICATION = {
 
 
 def check_metric_names(cfg: Mapping) -> None:
-    """Look for the metrics that hooks name among those that the validation yields.
+    """Check that the validation reports the metrics that hooks name.
 
     Raises:
-        ConfigError: There is no such metric, or mmengine cannot tell whether more of it is better.
+        ConfigError: It does not, or mmengine cannot tell whether greater is better.
     """
     hooks = cfg.get('default_hooks') or {}
     named = [('default_hooks.checkpoint', hooks.get('checkpoint') or {})]
@@ -51,14 +51,14 @@ def _check_name(cfg: Mapping, key: str, name: str) -> None:
     for evaluator in as_list(cfg.get('val_evaluator')):
         names = metric_names(evaluator) if isinstance(evaluator, Mapping) else None
         if names is None or _is_of_a_class(evaluator, name):
-            return  # a metric that is not known here
+            return  # its names are unknown
         known += names
     if name not in known and known:
         near = difflib.get_close_matches(name, known, 1, 0.3)
         same = [one for one in known if one.rpartition('/')[2] == name] or near
         hint = f'; the nearest is {same[0]!r}' if same else ''
         raise ConfigError(
-            f'{key}={name!r}: the validation yields no such metric{hint}; it yields '
+            f'{key}={name!r}: the validation reports no such metric{hint}; it reports '
             f'{", ".join(known)}'
         )
 
@@ -75,7 +75,7 @@ def _check_rule(where: str, argument: str, hook: Mapping, names: list[str]) -> N
 
 
 def metric_names(evaluator: Mapping) -> list[str] | None:
-    """The names under which an evaluator reports; None if it is not known here."""
+    """The names of the metrics that an evaluator reports; None if they are unknown."""
     names = YIELDS.get(type_name(evaluator))
     if names is None or evaluator.get('format_only'):
         return None
@@ -84,7 +84,7 @@ def metric_names(evaluator: Mapping) -> list[str] | None:
 
 
 def _is_of_a_class(evaluator: Mapping, name: str) -> bool:
-    """Whether a name may be that of one class: these depend on the data."""
+    """Whether a name may be the metric of one class; these depend on the data."""
     prefix = evaluator.get('prefix') or PREFIXES.get(type_name(evaluator))
     return bool(evaluator.get('classwise')) and name.startswith(f'{prefix}/')
 

@@ -1,4 +1,4 @@
-"""`--cfg-options KEY=VALUE`: a key that nothing reads is an error, not a setting without effect."""
+"""`--cfg-options KEY=VALUE`: a key that nothing reads is an error instead of being ignored."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .config_types import is_free
 from .names import nearest, suggestion
 from .signatures import accepted
 
-# Top-level keys that runners read from the config besides their own arguments, and our tools.
+# Top-level keys that runners, besides their own arguments, and the commands read.
 ALSO_READ = {
     *('runner_type', 'model_wrapper_cfg', 'sync_bn', 'find_unused_parameters', 'custom_imports'),
     *('activation_checkpointing', 'efficient_conv_bn_eval', 'init_weights_for_test_or_val'),
     *('tta_model', 'tta_pipeline'),
 }
-# Keys of MMDetection 2, MMSegmentation 0 and MMAction2 0, or how they begin, and what to set now.
+# Keys of MMDetection 2, MMSegmentation 0 and MMAction2 0, or their beginnings, and the new keys.
 RENAMED = {
     'data.samples_per_gpu': 'train_dataloader.batch_size',
     'data.workers_per_gpu': 'train_dataloader.num_workers',
@@ -66,7 +66,7 @@ RENAMED = {
 
 
 class OptionsAction(DictAction):
-    """mmengine's action, whose errors are those of a command line."""
+    """mmengine's action, with errors that argparse reports."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         for text in values or ():
@@ -77,17 +77,17 @@ class OptionsAction(DictAction):
                 )
         try:
             super().__call__(parser, namespace, values, option_string)
-        except (AssertionError, RecursionError) as error:  # brackets
+        except (AssertionError, RecursionError) as error:  # unbalanced brackets
             raise argparse.ArgumentError(self, str(error)) from error
 
 
 def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
     """Merge `--cfg-options` into a config.
 
-    New arguments of classes are left to `check_types`.
+    `check_types` checks new arguments of classes.
 
     Raises:
-        ConfigError: A key that nothing reads, or that leads through a value that is not a dict.
+        ConfigError: Nothing reads a key, or it leads through a value that is not a dict.
     """
     for key, value in options.items():
         try:
@@ -98,7 +98,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
 
 
 def top_level_keys(cfg: Mapping) -> set[str]:
-    """The keys of a config that a runner or a tool reads."""
+    """The keys of a config that a runner or a command reads."""
     known = {*accepted(Runner), *accepted(FlexibleRunner), *ALSO_READ} - {'cfg'}
     kind = RUNNERS.get(str(cfg.get('runner_type')))
     return known | (accepted(kind) or set() if kind else set())
@@ -110,7 +110,7 @@ def misspelled_keys(cfg: Config) -> list[str]:
     Other unknown keys are variables, which configs may have.
     """
     known = top_level_keys(cfg)
-    # test_pipeline is a usual variable, and near tta_pipeline.
+    # test_pipeline is a common variable, and similar to tta_pipeline.
     unset = [key for key in known if key not in cfg and not key.startswith('tta_')]
     lines = []
     for key, value in cfg.items():
@@ -124,7 +124,7 @@ def _check_key(cfg: Config, key: str, options: Mapping[str, Any]) -> None:
     first, *rest = key.split('.')
     for other in options:
         if key.startswith(f'{other}.') and not isinstance(options[other], Mapping):
-            raise ConfigError(f'{other} is given, too, which is not a dict; give one of them')
+            raise ConfigError(f'{other} is also given, and is not a dict; give only one of them')
     if first == 'launcher':
         raise ConfigError('use --launcher')
     known = top_level_keys(cfg)
@@ -137,7 +137,7 @@ def _check_key(cfg: Config, key: str, options: Mapping[str, Any]) -> None:
         _check_hook_name(value or {}, rest[0], options)
     for step in rest:
         if first not in cfg or options.get(f'{path}._delete_'):
-            return  # a new dict, checked by what it holds
+            return  # a new dict, whose content is checked
         if isinstance(value, Mapping) and is_free(path.rpartition('.')[2]):
             return
         if isinstance(value, (list, tuple)):
@@ -155,7 +155,7 @@ def _check_key(cfg: Config, key: str, options: Mapping[str, Any]) -> None:
             value = value[step]
         else:
             raise ConfigError(
-                f'{path} is {value!r}, not a dict; to replace it, give {path}._delete_=True, too'
+                f'{path} is {value!r}, not a dict; to replace it, also give {path}._delete_=True'
             )
         path = f'{path}.{step}'
 
@@ -170,9 +170,9 @@ def _check_hook_name(hooks: Mapping, name: str, options: Mapping[str, Any]) -> N
 
 
 def _check_new_key(cfg: Config, path: str, owner: Mapping, key: str) -> None:
-    """Refuse a key of a dict without a type if no source that could read it mentions it.
+    """Reject a key of a dict without a type if no source that could read it mentions it.
 
-    What the arguments of classes, loaders and loops may be is checked elsewhere.
+    The arguments of classes, loaders and loops are checked elsewhere.
     """
     plain = 'type' not in owner and path.startswith(('model.', 'tta_model.', 'optim_wrapper.'))
     if key != '_delete_' and plain and not _mentioned(key, *_packages(cfg)):
@@ -191,7 +191,7 @@ def _packages(cfg: Config) -> list[str]:
 
 @functools.cache
 def _mentioned(word: str, *packages: str) -> bool:
-    """Whether the source of one of these packages or modules has this word."""
+    """Whether the source of one of these packages or modules contains a word."""
     pattern = re.compile(rf'\b{re.escape(word)}\b'.encode())
     for package in packages:
         spec = importlib.util.find_spec(package) if package not in sys.modules else None
@@ -213,8 +213,8 @@ def _unknown_top(cfg: Config, first: str, rest: Sequence[str], known: set[str]) 
         more = f' and {len(places) - 3} more' if len(places) > 3 else ''
         named = ', '.join('.'.join([place, *rest]) for place in places[:3])
         return (
-            f'{first} is a variable of the config file, and the settings made from it are already '
-            f'in place{f"; set {named}" if places else ""}{more}'
+            f'{first} is a variable of the config file, which is already evaluated'
+            f'{f"; set {named}" if places else ""}{more}'
         )
     for old in sorted(RENAMED, key=len, reverse=True):
         if key == old or key.startswith(f'{old}.'):
@@ -226,13 +226,13 @@ def _unknown_top(cfg: Config, first: str, rest: Sequence[str], known: set[str]) 
         return f'nothing reads it; did you mean {ends[0]!r}?'
     meant = nearest(first, {*known, *(name for name in cfg if name in known)})
     remedy = (
-        f'did you mean {".".join([meant[0], *rest])!r}?' if meant else 'see the keys of the log'
+        f'did you mean {".".join([meant[0], *rest])!r}?' if meant else 'see the config in the log'
     )
     return f'nothing reads it; {remedy}'
 
 
 def _uses(cfg: Config, name: str, known: set[str]) -> list[str]:
-    """Paths to which the value of a variable went."""
+    """Paths of the settings that have the value of a variable."""
     value = cfg[name]
     named = [p for p, v in _items(cfg, known) if p.endswith(f'.{name}') and v == value]
     if named or not isinstance(value, (str, list, tuple, Mapping)) or not value:
@@ -246,7 +246,7 @@ def _paths(cfg: Config, known: set[str]) -> list[str]:
 
 
 def _items(cfg: Config, known: set[str]) -> Iterator[tuple[str, Any]]:
-    """Every key below the top-level keys that are read, with its value, outer ones first."""
+    """Paths and values below the top-level keys that are read, outer ones first."""
     pending = [(str(key), cfg[key]) for key in cfg if key in known]
     while pending:
         path, value = pending.pop(0)

@@ -1,4 +1,4 @@
-"""Paths that a command line names, checked before anything slow; nothing is created."""
+"""Check the paths of a command line before anything slow starts; nothing is created."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ CHECKPOINTS = ('.pth', '.pt', '.safetensors')
 
 
 def check_writable(argument: str, folder: str | os.PathLike) -> None:
-    """Raise a `ConfigError` if files cannot be written to a folder, which need not exist yet."""
+    """Raise a `ConfigError` if a folder is not writable; it need not exist yet."""
     place = Path(os.path.abspath(os.path.expanduser(folder)))
     existing = next(path for path in (place, *place.parents) if os.path.lexists(path))
     named = f'{argument}={str(folder)!r}'
     if not existing.is_dir():
-        raise ConfigError(f'{named}: {existing} is a file; name a folder')
+        raise ConfigError(f'{named}: {existing} is a file; give a folder')
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise ConfigError(
-            f'{named}: {existing} cannot be written to ({error.strerror}); name another folder'
+            f'{named}: {existing} is not writable ({error.strerror}); give another folder'
         ) from error
 
 
 def check_writable_file(argument: str, file: str | os.PathLike) -> None:
-    """Raise a `ConfigError` if a file cannot be written, which need not exist yet."""
+    """Raise a `ConfigError` if a file cannot be written; it need not exist yet."""
     if os.path.isdir(file):
-        raise ConfigError(f'{argument}={str(file)!r} is a folder; name a file')
+        raise ConfigError(f'{argument}={str(file)!r} is a folder; give a file')
     check_writable(argument, Path(file).parent)
 
 
 def check_checkpoint(argument: str, path: str) -> None:
-    """Raise a `ConfigError` if a checkpoint that an argument names does not exist.
+    """Raise a `ConfigError` if the checkpoint of an argument does not exist.
 
-    Paths of other file backends (URLs) are left to those.
+    URLs and paths of other file backends are not checked.
     """
     if path.endswith('.py'):
         raise ConfigError(f'{argument}={path!r} is a config; the order is CONFIG CHECKPOINT')
@@ -52,7 +52,7 @@ def check_checkpoint(argument: str, path: str) -> None:
 
 
 def saved_config(checkpoint: str, config: str) -> str | None:
-    """The config that training saved beside a checkpoint, if it is not the given one."""
+    """The config that training saved next to a checkpoint, if it is not the given one."""
     folder = Path(checkpoint).parent
     given = Path(config)
     found = sorted(folder.glob('*.py'), key=lambda path: path.name != given.name)

@@ -1,11 +1,11 @@
-"""A limit of pixels for images, maps and video frames, checked before anything is decoded.
+"""Limit the pixels of images, maps and video frames before anything is decoded.
 
 A PNG of 48 KB can hold 20000 x 20000 pixels, which take 1.2 GB as an array and many times that in a
-model's postprocessing. The libraries that decode differ: Pillow stops at 179 million pixels, OpenCV
-at 1074 million, tifffile and TurboJPEG never do. So the size is read from the header of the file.
+model's postprocessing. Decoders differ: Pillow stops at 179 million pixels, OpenCV at 1074 million,
+tifffile and TurboJPEG have no limit. So the size is read from the file header.
 
-The limit is one for the process and those that it starts: `--max-pixels` of the commands, or the
-environment variable SWINV2_DENSE_MAX_PIXELS.
+The limit holds for the process and its children: `--max-pixels` of the commands, or the environment
+variable SWINV2_DENSE_MAX_PIXELS.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FILE_KEYS = ('img_path', 'seg_map_path')  # of samples of mmdet and mmseg
 
 
 class PixelLimitError(ConfigError):
-    """An image that has more pixels than the limit.
+    """An image has more pixels than the limit.
 
     Attributes:
         reason: The message without the name of the file.
@@ -45,7 +45,7 @@ def max_pixels() -> int:
     """The limit of this process.
 
     Raises:
-        ConfigError: The environment variable is not a positive whole number.
+        ConfigError: The environment variable is not a positive integer.
     """
     given = os.environ.get(VARIABLE, str(MAX_PIXELS))
     if not re.fullmatch('0*[1-9][0-9]*', given.strip()):
@@ -54,7 +54,7 @@ def max_pixels() -> int:
 
 
 def set_max_pixels(limit: int) -> None:
-    """Set the limit, also for processes that this one starts.
+    """Set the limit for this process and its children.
 
     Raises:
         ConfigError: It is less than 1.
@@ -65,7 +65,7 @@ def set_max_pixels(limit: int) -> None:
 
 
 def use_flag(args: argparse.Namespace) -> None:
-    """Set the limit that a command was given, if any.
+    """Set the limit from the arguments of a command, if given.
 
     Raises:
         ConfigError: It is less than 1.
@@ -76,7 +76,7 @@ def use_flag(args: argparse.Namespace) -> None:
 
 
 def check_pixels(width: int, height: int, path: str) -> None:
-    """Raise a `PixelLimitError`, a ConfigError, if an image or frame exceeds the limit.
+    """Raise a `PixelLimitError` if an image or frame exceeds the limit.
 
     Args:
         width: In pixels.
@@ -96,7 +96,7 @@ def check_pixels(width: int, height: int, path: str) -> None:
 
 
 def _raise_limit_of_pillow(limit: int) -> None:
-    """Pillow warns from a limit of its own on, and raises at twice as many pixels."""
+    """Pillow has a limit of its own: it warns above, and raises above twice as many pixels."""
     from PIL import Image
 
     with PILLOW_LOCK:
@@ -105,9 +105,9 @@ def _raise_limit_of_pillow(limit: int) -> None:
 
 
 def check_image_file(path: str | os.PathLike) -> None:
-    """`check_pixels` by the header of an image; nothing is decoded.
+    """`check_pixels` with the size in the header of an image; nothing is decoded.
 
-    A file that is missing or whose format is unknown passes: whoever decodes it says so.
+    A file that is missing or has an unknown format passes; decoding it will fail.
     """
     try:
         with open(path, 'rb') as file:
@@ -121,7 +121,7 @@ def check_image_file(path: str | os.PathLike) -> None:
 def check_sample(dataset: Any, index: int) -> None:
     """`check_image_file` for the image and the map of a sample of mmdet or mmseg.
 
-    Files elsewhere than on local disks pass: their header is not read apart from the rest.
+    Files that are not on local disks pass: their headers cannot be read separately.
     """
     if not is_local(getattr(dataset, 'backend_args', None)):
         return

@@ -1,8 +1,9 @@
-"""Results of slow checks, kept on the disk: a restart, and the other processes, read them.
+"""Cache the results of slow checks on disk, for restarts and for other processes.
 
-Processes take turns by a lock on a file, so one on each machine checks and the others read what it
-found, also before they are joined. Results lie in the folder that the environment variable
-SWINV2_DENSE_CACHE names, by default `~/.cache/swinv2_dense`; it may be removed at any time.
+A file lock makes one process per machine run a check while the others wait and read its result,
+even before the process group is initialized. Results are stored in the folder given by the
+environment variable SWINV2_DENSE_CACHE, by default `~/.cache/swinv2_dense`; it may be deleted at
+any time.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ BLOCK = 2**20
 
 
 def cache_folder() -> Path:
-    """The folder of results, which can be written; one below the system's for temporary files
-    where the home folder cannot.
-    """
+    """A writable folder for results; a temporary one if the home folder is not writable."""
     base = os.environ.get('XDG_CACHE_HOME') or os.path.join('~', '.cache')
     chosen = os.environ.get('SWINV2_DENSE_CACHE') or os.path.join(base, 'swinv2_dense')
     folder = Path(os.path.expanduser(chosen))
@@ -50,7 +49,7 @@ def _temporary_folder() -> Path:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file; of one that has not changed since, as computed before."""
+    """SHA-256 of a file, cached until the file changes."""
     state = os.stat(path)
     return _digest(os.path.abspath(path), state.st_mtime_ns, state.st_size)
 
@@ -65,18 +64,18 @@ def _digest(path: str, modified: int, size: int) -> str:
 
 
 def key_of(*parts: Any) -> str:
-    """A short key of values that json writes."""
+    """A short key for JSON-serializable values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def cached(key: str, compute: Callable[[], dict], is_valid: Callable[[dict], bool]) -> dict:
-    """A result that json can write, computed once per key on a machine.
+    """A JSON-serializable result, computed once per key and machine.
 
     Args:
-        key: Names the result; see `key_of`.
-        compute: Makes it.
-        is_valid: Whether a stored one still stands. One that another process made while this one
-            waited for it is taken as it is, so that all processes of a run end alike.
+        key: See `key_of`.
+        compute: Computes the result.
+        is_valid: Whether a stored result may be reused. A result that another process computed
+            while this one waited is always used, so that all processes of a run agree.
     """
     path = cache_folder() / f'{key}.json'
     asked = time.time()

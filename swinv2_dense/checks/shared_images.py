@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 
-COMPARED = 20_000  # images of both splits up to which contents are compared
-TAIL = 4096  # bytes, which tell most files of one size apart
+COMPARED = 20_000  # images in both splits; above that, contents are not compared
+TAIL = 4096  # bytes; they differ for most files of equal size
 
 
 def shared_images(first: Sequence[str], second: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of files that are the same: by path, links resolved, or up to `COMPARED` by content."""
+    """Pairs of identical files: by resolved path or, up to `COMPARED` images, by content."""
     folders: dict[str, str] = {}
     by_path = {_resolved(path, folders): path for path in first}
     pairs = {
@@ -36,7 +36,7 @@ def shared_images(first: Sequence[str], second: Sequence[str]) -> list[tuple[str
 
 
 def _resolved(path: str, folders: dict[str, str]) -> str:
-    """A path whose folder has no links; each folder is looked up once."""
+    """The path with the links of its folder resolved; each folder is resolved once."""
     folder, name = os.path.split(path)
     if folder not in folders:
         folders[folder] = os.path.realpath(folder)

@@ -1,4 +1,4 @@
-"""The arguments that a class or function of a config's `type` takes."""
+"""The arguments that the class or function of a config's `type` accepts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import nn
 
 
 def accepted(kind: Callable) -> frozenset[str] | None:
-    """Names of the keyword arguments of a class or function; None if it takes any.
+    """Names of the keyword arguments of a class or function; None if it accepts any.
 
-    Of a class whose `__init__` passes its `**kwargs` to `super().__init__` alone, those of the next
-    class in its MRO count, too, and so on.
+    If `__init__` passes its `**kwargs` only to `super().__init__`, the arguments of the next class
+    in the MRO count, too, and so on.
     """
     names, takes_any = arguments(kind)
     return None if takes_any else names
@@ -25,14 +25,14 @@ def accepted(kind: Callable) -> frozenset[str] | None:
 
 @functools.cache
 def arguments(kind: Callable) -> tuple[frozenset[str], bool]:
-    """Names of the keyword arguments that are written out, and whether it takes others as well."""
+    """Names of the explicit keyword arguments, and whether others are accepted as well."""
     if not inspect.isclass(kind):
         names, rest = _named(kind)
         return names or frozenset(), names is None or rest is not None
     found: set[str] = {'name'} if issubclass(kind, ManagerMixin) else set()
     takes_any = False
     for base in kind.__mro__:
-        if base is object or base is nn.Module:  # both refuse what is left
+        if base is object or base is nn.Module:  # both reject other arguments
             break
         init = base.__dict__.get('__init__')
         if init is None:
@@ -47,10 +47,10 @@ def arguments(kind: Callable) -> tuple[frozenset[str], bool]:
 
 
 def _named(function: Callable) -> tuple[frozenset[str] | None, str | None]:
-    """Names that a function takes, None if unknown, and the name of its `**kwargs`."""
+    """Argument names of a function (None if unknown), and the name of its `**kwargs`."""
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # of C
+    except (TypeError, ValueError):  # written in C
         return None, None
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     rest = [p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD]
@@ -58,9 +58,9 @@ def _named(function: Callable) -> tuple[frozenset[str] | None, str | None]:
 
 
 def _taken(init: Callable, rest: str, owner: str) -> set[str] | None:
-    """What an `__init__` takes out of its `**rest`; None if it may hand them anywhere.
+    """Names that an `__init__` reads from its `**rest`; None if `rest` may go anywhere else.
 
-    To `super().__init__(**rest)` they go as they are.
+    Passing it to `super().__init__(**rest)` is allowed.
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(init)))
@@ -95,7 +95,7 @@ def _is_super_init(function: ast.AST, owner: str) -> bool:
 
 
 def _literal_access(node: ast.AST, rest: str) -> str | None:
-    """NAME of `rest.pop('NAME', ...)`, `rest['NAME']`, `'NAME' in rest` and the like."""
+    """NAME in `rest.pop('NAME', ...)`, `rest['NAME']`, `'NAME' in rest` and similar."""
     literal: Any = None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
         reads = node.func.attr in ('pop', 'get', 'setdefault')

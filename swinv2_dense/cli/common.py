@@ -111,8 +111,10 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     Raises:
         ConfigError: The first problem found.
     """
+    task = task_of(cfg)
+    task.check_early(cfg, loaders)
     checks_of_all_tasks(cfg, loaders)
-    task_of(cfg).check_config(cfg, loaders)
+    task.check_config(cfg, loaders)
 
 
 def build_runner(cfg: Config, keep: int | None = None) -> Runner:

@@ -1,4 +1,4 @@
-"""What mmdet lacks. Imports mmdet; name it in `custom_imports` beside `swinv2_dense`."""
+"""Extensions for mmdet, which it imports; list it in `custom_imports` next to `swinv2_dense`."""
 
 from .classwise_metric import (
     ClasswiseCocoMetric,

@@ -1,6 +1,6 @@
-"""Annotation files in COCO's format that a config names, checked before the first step.
+"""Check the COCO annotation files of a config before the first step.
 
-What is wrong but has one meaning is read from a repaired copy; see `checks.coco_objects`.
+Unambiguous mistakes are fixed in a copy that is read instead; see `checks.coco_objects`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ..config_parts import as_list, datasets_of, is_local, type_name
 from ..errors import ConfigError
 from .datasets import classes_of, dataset_class, metainfo_of
 
-# Datasets that read files of this format; subclasses that do it in a way of their own are left out.
+# Datasets that read this format; subclasses with their own `load_data_list` are not checked.
 READERS = [kind.load_data_list for kind in (CocoDataset, Objects365V1Dataset, Objects365V2Dataset)]
-TURNED = ('color', 'grayscale')  # by EXIF, as mmcv loads; other color types are not
-SHOWN = 3  # errors in a line
+ROTATED = ('color', 'grayscale')  # color types with which mmcv applies EXIF orientation
+SHOWN = 3  # errors in one message
 
 
 class AnnotationFile(NamedTuple):
@@ -45,10 +45,10 @@ def annotation_files(cfg: Mapping, loaders: tuple[str, ...]) -> list[AnnotationF
 def check_annotation_files(
     cfg: Mapping, loaders: tuple[str, ...]
 ) -> list[tuple[AnnotationFile, Result]]:
-    """Check all files, and that no image is both in training and in evaluation.
+    """Check all files, and that training and evaluation share no image.
 
     Raises:
-        ConfigError: The first file with a fault: the first annotation, how many, and what to do.
+        ConfigError: A file has errors; gives the first annotation, their number, and a remedy.
     """
     checked = []
     for file in annotation_files(cfg, loaders):
@@ -69,7 +69,7 @@ def check_annotation_files(
                 wrong = check_metric_images(_split(other, others), _split(file, result))
                 if wrong:
                     raise ConfigError(
-                        f'{file.key}.ann_file={file.path!r}: {wrong}; name the file of the dataset'
+                        f'{file.key}.ann_file={file.path!r}: {wrong}; use the file of the dataset'
                     )
     return checked
 
@@ -84,8 +84,8 @@ def _shared(file: AnnotationFile, result: Result, other: AnnotationFile, others:
     found = check_splits(_split(file, result), _split(other, others))
     if found and file_digest(file.path) != file_digest(other.path):
         raise ConfigError(
-            f'{other.key}.ann_file={other.path!r}: {found}; an evaluation on images of the '
-            'training says nothing, so take them out of one of the two'
+            f'{other.key}.ann_file={other.path!r}: {found}; evaluating on training images is '
+            'meaningless, so remove them from one of the two files'
         )
     return [f'has the same annotations and images: {found}'] if found else []
 
@@ -96,21 +96,21 @@ def use_repaired(
     log: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> None:
-    """Let datasets and metrics that are not built yet read repaired copies, and say what they hold.
+    """Let datasets and metrics read repaired copies, before they are built, and report contents.
 
     Args:
-        parts: Has `LOADER_dataloader` and `LOADER_evaluator` as the config has; changed in place.
+        parts: Has `LOADER_dataloader` and `LOADER_evaluator` like a config; changed in place.
         loaders: See `check_annotation_files`.
-        log: Takes the numbers of objects.
-        warn: Takes what was repaired, and what is to be known.
+        log: Receives the numbers of objects.
+        warn: Receives repairs and notes.
     """
-    said = set()
+    reported = set()
     for file, result in check_annotation_files(parts, loaders):
         if result.copy:
             file.owner['ann_file'] = result.copy
-        if (file.path, file.use) in said:  # a metric mostly reads the file of its dataset
+        if (file.path, file.use) in reported:  # a metric usually reads the file of its dataset
             continue
-        said.add((file.path, file.use))
+        reported.add((file.path, file.use))
         log(f'{file.key}: {result.counts} ({file.path})')
         for note in result.notes:
             warn(f'{file.key}.ann_file={file.path!r}: {note}')
@@ -122,9 +122,9 @@ def use_repaired(
 
 
 def repair_runner(runner: Any, loaders: tuple[str, ...]) -> None:
-    """`use_repaired` for a runner of mmengine before it builds its loops.
+    """`use_repaired` for a runner before it builds its loops.
 
-    The config that it saves keeps the names of the files as they were given.
+    The config that it saves keeps the original file names.
     """
     parts = {
         f'{loader}_{part}': getattr(runner, f'_{loader}_{part}', None)
@@ -176,7 +176,7 @@ def _path(part: Mapping, ann_file: Any) -> str | None:
 
 
 def _metrics(key: str, evaluator: Any) -> Iterator[tuple[str, Mapping]]:
-    """Metrics of COCO, also within others, with their keys."""
+    """COCO metrics, including nested ones, with their keys."""
     is_list = isinstance(evaluator, (list, tuple))
     for i, part in enumerate(evaluator if is_list else [evaluator]):
         if not isinstance(part, Mapping):
@@ -194,8 +194,8 @@ def _use(key: str, dataset: Mapping, kind: type) -> Use:
     loaders = [step for step in steps if type_name(step) == 'LoadImageFromFile']
     is_rotated = None
     if loaders:
-        turns = loaders[0].get('imdecode_backend') != 'turbojpeg'
-        is_rotated = turns and loaders[0].get('color_type', 'color') in TURNED
+        rotates = loaders[0].get('imdecode_backend') != 'turbojpeg'
+        is_rotated = rotates and loaders[0].get('color_type', 'color') in ROTATED
     prefix = dataset.get('data_prefix') or {}
     folder = prefix.get('img') if isinstance(prefix, Mapping) else prefix
     folder = os.path.join(dataset.get('data_root') or '', folder or '')

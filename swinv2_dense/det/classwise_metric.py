@@ -1,4 +1,4 @@
-"""mmdet's COCO metrics with a key of its own for each AP of a class, after the means."""
+"""mmdet's COCO metrics with unique keys for per-class APs, listed after the means."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SUFFIX = '_precision'  # of mmdet's keys per class, CLASS_precision
 
 
 class ClasswiseKeys:
-    """Names APs of classes after their metric, `bbox_CLASS_precision`, with `classwise=True`.
+    """With `classwise=True`, prefixes per-class APs with their metric: `bbox_CLASS_precision`.
 
-    mmdet calls the AP of boxes and that of masks `CLASS_precision`, so that the latter overwrites
-    the former. And it puts them before mAP, so that `save_best='auto'`, which takes the first key,
-    compares checkpoints by one class.
+    mmdet uses `CLASS_precision` for boxes and for masks, so the latter overwrites the former. It
+    also lists them before mAP, so `save_best='auto'`, which takes the first key, compares
+    checkpoints by a single class.
     """
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -27,7 +27,7 @@ class ClasswiseKeys:
         classes: dict[str, float] = {}
         metrics = self.metrics
         try:
-            for metric in metrics:  # one at a time: together, the last one would overwrite
+            for metric in metrics:  # one at a time, or the last would overwrite the others
                 self.metrics = [metric]
                 for key, value in super().compute_metrics(results).items():
                     if key.endswith(SUFFIX):
@@ -55,7 +55,7 @@ class ClasswiseOVCocoMetric(ClasswiseKeys, OVCocoMetric):
 
 
 def separate_classwise_keys(cfg: Config) -> None:
-    """Let the classwise COCO metrics of a config be the ones above."""
+    """Replace the COCO metrics of a config that are `classwise` by the ones above."""
     for loader in ('val', 'test'):
         evaluators = as_list(cfg.get(f'{loader}_evaluator') or [])
         for several in list(evaluators):  # MultiDatasetsEvaluator

@@ -13,19 +13,19 @@ from torch.nn import functional as F
 
 @MODELS.register_module()
 class GlobalAttention(BaseModule):
-    """Maps (B, C_i, H_i, W_i) -> the same; the last one after self-attention of all its positions.
+    """Maps (B, C_i, H_i, W_i) -> the same maps; applies global self-attention to the last one.
 
-    The layer that HTC++ appends to the last stage (Swin V1, arXiv 2103.14030, appendix A2.2). No
-    code of it was released; assumed are a pre-norm layer without position bias, an MLP of ratio 4
-    and a norm at the end: with them HTC++ has the published 160 M (Swin-B) and 284 M (Swin-L)
-    parameters, without the MLP 151 M and 265 M. Attention is fused: its memory grows with the
-    positions, not with their square.
+    The layer that HTC++ appends to the last stage (Swin V1, arXiv 2103.14030, appendix A2.2). Its
+    code was not released. We assume a pre-norm layer without position bias, an MLP of ratio 4 and a
+    final norm: with these HTC++ has the published 160 M (Swin-B) and 284 M (Swin-L) parameters,
+    without the MLP 151 M and 265 M. Fused attention keeps the memory linear in the number of
+    positions.
 
     A neck before the FPN: `neck=[dict(type='GlobalAttention', ...), dict(type='FPN', ...)]`.
 
     Args:
-        in_channels: Channels of the maps that the backbone returns, as of the FPN.
-        num_heads: Heads; `in_channels[-1]` must be a multiple.
+        in_channels: Channels of the maps that the backbone returns, as for the FPN.
+        num_heads: Must divide `in_channels[-1]`.
         drop_path_rate: Stochastic depth rate of both branches.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Hybrid Task Cascade whose test masks come from the mask heads of all stages."""
+"""Hybrid Task Cascade that averages the mask heads of all stages at test time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class MaskEnsembleHTCRoIHead(HybridTaskCascadeRoIHead):
-    """HTC's RoI head (arXiv 1901.07518); a test mask is the mean of what all stages predict.
+    """HTC's RoI head (arXiv 1901.07518); a test mask is the mean over the heads of all stages.
 
-    As in mmdet 2, with which HTC's numbers were made. In mmdet 3 the `append` has left the loop of
-    `_mask_forward`, so it tests with the last head alone, and without `mask_info_flow` it takes a
-    head's (logits, features) for the logits and fails. Training, parameters and arguments are
-    those of `HybridTaskCascadeRoIHead`: the checkpoints of each load into the other.
+    This is the behavior of mmdet 2, which produced HTC's published numbers. In mmdet 3 the `append`
+    moved out of the loop in `_mask_forward`, so only the last head is used, and without
+    `mask_info_flow` it treats a head's (logits, features) as logits and fails. Training, parameters
+    and arguments are those of `HybridTaskCascadeRoIHead`, and checkpoints are interchangeable.
     """
 
     def _mask_forward(self, *args: Any, training: bool = True, **kwargs: Any) -> dict:
-        """As mmdet's; when testing, `mask_preds` lists the logits (n, C, h, w) of every stage."""
+        """Like mmdet's, but test-time `mask_preds` lists the logits (n, C, h, w) of each stage."""
         if training:
             return super()._mask_forward(*args, training=True, **kwargs)
         logits: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Detection in files: tools/infer.py for mmdet."""
+"""Inference on files with mmdet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .large_masks import crop_large_masks
 
 
 class DetectionInferencer(ImageInferencer, DetInferencer):
-    """Boxes, and masks of models that have them, from a score of `score_thr` on."""
+    """Predicts boxes, and masks if the model has them, with scores of at least `score_thr`."""
 
     score_thr = 0.3
 
@@ -28,8 +28,9 @@ class DetectionInferencer(ImageInferencer, DetInferencer):
         return sample
 
     def describe(self, sample: DetDataSample) -> dict[str, Any]:
-        """mmdet's dict of `labels`, `scores`, `bboxes` (x1, y1, x2, y2 in pixels) and `masks`
-        (COCO's run lengths), the highest score first, with `names` of the labels.
+        """mmdet's dict, sorted by score, and `names` of the labels.
+
+        `labels`, `scores`, `bboxes` (x1, y1, x2, y2 in pixels) and `masks` (COCO's RLE).
         """
         found = self.pred2dict(sample)
         return dict(names=[self.name(label) for label in found['labels']], **found)

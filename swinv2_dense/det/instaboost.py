@@ -1,4 +1,4 @@
-"""InstaBoost (arXiv 1908.07801) for every data set: masks as run lengths, and no broken sample."""
+"""InstaBoost (arXiv 1908.07801) for RLE masks, and without broken samples."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from pycocotools import mask as mask_api
 
 @TRANSFORMS.register_module()
 class RunLengthInstaBoost(InstaBoost):
-    """mmdet's `InstaBoost`, which also moves objects whose masks are run lengths.
+    """mmdet's `InstaBoost`, which also moves objects with RLE masks.
 
-    Takes the arguments of `InstaBoost` and stands where it stands: after the image and before the
-    annotations are loaded. Polygons become what they become there. Run lengths, compressed or not,
-    stay run lengths and keep their holes; `LoadAnnotations` needs `poly2mask=True`, its default,
-    to read them. instaboostfast takes neither kind: it decodes them to the wrong rank, and refuses
-    compressed ones where it moves masks.
+    Takes the arguments and the place of `InstaBoost` in a pipeline: after the image is loaded and
+    before the annotations are. Polygons are treated as there. RLE, compressed or not, stays RLE and
+    keeps its holes; `LoadAnnotations` needs `poly2mask=True`, its default, to read it.
+    instaboostfast supports neither kind: it decodes RLE to the wrong rank, and rejects compressed
+    RLE when it moves masks.
 
-    A sample that instaboostfast fails on is returned as it came, with one warning per process:
-    instaboostfast itself does so with the errors that it knows. Crowds stay where they are. The
-    semantic map is not moved, as in every public HTC++: below a moved object it shows the scene
-    as it was.
+    If instaboostfast fails, the sample is returned unchanged, with one warning per process;
+    instaboostfast does the same for errors that it expects. Crowds are not moved. Neither is the
+    semantic map, as in every public HTC++: below a moved object it shows the original scene.
 
     Raises:
         ValueError: An object has no mask.
@@ -37,16 +36,16 @@ class RunLengthInstaBoost(InstaBoost):
     def transform(self, results: dict) -> dict:
         if any('mask' not in instance for instance in results.get('instances', [])):
             raise ValueError(
-                f'{results.get("img_path")}: RunLengthInstaBoost met an object without a mask '
-                '("segmentation" in COCO format); take it out of the pipeline of data without masks'
+                f'{results.get("img_path")}: RunLengthInstaBoost needs masks ("segmentation" in '
+                'COCO format), and an object has none; remove it from pipelines without masks'
             )
         try:
-            return super().transform(results)  # which edits them last
+            return super().transform(results)  # edits `results` at its end only
         except Exception as error:
             if not self.has_warned:
                 warnings.warn(
-                    f'InstaBoost failed on {results.get("img_path")}, which is used unedited, as '
-                    f'later ones will be: {type(error).__name__}: {error}',
+                    f'InstaBoost failed on {results.get("img_path")}; it is used unchanged, and so '
+                    f'are later failures: {type(error).__name__}: {error}',
                     stacklevel=2,
                 )
                 self.has_warned = True
@@ -56,22 +55,22 @@ class RunLengthInstaBoost(InstaBoost):
         height, width = results['img'].shape[:2]
         anns, ignored = super()._load_anns(results)
         for ann in anns:
-            # instaboostfast crops the image with the box; a negative index would crop nothing.
+            # instaboostfast crops the image with the box; a negative index gives an empty crop.
             x, y, w, h = ann['bbox']
             left, top = max(x, 0), max(y, 0)
             ann['bbox'] = [left, top, min(x + w, width) - left, min(y + h, height) - top]
             if isinstance(ann['segmentation'], dict):
-                ann['run_lengths'] = ann['segmentation']
-                # In a list, where it looks for polygons, it takes uncompressed run lengths too.
+                ann['rle'] = ann['segmentation']
+                # In a list, in place of polygons, it accepts uncompressed RLE.
                 ann['segmentation'] = [uncompressed(ann['segmentation'])]
         return anns, ignored
 
     def _parse_anns(self, results: dict, anns: list, ignored: list, img: np.ndarray) -> dict:
         for ann in anns:
-            if 'run_lengths' not in ann:
+            if 'rle' not in ann:
                 continue
             if isinstance(ann['segmentation'][0], dict):  # not moved
-                ann['segmentation'] = ann['run_lengths']
+                ann['segmentation'] = ann['rle']
             else:
                 rle = fill_contours(ann['segmentation'], *img.shape[:2])
                 ann['bbox'] = mask_api.toBbox(rle).tolist()
@@ -80,7 +79,7 @@ class RunLengthInstaBoost(InstaBoost):
 
 
 def uncompressed(rle: dict) -> dict:
-    """COCO's run lengths of a mask as numbers, the first of zeros."""
+    """RLE with a list of counts, which starts with the number of zeros."""
     if isinstance(rle['counts'], list):
         return rle
     pixels = mask_api.decode(rle).ravel(order='F')
@@ -90,10 +89,11 @@ def uncompressed(rle: dict) -> dict:
 
 
 def fill_contours(contours: list[list[float]], height: int, width: int) -> dict:
-    """Compressed run lengths of the mask whose contours instaboostfast traced.
+    """Compressed RLE of the mask whose contours instaboostfast traced.
 
-    Its contours [x, y, x, y, ...] run half a pixel around the centres of pixels at whole numbers,
-    holes have their own, and -0.5 was cut to 0. In COCO's polygons a pixel's centre lies at a half.
+    Its contours [x, y, x, y, ...] pass half a pixel outside pixel centers at integer coordinates,
+    with -0.5 clipped to 0; holes have contours of their own. In COCO's polygons pixel centers are
+    at half-integers.
     """
     polygons = [[c + 0.5 if c else 0.0 for c in contour] for contour in contours]
     mask = np.zeros((height, width), np.uint8, order='F')

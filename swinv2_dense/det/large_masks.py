@@ -1,6 +1,6 @@
 """Masks of large images. mmdet keeps (N, H, W) bool: 10 GB for 100 objects and 100 megapixels.
 
-Here each is pasted by itself and kept as the part that is not empty.
+Here masks are pasted one at a time, and only the non-empty rectangle of each is kept.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 from mmengine.structures import InstanceData
 from torch import nn
 
-LARGEST = 2**28  # bytes of masks that are kept as mmdet does
+LARGEST = 2**28  # bytes of masks up to which mmdet's arrays are kept
 
 
-class Part(NamedTuple):
-    """A mask where it is not empty, and the row and column of its upper left corner."""
+class MaskCrop(NamedTuple):
+    """The non-empty rectangle of a mask, and the row and column of its upper left corner."""
 
     pixels: np.ndarray
     row: int
@@ -26,42 +26,42 @@ class Part(NamedTuple):
 
 
 class CroppedMasks:
-    """Masks in little memory, in the place of an array (N, H, W) of bool.
+    """A memory-saving replacement for an array (N, H, W) of bool.
 
-    Iterating, or indexing with a number, makes one full mask at a time; all other indices select.
-    `np.asarray` and `to_ndarray` make all of them at once, as large as they are.
+    Iterating, or indexing with an integer, creates one full mask at a time; other indices select.
+    `np.asarray` and `to_ndarray` create the full array.
     """
 
     dtype = np.dtype(bool)
 
-    def __init__(self, parts: Sequence[Part], height: int, width: int) -> None:
-        self.parts = list(parts)
-        self.shape = (len(self.parts), height, width)
+    def __init__(self, crops: Sequence[MaskCrop], height: int, width: int) -> None:
+        self.crops = list(crops)
+        self.shape = (len(self.crops), height, width)
 
     def __len__(self) -> int:
-        return len(self.parts)
+        return len(self.crops)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return map(self._full, self.parts)
+        return map(self._full, self.crops)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, (int, np.integer)):
-            return self._full(self.parts[index])
+            return self._full(self.crops[index])
         if isinstance(index, torch.Tensor):
             index = index.cpu().numpy()
         chosen = np.arange(len(self))[index]
-        return CroppedMasks([self.parts[i] for i in chosen], *self.shape[1:])
+        return CroppedMasks([self.crops[i] for i in chosen], *self.shape[1:])
 
-    def _full(self, part: Part) -> np.ndarray:
+    def _full(self, crop: MaskCrop) -> np.ndarray:
         mask = np.zeros(self.shape[1:], bool)
-        height, width = part.pixels.shape
-        mask[part.row : part.row + height, part.column : part.column + width] = part.pixels
+        height, width = crop.pixels.shape
+        mask[crop.row : crop.row + height, crop.column : crop.column + width] = crop.pixels
         return mask
 
     @staticmethod
     def cat(masks: Sequence[CroppedMasks]) -> CroppedMasks:
-        """As mmengine's `InstanceData.cat` and its indices need it."""
-        return CroppedMasks([part for some in masks for part in some.parts], *masks[0].shape[1:])
+        """Concatenate; mmengine's `InstanceData.cat` calls it."""
+        return CroppedMasks([crop for some in masks for crop in some.crops], *masks[0].shape[1:])
 
     def to_ndarray(self) -> np.ndarray:
         """(N, H, W) bool."""
@@ -71,12 +71,12 @@ class CroppedMasks:
         return self.to_ndarray().astype(dtype or bool, copy=False)
 
     def astype(self, dtype: Any) -> np.ndarray:
-        """(N, H, W) of another type."""
+        """(N, H, W) of another dtype."""
         return self.to_ndarray().astype(dtype)
 
 
 def crop_large_masks(model: nn.Module) -> None:
-    """Let the mask heads of a detector return `CroppedMasks` where all together would be large."""
+    """Make the mask heads of a detector return `CroppedMasks` if the full array would be large."""
     heads = getattr(getattr(model, 'roi_head', None), 'mask_head', None) or []
     for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
         if hasattr(head, 'predict_by_feat'):
@@ -100,18 +100,18 @@ def _predict(
         if size <= LARGEST or not rescale or rcnn_test_cfg.mask_thr_binary < 0:
             found += predict_by_feat([masks], [results], [meta], **settings)
             continue
-        parts = []
-        for i in range(len(results)):  # boxes are rescaled in place, and these are views of them
+        crops = []
+        for i in range(len(results)):  # slices are views, so boxes are rescaled in place
             (one,) = predict_by_feat([masks[i : i + 1]], [results[i : i + 1]], [meta], **settings)
-            parts.append(_cropped(one.masks[0]))
-        results.masks = CroppedMasks(parts, *meta['ori_shape'][:2])
+            crops.append(_cropped(one.masks[0]))
+        results.masks = CroppedMasks(crops, *meta['ori_shape'][:2])
         found.append(results)
     return found
 
 
-def _cropped(mask: torch.Tensor) -> Part:
+def _cropped(mask: torch.Tensor) -> MaskCrop:
     rows, columns = (mask.any(dim=axis).nonzero().flatten().tolist() for axis in (1, 0))
     if not rows:
-        return Part(np.zeros((0, 0), bool), 0, 0)
+        return MaskCrop(np.zeros((0, 0), bool), 0, 0)
     pixels = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Part(pixels.cpu().numpy().copy(), rows[0], columns[0])
+    return MaskCrop(pixels.cpu().numpy().copy(), rows[0], columns[0])

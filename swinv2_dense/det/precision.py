@@ -1,9 +1,9 @@
-"""Detectors under bf16 or fp16 autocast: which parts must stay in fp32.
+"""Keep parts of detectors in fp32 under bf16 or fp16 autocast.
 
 mmcv has no bf16 kernels for RoIAlign, deformable convolution, deformable attention and NMS
-(open-mmlab/mmcv#2878, #3061). Casting at these operators alone is not enough: a box decoded in
-bf16 is rounded before any operator sees it (1001.3 becomes 1000). So features are cast where they
-enter such an operator, and predictions where they leave a head, before they are decoded.
+(open-mmlab/mmcv#2878, #3061). Casting at these operators is not enough: a box decoded in bf16 is
+rounded before it reaches an operator (1001.3 becomes 1000). So features are cast at the input of
+such operators, and predictions at the output of heads, before they are decoded.
 """
 
 from __future__ import annotations
@@ -32,16 +32,15 @@ FP32_OPERATORS = (
     DeformConv2d,
     ModulatedDeformConv2d,
     MultiScaleDeformableAttention,
-    DETRHead,  # adds reference points to its predictions before it returns them
+    DETRHead,  # adds reference points to its predictions itself
 )
 HEADS = (BaseDenseHead, BBoxHead, FCNMaskHead, FusedSemanticHead)
 
 
-@HOOKS.register_module(
-    name=['DetectorFp32Hook', 'Fp32BordersHook']
-)  # the old name, for one release
+# 'Fp32BordersHook' is the former name, kept for one release.
+@HOOKS.register_module(name=['DetectorFp32Hook', 'Fp32BordersHook'])
 class DetectorFp32Hook(Hook):
-    """Apply `keep_borders_in_fp32` to the model of a run. Changes nothing without autocast."""
+    """Apply `keep_borders_in_fp32` to the model of a run. No effect without autocast."""
 
     def before_run(self, runner: Any) -> None:
         model = runner.model
@@ -49,10 +48,9 @@ class DetectorFp32Hook(Hook):
 
 
 def keep_borders_in_fp32(model: nn.Module) -> None:
-    """Make a detector run under bf16 autocast, with boxes that are not rounded.
+    """Make a detector run under bf16 autocast without rounding its boxes.
 
-    Operators without a bf16 kernel compute in fp32, and heads return fp32. Doing it twice is the
-    same as once.
+    Operators without a bf16 kernel compute in fp32, and heads return fp32. Idempotent.
     """
     for module in model.modules():
         if isinstance(module, FP32_OPERATORS) and _leave_autocast not in _hooks(module):

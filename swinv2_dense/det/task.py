@@ -21,7 +21,7 @@ from .visualization import annotated_first, draw_sample
 
 
 class DetectionTask(Task):
-    """`default_scope='mmdet'`."""
+    """Detectors and instance segmentors: `default_scope='mmdet'`."""
 
     name = 'detector'
     samples = 'images'
@@ -29,13 +29,13 @@ class DetectionTask(Task):
     model_hooks = ('DetectorFp32Hook',)
     visualizers = ('DetLocalVisualizer', 'ClassColorDetVisualizer')
 
-    def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
-        model = cfg.get('model', {})
-        model = model.get('module', model)  # within test-time augmentation
+    def check_early(self, cfg: Mapping, loaders: Loaders) -> None:
         if 'train' in loaders:  # testing needs no semantic maps
             train_sets = loaded_datasets(cfg, ('train',))
-            check_semantic(model, train_sets, getattr(cfg, 'filename', None))
-        check_classes(model, loaded_datasets(cfg, loaders))
+            check_semantic(_model(cfg), train_sets, getattr(cfg, 'filename', None))
+
+    def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
+        check_classes(_model(cfg), loaded_datasets(cfg, loaders))
         if loaders:
             check_annotation_files(cfg, loaders)
 
@@ -71,6 +71,12 @@ class DetectionTask(Task):
 
     def cost_parts(self) -> Callable[..., list]:
         return detector_parts
+
+
+def _model(cfg: Mapping) -> Mapping:
+    """The detector, also if test-time augmentation wraps it."""
+    model = cfg.get('model', {})
+    return model.get('module', model)
 
 
 TASK = DetectionTask()

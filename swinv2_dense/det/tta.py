@@ -1,4 +1,4 @@
-"""Test-time augmentation of two-stage detectors with masks, which mmdet's DetTTAModel refuses."""
+"""Test-time augmentation of two-stage detectors with masks, which DetTTAModel does not support."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ SizeRange = tuple[float, float]
 
 
 @dataclass
-class View:
-    """One augmentation of a batch of images; lists have an entry per image.
+class BatchView:
+    """One augmentation of a batch of images; lists have one entry per image.
 
     Attributes:
         samples: Data samples.
         metas: Their metas: sizes, scale factor and flip.
         maps: The neck's maps, each (B, C, H, W).
-        semantic: Of HTC: its semantic feature, as the argument of the RoI head's methods.
+        semantic: HTC's semantic feature, as an argument of the RoI head's methods.
         raw: Boxes (n, 4) or one per class (n, 4 * classes), in pixels of this view; scores
-            (n, classes + 1), the last one of the background.
+            (n, classes + 1), the last for the background.
     """
 
     samples: list[DetDataSample]
@@ -50,25 +50,25 @@ class View:
 class InstanceSegTTAModel(BaseTTAModel):
     """Merge the views of an image into one set of boxes, scores, labels and masks.
 
-    For Mask R-CNN, Cascade Mask R-CNN and HTC. The boxes and class scores of all views are put
-    together before one multi-class NMS (soft-NMS if `tta_cfg` says so). The masks of the boxes that
-    are left are computed in every view and averaged, over all mask heads of a cascade as in plain
-    testing (`MaskEnsembleHTCRoIHead`: all; mmdet's HTC: the last). Boxes are merged at the size of
-    the first view, unflipped: one unflipped view gives bitwise what plain testing gives. Size
-    ranges are an idea of ViT-Adapter's HTC++ for mmdet 2 (`HybridTaskCascadeAug`).
+    For Mask R-CNN, Cascade Mask R-CNN and HTC. The boxes and class scores of all views are
+    concatenated before one multi-class NMS (soft-NMS if set in `tta_cfg`). The masks of the
+    remaining boxes are computed in every view and averaged, over the same mask heads of a cascade
+    as in plain testing (`MaskEnsembleHTCRoIHead`: all; mmdet's HTC: the last). Boxes are merged at
+    the size of the first view, unflipped: a single unflipped view is bitwise equal to plain
+    testing. Size ranges follow ViT-Adapter's HTC++ for mmdet 2 (`HybridTaskCascadeAug`).
 
     Args:
-        tta_cfg: `score_thr`, `nms` and `max_per_img` of the merged boxes; those left out are the
+        tta_cfg: `score_thr`, `nms` and `max_per_img` of the merged boxes; the defaults are the
             model's `test_cfg.rcnn`.
-        size_ranges: Which boxes count, by size: a view takes part for boxes with
-            `low <= sqrt(width * height) < high`, in pixels of the original image. A list with a
-            (low, high), or None for all boxes, for each view. A shorter list gives each entry to
-            as many consecutive views: with the `Resize`s before the `RandomFlip`s in `TestTimeAug`,
-            one entry for each scale. Masks are computed in every view.
+        size_ranges: Restricts the boxes of each view by size: a (low, high) per view, or None for
+            all boxes. A box counts if `low <= sqrt(width * height) < high`, in pixels of the
+            original image. Each entry of a shorter list applies to equally many consecutive views:
+            with the `Resize`s before the `RandomFlip`s in `TestTimeAug`, one entry per scale.
+            Masks are computed in every view.
         module: The detector.
 
     Raises:
-        ConfigError: The detector is of another kind, or an argument or the pipeline does not fit.
+        ConfigError: The detector is of another kind, or an argument or the pipeline is invalid.
     """
 
     def __init__(
@@ -85,15 +85,17 @@ class InstanceSegTTAModel(BaseTTAModel):
         self.size_ranges = size_ranges
 
     def test_step(self, data: dict[str, list]) -> list[DetDataSample]:
-        """What `TestTimeAug` makes, `inputs` and `data_samples` by view and image -> one data
-        sample per image, with `pred_instances` in pixels of the original image.
+        """Output of `TestTimeAug` -> one data sample per image.
+
+        `inputs` and `data_samples` are indexed by view and image; `pred_instances` are in pixels of
+        the original image.
         """
         if not isinstance(data['data_samples'][0], (list, tuple)):
-            raise ConfigError('the pipeline gives one view of an image; put TestTimeAug at its end')
+            raise ConfigError('the pipeline returns one view per image; end it in TestTimeAug')
         batches = ({k: v[i] for k, v in data.items()} for i in range(len(data['data_samples'])))
         return self.merge_preds([self._view(batch) for batch in batches])
 
-    def merge_preds(self, views: list[View]) -> list[DetDataSample]:
+    def merge_preds(self, views: list[BatchView]) -> list[DetDataSample]:
         """Merge the views of a batch into the data samples of the first."""
         head = self.module.roi_head
         ranges = _ranges(self.size_ranges, len(views))
@@ -110,7 +112,7 @@ class InstanceSegTTAModel(BaseTTAModel):
         )
         return self.module.add_pred_to_datasample(views[0].samples, results)
 
-    def _view(self, batch: dict[str, list]) -> View:
+    def _view(self, batch: dict[str, list]) -> BatchView:
         detector, head = self.module, self.module.roi_head
         batch = detector.data_preprocessor(batch, False)
         samples = batch['data_samples']
@@ -123,11 +125,11 @@ class InstanceSegTTAModel(BaseTTAModel):
         if isinstance(head, HybridTaskCascadeRoIHead):
             semantic['semantic_feat'] = head.semantic_head(maps)[1] if head.with_semantic else None
         raw = head.predict_bbox(maps, metas, proposals, rcnn_test_cfg=None, **semantic)
-        return View(samples, metas, maps, semantic, raw)
+        return BatchView(samples, metas, maps, semantic, raw)
 
 
 def into_frame(boxes: Tensor, meta: dict, frame: dict) -> Tensor:
-    """Boxes (n, 4k) of a view -> where they lie in the view `frame`, were it not flipped."""
+    """Boxes (n, 4k) of a view -> their coordinates in the view `frame` without its flip."""
     if meta['flip']:
         boxes = bbox_flip(boxes, meta['img_shape'], meta['flip_direction'])
     return scale_boxes(boxes, _scales(meta, frame))
@@ -142,7 +144,7 @@ def into_view(boxes: Tensor, meta: dict, frame: dict) -> Tensor:
 def gate(scores: Tensor, boxes: Tensor, size_range: SizeRange | None, meta: dict) -> Tensor:
     """Scores (n, classes + 1), -inf for classes whose boxes (n, 4k) are outside `size_range`.
 
-    `meta` is of the view in whose pixels the boxes are.
+    The boxes are in pixels of the view with this `meta`.
     """
     if size_range is None:
         return scores
@@ -154,20 +156,20 @@ def gate(scores: Tensor, boxes: Tensor, size_range: SizeRange | None, meta: dict
 
 
 def _scales(meta: dict, target: dict) -> tuple[float, float]:
-    """By what x and y grow from one view to another; exactly 1 between equal ones."""
+    """Scale factors of x and y from one view to another; exactly 1 between equal ones."""
     (x, y), (target_x, target_y) = meta['scale_factor'], target['scale_factor']
     return target_x / x, target_y / y
 
 
 def _merge(
-    views: list[View], image: int, ranges: list[SizeRange | None], cfg: ConfigDict
+    views: list[BatchView], image: int, ranges: list[SizeRange | None], cfg: ConfigDict
 ) -> InstanceData:
     """The boxes of all views of one image after NMS, in the frame of the first."""
     frame = views[0].metas[image]
     boxes, scores = [], []
     for view, size_range in zip(views, ranges):
         raw = view.raw[image]
-        if len(raw.bboxes):  # empty ones are (0, 4) whatever the others are
+        if len(raw.bboxes):  # empty ones are always (0, 4)
             boxes.append(into_frame(raw.bboxes, view.metas[image], frame))
             scores.append(gate(raw.scores, boxes[-1], size_range, frame))
     dets, labels = multiclass_nms(
@@ -180,7 +182,7 @@ def _merge(
     return InstanceData(bboxes=dets[:, :-1], scores=dets[:, -1], labels=labels)
 
 
-def _mean_masks(head: nn.Module, views: list[View], boxes: list[Tensor]) -> list[Tensor]:
+def _mean_masks(head: nn.Module, views: list[BatchView], boxes: list[Tensor]) -> list[Tensor]:
     """Per image, the mask probabilities (n, C, h, w) of boxes in the first view's frame."""
     sums = None
     for view in views:
@@ -190,8 +192,8 @@ def _mean_masks(head: nn.Module, views: list[View], boxes: list[Tensor]) -> list
     return [total / len(views) for total in sums]
 
 
-def _view_masks(head: nn.Module, view: View, boxes: list[Tensor]) -> list[Tensor]:
-    """Per image, the mask probabilities of a view's boxes: unflipped, the mean of all stages."""
+def _view_masks(head: nn.Module, view: BatchView, boxes: list[Tensor]) -> list[Tensor]:
+    """Per image, the unflipped mask probabilities of a view's boxes, averaged over stages."""
     sizes = [len(part) for part in boxes]
     stages = [logits.split(sizes) for logits in _mask_logits(head, view, bbox2roi(boxes))]
     masks = []
@@ -201,8 +203,8 @@ def _view_masks(head: nn.Module, view: View, boxes: list[Tensor]) -> list[Tensor
     return masks
 
 
-def _mask_logits(head: nn.Module, view: View, rois: Tensor) -> list[Tensor]:
-    """What the mask heads predict for rois (n, 5): a list by stage of (n, C, h, w)."""
+def _mask_logits(head: nn.Module, view: BatchView, rois: Tensor) -> list[Tensor]:
+    """Mask logits (n, C, h, w) for rois (n, 5), per stage."""
     if isinstance(head, HybridTaskCascadeRoIHead):
         results = head._mask_forward(-1, view.maps, rois, **view.semantic, training=False)
         return results['mask_preds']
@@ -218,7 +220,7 @@ def _ranges(given: Sequence[SizeRange | None] | None, views: int) -> list[SizeRa
     if views % len(given):
         raise ConfigError(
             f'tta_model.size_ranges has {len(given)} entries for {views} views of an image; give '
-            'one for each view, or one for each scale'
+            'one per view, or one per scale'
         )
     return [size_range for size_range in given for _ in range(views // len(given))]
 
@@ -255,13 +257,13 @@ def _check_meta(meta: dict) -> None:
         raise ConfigError(
             f'test-time augmentation needs {", ".join(missing)} of every view: add them to '
             'meta_keys of PackDetInputs in tta_pipeline. RandomFlip sets flip and flip_direction; '
-            "where nothing is flipped, put dict(type='RandomFlip', prob=0.0) before PackDetInputs"
+            "without flips, put dict(type='RandomFlip', prob=0.0) before PackDetInputs"
         )
     original = [side * scale for side, scale in zip(meta['ori_shape'], meta['scale_factor'][::-1])]
     if meta['flip'] and any(abs(a - b) >= 1 for a, b in zip(meta['img_shape'], original)):
         raise ConfigError(
             f'tta_pipeline: img_shape={tuple(meta["img_shape"])} of a flipped view is not '
             f'ori_shape={tuple(meta["ori_shape"])} times scale_factor={meta["scale_factor"]}, so '
-            'where its boxes belong is unknown. Resize once and leave padding to '
-            'model.data_preprocessor.pad_size_divisor; do not pad or crop'
+            'its boxes cannot be mapped back. Resize once, do not pad or crop, and leave padding '
+            'to model.data_preprocessor.pad_size_divisor'
         )

@@ -1,4 +1,4 @@
-"""Behind `test.py --tta`: the model and the pipeline of test-time augmentation."""
+"""Configure test-time augmentation for `test.py --tta`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ BOX_MODEL = dict(
 
 
 def use_tta(cfg: Config) -> None:
-    """Put `tta_model` around the model and `tta_pipeline` into every dataset of the test loader.
+    """Wrap the model in `tta_model` and set `tta_pipeline` in every dataset of the test loader.
 
-    What the config lacks of the two is what mmdet's tools/test.py takes, an unflipped and a flipped
-    view; with mask heads, merged by `InstanceSegTTAModel`.
+    The defaults are those of mmdet's tools/test.py, an unflipped and a flipped view; models with
+    mask heads get `InstanceSegTTAModel`.
 
     Raises:
         ConfigError: The config lacks one of the two and there is no default.
@@ -31,12 +31,12 @@ def use_tta(cfg: Config) -> None:
 
 
 def _with_flips(pipeline: list, key: str) -> list:
-    """A test pipeline whose last step, PackDetInputs, packs two views."""
+    """The test pipeline with two views, unflipped and flipped."""
     *steps, pack = copy.deepcopy(pipeline)
     if type_name(pack) != 'PackDetInputs':
         raise ConfigError(
-            f'--tta: {key}.pipeline ends in {type_name(pack)}, so where to flip is unknown; set '
-            'tta_pipeline in the config, or end it in PackDetInputs'
+            f'--tta: {key}.pipeline ends in {type_name(pack)} instead of PackDetInputs, so the '
+            'place for flips is unknown; set tta_pipeline in the config'
         )
     if 'meta_keys' in pack:
         pack.meta_keys = tuple(dict.fromkeys((*pack.meta_keys, 'flip', 'flip_direction')))
@@ -50,7 +50,7 @@ def _tta_model(cfg: Config) -> dict:
     evaluators = as_list(cfg.get('test_evaluator') or [])
     if any('segm' in as_list(evaluator.get('metric')) for evaluator in evaluators):
         raise ConfigError(
-            f'--tta: masks of a {type_name(cfg.model)} cannot be merged, only those of Mask R-CNN, '
+            f'--tta: cannot merge the masks of a {type_name(cfg.model)}, only those of Mask R-CNN, '
             'Cascade Mask R-CNN and HTC'
         )
     return BOX_MODEL

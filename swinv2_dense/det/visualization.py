@@ -1,4 +1,4 @@
-"""Pictures of detected objects."""
+"""Visualization of detected objects."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ..drawing.visualizer import PictureVisualizer
 
 @VISUALIZERS.register_module()
 class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
-    """mmdet's `DetLocalVisualizer` with truth and prediction side by side, in colors by class.
+    """mmdet's `DetLocalVisualizer` with truth and prediction side by side, colored by class.
 
-    Takes its arguments, of which `alpha` is the opacity of the masks; colors and line widths follow
-    from the classes and the size of the image. A panoptic sample is drawn by mmdet.
+    Takes its arguments. `alpha` is the opacity of the masks; colors and line widths depend on the
+    classes and the image size. Panoptic samples are drawn by mmdet.
     """
 
     def __init__(self, name: str = 'visualizer', alpha: float = ALPHA, **kwargs: Any) -> None:
@@ -37,7 +37,7 @@ class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
         pred_score_thr: float = 0.3,
         **kwargs: Any,
     ) -> np.ndarray | None:
-        """Panels for the objects of an RGB image (H, W, 3); predictions from a score on."""
+        """Panels for the objects of an RGB image (H, W, 3); low-scoring predictions are omitted."""
         image = displayable(image)
         panels, ignored = {}, {}
         if draw_gt and 'labels' in (truth := _instances(data_sample, 'gt_instances')):
@@ -52,7 +52,7 @@ class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
         return detection_sheet(image, panels, self.style, caption, ignored, self.alpha)
 
     def frame(self, image: np.ndarray, data_sample: DetDataSample, score_thr: float) -> np.ndarray:
-        """An RGB frame with its predicted objects, enlarged if it is small, without a caption."""
+        """An RGB frame with its predicted objects, enlarged if small, without a caption."""
         factor = enlargement(*image.shape[:2])
         drawn = np.array(enlarged(displayable(image), factor))
         objects = Objects.of(data_sample.pred_instances).above(score_thr)
@@ -65,7 +65,7 @@ def _instances(data_sample: DetDataSample | None, key: str) -> Any:
 
 
 def _at_size_of(image: np.ndarray, instances: Any) -> Any:
-    """Truth of the original image; of pipelines that load it before they resize, scaled back."""
+    """Ground truth at the size of the original image, scaled back if the pipeline resized it."""
     masks = instances.get('masks')
     size = (getattr(masks, 'height', None), getattr(masks, 'width', None))
     if masks is None or size == image.shape[:2]:
@@ -79,10 +79,9 @@ def _at_size_of(image: np.ndarray, instances: Any) -> Any:
 
 
 def annotated_first(pipeline: list) -> list:
-    """A pipeline whose annotations follow its image through every step.
+    """A pipeline that loads annotations right after the image, so that they are resized with it.
 
-    mmdet's test pipelines load them after the image is resized: they are for evaluation, and for
-    pictures of predictions, at the size of the original.
+    mmdet's test pipelines load them after resizing, at the original size, for evaluation.
     """
     names = [getattr(step.type, '__name__', step.type) for step in pipeline]
     if 'LoadImageFromFile' not in names or 'LoadAnnotations' not in names:
@@ -96,7 +95,7 @@ def annotated_first(pipeline: list) -> list:
 
 
 def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
-    """Image with boxes, masks and class names; its semantic map with the numbers in it."""
+    """The image with boxes, masks and class names, next to its numbered semantic map."""
     image, data = packed_image(sample), sample['data_samples']
     factor = enlargement(*image.shape[:2])
     titles = ['truth', 'semantic map'] if 'gt_sem_seg' in data else ['truth']

@@ -17,6 +17,7 @@ from mmengine.registry import DATASETS
 from torch import nn
 
 from ..checks.class_heads import class_heads
+from ..checks.class_lists import first_difference
 from ..checks.image_files import loader_problem
 from ..checks.pixel_limit import PixelLimitError, check_image_file
 from ..drawing.palette import as_palette, class_colors
@@ -27,7 +28,6 @@ from ..training.backbone_weights import BackboneWeightsHook
 from ..training.checkpoint_classes import (
     class_names,
     classes_of_checkpoint,
-    first_difference,
     knows_classes,
     mismatch,
 )

@@ -1,4 +1,4 @@
-"""What users' configs read from their data: the names and the number of its classes."""
+"""Functions that configs call to read class names from a dataset and to set their number."""
 
 from .class_folders import read_class_folders
 from .class_names import read_class_names

@@ -1,4 +1,4 @@
-"""Videos in a folder per class: what is a class, what is a video, and its label."""
+"""Classes, videos and labels of a dataset with one folder per class."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from ..errors import ConfigError, truncate
 
 VIDEO_SUFFIXES = ('.mp4', '.mkv', '.avi', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
 
-UNREAD_SUFFIXES = (  # of videos too, but decoders do not find frames reliably in them
+UNREAD_SUFFIXES = (  # formats in which decoders do not find frames reliably
     *('.ts', '.mts', '.m2ts', '.m2v', '.vob', '.3gp', '.3g2', '.ogv', '.asf', '.f4v'),
     *('.rm', '.rmvb', '.divx', '.mxf', '.mpe', '.mjpg', '.mjpeg', '.gif', '.y4m', '.hevc'),
 )
 
 
 def read_class_folders(folder: str) -> tuple[str, ...]:
-    """Names of the classes of `folder/CLASS/*.mp4`: its folders, sorted. Hidden ones do not count.
+    """Sorted class names of `folder/CLASS/*.mp4`; hidden folders are ignored.
 
     Raises:
-        ConfigError: There is no such folder, it has fewer than two folders, or one without videos.
+        ConfigError: There is no such folder, it has fewer than two classes, or one has no videos.
     """
     if not os.path.isdir(folder):
         raise ConfigError(
-            f'folder of videos {folder!r} does not exist; correct data_root, for '
+            f'folder of videos {folder!r} does not exist; fix data_root, for '
             'configs/_base_/datasets/own_videos.py with export OWN_DATA=FOLDER'
         )
     names = tuple(sorted(name for name in os.listdir(folder) if _is_class(folder, name)))
     if len(names) < 2:
         raise ConfigError(
-            f'{folder} has {len(names)} folders with a name of a class; a class is learned beside '
-            f'others, so lay videos out as {os.path.join(folder, "CLASS", "VIDEO.mp4")}'
+            f'{folder} has {len(names)} class folders, and at least 2 are needed; arrange videos '
+            f'as {os.path.join(folder, "CLASS", "VIDEO.mp4")}'
         )
     present = {label for _, label in labelled_videos(folder, names)}
     for label, name in enumerate(names):
@@ -43,26 +43,26 @@ def read_class_folders(folder: str) -> tuple[str, ...]:
 
 
 def labelled_videos(folder: str, classes: Sequence[str]) -> list[tuple[str, int]]:
-    """Path and label of each video in `folder/CLASS`, at any depth: by class, sorted in each.
+    """Path and label of each video in `folder/CLASS`, at any depth; sorted by class and path.
 
-    Videos are told by `VIDEO_SUFFIXES` in any case; other files and hidden ones are left out. A
+    Videos are recognized by `VIDEO_SUFFIXES`, ignoring case; other and hidden files are skipped. A
     class may have no videos here, or no folder.
 
     Raises:
-        ConfigError: Videos belong to no class or have another format, or there are none.
+        ConfigError: Some videos have no class or another format, or there are none.
     """
     unknown = sorted(n for n in os.listdir(folder) if _is_class(folder, n) and n not in classes)
     if unknown:
         raise ConfigError(
             f'{folder} has folders of {len(unknown)} classes that are not trained: '
-            f'{truncate(unknown)}; the classes are {truncate(classes)}. Correct their names, or '
-            'move them away'
+            f'{truncate(unknown)}; the classes are {truncate(classes)}. Rename or move these '
+            'folders'
         )
     loose = [name for name in sorted(os.listdir(folder)) if _is_video(folder, name)]
     if loose:
         raise ConfigError(
-            f'{os.path.join(folder, loose[0])} (of {len(loose)}) lies in no folder of a class, '
-            'which would be its label; move it into one'
+            f'{len(loose)} videos in {folder} are not in a class folder, first '
+            f'{os.path.join(folder, loose[0])}; move each into the folder of its class'
         )
     found = [
         (path, label)
@@ -78,9 +78,9 @@ def labelled_videos(folder: str, classes: Sequence[str]) -> list[tuple[str, int]
     ]
     if unread:
         raise ConfigError(
-            f'{len(unread)} of {len(found) + len(unread)} videos in {folder} have a format that is '
-            f'not read, {counted_suffixes(unread)}, first {unread[0]}; convert them (ffmpeg -i OLD '
-            f'NEW.mp4), or move them away'
+            f'{len(unread)} of {len(found) + len(unread)} videos in {folder} have an unsupported '
+            f'format, {counted_suffixes(unread)}, first {unread[0]}; convert them (ffmpeg -i OLD '
+            'NEW.mp4), or move them away'
         )
     return found
 
@@ -98,7 +98,7 @@ def _has_suffix(name: str) -> bool:
 
 
 def _videos(folder: str) -> list[str]:
-    # Names with a dot in front are left out, as ._NAME.mp4, which macOS writes beside NAME.mp4.
+    # Skips hidden files, such as the ._NAME.mp4 that macOS writes next to NAME.mp4.
     if not os.path.isdir(folder):
         return []
     return [os.path.join(folder, name) for name in sorted(files_below(folder)) if _has_suffix(name)]
@@ -109,5 +109,5 @@ def _no_videos(folder: str) -> str:
     suffixes = sorted({os.path.splitext(path)[1] for path in paths})
     return (
         f'{folder} has no video ({", ".join(VIDEO_SUFFIXES)}); it has '
-        f'{", ".join(suffixes[:5]) or "no files"}. Fill it, or move it away'
+        f'{", ".join(suffixes[:5]) or "no files"}. Add videos, or move it away'
     )

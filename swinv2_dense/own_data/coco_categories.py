@@ -1,4 +1,4 @@
-"""Names of the classes in a COCO annotation file."""
+"""Read class names from a COCO annotation file."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ import re
 from ..checks.coco_file import parse
 from ..errors import ConfigError
 
-JSON_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]]')  # or a string, which may hold some
+JSON_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]]')  # or a string, which may contain some
 
 
 def read_classes(ann_file: str) -> tuple[str, ...]:
-    """Names of the categories of a COCO annotation file, in its order, which mmdet numbers them in.
+    """Category names of a COCO annotation file, in file order, by which mmdet numbers them.
 
     Raises:
         ConfigError: There is no such file, or it has no categories.
     """
     if not os.path.isfile(ann_file):
         raise ConfigError(
-            f'annotation file {ann_file!r} does not exist; correct data_root, for '
-            'configs/_base_/datasets/own_instance.py with export OWN_DATA=FOLDER, or the name of '
-            'the file'
+            f'annotation file {ann_file!r} does not exist; fix its name or data_root, for '
+            'configs/_base_/datasets/own_instance.py with export OWN_DATA=FOLDER'
         )
     with open(ann_file, 'rb') as file:
         categories = _find_categories(file.fileno()) if os.path.getsize(ann_file) else None
@@ -35,7 +34,7 @@ def read_classes(ann_file: str) -> tuple[str, ...]:
 
 
 def _find_categories(file: int) -> list[dict] | None:
-    """The list "categories" alone: training files of COCO and Objects365 have up to gigabytes."""
+    """Parse only the list "categories": training files of Objects365 take gigabytes."""
     with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as text:
         for key in re.finditer(rb'"categories"\s*:\s*\[', text):
             start = key.end() - 1
@@ -49,7 +48,7 @@ def _find_categories(file: int) -> list[dict] | None:
 
 
 def _parse_categories(path: str) -> list[dict] | None:
-    """The list from the whole file, which names what is wrong with it; also of UTF-16."""
+    """Parse the whole file, which reports what is wrong with it and also reads UTF-16."""
     try:
         content, _ = parse(path)
     except (OSError, ValueError) as error:
@@ -69,4 +68,4 @@ def _end_of_list(text: mmap.mmap, start: int) -> int:
         depth += {b'[': 1, b']': -1}.get(token[0], 0)
         if depth == 0:
             return token.end()
-    return start  # it has no end
+    return start  # the list does not end

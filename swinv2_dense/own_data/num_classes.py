@@ -1,4 +1,4 @@
-"""A model's config for another number of classes."""
+"""Change the number of classes in the config of a model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..errors import ConfigError
 
 
 def set_num_classes(model: Mapping, num_classes: int) -> Any:
-    """A copy of a model's config for another number of classes, the same in every head.
+    """A copy of a model's config with another number of classes in every head.
 
-    Class weights and other settings of the heads' losses follow, see `resize_class_settings`. The
-    head of a semantic branch of a detector, and one that learns edges, keep their own.
+    Class weights and other settings of the losses are adapted, see `resize_class_settings`. Heads
+    of semantic branches of detectors and heads that learn edges are not changed.
 
     Raises:
-        ConfigError: No head has a `num_classes`, or a setting must be made by hand.
+        ConfigError: No head has `num_classes`, or a setting must be changed by hand.
     """
     model = copy.deepcopy(model)
     heads = list(class_heads(model))

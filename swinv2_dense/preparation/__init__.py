@@ -1,5 +1,5 @@
-"""Data sets on disk: unpack, check, report, hand in. Behind tools/prepare_data.py.
+"""Datasets on disk: unpack, convert, check and report, and submissions to servers.
 
-A data set is one module with `ARCHIVES` (see `archives.unpack`) and `check(root, workers)`, which
-returns the parts of its tree as rows of the report.
+Each dataset is a module with `ARCHIVES` (see `archives.unpack`) and `check(root, workers)`, which
+returns the rows of the report.
 """

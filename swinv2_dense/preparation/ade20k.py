@@ -6,16 +6,16 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .images import File, LabelMapCheck, check_files, image_size
-from .report import Part
+from .report import ReportRow
 
 TREE = 'ADEChallengeData2016'  # below the root, as in the archive
 ARCHIVES = {f'{TREE}.zip': ''}
 IMAGES = {'training': 20210, 'validation': 2000}
-LABELS = range(151)  # 0 is "other" and not evaluated
+LABELS = range(151)  # 0 is "other", which is not evaluated
 
 
-def check(root: Path, workers: int) -> list[Part]:
-    """Check that every image has a map of its size with labels from 0 to 150."""
+def check(root: Path, workers: int) -> list[ReportRow]:
+    """Check that every image has a label map of its size with labels from 0 to 150."""
     tree = tree_below(root)
     parts = []
     for split in IMAGES:
@@ -24,14 +24,14 @@ def check(root: Path, workers: int) -> list[Part]:
 
 
 def tree_below(root: Path) -> Path:
-    """The folder of the data set; raise ConfigError where the root is that folder."""
+    """The folder of the dataset; raise a ConfigError if the root is that folder itself."""
     if root.resolve().name == TREE:
-        raise ConfigError(f'--root={root}: give the folder above {TREE}, {root.parent}')
+        raise ConfigError(f'--root={root}: give the folder that contains {TREE}, {root.parent}')
     return root / TREE
 
 
-def _check_split(tree: Path, split: str, workers: int) -> list[Part]:
-    images, maps = Part(f'images/{split}', 'images'), Part(f'annotations/{split}', 'maps')
+def _check_split(tree: Path, split: str, workers: int) -> list[ReportRow]:
+    images, maps = ReportRow(f'images/{split}', 'images'), ReportRow(f'annotations/{split}', 'maps')
     names = sorted(path.name for path in (tree / images.name).glob('*.jpg'))
     if not names:
         images.fault('no images', str(tree / images.name))

@@ -1,12 +1,12 @@
-"""Make the 150-class tree of ADE20K from its full release of 2021 (ADE20K_2021_17_01).
+"""Convert the full ADE20K release of 2021 (ADE20K_2021_17_01) to the 150-class dataset.
 
-There an image x.jpg has x_seg.png, whose red and green channels hold the index of a pixel's class
-in a list of more than 3000, R // 10 * 256 + G (ADE20K's utils_ade20k.py), and x.json, which names
-the classes that occur. Names decide on the label: classes that are none of the 150 become 0. The
-release's own list is a pickle, which would run code; it is not read.
+In the release an image x.jpg comes with x_seg.png, whose red and green channels encode the index of
+a class in a list of over 3000 as R // 10 * 256 + G (ADE20K's utils_ade20k.py), and with x.json,
+which names the classes of the image. Labels are assigned by name; other classes than the 150 become
+0. The release's own list of classes is a pickle, which could execute code; it is not read.
 
-Images stay as they are: larger than the benchmark's, which have a short side of about 512 pixels.
-Maps were corrected since the benchmark, so mIoU on the two trees differs.
+Images keep their size, which is larger than in the benchmark (short side about 512 pixels). Maps
+were corrected since the benchmark, so mIoU differs between the two versions.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ..errors import ConfigError
 from .ade20k import IMAGES, tree_below
 from .ade20k_names import MERGED, NAMES
 from .images import File, FileError, check_files
-from .report import Part
+from .report import ReportRow
 
-LOCK = threading.Lock()  # for the report, of which all threads know
-DIFFERS = 'differs from the file that was there, which was kept'
+LOCK = threading.Lock()  # for the report, which all threads share
+DIFFERS = 'differs from the existing file, which was kept'
 
 
 def label_of(name: str) -> int:
-    """Label 1 to 150 of a class of the full release, 0 if it is none of the 150.
+    """Label 1 to 150 of a class of the full release, 0 for other classes.
 
-    A name is a list of synonyms, whose order differs between the releases.
+    A name is a list of synonyms, in a different order in each release.
     """
     return LABELS.get(_synonyms(MERGED.get(name.strip(), name)), 0)
 
@@ -45,15 +45,15 @@ def _synonyms(name: str) -> frozenset[str]:
 LABELS = {_synonyms(name): label for label, name in enumerate(NAMES, start=1)}
 
 
-def convert(release: Path, root: Path, workers: int) -> list[Part]:
-    """Write images and label maps of a release on disk below `root`, each file whole or not at all.
+def convert(release: Path, root: Path, workers: int) -> list[ReportRow]:
+    """Write images and label maps of a release on disk below `root`; writes are atomic.
 
     Returns:
-        A row for each split: pairs that are there afterwards. A file that was there and differs is
-        kept and reported as a fault.
+        A row per split with the number of pairs that exist afterwards. An existing file with other
+        content is kept and reported as an error.
 
     Raises:
-        ConfigError: The folder holds no such release.
+        ConfigError: The folder is not such a release.
     """
     tree, parts = tree_below(root), []
     for split in IMAGES:
@@ -62,11 +62,11 @@ def convert(release: Path, root: Path, workers: int) -> list[Part]:
         if not paths:
             raise ConfigError(
                 f'--convert-full={release}: no ADE_*.jpg below {source}; give the folder of the '
-                'full release, ADE20K_2021_17_01'
+                'full release ADE20K_2021_17_01'
             )
         for name in ('images', 'annotations'):
             (tree / name / split).mkdir(parents=True, exist_ok=True)
-        part = Part(f'{release.name}/{split}', 'pairs')
+        part = ReportRow(f'{release.name}/{split}', 'pairs')
         files = [File(str(path.relative_to(source)), 0, 0) for path in paths]
         check_files(part, source, files, Conversion(tree, split, part), workers)
         part.found -= sum(finding.count for finding in part.faults.values())
@@ -75,11 +75,11 @@ def convert(release: Path, root: Path, workers: int) -> list[Part]:
 
 
 class Conversion(NamedTuple):
-    """Convert a pair; raise FileError where it cannot be made out."""
+    """Convert a pair; raises FileError if that is not possible."""
 
     tree: Path
     split: str
-    part: Part  # takes the warnings
+    part: ReportRow  # receives the warnings
 
     def __call__(self, image: Path, file: File) -> None:
         labels = self._labels(image)
@@ -95,11 +95,11 @@ class Conversion(NamedTuple):
         occurring = [code for code in np.flatnonzero(np.bincount(codes.ravel())) if code]
         unnamed = [code for code in occurring if code not in names]
         if occurring and len(unnamed) == len(occurring):
-            raise FileError('.json that names none of the classes in _seg.png')
+            raise FileError('.json without names for the classes in _seg.png')
         if unnamed:
             with LOCK:
                 self.part.warn(
-                    'classes in _seg.png without a name in .json, taken as 0',
+                    'classes in _seg.png without a name in .json, labeled 0',
                     f'{image.name}: {", ".join(map(str, unnamed))}',
                 )
         for code, name in names.items():
@@ -109,7 +109,7 @@ class Conversion(NamedTuple):
 
 
 def _codes(path: Path) -> np.ndarray:
-    """(H, W) int64: index of each pixel's class in the list of the release, from 1 on."""
+    """(H, W) int64: index of each pixel's class in the list of the release, starting at 1."""
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
     if pixels is None:
         raise FileError('no readable _seg.png beside the image')
@@ -117,9 +117,9 @@ def _codes(path: Path) -> np.ndarray:
 
 
 def _names(path: Path) -> dict[int, str]:
-    """Index to name of the objects in an image; parts of objects have maps of their own."""
+    """Names of the objects in an image by index; parts of objects have separate maps."""
     try:
-        # Class names are ASCII; other texts in the file are not always UTF-8.
+        # Class names are ASCII; other text in the file is not always UTF-8.
         content = json.loads(path.read_bytes().decode('latin-1'), strict=False)
         objects = content['annotation']['object']
         return {
@@ -130,7 +130,7 @@ def _names(path: Path) -> dict[int, str]:
     except FileNotFoundError:
         raise FileError('no .json beside the image') from None
     except (ValueError, KeyError, TypeError) as error:
-        raise FileError('.json that lists no objects with names', repr(error)) from error
+        raise FileError('.json without a list of named objects', repr(error)) from error
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -146,12 +146,12 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _is_equal(path: Path, content: bytes) -> bool:
-    """Equal as files, or as maps: encoders of PNG differ between versions."""
-    there = path.read_bytes()
-    if there == content or path.suffix != '.png':
-        return there == content
+    """Equal as files, or as maps, since PNG encoders differ between versions."""
+    existing = path.read_bytes()
+    if existing == content or path.suffix != '.png':
+        return existing == content
     found, wanted = (
         cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        for data in (there, content)
+        for data in (existing, content)
     )
     return found is not None and np.array_equal(found, wanted)

@@ -1,7 +1,7 @@
-"""Names of ADE20K's 150 benchmark classes in the full release, from label 1 on.
+"""Names of ADE20K's 150 benchmark classes in the full release, starting with label 1.
 
-From objectInfo150.txt of the scene parsing benchmark (BSD-3-Clause, MIT CSAIL), whose "door, double
-door" and "crt screen" are spelled otherwise in the full release.
+From objectInfo150.txt of the scene parsing benchmark (BSD-3-Clause, MIT CSAIL), where "door, double
+door" and "crt screen" are spelled differently.
 """
 
 from __future__ import annotations
@@ -162,4 +162,4 @@ NAMES = (
     'clock',
     'flag',
 )
-MERGED = {'double door': 'door'}  # classes of the full release that are one here
+MERGED = {'double door': 'door'}  # classes of the full release that are merged here

@@ -1,7 +1,7 @@
-"""Unpack archives below a folder: never outside of it, never over a file, no file half.
+"""Unpack archives below a folder: never outside it, never over a file, and atomically per file.
 
-The members of a zip are all checked before the first is written. A tar has no table of contents:
-a member that is refused ends the unpacking with those before it written.
+All members of a zip are checked before the first is written. A tar has no table of contents: at an
+unsafe member unpacking stops, after earlier members were written.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import IO
 
 from ..atomic_files import replacing
 from ..errors import ConfigError
-from .report import Part, progress
+from .report import ReportRow, progress
 
 CHUNK = 1 << 20  # bytes
-# zipfile raises RuntimeError for encrypted members and for compressions that it does not know.
+# zipfile raises RuntimeError for encrypted members and unsupported compressions.
 BROKEN = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -34,21 +34,21 @@ BROKEN = (
 )
 
 
-def unpack(folder: Path, root: Path, table: Mapping[str, str]) -> list[Part]:
-    """Unpack all archives of a data set that lie in `folder`.
+def unpack(folder: Path, root: Path, table: Mapping[str, str]) -> list[ReportRow]:
+    """Unpack all archives of a dataset in `folder`.
 
     Args:
-        folder: Where the user put the archives; .zip, .tar.gz, and single files, which are copied.
-        root: Folder of the data set; made if need be.
-        table: A glob below `folder` to the folder below `root` that takes the members.
+        folder: Contains the archives: .zip, .tar.gz, and single files, which are copied.
+        root: Folder of the dataset; created if necessary.
+        table: Maps a glob below `folder` to the folder below `root` for the members.
 
     Returns:
-        A row for each archive: files that are there afterwards, of those that it holds. A file
-        that was there and differs is kept and reported as a fault.
+        A row per archive with the number of its files that exist afterwards. An existing file with
+        other content is kept and reported as an error.
 
     Raises:
-        ConfigError: No archive or one of another kind, one that is broken or would write outside
-            of its folder, too little space, or a file that cannot be written.
+        ConfigError: There are no archives, one is broken, has another format or would write outside
+            its folder, there is too little space, or a file cannot be written.
     """
     sources = {path: root / target for path, target in _find(folder, root, table).items()}
     root.mkdir(parents=True, exist_ok=True)
@@ -56,8 +56,8 @@ def unpack(folder: Path, root: Path, table: Mapping[str, str]) -> list[Part]:
     free = shutil.disk_usage(root).free
     if needed > free:
         raise ConfigError(
-            f'--root={root}: unpacking takes {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB '
-            'are free'
+            f'--root={root}: unpacking needs {needed / 2**30:.1f} GiB, but only '
+            f'{free / 2**30:.1f} GiB are free'
         )
     return [_unpack(path, target, path.relative_to(folder)) for path, target in sources.items()]
 
@@ -67,20 +67,20 @@ def _find(folder: Path, root: Path, table: Mapping[str, str]) -> dict[Path, str]
         raise ConfigError(f'--archives={folder}: there is no such folder')
     found = {path: table[glob] for glob in table for path in sorted(folder.glob(glob))}
     if not found:
-        raise ConfigError(f'--archives={folder} holds none of {", ".join(table)}')
+        raise ConfigError(f'--archives={folder} contains none of {", ".join(table)}')
     unpacked = {root / target for target in table.values() if target}
     for glob in table:
         for path in sorted(folder.glob(f'{glob.partition(".")[0]}.*')):
             if path.is_file() and path not in found and unpacked.isdisjoint(path.parents):
                 raise ConfigError(
-                    f'{path}: an archive of this data set is named {glob}; finish its download, '
-                    'or move it elsewhere'
+                    f'{path}: the archive of this dataset is named {glob}; finish the download, or '
+                    'move the file away'
                 )
     return found
 
 
 def _bytes_to_write(path: Path, target: Path) -> int:
-    """Exact for a zip; at least this for a tar, of which nothing is known without unpacking it."""
+    """Exact for a zip; a lower bound for a tar, whose content is unknown until it is unpacked."""
     if path.suffix != '.zip':
         present = any(target.glob(path.name.partition('.')[0] + '*'))
         return 0 if present else path.stat().st_size
@@ -89,8 +89,8 @@ def _bytes_to_write(path: Path, target: Path) -> int:
         return sum(info.file_size for info, place in places if not os.path.lexists(place))
 
 
-def _unpack(path: Path, target: Path, name: Path) -> Part:
-    part = Part(str(name), 'files', expected=0)
+def _unpack(path: Path, target: Path, name: Path) -> ReportRow:
+    part = ReportRow(str(name), 'files', expected=0)
     with _naming(path):
         total = len(zipfile.ZipFile(path).infolist()) if path.suffix == '.zip' else None
         for member, stream in progress(_members(path), str(name), total):
@@ -99,7 +99,7 @@ def _unpack(path: Path, target: Path, name: Path) -> Part:
             if not os.path.lexists(place):
                 _write(stream, place)
             elif not _is_equal(stream, place):
-                part.fault('differs from the file that was there, which was kept', str(place))
+                part.fault('differs from the existing file, which was kept', str(place))
                 continue
             part.found += 1
     return part
@@ -107,12 +107,12 @@ def _unpack(path: Path, target: Path, name: Path) -> Part:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Name the archive in what is raised while it is read."""
+    """Add the name of the archive to errors that are raised while it is read."""
     try:
         yield
     except BROKEN as error:
         raise ConfigError(
-            f'{path} is broken or of another format: {error}. Fetch it again.'
+            f'{path} is broken or has another format: {error}. Download it again.'
         ) from error
     except OSError as error:
         raise ConfigError(f'{path} cannot be unpacked: {error}') from error
@@ -126,14 +126,14 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 with archive.open(info) as stream:
                     yield info.filename, stream
     elif path.suffix == '.gz':
-        # Forward only: a tar that may seek goes back by a byte, for which gzip starts anew.
+        # Stream mode: otherwise tarfile seeks back by a byte, for which gzip starts over.
         with gzip.open(path) as tar, tarfile.open(fileobj=tar, mode='r|', bufsize=CHUNK) as archive:
             for member in archive:
                 if member.isfile():
                     yield member.name, archive.extractfile(member)
                 elif not member.isdir():
-                    raise _refusal(path, member.name, 'is no file but a link or a device')
-            while tar.read(CHUNK):  # gzip holds its checksum against the data at the end
+                    raise _refusal(path, member.name, 'is a link or a device, not a file')
+            while tar.read(CHUNK):  # gzip verifies its checksum at the end
                 pass
     else:
         with path.open('rb') as stream:
@@ -149,15 +149,15 @@ def _files(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _place(path: Path, name: str, target: Path) -> Path:
-    """Where a member goes; its folder may be a link that the user made."""
+    """The path for a member; its folder may be a link created by the user."""
     parts = PurePosixPath(name).parts
     if name.startswith('/') or '..' in parts or not parts:
-        raise _refusal(path, name, f'lies outside of {target}')
+        raise _refusal(path, name, f'is outside {target}')
     return target.joinpath(*parts)
 
 
 def _refusal(path: Path, name: str, reason: str) -> ConfigError:
-    return ConfigError(f'{path}: its member {name!r} {reason}; it is not unpacked')
+    return ConfigError(f'{path}: its member {name!r} {reason} and is not unpacked')
 
 
 def _write(stream: IO[bytes], place: Path) -> None:

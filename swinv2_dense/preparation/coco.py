@@ -1,4 +1,4 @@
-"""COCO 2017 as cocodataset.org gives it, with the stuff maps of COCO-Stuff."""
+"""COCO 2017 from cocodataset.org, with the stuff maps of COCO-Stuff."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .annotations import Annotations, check_categories, read_annotations
 from .images import File, LabelMapCheck, check_files, check_image, warn_of_others
-from .report import Part
+from .report import ReportRow
 
 ARCHIVES = {
     'train2017.zip': '',
@@ -16,13 +16,13 @@ ARCHIVES = {
     'image_info_test2017.zip': '',
     'stuffthingmaps_trainval2017.zip': 'stuffthingmaps',
 }
-# Ten of the 90 ids that the labelling began with have no instances.
+# Ten of the original 90 ids have no instances.
 CATEGORY_IDS = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
 STUFF_LABELS = [*range(182), 255]  # id - 1, and unlabelled or crowd
 
 
-def check(root: Path, workers: int) -> list[Part]:
-    """Check train2017 and val2017, and test-dev2017 where its images are there."""
+def check(root: Path, workers: int) -> list[ReportRow]:
+    """Check train2017 and val2017, and test-dev2017 if its images exist."""
     parts = []
     for split in ('train2017', 'val2017'):
         parts += _check_split(root, split, workers)
@@ -31,13 +31,13 @@ def check(root: Path, workers: int) -> list[Part]:
     return parts
 
 
-def _check_split(root: Path, split: str, workers: int) -> list[Part]:
-    listed = Part(f'annotations/instances_{split}.json', 'annotations')
-    images = Part(split, 'images')
-    maps = Part(f'stuffthingmaps/{split}', 'maps')
+def _check_split(root: Path, split: str, workers: int) -> list[ReportRow]:
+    listed = ReportRow(f'annotations/instances_{split}.json', 'annotations')
+    images = ReportRow(split, 'images')
+    maps = ReportRow(f'stuffthingmaps/{split}', 'maps')
     content = read_annotations(root / listed.name, listed, with_masks=True)
     if content is None:
-        images.note = maps.note = 'not checked, for want of annotations'
+        images.note = maps.note = 'not checked: annotations are missing'
         return [listed, images, maps]
     _check_coco_categories(listed, content)
     files = [File(*image[1:]) for image in content.images]
@@ -52,13 +52,13 @@ def _check_split(root: Path, split: str, workers: int) -> list[Part]:
     return [listed, images, maps]
 
 
-def _check_test(root: Path, workers: int) -> list[Part]:
-    """test2017 holds the images of several test sets, so others than test-dev's are no wonder."""
-    listed = Part('annotations/image_info_test-dev2017.json', 'images')
-    images = Part('test2017', 'images')
+def _check_test(root: Path, workers: int) -> list[ReportRow]:
+    """Check test-dev2017; test2017 also contains images of other test sets."""
+    listed = ReportRow('annotations/image_info_test-dev2017.json', 'images')
+    images = ReportRow('test2017', 'images')
     content = read_annotations(root / listed.name, listed, with_boxes=False)
     if content is None:
-        images.note = 'not checked, for want of image_info_test-dev2017.json'
+        images.note = 'not checked: image_info_test-dev2017.json is missing'
         return [listed, images]
     _check_coco_categories(listed, content)
     files = [File(*image[1:]) for image in content.images]
@@ -66,7 +66,7 @@ def _check_test(root: Path, workers: int) -> list[Part]:
     return [listed, images]
 
 
-def _check_coco_categories(part: Part, content: Annotations) -> None:
+def _check_coco_categories(part: ReportRow, content: Annotations) -> None:
     from mmdet.datasets import CocoDataset
 
     check_categories(part, content.categories, CATEGORY_IDS, CocoDataset.METAINFO['classes'])

@@ -1,6 +1,6 @@
-"""Decode every image and label map of a data set, as training does: by OpenCV, turned by EXIF.
+"""Decode every image and label map of a dataset like training: by OpenCV, rotated by EXIF.
 
-In threads, as OpenCV decodes outside of Python's lock.
+Threads suffice, because OpenCV releases the GIL.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 
 from ..checks.pixel_limit import PixelLimitError, check_pixels, read_image_size
-from .report import Part, progress
+from .report import ReportRow, progress
 
 MISSING = 'missing'
 PNG = b'\x89PNG\r\n\x1a\n'
-PALETTE = 3  # colour type in a PNG's header
+PALETTE = 3  # color type in the header of a PNG
 
 
 class File(NamedTuple):
-    """A file that must exist: path below its folder, and size in pixels."""
+    """A required file: path below its folder, and size in pixels."""
 
     name: str
     width: int
@@ -31,7 +31,7 @@ class File(NamedTuple):
 
 
 class FileError(ValueError):
-    """What is wrong with a file: its kind for the report, and a detail of this file."""
+    """A problem with a file: its kind for the report, and a detail."""
 
     def __init__(self, kind: str, detail: str = '') -> None:
         super().__init__(kind, detail)
@@ -41,9 +41,9 @@ Check = Callable[[Path, File], None]
 
 
 def check_files(
-    part: Part, folder: Path, files: Sequence[File], check: Check, workers: int
+    part: ReportRow, folder: Path, files: Sequence[File], check: Check, workers: int
 ) -> None:
-    """Run `check`, which raises FileError, on each of `files` below `folder`."""
+    """Run `check` on each of `files` below `folder`, and report its FileErrors."""
     part.expected = len(files)
     if files and not folder.is_dir():
         part.fault('missing folder', str(folder))
@@ -66,10 +66,10 @@ def check_files(
                 part.fault(kind, f'{file.name}: {detail}' if detail else file.name)
     finally:
         pool.terminate()
-        pool.join()  # a thread that is in OpenCV when Python ends aborts the process
+        pool.join()  # a thread inside OpenCV at interpreter exit aborts the process
 
 
-def warn_of_others(part: Part, folder: Path, names: Collection[str]) -> None:
+def warn_of_others(part: ReportRow, folder: Path, names: Collection[str]) -> None:
     """Report the files below `folder` that `names` does not list."""
     for directory, _, files in os.walk(folder):
         below = Path(directory).relative_to(folder)
@@ -79,18 +79,18 @@ def warn_of_others(part: Part, folder: Path, names: Collection[str]) -> None:
 
 
 def check_image(path: Path, file: File) -> None:
-    """Raise FileError unless the image is there, whole, and of its stated size."""
+    """Raise a FileError unless the image exists, is intact, and has its stated size."""
     _decode(_read(path), file, cv2.IMREAD_COLOR)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels of an image; raise FileError unless it is there and whole."""
+    """Width and height of an image in pixels; raise a FileError unless it exists and is intact."""
     height, width = _pixels(_read(path), cv2.IMREAD_COLOR).shape[:2]
     return width, height
 
 
 class LabelMapCheck:
-    """Raise FileError unless the PNG has one 8 bit channel that holds `labels` only."""
+    """Raise a FileError unless the PNG has one 8 bit channel with no values but `labels`."""
 
     def __init__(self, labels: Sequence[int]) -> None:
         self.is_label = np.zeros(256, dtype=bool)
@@ -99,20 +99,20 @@ class LabelMapCheck:
     def __call__(self, path: Path, file: File) -> None:
         data = _read(path)
         if not data.startswith(PNG):
-            raise FileError('no PNG')
+            raise FileError('not a PNG')
         depth, color = data[24:26].ljust(2)
         if color == PALETTE:
             raise FileError(
-                'PNG with a palette, which OpenCV reads as colours; save the labels themselves '
-                'as grey levels (PIL: mode L)'
+                'PNG with a palette, which OpenCV reads as colors; save the labels as gray levels '
+                '(PIL: mode L)'
             )
         if (depth, color) != (8, 0):
-            raise FileError('not one channel of 8 bit', f'{depth} bit, colour type {color}')
+            raise FileError('not one channel of 8 bit', f'{depth} bit, color type {color}')
         labels = _decode(data, file, cv2.IMREAD_UNCHANGED)
         wrong = ~self.is_label[labels]
         if wrong.any():
             found = ', '.join(map(str, np.unique(labels[wrong])))
-            raise FileError('labels that do not exist', found)
+            raise FileError('invalid labels', found)
 
 
 def _read(path: Path) -> bytes:
@@ -120,7 +120,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise FileError(MISSING) from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
         raise FileError('not readable', getattr(error, 'strerror', None) or str(error)) from error
 
 
@@ -130,13 +130,14 @@ def _decode(data: bytes, file: File, flag: int) -> np.ndarray:
     height, width = pixels.shape[:2]
     if (width, height) != (file.width, file.height):
         raise FileError(
-            'another size than stated', f'{width} x {height}, not {file.width} x {file.height}'
+            'size differs from the annotations',
+            f'{width} x {height}, not {file.width} x {file.height}',
         )
     return pixels
 
 
 def _pixels(data: bytes, flag: int) -> np.ndarray:
-    """OpenCV returns None for a file that ends early."""
+    """Decode an image; OpenCV returns None for a truncated file."""
     try:
         check_pixels(*(read_image_size(data) or (0, 0)), '')
     except PixelLimitError as error:

@@ -1,4 +1,4 @@
-"""What a check found, part by part, and how it is printed."""
+"""Collect and print the findings of a check."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from rich.progress import track
 
 from ..tables import text_table
 
-NUM_EXAMPLES = 5  # named for each kind of fault
+NUM_EXAMPLES = 5  # shown for each kind of finding
 Item = TypeVar('Item')
 
 
 @dataclass
 class Finding:
-    """How often something was found, and the first places."""
+    """How often something was found, and the first examples."""
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
 
 @dataclass
-class Part:
-    """A row of the report: a file or folder of a data set.
+class ReportRow:
+    """A row of the report: a file or folder of a dataset.
 
-    A fault breaks a training or an evaluation, or falsifies it. A warning is what the library
-    copes with.
+    A fault breaks or distorts a training or an evaluation. A warning is something that the library
+    handles.
     """
 
     name: str
     unit: str  # of `found` and `expected`, plural
     found: int = 0
     expected: int | None = None
-    note: str = ''  # instead of a status, for a part that need not exist
+    note: str = ''  # replaces the status of an optional part
     faults: dict[str, Finding] = field(default_factory=dict)
     warnings: dict[str, Finding] = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ class Part:
         _record(self.faults, kind, example)
 
     def warn(self, kind: str, example: str) -> None:
-        """Record one occurrence of something to know."""
+        """Record one occurrence of a warning."""
         _record(self.warnings, kind, example)
 
     @property
@@ -56,17 +56,17 @@ class Part:
 
 
 def progress(items: Iterable[Item], title: str, total: int | None) -> Iterable[Item]:
-    """The items, with a bar on standard error."""
+    """The items, with a progress bar on standard error."""
     return track(items, title, total, console=Console(stderr=True))
 
 
-def is_sound(parts: Sequence[Part]) -> bool:
+def is_sound(parts: Sequence[ReportRow]) -> bool:
     """Whether no part has a fault."""
     return not any(part.faults for part in parts)
 
 
-def format_report(parts: Sequence[Part]) -> str:
-    """A table of the parts, then each kind of fault and warning with its first examples."""
+def format_report(parts: Sequence[ReportRow]) -> str:
+    """A table of the rows, then each kind of fault and warning with its first examples."""
     rows = []
     for part in parts:
         expected = '' if part.expected is None else f'{part.expected:,}'
@@ -83,11 +83,11 @@ def _record(findings: dict[str, Finding], kind: str, example: str) -> None:
     finding = findings.setdefault(kind, Finding())
     finding.count += 1
     if len(finding.examples) < NUM_EXAMPLES:
-        # json lets halves of characters through, which no stream prints.
+        # json accepts lone surrogates, which cannot be printed.
         finding.examples.append(example.encode(errors='backslashreplace').decode())
 
 
-def _findings(part: Part, findings: dict[str, Finding]) -> list[str]:
+def _findings(part: ReportRow, findings: dict[str, Finding]) -> list[str]:
     lines = []
     for kind, finding in findings.items():
         lines.append(f'  {part.name}: {finding.count:,} x {kind}')

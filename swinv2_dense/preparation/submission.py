@@ -1,7 +1,7 @@
-"""Check detections on COCO test-dev and pack them as the evaluation server takes them.
+"""Check detections on COCO test-dev and pack them for the evaluation server.
 
-One zip with one JSON file in it, without a folder; boxes and masks are submitted apart. The form:
-cocodataset.org, results format and upload.
+The server takes a zip with one JSON file at its top level; boxes and masks are submitted
+separately. See "results format" and "upload" on cocodataset.org.
 """
 
 from __future__ import annotations
@@ -15,64 +15,63 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..atomic_files import replacing
+from ..checks.coco_masks import check_mask
 from ..errors import ConfigError
-from .annotations import Image, read_annotations
+from .annotations import ListedImage, read_annotations
 from .coco import CATEGORY_IDS
-from .report import Part, is_sound, progress
+from .report import ReportRow, is_sound, progress
 
-MAX_DETECTIONS = 100  # per image; the server cuts off the rest
+MAX_DETECTIONS = 100  # per image; the server ignores the rest
 STEM = 'detections_test-dev2017_{}_results'
 
 
 def write_submission(
     results: Path, image_info: Path, name: str, folder: Path
-) -> tuple[Path | None, list[Part]]:
-    """Write the zip if the results have no fault.
+) -> tuple[Path | None, list[ReportRow]]:
+    """Write the zip unless the results have errors.
 
     Args:
         results: PREFIX.bbox.json or PREFIX.segm.json of mmdet's CocoMetric with `format_only`.
         image_info: image_info_test-dev2017.json.
         name: Of the algorithm, for the file name.
-        folder: Takes the zip; made if need be.
+        folder: Where the zip goes; created if necessary.
 
     Returns:
-        The zip, None where there are faults, and the rows of the report.
+        The zip, or None if there are errors, and the rows of the report.
 
     Raises:
-        ConfigError: The name does not suit a file, the zip exists, a file cannot be read or
-            written, or the results hold no list of detections.
+        ConfigError: The name is not a valid file name, the zip exists, a file cannot be read or
+            written, or the results are not a list of detections.
     """
     if not re.fullmatch(r'[\w.-]+', name):
-        raise ConfigError(f'--name={name!r} must be of letters, digits and . _ -')
+        raise ConfigError(f'--name={name!r} may only contain letters, digits and . _ -')
     target = folder / f'{STEM.format(name)}.zip'
     if target.exists():
         raise ConfigError(f'{target} exists; remove it or choose another name')
     if not image_info.is_file():
         raise ConfigError(f'--image-info={image_info}: there is no such file')
-    listed = Part(image_info.name, 'images')
+    listed = ReportRow(image_info.name, 'images')
     content = read_annotations(image_info, listed, with_boxes=False)
-    checked = Part(results.name, 'detections')
+    checked = ReportRow(results.name, 'detections')
     if content is None:
-        checked.note = 'not checked, for want of images'
+        checked.note = 'not checked: the list of images is missing'
         return None, [listed, checked]
     records = _read(results)
     kind = 'segmentation' if 'segmentation' in records[0] else 'bbox'
     check_results(records, kind, {image.id: image for image in content.images}, checked)
     if not is_sound([listed, checked]):
         return None, [listed, checked]
-    # A server that finds a box beside a mask takes the box's area for the mask's: other AP by size.
+    # Given a box next to a mask, the server uses the area of the box, which changes AP by size.
     keys = ('image_id', 'category_id', kind, 'score')
     _write([{key: record[key] for key in keys} for record in records], target)
     return target, [listed, checked]
 
 
 def check_results(
-    records: list[dict[str, Any]], kind: str, images: Mapping[int, Image], part: Part
+    records: list[dict[str, Any]], kind: str, images: Mapping[int, ListedImage], part: ReportRow
 ) -> None:
-    """Report each record that is no detection of the given kind, bbox or segmentation, by index."""
+    """Report the index of each record that is not a detection of `kind`, bbox or segmentation."""
     part.found = len(records)
     detections = Counter()
     for index, record in enumerate(progress(records, part.name, len(records))):
@@ -86,7 +85,7 @@ def check_results(
             part.warn('image without detections', image.file_name)
         if detections[image_id] > MAX_DETECTIONS:
             part.warn(
-                f'image with more than {MAX_DETECTIONS} detections, of which the best count',
+                f'image with more than {MAX_DETECTIONS} detections; only the best count',
                 f'{image.file_name}: {detections[image_id]}',
             )
 
@@ -97,26 +96,26 @@ def _read(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise ConfigError(f'{path} cannot be read: {error.strerror}') from error
     except ValueError as error:
-        raise ConfigError(f'{path} is no JSON: {error}') from error
+        raise ConfigError(f'{path} is not valid JSON: {error}') from error
     is_list = isinstance(records, list) and all(isinstance(record, dict) for record in records)
     if not is_list or not records:
         raise ConfigError(
-            f'{path} holds no list of detections; mmdet writes one to PREFIX.bbox.json and '
+            f'{path} is not a list of detections; mmdet writes one to PREFIX.bbox.json and '
             'PREFIX.segm.json'
         )
     return records
 
 
-def _problem(record: dict[str, Any], kind: str, images: Mapping[int, Image]) -> str | None:
+def _problem(record: dict[str, Any], kind: str, images: Mapping[int, ListedImage]) -> str | None:
     missing = [key for key in ('image_id', 'category_id', kind, 'score') if key not in record]
     if missing:
         return f'detection without {", ".join(missing)}'
     if not isinstance(record['image_id'], int) or record['image_id'] not in images:
-        return 'image_id of no listed image'
+        return 'image_id that is not listed'
     if record['category_id'] not in CATEGORY_IDS:
-        return "category_id that is none of COCO's 80"
+        return "category_id that is not one of COCO's 80"
     if not _is_finite(record['score']) or not 0 <= record['score'] <= 1:
-        return 'score that is no number from 0 to 1'
+        return 'score that is not a number from 0 to 1'
     if kind == 'bbox':
         return _box_problem(record['bbox'])
     return _mask_problem(record['segmentation'], images[record['image_id']])
@@ -128,36 +127,16 @@ def _box_problem(box: Any) -> str | None:
     return 'bbox of negative size' if min(box[2:]) < 0 else None
 
 
-def _mask_problem(mask: Any, image: Image) -> str | None:
+def _mask_problem(mask: Any, image: ListedImage) -> str | None:
     if not isinstance(mask, dict) or not isinstance(mask.get('counts'), str):
-        return 'segmentation that is not compressed run lengths'
+        return 'segmentation that is not compressed RLE'
     if mask.get('size') != [image.height, image.width]:
-        return 'segmentation of another size than the image'
-    runs = run_lengths(mask['counts'])
-    if runs is None or (runs < 0).any() or runs.sum() != image.height * image.width:
-        return 'segmentation whose run lengths do not fill the image'
+        return 'segmentation whose size is not that of the image'
+    try:
+        check_mask(mask)
+    except ValueError as error:
+        return str(error)
     return None
-
-
-def run_lengths(counts: str) -> np.ndarray | None:
-    """COCO's string of run lengths -> (N,), pixels; None where it is no such string.
-
-    pycocotools decodes strings unchecked. Each number is written in characters of 5 bits, lowest
-    first, with a sixth bit while more follow; from the fourth on it is the difference to the last
-    but one (maskApi.c, rleFrString).
-    """
-    codes = np.frombuffer(counts.encode('utf-8', 'surrogatepass'), np.uint8).astype(np.int64) - 48
-    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        return None
-    ends = np.flatnonzero(codes & 32 == 0)
-    starts = np.append(0, ends[:-1] + 1)
-    lengths = ends - starts + 1
-    places = np.arange(len(codes)) - np.repeat(starts, lengths)
-    runs = np.add.reduceat((codes & 31) << (5 * places), starts)
-    runs -= (codes[ends] >> 4 & 1) << (5 * lengths)  # sign
-    for first in (1, 2):
-        runs[first::2] = runs[first::2].cumsum()
-    return runs
 
 
 def _is_finite(value: Any) -> bool:

@@ -1,9 +1,8 @@
-"""Frames of a video by PyAV: how many are shown, and any of them by its index.
+"""Count the frames of a video, and read them by index, with PyAV.
 
-Containers often promise more frames than players show. `ffmpeg -ss 6.5 -t 2 -c copy` keeps the
-frames since the last key frame and hides them by an edit list; a broken download ends before its
-index does. So frames are counted by their packets, and where packets cannot be trusted, by
-decoding them.
+Containers often declare more frames than players show. `ffmpeg -ss 6.5 -t 2 -c copy` keeps the
+frames since the last key frame and hides them with an edit list; a truncated download has fewer
+frames than its index. So frames are counted by packets or, if packets are unreliable, by decoding.
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ import numpy as np
 
 from ..checks.pixel_limit import check_pixels
 
-# Containers in which one packet is one frame, with its time and a reliable key frame flag. In
-# others timestamps may start over (joined MPEG streams) or packets hold no frame (AVI).
+# Containers in which a packet is a frame, with its time and a reliable key frame flag. In others,
+# timestamps may restart (joined MPEG streams) or packets may have no frame (AVI).
 INDEXED = ('mp4', 'matroska')
-HIDDEN_FRAMES = ('vp8',)  # codecs with packets of their own for frames that are never shown
+HIDDEN_FRAMES = ('vp8',)  # codecs with separate packets for frames that are never shown
 
 
 class NoVideoStreamError(ValueError):
-    """A file without a video stream, such as a sound file."""
+    """The file has no video stream, such as a sound file."""
 
 
 class FrameIndex(NamedTuple):
-    """What the packets of a video say.
+    """What the packets of a video tell.
 
     Attributes:
         count: Frames that are shown.
-        held: Frames in the file, hidden ones included.
+        held: Frames in the file, including hidden ones.
         damage: Why the file has fewer frames than it should, or ''.
-        times: Timestamps of the shown frames in order, empty if frames cannot be told by them.
+        times: Sorted timestamps of the shown frames; empty if they do not identify frames.
         keys: Indices of shown key frames, in order.
     """
 
@@ -57,7 +56,7 @@ class FrameReader:
 
     Args:
         path: Of the video.
-        content: Of the file, where `path` is not one on this machine.
+        content: Content of the file, if `path` is not local.
 
     Raises:
         NoVideoStreamError: It has no video stream.
@@ -79,9 +78,9 @@ class FrameReader:
             raise
 
     def read(self, wanted: Collection[int]) -> dict[int, np.ndarray]:
-        """Frames (H, W, 3), uint8, RGB, rotated as they are to be shown, by their index.
+        """Frames (H, W, 3), uint8, RGB, with rotation applied, by index.
 
-        Frames that do not exist are left out. Seeks to key frames where that is exact.
+        Frames that do not exist are omitted. Seeks to key frames if that is exact.
         """
         frames = self._read_by_time(set(wanted)) if self.index.times else None
         return self._read_in_turn(set(wanted)) if frames is None else frames
@@ -101,7 +100,7 @@ class FrameReader:
         except av.error.FFmpegError as error:
             damage = str(error)
         kind, held = self.container.format.name, len(packets)
-        if 'mp4' in kind and held < self.stream.frames:  # the number in an AVI includes gaps
+        if 'mp4' in kind and held < self.stream.frames:  # in an AVI, the number includes gaps
             damage = f'it ends after {held} of {self.stream.frames} frames'
         shown = [packet for packet in packets if not packet.is_hidden]
         times = sorted(packet.time for packet in shown if packet.time is not None)
@@ -121,7 +120,7 @@ class FrameReader:
         return FrameIndex(len(shown), held, '', times, keys)
 
     def _decode_all(self) -> tuple[int, str]:
-        """Frames from the beginning to the first error, and that error."""
+        """Number of frames up to the first error, and that error."""
         import av
 
         count = 0
@@ -142,10 +141,10 @@ class FrameReader:
         return frames
 
     def _read_by_time(self, wanted: set[int]) -> dict[int, np.ndarray] | None:
-        """See `read`. None where the frames after a seek are not the expected ones.
+        """See `read`. None if the frames after a seek are not the expected ones.
 
-        A packet's key frame flag may stand for a gradual refresh, after which the first frames
-        are not exact; only what begins with an intact I-frame of the expected time is used.
+        A key frame flag may mark a gradual refresh, after which the first frames are inexact; so
+        decoding must start with an intact I-frame at the expected time.
         """
         _, _, _, times, keys = self.index
         place = {time: i for i, time in enumerate(times)}
@@ -173,33 +172,33 @@ class FrameReader:
 
 @contextmanager
 def open_video(path: str, content: bytes | None = None) -> Iterator[tuple[Any, Any]]:
-    """PyAV's container of a video, before its first packet, and the video stream in it.
+    """PyAV's container of a video, before its first packet, and its video stream.
 
-    Raises as `FrameReader`, whose arguments it takes.
+    Takes the arguments of `FrameReader` and raises the same errors.
     """
     import av
 
-    # By a file object: FFmpeg takes paths like `a:b.mp4` for URLs, and follows playlists.
+    # A file object, because FFmpeg treats paths like `a:b.mp4` as URLs and follows playlists.
     with (
         open(path, 'rb') if content is None else io.BytesIO(content) as file,
         av.open(file) as container,
     ):
         stream = container.streams.best('video')
         if stream is None:
-            raise NoVideoStreamError('no video in it, only other streams')
+            raise NoVideoStreamError('it has no video, only other streams')
         check_pixels(stream.width, stream.height, path)
         yield container, stream
 
 
 def iter_frames(path: str) -> Iterator[np.ndarray]:
-    """All frames of a video in turn, as `FrameReader.read` gives them; raises as FrameReader."""
+    """All frames of a video in order, see `FrameReader.read`; raises the errors of FrameReader."""
     with open_video(path) as (container, stream):
         for frame in container.decode(stream):
             yield _pixels(frame, path)
 
 
 def _pixels(frame: Any, path: str) -> np.ndarray:
-    check_pixels(frame.width, frame.height, path)  # may differ from the header's
+    check_pixels(frame.width, frame.height, path)  # the size may differ from the header
     turned = np.rot90(frame.to_ndarray(format='rgb24'), frame.rotation // 90)
     return np.ascontiguousarray(turned)
 

@@ -1,4 +1,4 @@
-"""Look whether videos are whole, and make smaller copies of them."""
+"""Check that videos are intact, and write smaller copies of them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 from ..atomic_files import replacing
 from ..errors import ConfigError
 from .images import MISSING, File, FileError
-from .report import Part, progress
+from .report import ReportRow, progress
 from .video_frames import FrameReader, NoVideoStreamError
 
-MIN_FRAMES = 2  # as VideoInit asks for
+MIN_FRAMES = 2  # VideoInit's default
 
 
 def check_video(path: Path, _: File) -> int:
     """Check that the first and the last frame of a video can be decoded.
 
     Returns:
-        How many frames the file holds that are not shown, see `video_frames`.
+        The number of hidden frames in the file, see `video_frames`.
 
     Raises:
-        FileError: They cannot, or it is too short or too large.
+        FileError: They cannot be decoded, or the video is too short or too large.
     """
     av = _pyav()
     try:
@@ -37,27 +37,29 @@ def check_video(path: Path, _: File) -> int:
     except FileNotFoundError:
         raise FileError(MISSING) from None
     except NoVideoStreamError:
-        raise FileError('no pictures, sound only') from None
+        raise FileError('no video stream') from None
     except ConfigError as error:
         raise FileError('too large', str(error)) from error
     except (av.error.FFmpegError, OSError) as error:
         raise FileError('broken', str(error)) from error
 
 
-def resize(part: Part, folder: Path, names: Sequence[str], target: Path, side: int, workers: int):
-    """Copy videos to `target`, below which they keep their names, with FFmpeg.
+def resize(
+    part: ReportRow, folder: Path, names: Sequence[str], target: Path, side: int, workers: int
+):
+    """Copy videos to `target` with FFmpeg, keeping their relative paths.
 
-    The short side becomes `side` pixels where it was longer; sound is left out. Copies that are
-    there are kept. The report's row is `part`.
+    A short side of more than `side` pixels is reduced to `side`; sound is dropped. Existing copies
+    are kept. Results go to the report row `part`.
 
     Raises:
-        ConfigError: There is no ffmpeg.
+        ConfigError: ffmpeg is not installed.
     """
     ffmpeg = shutil.which('ffmpeg')
     if not ffmpeg:
         raise ConfigError(
             f'--resize={side} needs the program ffmpeg, which is not on PATH; install it (apt '
-            'install ffmpeg, conda install ffmpeg), or leave --resize out'
+            'install ffmpeg, conda install ffmpeg), or omit --resize'
         )
     part.expected = len(names)
 
@@ -73,7 +75,7 @@ def resize(part: Part, folder: Path, names: Sequence[str], target: Path, side: i
 
 
 def _copy(ffmpeg: str, source: Path, target: Path, side: int) -> str | None:
-    """What went wrong, if anything."""
+    """The error message, or None."""
     if target.exists():
         return None
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,7 @@ def _copy(ffmpeg: str, source: Path, target: Path, side: int) -> str | None:
     scale = f"scale=w='if(gt(iw,ih),-2,{even})':h='if(gt(iw,ih),{even},-2)'"
     quiet = ['-nostdin', '-loglevel', 'error', '-y']
     coding = ['-vf', scale, '-c:v', 'libx264', '-an']
-    # Absolute, as FFmpeg takes a name that starts with a minus for an option.
+    # Absolute paths, because FFmpeg treats a name that starts with a minus as an option.
     command = [ffmpeg, *quiet, '-i', str(source.absolute()), *coding]
     try:
         with replacing(target, durable=False, keep_suffix=True) as draft:

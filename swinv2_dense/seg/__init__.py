@@ -1,4 +1,4 @@
-"""What mmseg lacks. Imports mmseg; name it in `custom_imports` beside `swinv2_dense`."""
+"""Extensions for mmseg, which it imports; list it in `custom_imports` next to `swinv2_dense`."""
 
 from .folder_dataset import FolderSegDataset
 from .tiled_inference import TiledEncoderDecoder

@@ -1,15 +1,15 @@
-"""Label maps of mmseg's data sets, checked before a run.
+"""Check the label maps of mmseg datasets before a run.
 
-What mmseg does with a file that is no map of class ids, and what this module says of it:
+How mmseg reads a label map, and what this module reports:
 
-- One channel of 8 bits, or of 1: ids, as they are.
-- A palette, read by pillow (mmseg's default): its indices are the ids, its colours are not looked
-  at. A note is logged. OpenCV reads colours from it.
-- 16 or 32 bits: the last 8 bits are kept. Ids up to 255 pass; larger ones are an error here.
-- Colours: fails in the first iteration, or after it; an error here.
-- 0 and 255, as masks often have: 255 is ignored. An error where no map has a second class, so that
-  nothing would be learned; else a warning. So is a class that no map has.
-- An id beyond the classes: fails in the loss; on CUDA, in any operation after it. An error here.
+- One channel of 8 bits, or of 1: the values are ids.
+- A palette, read by pillow (mmseg's default): the indices are ids, the colors are ignored; logs a
+  note. OpenCV returns the colors instead.
+- 16 or 32 bits: mmseg keeps the lower 8 bits; ids above 255 are an error.
+- Colors: mmseg fails in the first iteration or later; an error.
+- Only 0 and 255, as in binary masks: 255 is ignored. An error if no map has a second class, since
+  nothing would be learned; otherwise a warning. A class without pixels is a warning, too.
+- An id beyond the classes: fails in the loss, on CUDA in any later operation; an error.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from ..errors import ConfigError
 from ..shared_errors import shared_errors
 
 PROGRESS = 2000  # maps between lines in the log
-PALETTE = 'have a palette: its indices are taken as class ids'
-BINARY = 'hold 0 and 255 alone, and 255 is ignored: if it is meant as a class, write 1'
-NOTES = (PALETTE, BINARY)  # logged, the others are faults
+PALETTE = 'have a palette: its indices are used as class ids'
+BINARY = 'only contain 0 and 255, and 255 is ignored: if it is meant as a class, write 1'
+NOTES = (PALETTE, BINARY)  # logged; all others are errors
 
 
 @HOOKS.register_module()
 class CheckLabelMapsHook(Hook):
-    """Read every label map of the data sets before the first iteration.
+    """Read every label map of the datasets before the first iteration.
 
-    Threads read, and the processes of a distributed run share the work: a millisecond or two for a
-    map of ADE20K, so less than a minute for its 20000.
+    Maps are read in threads, and the processes of a distributed run share the work. A map of ADE20K
+    takes a millisecond or two, so all 20000 take less than a minute.
 
     Raises:
         ConfigError: See `check_label_maps`; or files of `--out` would overwrite each other.
@@ -66,28 +66,28 @@ class CheckLabelMapsHook(Hook):
 
 
 class Rules(NamedTuple):
-    """How a data set reads its maps."""
+    """How a dataset reads its maps."""
 
     backend: str
-    labels: np.ndarray  # (256,) by the id in the file; those of classes, or ignored
+    labels: np.ndarray  # (256,), label by the id in the file
     ignored: int
     classes: tuple[str, ...]
-    is_rotated: bool | None  # images by EXIF; None where sizes cannot be compared
+    is_rotated: bool | None  # images by EXIF; None if sizes cannot be compared
 
     @property
     def allowed(self) -> np.ndarray:
-        """(256,) bool by the id in the file."""
+        """(256,) bool, whether an id may occur in a file."""
         return (self.labels < len(self.classes)) | (self.labels == self.ignored)
 
     def examine(self, image: str, label_map: str) -> tuple[list[tuple[str, str]], np.ndarray]:
-        """The `faults` of a pair of files, and (256,) bool: which ids occur."""
+        """The `faults` of a pair of files, and (256,) bool, which ids occur."""
         present = np.zeros(256, bool)
         return list(self.faults(image, label_map, present)), present
 
     def faults(self, image: str, label_map: str, present: np.ndarray) -> Iterator[tuple[str, str]]:
-        """Kind and file, or more than the file, of what is wrong with a pair of files.
+        """Kind of each problem with a pair of files, and the file with details.
 
-        Sets the ids that occur in `present`.
+        Marks the ids that occur in `present`.
         """
         from mmcv import imfrombytes
         from PIL import Image
@@ -104,23 +104,23 @@ class Rules(NamedTuple):
             yield 'cannot be read as images', label_map
             return
         if ids.ndim < 2:
-            yield 'are one pixel high or wide, which mmseg does not load as maps', label_map
+            yield 'are one pixel high or wide, which mmseg cannot load', label_map
             return
         yield from self._value_faults(ids, label_map, present)
         if ids.ndim == 2 and _has_palette(label_map):
             yield PALETTE, label_map
         size = self.is_rotated is not None and loaded_size(image, self.is_rotated)
         if size and size != ids.shape[1::-1]:
-            sizes = 'the map {1} x {0}, the image {2} x {3}'.format(*ids.shape[:2], *size)
-            yield 'have another size than their image', f'{label_map}: {sizes} pixels'
+            sizes = 'the map has {1} x {0}, the image {2} x {3}'.format(*ids.shape[:2], *size)
+            yield 'differ in size from their image', f'{label_map}: {sizes} pixels'
 
     def _value_faults(
         self, ids: np.ndarray, label_map: str, present: np.ndarray
     ) -> Iterator[tuple[str, str]]:
         if ids.ndim != 2:
             yield (
-                'hold colours instead of class ids (write one channel of ids; a palette is read '
-                "with LoadAnnotations(imdecode_backend='pillow'))",
+                'contain colors instead of class ids (write one channel of ids, or for a palette '
+                "use LoadAnnotations(imdecode_backend='pillow'))",
                 label_map,
             )
             return
@@ -128,7 +128,7 @@ class Rules(NamedTuple):
         wide = found[(found < 0) | (found > 255) | (found % 1 != 0)]
         if len(wide):
             yield (
-                'hold numbers that do not fit into the 8 bits that mmseg keeps',
+                'contain numbers that do not fit into the 8 bits that mmseg keeps',
                 f'{label_map} with {_shown(wide)}',
             )
             return
@@ -139,9 +139,9 @@ class Rules(NamedTuple):
         beyond = found[~self.allowed[found]]
         if len(beyond):
             yield (
-                f'hold ids beyond the {len(self.classes)} classes (allowed in these files: '
+                f'contain ids beyond the {len(self.classes)} classes (allowed in these files: '
                 f'{_ranges(np.flatnonzero(self.allowed))}; see reduce_zero_label and '
-                'metainfo.classes of the data set)',
+                'metainfo.classes of the dataset)',
                 f'{label_map} with {_shown(beyond)}',
             )
 
@@ -152,21 +152,21 @@ def check_label_maps(
     log: Callable[[str], None],
     warn: Callable[[str], None] | None = None,
 ) -> None:
-    """Hold the label maps of a dataset against its classes and its images.
+    """Compare the label maps of a dataset with its classes and its images.
 
-    Datasets that load in ways of their own, and files elsewhere than on local disks, are left out.
+    Datasets with their own loading code, and files that are not on local disks, are skipped.
 
     Args:
         name: Key of its loader.
-        dataset: A built dataset, also within wrappers.
-        log, warn: What is said of progress and palettes, and of classes without pixels.
+        dataset: A built dataset, with or without wrappers.
+        log, warn: Receive progress and palettes, and classes without pixels.
 
     Raises:
-        ConfigError: One part per kind of fault: how many maps, the first, and what to do. Or there
-            is nothing to learn from the maps, see `check_presence`.
+        ConfigError: For each kind of problem, the number of maps, the first one, and a remedy. Or
+            there is nothing to learn from the maps, see `check_presence`.
     """
     warn = warn or log
-    own: list[tuple[int, int, str, str]] = []  # dataset, position in it, kind and file of a fault
+    own: list[tuple[int, int, str, str]] = []  # dataset, index in it, kind and file of a problem
     present: dict[tuple[str, ...], np.ndarray] = {}  # by the classes of a dataset
     maps = 0
     rank, world_size = get_dist_info()
@@ -213,7 +213,7 @@ def check_label_maps(
 def _of_all_processes(
     own: list[tuple[int, int, str, str]], present: dict[tuple[str, ...], np.ndarray], maps: int
 ) -> tuple[dict[str, list[str]], dict[tuple[str, ...], np.ndarray], int]:
-    """The findings of all processes in the order of the maps, so that all end with one error."""
+    """Gather all findings in the order of the maps, so that all processes raise the same error."""
     parts = all_gather_object((own, present, maps))
     found: dict[str, list[str]] = defaultdict(list)
     for _, _, kind, file in sorted(itertools.chain.from_iterable(part[0] for part in parts)):
@@ -225,10 +225,10 @@ def _of_all_processes(
 
 
 def _rules(name: str, dataset: Any) -> Rules | None:
-    """None for a data set that is left alone.
+    """How to check a dataset; None to skip it.
 
     Raises:
-        ConfigError: Data set and transform disagree on `reduce_zero_label`.
+        ConfigError: Dataset and transform disagree on `reduce_zero_label`.
     """
     from mmcv.transforms import LoadImageFromFile
     from mmseg.datasets import BaseSegDataset, LoadAnnotations
@@ -243,7 +243,7 @@ def _rules(name: str, dataset: Any) -> Rules | None:
     given, own = loaders[0].reduce_zero_label, dataset.reduce_zero_label
     if given not in (None, own):
         raise ConfigError(
-            f'{name}: the data set has reduce_zero_label={own}, its LoadAnnotations '
+            f'{name}: the dataset has reduce_zero_label={own}, but its LoadAnnotations has '
             f'reduce_zero_label={given}; remove the latter'
         )
     labels = labels_of_ids(own, dataset.label_map)
@@ -254,7 +254,7 @@ def _rules(name: str, dataset: Any) -> Rules | None:
 
 
 def labels_of_ids(reduce_zero_label: bool, label_map: Mapping[int, int] | None) -> np.ndarray:
-    """(256,) uint8: the label that `LoadAnnotations` makes of each id in a file."""
+    """(256,) uint8: the label that `LoadAnnotations` assigns to each id in a file."""
     labels = np.arange(256, dtype=np.uint8)
     if reduce_zero_label:
         labels = np.where(np.isin(labels, (0, 255)), 255, labels - 1).astype(np.uint8)
@@ -270,14 +270,14 @@ def _pairs(name: str, dataset: Any) -> Iterator[tuple[str, str]]:
         if 'seg_map_path' not in info:
             raise ConfigError(
                 f'{name}: {info["img_path"]} has no label map; set data_prefix.seg_map_path, or '
-                'leave LoadAnnotations out of the pipeline'
+                'remove LoadAnnotations from the pipeline'
             )
         if '://' not in info['seg_map_path']:
             yield info['img_path'], info['seg_map_path']
 
 
 def _has_palette(label_map: str) -> bool:
-    """False also for formats that only OpenCV reads."""
+    """False for formats that only OpenCV reads."""
     from PIL import Image
 
     try:
@@ -288,8 +288,8 @@ def _has_palette(label_map: str) -> bool:
 
 
 def _distinct(ids: np.ndarray) -> np.ndarray:
-    """The numbers that occur, ascending; counting takes a third of the time of sorting."""
-    if ids.dtype not in (bool, np.uint8, np.uint16):  # of others, np.bincount takes some
+    """The sorted distinct values; counting takes a third of the time of sorting."""
+    if ids.dtype not in (bool, np.uint8, np.uint16):  # np.bincount needs small integers
         return np.unique(ids)
     return np.flatnonzero(np.bincount(ids.ravel()))
 
@@ -300,7 +300,7 @@ def _shown(numbers: Sequence) -> str:
 
 
 def _ranges(numbers: Iterable[int]) -> str:
-    """Ascending numbers in short: 0..150, 255."""
+    """Sorted numbers as ranges: 0..150, 255."""
     runs: list[list[int]] = []
     for n in numbers:
         if runs and n == runs[-1][1] + 1:
@@ -311,7 +311,7 @@ def _ranges(numbers: Iterable[int]) -> str:
 
 
 def _check_names(dataset: Any) -> None:
-    """mmseg names its files after the images, without their folders."""
+    """Check that names are unique: mmseg names its files after the images, without folders."""
     seen: dict[str, str] = {}
     for part in leaf_datasets(dataset):
         for i in range(len(part)):

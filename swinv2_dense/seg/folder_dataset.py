@@ -1,4 +1,4 @@
-"""A folder of images in any format, with label maps of the same names."""
+"""A dataset from a folder of images in any format, with label maps of the same names."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ from ..errors import ConfigError
 
 @DATASETS.register_module()
 class FolderSegDataset(BaseSegDataset):
-    """All images below `data_prefix['img_path']`, whatever the suffix of each.
+    """All images below `data_prefix['img_path']`, with any suffix.
 
-    `BaseSegDataset` takes those that end in `img_suffix`, in that spelling. Here `a/x.JPG`,
-    `a/x.jpeg` or `a/x.png` has its map in `a/x` + `seg_map_suffix`. With an `ann_file` it is a
+    `BaseSegDataset` only takes files that end in `img_suffix`. Here the map of `a/x.JPG`,
+    `a/x.jpeg` or `a/x.png` is `a/x` + `seg_map_suffix`. With an `ann_file` it behaves like
     `BaseSegDataset`.
 
     Raises:
-        ConfigError: Two images share a map, or there are images in formats that OpenCV does not
-            read.
+        ConfigError: Two images share a map, or OpenCV cannot read the format of an image.
     """
 
     def load_data_list(self) -> list[dict]:
-        """As `BaseSegDataset`, sorted by path."""
+        """Like `BaseSegDataset`, sorted by path."""
         if self.ann_file:
             return super().load_data_list()
         folder, maps = self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
         unread = files_with_suffix(folder, UNREAD_SUFFIXES)
         if unread:
             raise ConfigError(
-                f'{len(unread)} images in {folder} have a format that is not read, '
+                f'{len(unread)} images in {folder} have an unsupported format, '
                 f'{counted_suffixes(unread)}, first {os.path.join(folder, unread[0])}; convert '
                 'them, or move them away'
             )
@@ -66,6 +65,6 @@ class FolderSegDataset(BaseSegDataset):
         return samples
 
     def _is_map(self, path: str, maps: str) -> bool:
-        """Whether an image is a label map, where these lie among the images or below them."""
+        """Whether an image is a label map, if these are in the folder of images or below it."""
         lies_within = not os.path.relpath(path, maps).startswith(os.pardir)
         return lies_within and path.lower().endswith(self.seg_map_suffix.lower())

@@ -1,4 +1,4 @@
-"""Segmentation of files: tools/infer.py for mmseg."""
+"""Inference on files with mmseg."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ..inference.outputs import Outputs
 
 
 class SegmentationInferencer(ImageInferencer, MMSegInferencer):
-    """A label for each pixel."""
+    """Predicts a label for each pixel."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.visualizer.dataset_meta = self.model.dataset_meta
 
     def describe(self, sample: SegDataSample) -> dict[str, Any]:
-        """The classes that occur, the largest first: `label`, `name` and number of `pixels`."""
+        """The classes that occur, largest first: `label`, `name` and number of `pixels`."""
         pixels = np.bincount(_labels(sample).ravel())
         order = [int(label) for label in np.argsort(-pixels, kind='stable') if pixels[label]]
         areas = [dict(label=i, name=self.name(i), pixels=int(pixels[i])) for i in order]
         return dict(areas=areas)
 
     def write_maps(self, sample: SegDataSample, outputs: Outputs, part: str = '') -> None:
-        """A PNG of one channel, 8 bits or with more than 256 classes 16, with the labels."""
+        """Write the labels as a PNG of one channel, with 16 bits if there are over 256 classes."""
         dtype = np.uint8 if len(self.model.dataset_meta['classes']) <= 256 else np.uint16
         with outputs.replacing('label_maps', '.png', part) as draft:
             Image.fromarray(_labels(sample).astype(dtype)).save(draft)
@@ -37,7 +37,7 @@ class SegmentationInferencer(ImageInferencer, MMSegInferencer):
         return self.visualizer.picture(image, sample, caption, draw_gt=False)
 
     def draw_frame(self, image: np.ndarray, sample: SegDataSample) -> np.ndarray:
-        """With names on the regions: a legend would change in size."""
+        """With names on the regions; the size of a legend would change between frames."""
         return self.visualizer.frame(image, sample)
 
 

@@ -1,4 +1,4 @@
-"""Images and label maps that a dataset of mmseg would silently leave out."""
+"""Find images and label maps that an mmseg dataset would silently omit."""
 
 from __future__ import annotations
 
@@ -15,57 +15,59 @@ from .folder_dataset import FolderSegDataset
 KNOWN_LISTINGS = (BaseSegDataset.load_data_list, FolderSegDataset.load_data_list)
 
 
-class Split(NamedTuple):
-    """A dataset and what it lists."""
+class ListedDataset(NamedTuple):
+    """A dataset, its key in the config, and the samples that it lists."""
 
     key: str
     dataset: BaseSegDataset
     samples: list[dict]
 
 
-def check_left_out(splits: Sequence[Split], others: Iterable[tuple[str, Mapping]] = ()) -> None:
-    """Find images of other suffixes than `img_suffix`, and label maps without an image.
+def check_left_out(
+    listed: Sequence[ListedDataset], others: Iterable[tuple[str, Mapping]] = ()
+) -> None:
+    """Find images with other suffixes than `img_suffix`, and label maps without an image.
 
-    Datasets that list images in a file, or in a way of their own, are left alone. So are images
-    where `img_suffix` is more than a suffix (`_leftImg8bit.png`), which chooses among them, and
-    folders of maps that hold those of another dataset too.
+    Not checked are datasets with an annotation file or their own listing, images if `img_suffix` is
+    more than a suffix (`_leftImg8bit.png`) and so selects among them, and folders that also hold
+    maps of another dataset.
 
     Args:
-        splits: The datasets to check.
+        listed: The datasets to check.
         others: Keys and configs of the other datasets of the config.
 
     Raises:
-        ConfigError: Says how many are left out, and which is the first.
+        ConfigError: Gives the number of omitted files, and the first one.
     """
-    splits = [
-        split
-        for split in splits
-        if not split.dataset.ann_file and type(split.dataset).load_data_list in KNOWN_LISTINGS
+    listed = [
+        entry
+        for entry in listed
+        if not entry.dataset.ann_file and type(entry.dataset).load_data_list in KNOWN_LISTINGS
     ]
-    for key, dataset, samples in splits:
+    for key, dataset, samples in listed:
         if not dataset.img_suffix.startswith('.'):
             continue
         used = [sample['img_path'] for sample in samples]
         problem = images_left_out(dataset.data_prefix['img_path'], used, _maps(dataset))
         if problem:
             raise ConfigError(
-                f"{key}: {problem}. Set type='FolderSegDataset' without img_suffix, which takes "
-                f'images of any suffix (custom_imports of swinv2_dense.seg), or convert them to '
+                f"{key}: {problem}. Set type='FolderSegDataset' without img_suffix, which accepts "
+                f'any suffix (add swinv2_dense.seg to custom_imports), or convert them to '
                 f'{dataset.img_suffix}, or move them away'
             )
     shared = {_folder_of_maps(config) for _, config in others}
     used_maps: dict[str, set[str]] = {}
-    for _, dataset, samples in splits:
+    for _, dataset, samples in listed:
         folder = dataset.data_prefix.get('seg_map_path')
         if folder is not None and os.path.normpath(folder) not in shared:
             stems = {_stem(sample['seg_map_path']) for sample in samples}
             used_maps.setdefault(os.path.normpath(folder), set()).update(stems)
-    for key, dataset, _ in splits:
+    for key, dataset, _ in listed:
         folder = os.path.normpath(dataset.data_prefix.get('seg_map_path') or '')
         used = used_maps.get(folder)
         if used is None or not dataset.seg_map_suffix.startswith('.'):
             continue
-        images = {os.path.normpath(sample['img_path']) for _, _, s in splits for sample in s}
+        images = {os.path.normpath(sample['img_path']) for _, _, s in listed for sample in s}
         paths = [path for path in _maps(dataset) if path not in images]
         alone = [path for path in paths if _stem(path) not in used]
         if alone:

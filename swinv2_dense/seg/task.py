@@ -18,13 +18,13 @@ from .visualization import draw_sample
 
 
 class SegmentationTask(Task):
-    """`default_scope='mmseg'`."""
+    """Semantic segmentors: `default_scope='mmseg'`."""
 
     name = 'segmentor'
     samples = 'images'
     check_hooks = ('CheckImagesHook', 'CheckLabelMapsHook')
     visualizers = ('SegLocalVisualizer', 'LegendSegVisualizer')
-    height_first_crops = ('RandomCrop',)  # mmseg's alone
+    height_first_crops = ('RandomCrop',)
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
         others = tuple(name for name in ('train', 'val', 'test') if name not in loaders)

@@ -1,4 +1,4 @@
-"""Configs of mmseg: what test.py's --tta and --out make of them."""
+"""Apply `--tta` and `--out` of test.py to mmseg configs."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from ..config_parts import as_list, datasets_of, type_name
+from ..config_parts import as_list, datasets_of, step_names, type_name
 from ..errors import ConfigError
 from ..task import wrap_for_tta
-from .check_classes import _names
 
-RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's data sets, and of Swin's multi-scale test
+RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of mmseg's datasets, and of Swin's multi-scale test
 
 
 def use_seg_tta(cfg: Config) -> None:
-    """Put `tta_model` around the model and `tta_pipeline` into every data set of the test loader.
+    """Wrap the model in `tta_model` and set `tta_pipeline` in every dataset of the test loader.
 
-    What the config lacks: the model is `TiledSegTTAModel`, the pipeline the test pipeline with its
-    Resize at six scales, each unflipped and flipped. mmseg's default runtime sets `SegTTAModel`,
-    which needs the `seg_logits` that `TiledEncoderDecoder` does not keep; `TiledSegTTAModel`
-    takes its place there.
+    The defaults are `TiledSegTTAModel`, and the test pipeline with its Resize at six scales, each
+    unflipped and flipped. mmseg's default runtime sets `SegTTAModel`, which needs the `seg_logits`
+    that `TiledEncoderDecoder` does not keep; there `TiledSegTTAModel` replaces it.
 
     Raises:
-        ConfigError: There is no pipeline, and none can be made of the test pipeline.
+        ConfigError: There is no pipeline, and none can be derived from the test pipeline.
     """
     tta_model = dict(cfg.get('tta_model') or dict(type='TiledSegTTAModel'))
     if type_name(cfg.model) == 'TiledEncoderDecoder' and type_name(tta_model) == 'SegTTAModel':
@@ -35,13 +33,13 @@ def use_seg_tta(cfg: Config) -> None:
 
 
 def _scales_and_flips(pipeline: list, key: str) -> list:
-    """A test pipeline in twelve views; without a Resize, of the image as loaded."""
+    """The test pipeline with twelve views; without a Resize, of the image as loaded."""
     names = [type_name(step) for step in pipeline]
     unknown = [name for name in names if 'Resize' in name and name != 'Resize']
     if unknown or names.count('Resize') > 1 or 'TestTimeAug' in names:
         raise ConfigError(
-            f'--tta: {key}.pipeline has the steps {", ".join(names)}; views are made of one Resize '
-            'or none. Set tta_pipeline in the config'
+            f'--tta: {key}.pipeline has the steps {", ".join(names)}, but default views need one '
+            'Resize or none. Set tta_pipeline in the config'
         )
     steps = copy.deepcopy(list(pipeline))
     if 'Resize' in names:
@@ -58,7 +56,7 @@ def _scales_and_flips(pipeline: list, key: str) -> list:
 
 
 def _scaled(resize: Mapping, ratio: float) -> dict:
-    """A Resize step to another multiple of its size."""
+    """A Resize step with its size multiplied by `ratio`."""
     key = 'scale_factor' if resize.get('scale_factor') else 'scale'
     given = resize[key]
     numbers = [n * ratio for n in (given if isinstance(given, (list, tuple)) else [given])]
@@ -68,18 +66,18 @@ def _scaled(resize: Mapping, ratio: float) -> dict:
 
 
 def write_label_maps(cfg: Config, folder: str) -> None:
-    """Let mmseg's metric write its maps as ADE20K's server takes them, one PNG per image.
+    """Make mmseg's metric write label maps in the format of ADE20K's server, one PNG per image.
 
-    One channel of 8 bits. Where the data set has `reduce_zero_label`, ids begin at 1, as in its
-    own maps. A test set without label maps is not evaluated: one whose `data_prefix` has no
-    `seg_map_path`, or whose pipeline loads none.
+    They have one channel of 8 bits. With `reduce_zero_label` of the dataset, ids start at 1, as in
+    its own maps. A test set is not evaluated if it has no label maps: its `data_prefix` has no
+    `seg_map_path`, or its pipeline loads none.
 
     Raises:
         ConfigError: `folder` is a file.
     """
     if Path(folder).is_file():
-        raise ConfigError(f'--out={folder!r} is a file; name a folder')
-    settings = dict(output_dir=folder, keep_results=True)  # the latter for CityscapesMetric
+        raise ConfigError(f'--out={folder!r} is a file; give a folder')
+    settings = dict(output_dir=folder, keep_results=True)  # CityscapesMetric needs the latter
     datasets = [dataset for _, dataset in datasets_of('test', cfg.test_dataloader.dataset)]
     if not all(map(_is_labelled, datasets)):
         settings['format_only'] = True
@@ -93,11 +91,11 @@ def write_label_maps(cfg: Config, folder: str) -> None:
 def _is_labelled(dataset: Mapping) -> bool:
     prefix = dataset.get('data_prefix')
     has_maps = prefix is None or prefix.get('seg_map_path') is not None
-    return has_maps and 'LoadAnnotations' in _names(dataset['pipeline'])
+    return has_maps and 'LoadAnnotations' in step_names(dataset['pipeline'])
 
 
 def _without_annotations(steps: list) -> list:
-    """A pipeline that loads no label maps, also within TestTimeAug."""
+    """A pipeline without LoadAnnotations, also inside TestTimeAug."""
     kept = []
     for step in steps:
         if isinstance(step, (list, tuple)):

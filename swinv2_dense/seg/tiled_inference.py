@@ -1,10 +1,10 @@
-"""Testing of segmentors whose memory does not grow with pixels times classes.
+"""Test segmentors with memory that does not grow with pixels times classes.
 
 mmseg keeps the logits of all classes at the size of the test image, and again at the size of the
-original image: 10 GB each for 4096 x 4096 pixels and 150 classes. Here the head's own logits are
-kept, at its stride, of the windows that a band of rows lies in. They are resized, merged and
-classified band by band; only labels are written at full size. Legend: C classes, H, W of the test
-image (the model's input, padding included), h, w of a head's map.
+original image: 10 GB each for 4096 x 4096 pixels and 150 classes. Here only the head's own logits,
+at its stride, of the windows that overlap a band of rows are kept. They are resized, merged and
+classified band by band; only labels have full size. Legend: C classes, H, W of the test image (the
+model's input, including padding), h, w of a head's map.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-BAND = 2**23  # logits of a band, 32 MiB in fp32; some four copies of them exist at a time
+BAND = 2**23  # logits of a band, 32 MiB in fp32; about four copies exist at a time
 
 
 @MODELS.register_module()
 class TiledEncoderDecoder(EncoderDecoder):
     """mmseg's `EncoderDecoder`, tested with bounded memory; takes its arguments.
 
-    With sliding windows memory does not grow with the image. In one piece, the maps of backbone and
-    head do; the logits of all classes do not.
+    With sliding windows, memory does not grow with the image. In whole mode, the maps of backbone
+    and head grow; the logits of all classes do not.
 
-    Labels are the same, but where the best classes tie within rounding. Results hold no
-    `seg_logits`: where these are wanted, take `EncoderDecoder`. Images of a batch are tested one
-    after another. Heads that resize their logits in a way of their own (Mask2Former) return them
-    at the size of a window, and take the memory for that. Under autocast logits are merged in
-    fp32; mmseg resizes bf16, which makes more ties.
+    Labels are the same unless the best classes tie within rounding. Results have no `seg_logits`;
+    if you need them, use `EncoderDecoder`. Images of a batch are tested one by one. Heads that
+    resize their logits themselves (Mask2Former) return them at the size of a window, and use the
+    memory for that. Under autocast logits are merged in fp32; mmseg resizes bf16, which causes more
+    ties.
     """
 
     def predict(
@@ -44,15 +44,15 @@ class TiledEncoderDecoder(EncoderDecoder):
         """Images (N, 3, H, W) -> samples with `pred_sem_seg`, (1, H, W) of the original, int64."""
         samples = data_samples or [SegDataSample() for _ in inputs]
         for image, sample in zip(inputs, samples):
-            labels = label_map(self, [View(self, image[None], sample.metainfo)])
+            labels = label_map(self, [TiledView(self, image[None], sample.metainfo)])
             sample.pred_sem_seg = PixelData(data=labels[None])
         return samples
 
 
-def label_map(model: EncoderDecoder, views: Sequence[View]) -> Tensor:
-    """Labels (H, W) of an original image, int64, from the mean of its views' probabilities.
+def label_map(model: EncoderDecoder, views: Sequence[TiledView]) -> Tensor:
+    """Labels (H, W) of an original image, int64, from the mean probabilities of its views.
 
-    With one class, labels are 0 and 1 by the head's `threshold`.
+    With one class, the head's `threshold` separates labels 0 and 1.
     """
     height, width = views[0].ori_shape
     band = max(1, BAND // max(view.row_elements for view in views))
@@ -73,15 +73,15 @@ def _probabilities(logits: Tensor) -> Tensor:
     return logits.softmax(dim=0) if len(logits) > 1 else logits.sigmoid()
 
 
-class View:
-    """Logits of one image as seen by one view, for rows of the original image.
+class TiledView:
+    """Logits of one augmented view of an image, by rows of the original image.
 
-    Ask for rows from top to bottom: the windows that the last rows lay in are kept, others are
-    computed when a row needs them.
+    Request rows from top to bottom: the windows of the last request are kept, others are computed
+    on demand.
     """
 
     def __init__(self, model: EncoderDecoder, image: Tensor, meta: dict) -> None:
-        """Take an image (1, 3, H, W) and the meta information of its data sample."""
+        """From an image (1, 3, H, W) and the metainfo of its data sample."""
         self.model, self.image, self.meta = model, image, meta
         self.align_corners = model.align_corners
         self.dtype = torch.promote_types(image.dtype, torch.float32)
@@ -100,19 +100,19 @@ class View:
 
     @property
     def row_elements(self) -> int:
-        """Logits that one row of the original image takes, at the larger of the two sizes."""
+        """Logits for one row of the original image, at the larger of the two sizes."""
         here = self.image.shape[3] * self.inner[0] / self.ori_shape[0]
         return int(self.model.out_channels * max(here, self.ori_shape[1])) + 1
 
     def rows(self, start: int, stop: int) -> Tensor:
-        """(C, stop - start, width): logits of these rows, as mmseg's `seg_logits` has them."""
+        """(C, stop - start, width): logits of these rows, equal to those in `seg_logits`."""
         heights = self.inner[0], self.ori_shape[0]
         sources = row_sources(heights, start, stop, self.align_corners, self.dtype)
         rows = self._inner_rows(sources.first, sources.last)
         return resize_rows(rows, sources, self.ori_shape[1], self.align_corners)
 
     def _inner_rows(self, start: int, stop: int) -> Tensor:
-        """Rows of the test image without padding, and not flipped."""
+        """Rows of the test image, unpadded and unflipped."""
         height, width = self.inner
         if self.flip == 'vertical':
             start, stop = height - stop, height - start
@@ -121,7 +121,7 @@ class View:
         return rows.flip(axes) if axes else rows
 
     def _rows(self, start: int, stop: int) -> Tensor:
-        """(C, stop - start, W): rows of the test image, the mean of the windows they lie in."""
+        """(C, stop - start, W): rows of the test image, averaged over overlapping windows."""
         self._keep_windows(start, stop)
         size = stop - start, self.image.shape[3]
         total = self.image.new_zeros((self.model.out_channels, *size), dtype=self.dtype)
@@ -144,7 +144,7 @@ class View:
         return resize_rows(rows, sources, size[1], self.align_corners)
 
     def _keep_windows(self, start: int, stop: int) -> None:
-        """Keep the logits of the windows that reach into these rows, and of no others."""
+        """Keep the logits of exactly the windows that overlap these rows."""
         spans = [span for span in self.spans_y if span[0] < stop and span[1] > start]
         self.kept = {span: self.kept[span] for span in spans if span in self.kept}
         for top, bottom in spans:
@@ -157,10 +157,10 @@ class View:
 
 
 def windows(test_cfg: dict, size: Sequence[int]) -> list[list[tuple[int, int]]]:
-    """(start, stop) of the windows along both axes, as `EncoderDecoder.slide_inference` has them.
+    """(start, stop) of the windows along both axes, as in `EncoderDecoder.slide_inference`.
 
     Raises:
-        ValueError: An unknown mode, no windows, or pixels between them.
+        ValueError: An unknown mode, missing sizes, or gaps between windows.
     """
     mode = test_cfg.get('mode', 'whole')
     if mode == 'whole':
@@ -186,12 +186,12 @@ def windows(test_cfg: dict, size: Sequence[int]) -> list[list[tuple[int, int]]]:
 
 
 def head_logits(model: EncoderDecoder, image: Tensor, meta: dict) -> Tensor:
-    """Logits (1, C, h, w) of an image (1, 3, H, W), at the head's own stride if it can be known.
+    """Logits (1, C, h, w) of an image (1, 3, H, W), at the head's own stride if possible.
 
-    A head that resizes as `BaseDecodeHead` does is stopped before it does.
+    A head that resizes like `BaseDecodeHead` is called without this last step.
     """
     size = image.shape[2:]
-    metas = [{**meta, 'img_shape': size, 'pad_shape': size}]  # heads read either
+    metas = [{**meta, 'img_shape': size, 'pad_shape': size}]  # heads read one or the other
     head = model.decode_head
     methods = ((EncoderDecoder, model, 'encode_decode'), (BaseDecodeHead, head, 'predict'),
                (BaseDecodeHead, head, 'predict_by_feat'))  # fmt: skip
@@ -201,7 +201,7 @@ def head_logits(model: EncoderDecoder, image: Tensor, meta: dict) -> Tensor:
 
 
 class RowSources(NamedTuple):
-    """Where rows of a resized map come from: rows first..last of the map, two for each."""
+    """Source rows of a resized map: two per row, in rows first..last of the original map."""
 
     first: int
     last: int
@@ -212,9 +212,9 @@ class RowSources(NamedTuple):
 def row_sources(
     heights: tuple[int, int], start: int, stop: int, align_corners: bool, dtype: torch.dtype
 ) -> RowSources:
-    """Sources of the rows start..stop when a map of the first height is resized to the second.
+    """Sources of rows start..stop when a map is resized from the first height to the second.
 
-    Positions are rounded to `dtype`, at least fp32, where `F.interpolate` rounds them.
+    Positions are rounded to `dtype`, at least fp32, at the same points as in `F.interpolate`.
     """
     inside, outside = heights
     if align_corners:
@@ -229,9 +229,9 @@ def row_sources(
 
 
 def resize_rows(rows: Tensor, sources: RowSources, width: int, align_corners: bool) -> Tensor:
-    """Rows first..last of a map (C, rows, w) -> rows of its bilinear resizing, (C, n, width).
+    """Rows first..last of a map (C, rows, w) -> rows of the bilinearly resized map, (C, n, width).
 
-    They equal those of `F.interpolate` on the whole map within rounding.
+    Equal within rounding to `F.interpolate` of the whole map.
     """
     low = sources.low.to(rows.device)
     if sources.weight.any():

@@ -1,4 +1,4 @@
-"""Pictures of segmented images, with a legend."""
+"""Visualization of segmented images, with a legend."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ PANELS = {'gt_sem_seg': 'truth', 'pred_sem_seg': 'prediction'}
 class LegendSegVisualizer(PictureVisualizer, SegLocalVisualizer):
     """mmseg's `SegLocalVisualizer` with a legend instead of names on the regions.
 
-    Truth left and prediction right in the dataset's palette, and beside them the classes with
-    their share of the pixels, the largest first. Pixels without a class (the ignore index) are
-    striped. Takes the arguments of `SegLocalVisualizer`; a sample without segmentation is drawn by
-    it.
+    Shows truth and prediction side by side in the dataset's palette, and a legend of classes with
+    their share of the pixels, largest first. Pixels without a class (the ignore index) are striped.
+    Takes the arguments of `SegLocalVisualizer`, which draws samples without segmentation.
     """
 
     def __init__(self, name: str = 'visualizer', alpha: float = ALPHA, **kwargs: Any) -> None:
@@ -53,7 +52,7 @@ class LegendSegVisualizer(PictureVisualizer, SegLocalVisualizer):
         return segmentation_sheet(image, panels, self.style, caption, self.alpha)
 
     def frame(self, image: np.ndarray, data_sample: SegDataSample) -> np.ndarray:
-        """An RGB frame with names on its regions, enlarged if it is small, without a legend."""
+        """An RGB frame with names on its regions, enlarged if small, without a legend."""
         image = displayable(image)
         factor = enlargement(*image.shape[:2])
         drawn = np.array(enlarged(image, factor))
@@ -64,7 +63,7 @@ class LegendSegVisualizer(PictureVisualizer, SegLocalVisualizer):
 
 
 def _labels(data_sample: SegDataSample, key: str, image: np.ndarray) -> np.ndarray:
-    """(H, W) labels at the size of the image: a pipeline may load truth before it resizes."""
+    """(H, W) labels at the size of the image; pipelines may load them before resizing."""
     labels = getattr(data_sample, key).data.cpu().numpy()
     labels = labels.reshape(labels.shape[-2:])
     if labels.shape == image.shape[:2]:
@@ -74,7 +73,7 @@ def _labels(data_sample: SegDataSample, key: str, image: np.ndarray) -> np.ndarr
 
 
 def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
-    """Image; label map with a legend."""
+    """The image, and its label map with a legend."""
     image, data = packed_image(sample), sample['data_samples']
     maps = {'truth': data.gt_sem_seg.data[0].numpy()} if 'gt_sem_seg' in data else {}
     return segmentation_sheet(image, maps, Style.of(metainfo), caption, with_image=True)

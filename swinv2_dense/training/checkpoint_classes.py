@@ -7,8 +7,7 @@ still fits, but names, accuracy and AP are silently wrong.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -16,6 +15,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop
 
+from ..checks.class_lists import first_difference
 from ..config_parts import type_name
 from ..errors import CheckpointError
 
@@ -105,27 +105,6 @@ def knows_classes(model: Mapping) -> bool:
     """Whether the labels that a model predicts are indices into its training classes."""
     model = model.get('module', model)  # inside test-time augmentation
     return 'language_model' not in model and type_name(model) not in CLASS_AGNOSTIC
-
-
-def first_difference(
-    trained: Sequence[str],
-    present: Sequence[str],
-    owners: tuple[str, str] = ('the checkpoint', 'the data'),
-) -> str | None:
-    """Describe the first class that differs between the lists of two `owners`; None if equal."""
-    pairs = list(zip_longest(trained, present))
-    different = [i for i, (old, new) in enumerate(pairs) if old != new]
-    if not different:
-        return None
-    at = different[0]
-    old, new = (f'{name!r}' if name is not None else 'none' for name in pairs[at])
-    first, second = owners
-    text = f'class {at} is {old} in {first} and {new} in {second}'
-    if len(trained) != len(present):
-        return f'{text} ({first} has {len(trained)} classes, {second} {len(present)})'
-    if sorted(trained) == sorted(present):
-        return f'{text} (the same {len(trained)} names in another order)'
-    return f'{text} ({len(different)} of {len(trained)} differ)'
 
 
 def _classes_of_data(runner: Any) -> tuple[str, tuple[str, ...]]:

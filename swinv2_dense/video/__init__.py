@@ -1,4 +1,4 @@
-"""What mmaction2 lacks. Imports mmaction; name it in `custom_imports` beside `swinv2_dense`."""
+"""Extensions for mmaction2, imported here; list it in `custom_imports` next to `swinv2_dense`."""
 
 from .augment import VideoRandAugment, VideoRandomErasing
 from .crops import UniformCrops

@@ -1,9 +1,9 @@
-"""RandAugment and random erasing with one draw for all frames of a clip.
+"""RandAugment and random erasing with the same random parameters for all frames of a clip.
 
-mmaction2's RandAugment needs imgaug, which is no longer kept and fails with today's numpy; its
-other wrappers need torchvision. Of the kept libraries, albumentations brings a second OpenCV,
-timm torchvision, and kornia (Python 3.11 and later) has no draw for a whole clip. So operations are
-Pillow's, which comes with matplotlib; the table below says how strong they are.
+mmaction2's RandAugment needs imgaug, which is unmaintained and fails with current numpy; its other
+wrappers need torchvision. Of the maintained libraries, albumentations installs a second OpenCV,
+timm needs torchvision, and kornia (Python 3.11 and later) cannot share parameters within a clip. So
+the operations are Pillow's, which matplotlib depends on; the table below defines their strength.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from mmcv.transforms import BaseTransform
 from PIL import Image, ImageEnhance, ImageOps
 
 MAX_MAGNITUDE = 30
-GREY = (128, 128, 128)  # of pixels that come in from outside, as in imgaug
+GRAY = (128, 128, 128)  # fill color, as in imgaug
 
 
 def _affine(image: Image.Image, *matrix: float) -> Image.Image:
-    """Output pixel (x, y) is the input's at (a x + b y + c, d x + e y + f)."""
+    """Output pixel (x, y) is input pixel (a x + b y + c, d x + e y + f)."""
     size, bilinear = image.size, Image.Resampling.BILINEAR
-    return image.transform(size, Image.Transform.AFFINE, matrix, bilinear, fillcolor=GREY)
+    return image.transform(size, Image.Transform.AFFINE, matrix, bilinear, fillcolor=GRAY)
 
 
 def _rotate(image: Image.Image, degrees: float) -> Image.Image:
-    return image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=GREY)
+    return image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=GRAY)
 
 
-# Operation of an image and a strength, which is between -1 and 1, with either sign equally likely.
-# The ranges are those of imgaug's RandAugment, which Video Swin uses: stronger magnitudes are
-# farther from the image, other than in AutoAugment. imgaug also mirrors and crops, which the
-# pipeline does, and cuts out, blurs and smooths.
+# Operations on an image with a strength between -1 and 1, either sign equally likely. The ranges
+# are those of imgaug's RandAugment, which Video Swin uses: unlike in AutoAugment, larger magnitudes
+# always change the image more. imgaug also mirrors and crops, which the pipeline does, and applies
+# cutout, blur and smoothing.
 OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = dict(
     identity=lambda image, s: image,
     autocontrast=lambda image, s: ImageOps.autocontrast(image),
@@ -57,19 +57,19 @@ OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = dict(
 class VideoRandAugment(BaseTransform):
     """RandAugment (arXiv 1909.13719): `n` different operations of magnitude `m`, in random order.
 
-    The same operations with the same signs change all frames of the clip, and those of all its
-    views. Draws come from numpy's random state. Operations that depend on the image's colours
-    (autocontrast, equalize, contrast) measure each frame.
+    The same operations with the same signs apply to all frames of all views of a clip. Random
+    numbers come from numpy's global state. Operations that depend on the colors of the image
+    (autocontrast, equalize, contrast) measure each frame separately.
 
     Required and modified key: imgs, a list of frames (H, W, 3), RGB, uint8. Frames are new arrays.
 
     Args:
         n: Operations, at most the number of `OPERATIONS`.
-        m: Magnitude from 0, where only operations without a strength change anything, to 30. This
-            is the scale of imgaug, torchvision and kornia; timm's ends at 10.
+        m: Magnitude from 0, where only operations without a strength have an effect, to 30. This is
+            the scale of imgaug, torchvision and kornia; timm's ends at 10.
 
     Raises:
-        ValueError: `n` or `m` out of range; frames of another kind.
+        ValueError: `n` or `m` is out of range, or frames are not as required.
     """
 
     def __init__(self, n: int, m: float) -> None:
@@ -80,13 +80,13 @@ class VideoRandAugment(BaseTransform):
         self.n, self.m = n, m
 
     def draw(self) -> list[tuple[str, float]]:
-        """Names of operations with their strengths, to be applied in this order."""
+        """Draw names and strengths of operations, in the order of application."""
         names = np.random.choice(list(OPERATIONS), self.n, replace=False)
         signs = np.random.choice([-1, 1], self.n)
         return [(str(name), sign * self.m / MAX_MAGNITUDE) for name, sign in zip(names, signs)]
 
     def transform(self, results: dict) -> dict:
-        """Change the frames by one draw."""
+        """Apply one draw to all frames."""
         drawn = self.draw()
         results['imgs'] = [augment(frame, drawn) for frame in results['imgs']]
         return results
@@ -99,8 +99,8 @@ def augment(frame: np.ndarray, drawn: list[tuple[str, float]]) -> np.ndarray:
     """Apply drawn operations to a frame (H, W, 3), uint8."""
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(
-            f'VideoRandAugment takes frames (H, W, 3) of uint8, not {frame.shape} of '
-            f'{frame.dtype}; put it behind decoding and resizing, before FormatShape'
+            f'VideoRandAugment needs uint8 frames (H, W, 3), not {frame.shape} of {frame.dtype}; '
+            'put it after decoding and resizing, before FormatShape'
         )
     image = Image.fromarray(frame)
     for name, strength in drawn:
@@ -110,12 +110,12 @@ def augment(frame: np.ndarray, drawn: list[tuple[str, float]]) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class VideoRandomErasing(RandomErasing):
-    """mmaction2's `RandomErasing` that fills all frames alike; takes its arguments.
+    """mmaction2's `RandomErasing` with the same fill in all frames; takes its arguments.
 
-    With `mode='rand'` the original draws other noise for each frame, which flickers. It also writes
-    into the decoder's frames; here frames are new arrays. The default fill is a constant colour.
+    With `mode='rand'` the original draws new noise for each frame, which flickers. It also writes
+    into the decoder's frames; here frames are new arrays. The default fill is a constant color.
     Frames are uint8, so put it before FormatShape; `fill_color=(123.675, 116.28, 103.53)`, the mean
-    colour, is zero after normalization.
+    color, is zero after normalization.
     """
 
     def _fill_pixels(

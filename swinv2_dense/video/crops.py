@@ -12,14 +12,14 @@ from mmengine.utils import to_2tuple
 
 @TRANSFORMS.register_module()
 class UniformCrops(BaseTransform):
-    """Cut every frame into crops spread evenly over its longer side, as mmaction2's `ThreeCrop`.
+    """Crop every frame at evenly spaced positions along its longer side, like `ThreeCrop`.
+
+    Keys: `imgs`, a list of frames (H, W, 3) of all clips, becomes `num_crops` concatenated lists;
+    `img_shape` and `crop_bbox` (x1, y1, x2, y2) are updated.
 
     Args:
-        crop_size: (W, H) in pixels, or one int for both. One of them is that of the frames.
-        num_crops: Crops per clip: the second number of "4 x 5 views".
-
-    Keys: `imgs`, a list of frames (H, W, 3) of all clips, becomes `num_crops` such lists one after
-    the other; `img_shape` and `crop_bbox` (x1, y1, x2, y2) follow.
+        crop_size: (W, H) in pixels, or one int for both. One side must equal that of the frames.
+        num_crops: Crops per clip, such as 5 in "4 x 5 views".
 
     Raises:
         ValueError: The frames are smaller than the crops, or larger on both sides.
@@ -38,7 +38,7 @@ class UniformCrops(BaseTransform):
         if min(spare_x, spare_y) != 0:
             raise ValueError(
                 f'crop_size={self.crop_size} (W, H) of UniformCrops does not fit frames of '
-                f'{width} x {height}: let Resize bring the shorter side to that of the crops'
+                f'{width} x {height}: Resize their shorter side to that of the crops'
             )
         steps = np.linspace(0, 1, self.num_crops) if self.num_crops > 1 else [0.5]
         boxes = [self._box(round(spare_x * step), round(spare_y * step)) for step in steps]

@@ -1,10 +1,9 @@
 """Open and decode videos with PyAV, decord or OpenCV.
 
-The three give the same frames, of H.264 and VP9 bit for bit, also with a variable frame rate, the
-rotation that phones write, edit lists that hide frames, and files that end early
-(test_decoding.py, test_frame_counts.py). mmaction2's own `DecordInit` does not: it
-counts hidden frames, and decord 0.6.0 repeats frames, or never returns, when asked for what does
-not exist.
+All three return the same frames, bit for bit for H.264 and VP9, also with variable frame rates, the
+rotation that phones write, edit lists that hide frames, and truncated files (test_decoding.py,
+test_frame_counts.py). mmaction2's `DecordInit` does not: it counts hidden frames, and decord 0.6.0
+repeats frames or hangs when frames that do not exist are requested.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from ..preparation.video_frames import FrameReader
 from ..resilience.deadline import call_with_deadline
 
 TIMEOUT = 60.0  # seconds
-SECONDS_PER_FRAME = 0.25  # more to decode each frame that is asked for; usually it takes 0.002
+SECONDS_PER_FRAME = 0.25  # added for each requested frame; decoding one usually takes 0.002
 MAX_GIB = 8.0
-_said: set[str] = set()
+warned: set[str] = set()
 
 
 class CountingPyAVInit(BaseTransform):
-    """Open a video by PyAV. Its `video_reader` is a FrameReader."""
+    """Open a video with PyAV; `video_reader` is a FrameReader."""
 
     def __init__(self, io_backend: str = 'disk', **kwargs: Any) -> None:
         is_local = io_backend == 'disk'
@@ -46,10 +45,10 @@ class CountingPyAVInit(BaseTransform):
         reader = FrameReader(path, content)
         index = reader.index
         if index.damage and index.count:
-            _say_once(
+            _warn_once(
                 'damaged',
                 f'{path} is damaged: {index.damage}. Its first {index.count} frames are used; '
-                'other damaged videos are treated alike and not named',
+                'other damaged videos are treated the same way without a warning',
             )
         return results | dict(
             video_reader=reader,
@@ -60,7 +59,7 @@ class CountingPyAVInit(BaseTransform):
 
 
 class ExactPyAVDecode(BaseTransform):
-    """Decode by PyAV the frames asked for, and keep no others."""
+    """Decode the requested frames with PyAV, and keep no others."""
 
     def transform(self, results: dict) -> dict:
         wanted = results['frame_inds'].tolist()
@@ -72,10 +71,10 @@ class ExactPyAVDecode(BaseTransform):
 
 
 class CheckedDecordInit(DecordInit):
-    """mmaction2's, for files that decord gets right; the others are an error.
+    """mmaction2's `DecordInit`, with an error for files that decord gets wrong.
 
-    decord takes all packets for frames. It also returns rows with their padding, as pixels of four
-    channels, for videos that are to be shown turned by 90 degrees.
+    decord counts every packet as a frame. For videos with a rotation of 90 degrees it returns rows
+    with their padding, as pixels of four channels.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -92,11 +91,11 @@ class CheckedDecordInit(DecordInit):
             raise ValueError(f'decord counts {results["total_frames"]} frames, not {count}')
         results['frame_shape'] = results['video_reader'][0].shape[:2]
         if results['video_reader'][0].shape[2] != 3:
-            raise ValueError('decord cannot turn a video by 90 degrees')
+            raise ValueError('decord cannot rotate a video by 90 degrees')
         return results
 
     def _count(self, results: dict) -> int:
-        """Frames that there are; decord is not asked to open what may hang it."""
+        """Number of frames, without opening files on which decord may hang."""
         opened = self.counter(dict(results))
         reader = opened['video_reader']
         if not isinstance(reader, FrameReader):
@@ -111,10 +110,10 @@ class CheckedDecordInit(DecordInit):
 
 
 class CountingOpenCVInit(OpenCVInit):
-    """mmaction2's, with a count of the frames that there are, and `avg_fps`.
+    """mmaction2's `OpenCVInit`, with the true number of frames, and `avg_fps`.
 
-    OpenCV derives its count from duration and frame rate. Upstream seeks for every frame, and
-    walks back one by one from each that is missing.
+    OpenCV computes its count from duration and frame rate. Upstream seeks for every frame, and
+    steps back one by one from each that is missing.
     """
 
     def transform(self, results: dict) -> dict:
@@ -131,7 +130,7 @@ class CountingOpenCVInit(OpenCVInit):
 
 
 class SequentialOpenCVDecode(OpenCVDecode):
-    """mmaction2's, from the first frame on without seeking."""
+    """mmaction2's `OpenCVDecode`, reading from the first frame without seeking."""
 
     def transform(self, results: dict) -> dict:
         wanted = results['frame_inds'].tolist()
@@ -145,35 +144,35 @@ class SequentialOpenCVDecode(OpenCVDecode):
         return _with_frames(results, wanted, frames)
 
 
-DECODERS = {  # module, and what opens and what decodes; in the order of choice
+DECODERS = {  # module, and what opens and what decodes; in order of preference
     'pyav': ('av', CountingPyAVInit, ExactPyAVDecode),
     'decord': ('decord', CheckedDecordInit, DecordDecode),
     'opencv': ('cv2', CountingOpenCVInit, SequentialOpenCVDecode),
 }
-INSTALL = 'install one by "pip install av"'
+INSTALL = 'install one with "pip install av"'
 
 
 @TRANSFORMS.register_module()
 class VideoInit(BaseTransform):
-    """Open a video, in the place of `DecordInit`.
+    """Open a video; replaces `DecordInit`.
 
-    Required keys: `filename`. Added keys: `video_reader`, `video_decoder`, `total_frames` (those
-    that players show), `avg_fps`, `frame_shape` (H, W, before a rotation).
+    Required keys: `filename`. Added keys: `video_reader`, `video_decoder`, `total_frames` (as shown
+    by players), `avg_fps`, `frame_shape` (H, W, before rotation).
 
     Args:
-        decoder: 'pyav', 'decord', 'opencv', or 'auto': PyAV; where it is not installed, decord;
-            where neither is, OpenCV. Files that decord gets wrong (frames hidden by an edit list,
-            joined MPEG streams, AV1, rotation by 90 degrees) are left to PyAV, or where it is not
-            installed, to OpenCV, and the log says so once.
-        min_frames: Videos of fewer frames are an error. `SampleFrames` repeats the frames of
+        decoder: 'pyav', 'decord', 'opencv', or 'auto': PyAV, else decord, else OpenCV, whichever is
+            installed. Files that decord gets wrong (frames hidden by an edit list, joined MPEG
+            streams, AV1, rotation by 90 degrees) are decoded with PyAV or, if it is not installed,
+            with OpenCV, which is logged once.
+        min_frames: Videos with fewer frames are an error. `SampleFrames` repeats the frames of
             videos that are shorter than a clip; a single frame has no motion.
-        timeout: Seconds within which a decoder must open the video and count its frames, which
-            means decoding them all unless it is an mp4, mov, mkv or webm.
-        io_backend: Where files lie, with `kwargs` for it, as `DecordInit` takes it.
+        timeout: Seconds to open the video and count its frames, which requires decoding them all
+            unless it is an mp4, mov, mkv or webm.
+        io_backend: File backend, with `kwargs` for it, as for `DecordInit`.
 
     Raises:
-        ValueError: No such decoder; or in `transform`, the video is broken or too short, or takes
-            longer than `timeout`.
+        ValueError: There is no such decoder; or in `transform`, the video is broken or too short,
+            or takes longer than `timeout`.
         ConfigError: In `transform`, frames have too many pixels, see `checks.pixel_limit`.
         ImportError: No decoder is installed.
     """
@@ -189,7 +188,8 @@ class VideoInit(BaseTransform):
         self.min_frames = min_frames
         self.timeout = _checked_timeout('VideoInit', timeout)
         self.openers = {
-            name: DECODERS[name][1](io_backend=io_backend, **kwargs) for name in choose(decoder)
+            name: DECODERS[name][1](io_backend=io_backend, **kwargs)
+            for name in select_decoders(decoder)
         }
 
     def transform(self, results: dict) -> dict:
@@ -199,14 +199,14 @@ class VideoInit(BaseTransform):
             try:
                 opened = _in_time('VideoInit', self.timeout, self.timeout, name, opener, results)
                 break
-            except ConfigError:  # it names the file
+            except ConfigError:  # names the file
                 raise
             except Exception as error:
                 reasons.append(f'{name}: {_first_line(error)}')
         else:
             raise ValueError(f'{path} is not a video: {"; ".join(reasons)}')
         if reasons:
-            _say_once('fallback', f'{reasons[0]}: decoding {path} and others like it by {name}')
+            _warn_once('fallback', f'{reasons[0]}: decoding {path} and similar files with {name}')
         count = opened['total_frames']
         if count < self.min_frames:
             raise ValueError(f'{path} has {count} frames, fewer than min_frames={self.min_frames}')
@@ -222,18 +222,18 @@ class VideoInit(BaseTransform):
 
 @TRANSFORMS.register_module()
 class VideoDecode(BaseTransform):
-    """Decode the frames of `frame_inds`, with what `VideoInit` opened the video with.
+    """Decode the frames `frame_inds` with the decoder that `VideoInit` chose.
 
     Required keys: `video_reader`, `video_decoder`, `frame_shape`, `frame_inds`. Added keys: `imgs`
     (arrays (H, W, 3), uint8, RGB), `original_shape`, `img_shape` (H, W).
 
     Args:
-        timeout: Decoding ends with an error after `timeout` seconds, and 0.25 more for each frame
-            asked for.
-        max_gib: GiB that the frames asked for may take, each counted once.
+        timeout: Decoding fails after this many seconds, plus 0.25 for each requested frame.
+        max_gib: Limit for the memory of the requested frames in GiB, each counted once.
 
     Raises:
-        ValueError: A frame cannot be decoded, or not in time, or the frames take too much memory.
+        ValueError: A frame cannot be decoded, or not in time.
+        ConfigError: The frames exceed `max_gib`.
     """
 
     def __init__(self, timeout: float = TIMEOUT, max_gib: float = MAX_GIB) -> None:
@@ -243,7 +243,7 @@ class VideoDecode(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         path, name = results['filename'], results.pop('video_decoder')
-        # Upstream squeezes one index to no dimension, which ends the process within decord.
+        # Upstream squeezes a single index to 0-d, which crashes decord.
         results['frame_inds'] = np.reshape(results['frame_inds'], -1)
         self._check_memory(path, len(np.unique(results['frame_inds'])), results.pop('frame_shape'))
         seconds = self.timeout + SECONDS_PER_FRAME * len(results['frame_inds'])
@@ -262,7 +262,7 @@ class VideoDecode(BaseTransform):
         if gib > self.max_gib:
             raise ConfigError(
                 f'{path}: {count} frames of {width} x {height} pixels take {gib:.1f} GiB, more '
-                f'than max_gib={self.max_gib:g} of VideoDecode; make it smaller, take fewer views, '
+                f'than max_gib={self.max_gib:g} of VideoDecode; shrink the video, use fewer views, '
                 'or raise max_gib'
             )
 
@@ -270,10 +270,10 @@ class VideoDecode(BaseTransform):
         return f'VideoDecode(timeout={self.timeout:g}, max_gib={self.max_gib:g})'
 
 
-def choose(decoder: str) -> list[str]:
+def select_decoders(decoder: str) -> list[str]:
     """The names in `DECODERS` to try in turn, see `VideoInit`."""
     if decoder != 'auto' and decoder not in DECODERS:
-        raise ValueError(f"decoder={decoder!r} is unknown; choose 'auto' or of {list(DECODERS)}")
+        raise ValueError(f'decoder={decoder!r} is unknown; choose one of {["auto", *DECODERS]}')
     installed = [name for name, (module, *_) in DECODERS.items() if find_spec(module)]
     chosen = next((name for name in installed if decoder in ('auto', name)), None)
     if chosen is None:
@@ -297,24 +297,24 @@ def _in_time(
 
 def _checked_timeout(transform: str, timeout: float) -> float:
     if not timeout > 0:
-        raise ValueError(f'timeout={timeout!r} of {transform} must be a number of seconds above 0')
+        raise ValueError(f'timeout={timeout!r} of {transform} must be a positive number of seconds')
     return timeout
 
 
-def _say_once(kind: str, message: str) -> None:
-    """Warn of the first of a kind in this process."""
-    if kind not in _said:
-        _said.add(kind)
+def _warn_once(kind: str, message: str) -> None:
+    """Log a warning of each kind once per process."""
+    if kind not in warned:
+        warned.add(kind)
         print_log(message, logger='current', level=logging.WARNING)
 
 
 def _with_frames(results: dict, wanted: list[int], frames: dict[int, np.ndarray]) -> dict:
     missing = sorted(set(wanted) - set(frames))
     if missing:
-        raise ValueError(f'frames {missing[:3]} are missing of {results["total_frames"]}')
+        raise ValueError(f'frames {missing[:3]} of {results["total_frames"]} are missing')
     shapes = sorted({frame.shape[:2] for frame in frames.values()})
     if len(shapes) > 1:
-        raise ValueError(f'its frames are of several sizes (H, W): {shapes[:3]}')
+        raise ValueError(f'its frames have several sizes (H, W): {shapes[:3]}')
     results['video_reader'] = None
     results['imgs'] = [frames[i] for i in wanted]
     results['original_shape'] = results['img_shape'] = shapes[0]

@@ -1,4 +1,4 @@
-"""Top-k accuracy where there are no more classes than k."""
+"""Drop top-k accuracies that are trivially 1.0 because there are at most k classes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DEFAULT = (1, 5)  # of AccMetric and of mmaction2's heads
 
 
 def drop_certain_topk(cfg: Config) -> None:
-    """Leave out top-k accuracies that are 1.0 whatever is predicted: k of at most k classes.
+    """Drop top-k accuracies with k >= number of classes, which are always 1.0.
 
-    In the metrics and in the training log of mmaction2's heads. Top-1 stays.
+    Applies to the metrics and to the training log of mmaction2's heads. Top-1 stays.
     """
     head = cfg.model.get('cls_head') or {}
     count = head.get('num_classes')
@@ -40,7 +40,7 @@ def drop_certain_topk(cfg: Config) -> None:
                 evaluator['metric_options'] = dict(options, top_k_accuracy=top_k)
     if dropped:
         names = ', '.join(f'top-{k}' for k in sorted(dropped))
-        print_log(f'{names} accuracy is not reported: of {count} classes it is always 1.0')
+        print_log(f'{names} accuracy is not reported: with {count} classes it is always 1.0')
 
 
 def _takes_topk(head: dict) -> bool:

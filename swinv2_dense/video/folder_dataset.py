@@ -1,4 +1,4 @@
-"""A folder of videos with a folder per class as a data set, without a list file."""
+"""A dataset from videos in one folder per class, without a list file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from ..own_data.class_folders import labelled_videos
 
 @DATASETS.register_module()
 class FolderVideoDataset(VideoDataset):
-    """Videos in `data_prefix['video']/CLASS/`, at any depth; the label is the place of CLASS.
+    """Videos in `data_prefix['video']/CLASS/`, at any depth; labels index the list of classes.
 
     Args:
         data_prefix: `dict(video=FOLDER)`, below `data_root`.
-        pipeline: Transforms, as those of `VideoDataset`.
-        metainfo: `dict(classes=NAMES)`: the folders' names, those of
-            `own_data.read_class_folders` of the training videos for every split. Checkpoints keep
-            them.
+        pipeline: Transforms, as for `VideoDataset`.
+        metainfo: `dict(classes=NAMES)`, for every split the result of `own_data.read_class_folders`
+            for the training videos. Checkpoints store them.
 
     Raises:
         ValueError: No classes are given.
-        ConfigError: Videos belong to no class, or there are none.
+        ConfigError: Some videos have no class, or there are no videos.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Recognition of clips: tools/infer.py for mmaction2."""
+"""Inference on files with mmaction2."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..inference.base import CheckedInferencer
 from ..inference.outputs import Outputs
 from ..inference.video_files import frame_rate, read_frames
 
-TOP = 5  # classes that are named
+TOP = 5  # classes to report
 
 
 class RecognitionInferencer(CheckedInferencer, ActionRecogInferencer):
-    """The best classes of each video, over the views of the test pipeline."""
+    """Predicts the top classes of each video, over the views of the test pipeline."""
 
     def process(self, path: Path, outputs: Outputs) -> None:
         scores = self.predict(str(path)).pred_score
@@ -33,6 +33,6 @@ class RecognitionInferencer(CheckedInferencer, ActionRecogInferencer):
         outputs.write_json(dict(input=str(path), top=top))
 
     def _init_pipeline(self, cfg: Config) -> Compose:
-        """The config's own: mmaction2's class takes one view of it, and decord alone."""
+        """The config's pipeline; mmaction2's class supports one view and only decord."""
         pack = dict(type='InferencerPackInput', input_format='video')
         return Compose([pack, *cfg.test_dataloader.dataset.pipeline])

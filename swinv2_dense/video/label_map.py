@@ -1,4 +1,4 @@
-"""Class names of list-file datasets, from the label map that lies beside the list."""
+"""Class names of list-file datasets, from the label map next to the list."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LIST_FILE = re.compile(r'(?P<dataset>.+)_(train|val|test)_list_.+\.txt')  # of m
 
 
 def name_classes(cfg: Config) -> None:
-    """Give list-file datasets the names in `NAME_label_map.txt`, which checkpoints then store.
+    """Set the class names of list-file datasets from `NAME_label_map.txt`; checkpoints store them.
 
-    The map lies beside `NAME_train_list_videos.txt`, as `prepare_data.py kinetics` writes both, and
-    is used if it has a name for each class of the head. Names given in the config stay.
+    `prepare_data.py kinetics` writes this file next to `NAME_train_list_videos.txt`. It is used if
+    it has one name per class of the head. Names in the config take precedence.
     """
     counts = {head['num_classes'] for _, head in class_heads(cfg.model)}
     for loader in ('train', 'val', 'test'):

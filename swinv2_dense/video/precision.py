@@ -1,7 +1,7 @@
-"""Recognizers under bf16 autocast: scores must leave the head in fp32.
+"""Return fp32 scores from recognizers under bf16 autocast.
 
-mmaction2's heads count hits with numpy during training, and its metrics read scores with numpy;
-numpy has no bf16 (`TypeError: Got unsupported ScalarType BFloat16`).
+mmaction2's heads and metrics compute accuracies with numpy, which has no bf16 (`TypeError: Got
+unsupported ScalarType BFloat16`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 @HOOKS.register_module()
 class Fp32ScoresHook(Hook):
-    """Let every head of mmaction2 return fp32. Changes nothing without autocast."""
+    """Make every head of mmaction2 return fp32. No effect without autocast."""
 
     def before_run(self, runner: Any) -> None:
         for module in runner.model.modules():

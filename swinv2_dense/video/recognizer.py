@@ -1,8 +1,8 @@
-"""Testing of recognizers whose memory does not grow with the number of views.
+"""Test recognizers with memory that does not grow with the number of views.
 
-mmaction2 normalizes all views of a batch to floats before the model, and its `max_testing_views`
-takes batches of one video only. Legend: N videos, V views of each (clips x crops), C channels,
-T frames, H, W.
+mmaction2 converts all views of a batch to normalized floats first, and its `max_testing_views` only
+supports batches of one video. Legend: N videos, V views of each (clips x crops), C channels, T
+frames, H, W.
 """
 
 from __future__ import annotations
@@ -22,33 +22,32 @@ from torch import Tensor
 class ChunkedRecognizer3D(Recognizer3D):
     """mmaction2's `Recognizer3D`, tested with bounded memory; takes its arguments.
 
-    `test_cfg.max_testing_views` views at a time, of one video or of several, are moved to the
-    device, normalized and go through backbone, neck and head. The other views stay as they were
-    loaded, which is uint8. Scores are those of all views at once, within rounding (a matrix product
-    may add in another order for another number of rows). Without `max_testing_views` it tests as
-    `Recognizer3D` does.
+    `test_cfg.max_testing_views` views at a time, of one or several videos, are moved to the device,
+    normalized and passed through backbone, neck and head. The other views stay as loaded, in uint8.
+    Scores equal those of all views at once within rounding (the summation order of a matrix product
+    may depend on the number of rows). Without `max_testing_views` it tests like `Recognizer3D`.
 
     Raises:
-        ValueError: `max_testing_views` is no number of at least 1.
+        ValueError: `max_testing_views` is not a positive integer.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.test_cfg = dict(self.test_cfg or {})
-        # Taken out, as `extract_feat` would refuse chunks that hold views of several videos.
+        # Removed, because `extract_feat` would reject chunks with views of several videos.
         self.max_testing_views = limit = self.test_cfg.pop('max_testing_views', None)
         if limit is not None and (type(limit) is not int or limit < 1):
             raise ValueError(
-                f'model.test_cfg.max_testing_views={limit!r} must be a number of views, at '
-                'least 1; leave it out to test all views at once'
+                f'model.test_cfg.max_testing_views={limit!r} must be a positive integer; remove it '
+                'to test all views at once'
             )
 
     def val_step(self, data: dict) -> list[ActionDataSample]:
-        """Validation is as testing."""
+        """Validate like `test_step`."""
         return self.test_step(data)
 
     def test_step(self, data: dict) -> list[ActionDataSample]:
-        """Batch of a data loader, with inputs N x (V, C, T, H, W) -> samples with predictions."""
+        """A batch with inputs N x (V, C, T, H, W) -> samples with predictions."""
         if self.max_testing_views is None:
             return super().test_step(data)
         views = views_of(data['inputs'])
@@ -64,7 +63,7 @@ class ChunkedRecognizer3D(Recognizer3D):
         return self._predict(self._chunks(views_of(inputs)), data_samples)
 
     def _chunks(self, views: list[Tensor]) -> Iterator[Tensor]:
-        """Yield the views, (1, at most `max_testing_views`, C, T, H, W) at a time."""
+        """Yield the views in chunks (1, at most `max_testing_views`, C, T, H, W)."""
         for start in range(0, len(views), self.max_testing_views):
             yield torch.stack(views[start : start + self.max_testing_views])[None]
 
@@ -74,7 +73,7 @@ class ChunkedRecognizer3D(Recognizer3D):
     def _predict(
         self, chunks: Iterable[Tensor], samples: list[ActionDataSample]
     ) -> list[ActionDataSample]:
-        """Score chunk by chunk; the head averages over the views of each video."""
+        """Compute scores by chunks; the head averages over the views of each video."""
         scores = []
         for chunk in chunks:
             features, head_kwargs = self.extract_feat(chunk, test_mode=True)
@@ -83,9 +82,9 @@ class ChunkedRecognizer3D(Recognizer3D):
 
 
 def views_of(inputs: Sequence[Tensor] | Tensor) -> list[Tensor]:
-    """N x (V, C, T, H, W) -> N * V views (C, T, H, W), not copied where all have one size.
+    """N x (V, C, T, H, W) -> N * V views (C, T, H, W), without copies if all sizes are equal.
 
-    Others are padded at the right and the bottom, as mmaction2's data preprocessor does.
+    Otherwise they are padded at the right and the bottom, as in mmaction2's data preprocessor.
 
     Raises:
         ValueError: Videos of a batch have different numbers of views.
@@ -93,8 +92,8 @@ def views_of(inputs: Sequence[Tensor] | Tensor) -> list[Tensor]:
     counts = [len(sample) for sample in inputs]
     if len(set(counts)) > 1:
         raise ValueError(
-            f'the videos of a batch have {counts} views; set test_dataloader.batch_size=1, or let '
-            'the test pipeline make as many views of every video'
+            f'the videos of a batch have {counts} views; set test_dataloader.batch_size=1, or make '
+            'the test pipeline return equally many views of every video'
         )
     if len({sample.shape for sample in inputs}) > 1:
         inputs = stack_batch(list(inputs))

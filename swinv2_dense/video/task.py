@@ -1,4 +1,4 @@
-"""Recognition of videos with mmaction2."""
+"""Action recognition with mmaction2."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .visualization import draw_sample, keep_file_names
 
 
 class RecognitionTask(Task):
-    """`default_scope='mmaction'`."""
+    """Action recognizers: `default_scope='mmaction'`."""
 
     name = 'recognizer'
     samples = 'videos'

@@ -1,4 +1,4 @@
-"""Pictures of recognized clips."""
+"""Visualization of recognized clips."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from ..drawing.sheet import displayable
 from ..drawing.style import Style
 from ..drawing.visualizer import PictureVisualizer
 
-NAMES = ('filename', 'frame_dir')  # keys of the results of mmaction2's pipelines
+NAMES = ('filename', 'frame_dir')  # keys in the results of mmaction2's pipelines
 
 
 @VISUALIZERS.register_module()
 class ClipVisualizer(PictureVisualizer, ActionVisualizer):
-    """mmaction2's `ActionVisualizer` with one picture per clip: frames below name, truth,
-    prediction and score. Takes its arguments.
+    """mmaction2's `ActionVisualizer` with one picture per clip; takes its arguments.
+
+    Frames are shown below name, truth, prediction and score.
     """
 
     def picture(
@@ -34,7 +35,7 @@ class ClipVisualizer(PictureVisualizer, ActionVisualizer):
         draw_pred: bool = True,
         **kwargs: Any,
     ) -> np.ndarray | None:
-        """Frames (H, W, 3) RGB, and what the sample says of them."""
+        """Frames (H, W, 3) RGB, with truth and prediction of their sample."""
         truth = label_names(data_sample, self.style.name) if draw_gt else []
         scores = data_sample.get('pred_score') if draw_pred and data_sample is not None else None
         found: tuple = ()
@@ -45,7 +46,7 @@ class ClipVisualizer(PictureVisualizer, ActionVisualizer):
 
 
 def label_names(data_sample: ActionDataSample | None, name: Callable[[int], str]) -> list[str]:
-    """Names of the true classes of a sample; none if it has no label."""
+    """Names of the true classes of a sample; empty if it has no label."""
     labels = data_sample.get('gt_label') if data_sample is not None else None
     return [] if labels is None else [name(int(label)) for label in labels.reshape(-1)]
 
@@ -59,7 +60,7 @@ def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
 
 
 def keep_file_names(pipeline: Iterable[Any]) -> None:
-    """Let a pipeline pack the name of a clip's file, which mmaction2 leaves out."""
+    """Make a pipeline keep the file name of a clip, which mmaction2 drops."""
     for step in pipeline:
         if type_name(step) == 'PackActionInputs':
             given = as_list(

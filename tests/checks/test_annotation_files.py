@@ -1,4 +1,4 @@
-"""Annotation files of detection configs: checked before the first step, wherever they are named."""
+"""Annotation files of detection configs are checked before the first step."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def told(cfg: ConfigDict) -> tuple[list[str], list[str]]:
 # ------------------------------------------------------------------------------- before a run
 
 
-def test_objects_kept_and_listed_are_always_said(root):
+def test_numbers_of_objects_are_always_logged(root):
     logged, warned = told(config(root))
     assert logged == [
         f'{key}: 24 of 24 objects kept, in 6 of 6 images ({root}/{split}.json)'
@@ -78,7 +78,7 @@ def test_objects_kept_and_listed_are_always_said(root):
 
 
 @pytest.mark.parametrize('wrapped', ['', 'RepeatDataset', 'ConcatDataset'])
-def test_a_fault_ends_the_check_of_a_config_in_one_line(root, wrapped):
+def test_an_error_is_reported_in_one_line(root, wrapped):
     write(root / 'train.json', changed(every(bbox=[10, 10, 0.5, 0.5])))
     inner = dataset(root, 'train')
     datasets = {
@@ -91,14 +91,14 @@ def test_a_fault_ends_the_check_of_a_config_in_one_line(root, wrapped):
     with pytest.raises(ConfigError) as error:
         check_config(cfg, LOADERS)
     assert str(error.value) == (
-        f"train_dataloader.dataset{key}.ann_file='{root}/train.json': 24 of 24 objects are left "
-        'out (24 less than a pixel wide or high), more than 10%, first annotation 1; correct them, '
+        f"train_dataloader.dataset{key}.ann_file='{root}/train.json': 24 of 24 objects are "
+        'dropped (24 less than a pixel wide or high), more than 10%, first annotation 1; fix them, '
         'or remove them from the file'
     )
     check_config(cfg, ('val',))
 
 
-def test_a_metric_with_a_file_of_its_own(root):
+def test_a_metric_with_its_own_file(root):
     write(root / 'other.json', changed(one(category_id=9)))
     metric = dict(type='CocoMetric', ann_file=str(root / 'other.json'), metric='bbox')
     cfg = config(root, val_evaluator=[dict(type='VOCMetric'), metric])
@@ -112,8 +112,8 @@ def test_a_metric_with_a_file_of_its_own(root):
     check_config(config(root, val_evaluator=metric), LOADERS)
 
 
-def test_a_metric_left_at_the_file_of_other_images(root):
-    """Whose ids are the same, as each file counts from 1: AP of boxes on other pictures."""
+def test_a_metric_with_the_file_of_other_images(root):
+    """Their ids are the same, because each file counts from 1: AP of boxes on other images."""
     coco = content()
     for image in coco['images']:
         image['file_name'] = f'2{image["file_name"]}'
@@ -128,7 +128,7 @@ def test_a_metric_left_at_the_file_of_other_images(root):
         check_config(cfg, LOADERS)
 
 
-def test_evaluation_without_objects_stops(root):
+def test_evaluation_without_objects_is_an_error(root):
     """AP would be -1."""
     write(root / 'val.json', dict(content(20), annotations=[]))
     with pytest.raises(ConfigError, match='none is kept: .*AP would be -1'):
@@ -144,7 +144,7 @@ def test_evaluation_without_objects_stops(root):
 
 
 def perfect_ap(cfg: ConfigDict) -> dict[str, float]:
-    """AP of predictions that are the objects of the dataset, by its own metric."""
+    """AP of the ground truth as predictions, by the dataset's metric."""
     with contextlib.redirect_stdout(io.StringIO()):
         data = DATASETS.build(cfg.val_dataloader.dataset)
         metric = METRICS.build(cfg.val_evaluator)
@@ -190,7 +190,7 @@ def test_perfect_predictions_have_ap_1(root, case):
 
 
 @pytest.mark.filterwarnings('ignore')
-def test_why_id_0_is_not_left_as_it_is(root):
+def test_id_0_breaks_the_evaluation(root):
     coco = content(20)
     coco['annotations'] = [dict(coco['annotations'][0], id=0)]
     write(root / 'val.json', coco)
@@ -201,7 +201,7 @@ def test_why_id_0_is_not_left_as_it_is(root):
 
 
 def test_a_runner_reads_the_copy_and_its_config_keeps_the_name(root):
-    """As tools/test.py and tools/train.py do, before the loops are built."""
+    """Like tools/test.py and tools/train.py, before the loops are built."""
     from mmengine.runner import Runner
 
     write(root / 'val.json', changed(from_0, 20))
@@ -235,7 +235,7 @@ class ToyModel(torch.nn.Module):
 
 
 @pytest.mark.parametrize('kind', ['link', 'copy', 'folder'])
-def test_an_image_in_training_and_evaluation_stops(root, kind):
+def test_an_image_in_training_and_evaluation_is_an_error(root, kind):
     (root / 'val' / '22.jpg').unlink()
     if kind == 'link':
         (root / 'val' / '22.jpg').symlink_to(root / 'train' / '3.jpg')
@@ -250,10 +250,10 @@ def test_an_image_in_training_and_evaluation_stops(root, kind):
     message = str(error.value)
     assert message.startswith(f"val_dataloader.dataset.ann_file='{root}/val.json': 1 of 6 images")
     assert f'{root}/train/3.jpg' in message
-    assert 'take them out of one of the two' in message
+    assert 'remove them from one of the two files' in message
 
 
-def test_training_and_evaluation_on_the_same_file_is_said(root):
+def test_training_and_evaluation_on_the_same_file_is_noted(root):
     """To see whether a model can learn at all."""
     cfg = config(root, val_dataloader=dict(dataset=dataset(root, 'train', test_mode=True)))
     cfg.val_evaluator.ann_file = str(root / 'train.json')
@@ -266,7 +266,7 @@ def test_training_and_evaluation_on_the_same_file_is_said(root):
 # -------------------------------------------------------------------------- what is kept
 
 
-def test_a_restart_reads_what_was_found(root, monkeypatch):
+def test_a_restart_uses_the_cache(root, monkeypatch):
     write(root / 'val.json', changed(from_0, 20))
     first = check_annotation_files(config(root), LOADERS)
 
@@ -284,7 +284,7 @@ def test_a_restart_reads_what_was_found(root, monkeypatch):
     assert os.path.isfile(first[1][1].copy)
 
 
-def test_a_fault_that_was_corrected_in_the_images_is_gone(root):
+def test_an_error_fixed_in_the_images_is_gone(root):
     import cv2
 
     cv2.imwrite(str(root / 'train' / '1.jpg'), np.zeros((10, 10, 3), np.uint8))
@@ -306,7 +306,7 @@ def _count(folder: str, key: str) -> None:
     (Path(folder) / f'{os.getpid()}.found').write_text(found['errors'][0])
 
 
-def test_of_processes_that_start_together_one_checks_and_all_get_its_error(tmp_path):
+def test_one_process_checks_and_all_get_its_error(tmp_path):
     fork = multiprocessing.get_context('fork')
     ranks = [fork.Process(target=_count, args=(str(tmp_path), 'together')) for _ in range(3)]
     for rank in ranks:
@@ -318,7 +318,7 @@ def test_of_processes_that_start_together_one_checks_and_all_get_its_error(tmp_p
     assert [path.read_text() for path in tmp_path.glob('*.found')] == ['one'] * 3
 
 
-def test_a_cache_that_cannot_be_written_stops_nothing(root, monkeypatch):
+def test_an_unwritable_cache_is_not_an_error(root, monkeypatch):
     (root / 'file').touch()
     monkeypatch.setenv('SWINV2_DENSE_CACHE', str(root / 'file' / 'below'))
     monkeypatch.setattr('tempfile.tempdir', str(root))
@@ -329,7 +329,7 @@ def test_a_cache_that_cannot_be_written_stops_nothing(root, monkeypatch):
 # --------------------------------------------------------------------------------- pictures
 
 
-def test_browsing_makes_the_same_checks(root, capsys):
+def test_browsing_runs_the_same_checks(root, capsys):
     cfg = config(root)
     cfg.train_dataloader.dataset.pop('serialize_data')
     write(root / 'train.json', changed(every(segmentation=None)))
@@ -341,7 +341,7 @@ def test_browsing_makes_the_same_checks(root, capsys):
     assert 'train_dataloader.dataset: 24 of 24 objects kept' in capsys.readouterr().out
 
 
-def test_browsing_names_label_maps_painted_in_colors(tmp_path):
+def test_browsing_reports_label_maps_in_colors(tmp_path):
     pytest.importorskip('mmseg')
     import cv2
 
@@ -354,13 +354,13 @@ def test_browsing_names_label_maps_painted_in_colors(tmp_path):
         "_base_ = 'mmseg::_base_/datasets/ade20k.py'\ndefault_scope = 'mmseg'\n"
         f'train_dataloader = dict(dataset=dict(data_root={str(tmp_path)!r}))\n'
     )
-    told = pytest.raises(ConfigError, match='6 label maps hold colours instead of class ids')
+    told = pytest.raises(ConfigError, match='6 label maps contain colors instead of class ids')
     with DefaultScope.overwrite_default_scope('mmseg'), told:
         browsing.build_dataset(Config.fromfile(tmp_path / 'seg.py'), 'train')
 
 
 @pytest.mark.parametrize('name', ['quickstart', 'objects365'])
-def test_generated_data_pass(tmp_path, name):
+def test_generated_data_passes(tmp_path, name):
     if name == 'quickstart':
         from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
@@ -380,8 +380,8 @@ def test_generated_data_pass(tmp_path, name):
     assert result.kept == result.listed == len(listed) > 0
 
 
-def test_what_is_not_read_as_coco_is_left_alone(root):
-    """Files elsewhere, and datasets that read them in a way of their own."""
+def test_other_datasets_are_not_checked(root):
+    """Remote files, and datasets with their own loading code."""
     (root / 'train.json').write_text('no JSON')
     for changes in (dict(type='LVISV1Dataset'), dict(backend_args=dict(backend='petrel'))):
         cfg = config(root, train_dataloader=dict(dataset=dataset(root, 'train', **changes)))

@@ -1,4 +1,4 @@
-"""Settings of the length of the classes follow their number, and are checked against it."""
+"""Settings with one entry per class follow the number of classes, and are checked against it."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def test_class_weights_get_the_new_length(old, new):
     assert set_num_classes(base, 3) == base
 
 
-def test_one_class_more_is_told_from_background():
+def test_one_more_class_is_not_background():
     weights = set_num_classes(model(dict(class_weight=[1.0, 1.0, 1.0, 0.1])), 4)
     assert weights.decode_head.loss_cls.class_weight == [1.0, 1.0, 1.0, 1.0, 0.1]
 
 
-def test_losses_in_lists_and_their_own_numbers():
+def test_losses_in_lists_and_with_num_classes():
     base = ConfigDict(
         decode_head=dict(
             num_classes=3,
@@ -63,7 +63,7 @@ def test_losses_in_lists_and_their_own_numbers():
         (dict(class_weight=[1.0] * 7), 'class_weight has 7 weights for 3 classes, and 5 are'),
     ],
 )
-def test_weights_that_no_rule_continues(loss, message):
+def test_ambiguous_weights(loss, message):
     with pytest.raises(ConfigError, match=message):
         set_num_classes(model(loss), 5)
 
@@ -71,7 +71,7 @@ def test_weights_that_no_rule_continues(loss, message):
 def test_one_channel_is_for_two_classes():
     base = ConfigDict(decode_head=dict(num_classes=2, out_channels=1))
     assert set_num_classes(base, 2) == base
-    with pytest.raises(ConfigError, match=r'decode_head\.out_channels=1 tells two classes apart'):
+    with pytest.raises(ConfigError, match=r'decode_head\.out_channels=1 separates two classes'):
         set_num_classes(base, 3)
 
 

@@ -1,4 +1,4 @@
-"""The COCO config on real images: training, evaluation, pictures, resuming, through the tools."""
+"""The COCO config on real images: training, evaluation, pictures and resuming with the tools."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_loss_falls(trained):
     assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
 
 
-def test_evaluation_prints_a_table_and_says_where_the_results_are(trained):
+def test_evaluation_prints_a_table_and_the_folder_of_results(trained):
     printed = (trained / 'printed.txt').read_text()
     assert 'Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all' in printed
     table = printed[printed.index('Results') :]
@@ -148,7 +148,7 @@ def test_a_mistake_ends_in_one_line(samples, config, tmp_path, option, message):
     assert 'Traceback' not in result.stderr
 
 
-def test_a_missing_image_is_named_before_the_first_step(samples, config, tmp_path):
+def test_a_missing_image_is_reported_before_the_first_step(samples, config, tmp_path):
     root = tmp_path / 'coco'
     for part in ('annotations', 'val2017'):
         (root / part).parent.mkdir(exist_ok=True)
@@ -161,4 +161,4 @@ def test_a_missing_image_is_named_before_the_first_step(samples, config, tmp_pat
     result = tool('train', config, '--work-dir', str(tmp_path / 'out'), '--cfg-options', *options)
     assert result.returncode == 2
     assert 'error: train_dataloader: ' in result.stderr
-    assert 'files that the annotations list do not exist, first' in result.stderr
+    assert 'annotated files do not exist, first' in result.stderr

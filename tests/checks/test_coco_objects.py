@@ -1,4 +1,4 @@
-"""Annotation files that would train or evaluate wrongly: named, or read as they must be meant."""
+"""Annotation files that would train or evaluate wrongly are rejected, or fixed if unambiguous."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def merged(coco: dict) -> dict:
-    """As `images + images` of two files that both count from 1."""
+    """Two files that both count from 1, concatenated."""
     other = content()
     for image in other['images']:
         image['file_name'] = 'b' + image['file_name']
@@ -75,18 +75,21 @@ def as_center(annotation: dict) -> list[float]:
 FAULTS = {
     'categories from 1, annotations from 0': (
         shifted,
-        [f'12 of {OBJECTS} annotations have a category_id that no category has', 'annotation 1 '],
-        'they are numbered from 0, and the list from 1: add 1 to each',
+        [
+            f'12 of {OBJECTS} annotations have the category_id of no listed category',
+            'annotation 1 ',
+        ],
+        'they start at 0 and the list starts at 1: add 1 to each',
     ),
     'an unknown category': (
         one(category_id=77),
         [f'1 of {OBJECTS} annotations', 'annotation 5 with category_id 77'],
-        'correct it, or list the category',
+        'fix it, or list the category',
     ),
     'images from 0': (
         images_from_0,
         ['4 of', 'annotation 1 with image_id 0'],
-        'they are numbered from 0, and the list from 1: add 1 to each',
+        'they start at 0 and the list starts at 1: add 1 to each',
     ),
     'no category id': (one(category_id=None), ['1 annotations have no category_id', ' 5'], 'add'),
     'fractions': (
@@ -111,7 +114,7 @@ FAULTS = {
     ),
     'corners of small objects in the first quarter': (
         every(bbox=[10, 10, 14, 15], area=20, segmentation=[[10, 10, 14, 10, 14, 15, 10, 15]]),
-        [f'{OBJECTS} of {OBJECTS} boxes', 'miss their mask: they are x1, y1, x2, y2'],
+        [f'{OBJECTS} of {OBJECTS} boxes', 'miss their mask', 'they are x1, y1, x2, y2'],
         'subtract x1 from x2',
     ),
     'centers': (
@@ -121,16 +124,16 @@ FAULTS = {
     ),
     'negative boxes': (
         every(bbox=lambda a: [*a['bbox'][:2], -5, 10]),
-        [f'{OBJECTS} of {OBJECTS} objects are left out'],
+        [f'{OBJECTS} of {OBJECTS} objects are dropped'],
         'less than a pixel wide or high',
     ),
     'five of 24 boxes elsewhere': (
         lambda coco: [one(i, bbox=[500, 2, 9, 9])(coco) for i in range(5)] and None,
         [
-            f'5 of {OBJECTS} objects are left out (5 outside of their image)',
+            f'5 of {OBJECTS} objects are dropped (5 outside their image)',
             '10%, first annotation 1;',
         ],
-        'correct them, or remove them',
+        'fix them, or remove them',
     ),
     'boxes that are not finite': (
         one(bbox=[1, 2, float('nan'), 4]),
@@ -145,7 +148,10 @@ FAULTS = {
     ),
     'crowds': (
         every(iscrowd=1),
-        ['24 objects are listed, first annotation 1, and none is kept: all 24 that', 'iscrowd=1'],
+        [
+            '24 objects are listed, first annotation 1, and none is kept: the remaining 24',
+            'iscrowd=1',
+        ],
         'write iscrowd=0 for objects',
     ),
     'ignored': (
@@ -157,25 +163,25 @@ FAULTS = {
     'no list of annotations': (
         dict(annotations=None),
         ["has no list 'annotations'", 'AP is -1'],
-        'name the file with the annotations',
+        'use the file with the annotations',
     ),
     'classes elsewhere': (
         lambda coco: (
             one(0, category_id=4)(coco)
             or dict(coco, categories=[dict(id=k + 1, name='xyzw'[k]) for k in range(4)])
         ),
-        ['none is of the classes of the config'],
-        'Correct metainfo.classes',
+        ['none has a class of the config'],
+        'Fix metainfo.classes',
     ),
-    'exchanged sizes': (
+    'swapped sizes': (
         images(width=HEIGHT, height=WIDTH),
-        ['6 images have width and height exchanged', "'0.jpg': 64 x 96 in the file, 96 x 64"],
-        'write width, then height',
+        ['6 images have width and height swapped', "'0.jpg': 64 x 96 in the file, 96 x 64"],
+        'swap them in the file',
     ),
     'half the size': (
         images(width=WIDTH // 2, height=HEIGHT // 2),
         ['6 images have another size than in the file', "'0.jpg': 48 x 32 in the file, 96 x 64"],
-        'export the annotations for these pixels',
+        'export the annotations for these images',
     ),
     'merged files': (
         merged,
@@ -189,42 +195,42 @@ FAULTS = {
     ),
     'a category id twice': (
         lambda coco: coco['categories'].append(dict(id=2, name='fork')),
-        ["1 categories have the id of another, first 'fork', which has id 2 like 'plate'"],
-        'give each one its own',
+        ["1 categories have the id of another category, first 'fork', which has id 2 like 'plate'"],
+        'give each its own',
     ),
     'a category name twice': (
         lambda coco: coco['categories'].append(dict(id=9, name='cup')),
-        ["1 categories have the name of another, first 'cup'"],
-        'give each one its own',
+        ["1 categories have the name of another category, first 'cup'"],
+        'give each its own',
     ),
     'no masks': (
         every(segmentation=[]),
         [f'{OBJECTS} of {OBJECTS} objects have no segmentation', 'annotation 1'],
-        "take a model without mask_head with with_mask=False and metric='bbox'",
+        "use a model without mask_head with with_mask=False and metric='bbox'",
     ),
     'lines as masks': (
         lambda coco: [one(i, segmentation=[[1, 2, 3, 4]])(coco) for i in range(3, 9)] and None,
-        ['6 of 24 objects are left out (6 ignored for their polygons of odd or fewer than 6'],
+        ['6 of 24 objects are dropped (6 ignored, having only polygons of odd or fewer'],
         'more than 10%',
     ),
     'far masks': (
         one(segmentation=[[1e9, 0, 0, 1e9, 5, 5]]),
         ['1 masks are wrong: polygon with a coordinate', 'annotation 5'],
-        'correct it',
+        'fix it',
     ),
     'polygons as fractions': (
         every(segmentation=lambda a: [[side / 100 for side in a['segmentation'][0]]]),
         ['24 of 24 boxes do not touch their mask', 'annotation 1 [4, 6, 30, 20]'],
         'write both in pixels',
     ),
-    'run lengths across': (
+    'RLE across': (
         one(segmentation=dict(size=[WIDTH, HEIGHT], counts=[100, 60, WIDTH * HEIGHT - 160])),
-        ['1 masks are run lengths of another size', 'annotation 5: 96 x 64, not 64 x 96'],
-        'their size is [height, width]',
+        ['1 masks are RLE of another size', 'annotation 5: 96 x 64, not 64 x 96'],
+        'write the size as [height, width]',
     ),
     'a file merged with itself': (
         lambda coco: {key: coco[key] * (1 + (key != 'categories')) for key in coco},
-        ['24 of 48 annotations have the image, category, bbox and mask of', 'annotation 1'],
+        ['24 of 48 annotations duplicate the image, category, bbox and mask of', 'annotation 1'],
         'remove the copies',
     ),
     'numbers as annotations': (dict(annotations=[3]), ['annotations', 'annotations[0]=3'], ''),
@@ -234,7 +240,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize('case', FAULTS)
-def test_a_fault_is_named_with_the_first_annotation_and_the_remedy(folder, tmp_path, case):
+def test_an_error_gives_the_first_annotation_and_the_remedy(folder, tmp_path, case):
     change, parts, remedy = FAULTS[case]
     if isinstance(change, dict):
         coco = {key: value for key, value in {**content(), **change}.items() if value is not None}
@@ -248,7 +254,7 @@ def test_a_fault_is_named_with_the_first_annotation_and_the_remedy(folder, tmp_p
     assert result.copy is None
 
 
-def test_what_is_right_passes_untouched(folder, tmp_path):
+def test_a_correct_file_passes_unchanged(folder, tmp_path):
     result = check(write(tmp_path / 'a.json', content()), folder=str(folder))
     assert not result.errors + result.repairs + result.notes
     assert result.copy is None
@@ -259,7 +265,7 @@ def test_what_is_right_passes_untouched(folder, tmp_path):
 
 
 def turned(folder: Path, orientation: int) -> Path:
-    """The images with an EXIF tag; mmcv turns them by it."""
+    """The images with an EXIF tag, by which mmcv rotates them."""
     from PIL import Image
 
     folder.mkdir()
@@ -271,14 +277,12 @@ def turned(folder: Path, orientation: int) -> Path:
     return folder
 
 
-def test_sizes_are_those_of_pixels_as_loaded(tmp_path):
+def test_sizes_are_compared_with_the_loaded_pixels(tmp_path):
     folder = turned(tmp_path / 'images', 6)
     assert cv2.imread(str(folder / '0.jpg')).shape[:2] == (WIDTH, HEIGHT)
     path = write(tmp_path / 'a.json', content())
     (error,) = check(path, folder=str(folder)).errors
-    assert error.startswith(
-        "6 images are described by their pixels unturned by EXIF, first '0.jpg'"
-    )
+    assert error.startswith("6 images have the size before rotation by EXIF, first '0.jpg'")
     assert 'color_ignore_orientation' in error
     assert not check(path, folder=str(folder), is_rotated=False).errors
     upright = write(tmp_path / 'b.json', changed(images(width=HEIGHT, height=WIDTH)))
@@ -287,9 +291,7 @@ def test_sizes_are_those_of_pixels_as_loaded(tmp_path):
     assert "color_type='color'" in error
 
 
-def test_a_pixel_more_is_said_and_files_that_are_not_there_are_left_to_another_check(
-    folder, tmp_path
-):
+def test_one_pixel_is_noted_and_missing_files_are_ignored(folder, tmp_path):
     path = write(tmp_path / 'a.json', changed(images(width=WIDTH + 1)))
     result = check(path, folder=str(folder))
     assert not result.errors
@@ -304,17 +306,17 @@ def test_a_pixel_more_is_said_and_files_that_are_not_there_are_left_to_another_c
     )
 
 
-def test_of_many_images_a_stated_number_is_compared(folder, tmp_path, monkeypatch):
+def test_only_some_of_many_images_are_compared(folder, tmp_path, monkeypatch):
     monkeypatch.setattr('swinv2_dense.checks.coco_sizes.COMPARED', 2)
     result = check(write(tmp_path / 'a.json', content()), folder=str(folder), min_size=1)
-    assert result.notes == ['sizes of 2 of its 6 images are compared']
+    assert result.notes == ['only 2 of its 6 images are checked for size']
 
 
 # ------------------------------------------------------------------- counted as mmdet keeps them
 
 
 def scattered(rng: np.random.Generator) -> dict:
-    """Objects of every kind that mmdet leaves out, keeps, or ignores."""
+    """Objects of every kind that mmdet drops, keeps, or ignores."""
     coco = content()
     coco['images'].append(dict(id=50, file_name='empty.jpg', width=WIDTH, height=HEIGHT))
     coco['images'][2].update(width=20)
@@ -368,17 +370,15 @@ def test_objects_are_counted_as_mmdet_keeps_them(tmp_path):
         assert f'in {len(real)} of 7 images' in result.counts
 
 
-def test_losses_that_the_config_explains_are_no_error(tmp_path):
+def test_drops_that_the_config_asks_for_are_not_errors(tmp_path):
     path = write(tmp_path / 'a.json', content())
     result = check(path, classes=('spoon',))
     assert not result.errors
-    assert result.counts == (
-        '6 of 24 objects kept, in 6 of 6 images; left out: 18 of other classes'
-    )
+    assert result.counts == ('6 of 24 objects kept, in 6 of 6 images; dropped: 18 of other classes')
     two = changed(lambda coco: [one(i, bbox=[500, 2, 9, 9])(coco) for i in range(2)] and None)
     result = check(write(tmp_path / 'b.json', two))
     assert not result.errors
-    assert result.counts.endswith('left out: 2 outside of their image')
+    assert result.counts.endswith('dropped: 2 outside their image')
     absent = changed(lambda coco: coco['categories'].append(dict(id=9, name='fork')))
     result = check(write(tmp_path / 'c.json', absent), classes=(*CLASSES, 'fork'))
     assert result.notes == ['1 of 4 classes have no object: fork']

@@ -1,4 +1,4 @@
-"""Annotation files with one meaning that mmdet or COCO evaluation would not read: a copy is."""
+"""Unambiguous mistakes in annotation files are fixed in a copy."""
 
 from __future__ import annotations
 
@@ -55,26 +55,26 @@ def points(annotation: dict) -> list[list[float]]:
 
 
 REPAIRS = {
-    'no area': (every(area=None), '24 annotations have no area, which is taken from their masks'),
+    'no area': (every(area=None), '24 annotations have no area'),
     'area null': (lambda c: c['annotations'][4].update(area=None), '1 annotations have no area'),
-    'area 0': (every(area=0), '24 annotations have area 0 or less'),
-    'no iscrowd': (every(iscrowd=None), '24 annotations have no iscrowd, which is 0'),
+    'area 0': (every(area=0), '24 annotations have an area of 0 or less'),
+    'no iscrowd': (every(iscrowd=None), '24 annotations have no iscrowd'),
     'iscrowd null': (lambda c: c['annotations'][4].update(iscrowd=None), 'iscrowd are not numbers'),
-    'no bbox': (every(bbox=None), "24 annotations have no bbox, which is that of the mask's"),
+    'no bbox': (every(bbox=None), '24 annotations have no bbox'),
     'text': (as_text, 'numbers are written as text'),
     'ids twice': (every(id=3), '24 annotations share their id with others'),
-    'no ids': (every(id=None), '24 annotations have no id in a whole number'),
-    'uuids': (every(id='a-b'), '24 annotations have no id in a whole number'),
-    'ids from 0': (from_0, '1 annotations have id 0, which COCO evaluation takes for unmatched'),
-    'sizes': (without_sizes, '4 images have no width and height, which are read from the image'),
-    'flat polygons': (every(segmentation=flat), '24 polygons are not lists of x, y, x, y'),
-    'points': (every(segmentation=points), '24 polygons are not lists of x, y, x, y'),
+    'no ids': (every(id=None), '24 annotations have no integer id'),
+    'uuids': (every(id='a-b'), '24 annotations have no integer id'),
+    'ids from 0': (from_0, '1 annotations have id 0, which COCO evaluation treats as unmatched'),
+    'sizes': (without_sizes, '4 images have no width and height'),
+    'flat polygons': (every(segmentation=flat), '24 polygons are not a list of lists'),
+    'points': (every(segmentation=points), '24 polygons are not a list of lists'),
 }
 
 
 @pytest.mark.parametrize('case', REPAIRS)
-def test_what_has_one_meaning_is_read_from_a_copy(folder, tmp_path, case):
-    """The copy equals the file before it was spoiled."""
+def test_unambiguous_mistakes_are_fixed_in_a_copy(folder, tmp_path, case):
+    """The copy equals the original file."""
     change, said = REPAIRS[case]
     path = write(tmp_path / 'a.json', changed(change))
     before = path.read_bytes()
@@ -102,7 +102,7 @@ def test_byte_order_marks_are_read(folder, tmp_path, encoding):
 
 
 @pytest.mark.parametrize('name', ['encoding', 'classes'])
-def test_another_encoding_is_named_with_its_conversion(tmp_path, name):
+def test_another_encoding_is_reported_with_its_conversion(tmp_path, name):
     from swinv2_dense.errors import ConfigError
     from swinv2_dense.own_data import read_classes
 
@@ -121,8 +121,8 @@ def test_another_encoding_is_named_with_its_conversion(tmp_path, name):
         assert f'convert it: iconv -f {told} -t UTF-8 {path} > NEW.json' in text
 
 
-def test_areas_come_from_masks_before_boxes(tmp_path):
-    """A triangle of half its box, 12 pixels of run lengths, and a box alone."""
+def test_areas_are_computed_from_masks_before_boxes(tmp_path):
+    """A triangle of half its box, RLE of 12 pixels, and a box without a mask."""
     coco = changed(every(area=None))
     coco['annotations'][0]['segmentation'] = [[0, 0, 10, 0, 0, 8]]
     counts = [HEIGHT * 3, 12, HEIGHT * (WIDTH - 3) - 12]
@@ -133,7 +133,7 @@ def test_areas_come_from_masks_before_boxes(tmp_path):
     assert areas[:4] == [40, 12, 400, 33 * 24]
 
 
-def test_boxes_come_from_run_lengths(tmp_path):
+def test_boxes_are_computed_from_rle(tmp_path):
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[5:9, 20:31] = 1
     column = mask.T.ravel()
@@ -145,7 +145,7 @@ def test_boxes_come_from_run_lengths(tmp_path):
     assert copy['annotations'][4]['bbox'] == [20, 5, 11, 4]
 
 
-def test_polygons_without_an_area_are_left_out_or_their_object_is_ignored(tmp_path):
+def test_polygons_without_an_area_are_dropped_or_ignored(tmp_path):
     coco = content()
     sound = coco['annotations'][0]['segmentation'][0]
     coco['annotations'][0]['segmentation'] = [sound, [1, 2, 3, 4], []]
@@ -153,9 +153,8 @@ def test_polygons_without_an_area_are_left_out_or_their_object_is_ignored(tmp_pa
     path = write(tmp_path / 'a.json', coco)
     result = check(path)
     assert [line.split(',')[0] for line in result.repairs] == [
-        '1 annotations have polygons of odd or fewer than 6 numbers alone',
-        '1 annotations have polygons of odd or fewer than 6 numbers among others: these are left '
-        'out',
+        '1 annotations only have polygons of odd or fewer than 6 numbers',
+        '1 annotations have some polygons of odd or fewer than 6 numbers',
     ]
     first, second = json.loads(Path(result.copy).read_text())['annotations'][:2]
     assert (first['segmentation'], first['iscrowd']) == ([sound], 0)
@@ -164,8 +163,8 @@ def test_polygons_without_an_area_are_left_out_or_their_object_is_ignored(tmp_pa
     assert check(path, is_evaluated=False).copy is None  # mmdet trains on it as it is
 
 
-def test_ids_from_0_are_read_as_they_are_for_training(tmp_path):
-    """No copy of a large file is written without need."""
+def test_training_accepts_ids_from_0(tmp_path):
+    """Large files are not copied unnecessarily."""
     path = write(tmp_path / 'a.json', changed(from_0))
     assert check(path, is_evaluated=False).copy is None
 

@@ -1,4 +1,4 @@
-"""A config file that cannot be used: one line, with the file, the line and the nearest name."""
+"""Errors in a config file take one line, with the file, the line and the nearest name."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ MISTAKES = {
     ),
     'a call of what is imported': (
         dict(own='from swinv2_dense.engine import read_classes\na = read_classes(1)\n'),
-        'own.py, line 2: what a config imports in this way can only be named, not called',
+        'own.py, line 2: a config cannot call what it imports with an import statement',
     ),
     'syntax, lazy': (dict(own=f'{READ_BASE}a = (\n'), "own.py, line 4: '(' was never closed"),
 }
@@ -91,7 +91,7 @@ def test_mistakes_in_a_config(name, tmp_path, monkeypatch):
     assert said in message('own.py')
 
 
-def test_a_module_that_fails_is_told_from_one_that_is_missing(tmp_path, monkeypatch):
+def test_a_failing_module_is_not_reported_as_missing(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / 'broken_module_of_a_config.py').write_text('a = 1\nimport no_such_module_at_all\n')
     own = tmp_path / 'own.py'
@@ -110,7 +110,7 @@ def test_what_is_not_a_config(tmp_path, monkeypatch):
     Path('x.json').write_text('{a')
     assert message('bsae.py') == "config 'bsae.py' does not exist; did you mean 'base.py'?"
     assert message('x.pth') == "config 'x.pth' is a checkpoint; the config (.py) comes first"
-    assert 'is a folder; name a file, e.g. ./base.py' in message('.')
+    assert 'is a folder; give a file, e.g. ./base.py' in message('.')
     assert "config 'x.txt' must end in one of .py" in message('x.txt')
     assert 'binary.py: UnicodeDecodeError' in message('binary.py')
     assert 'line 1 column 2' in message('x.json')

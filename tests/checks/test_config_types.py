@@ -59,7 +59,7 @@ WRONG = {
     'env_cfg.cudnn_benchmak=True': "did you mean 'cudnn_benchmark'?",
     'auto_scale_lr.base_batchsize=8': "did you mean 'base_batch_size'?",
     'log_processor.windowsize=8': "did you mean 'window_size'?",
-    'model.backbone.type=ResNet': 'give model.backbone._delete_=True, too, to drop it',
+    'model.backbone.type=ResNet': 'add model.backbone._delete_=True to drop it',
     'default_hooks.new.interval=3': 'a new one needs default_hooks.new.type',
 }
 
@@ -150,7 +150,7 @@ def test_arguments_are_those_of_the_classes_that_kwargs_reach():
     assert accepted(test_a_config_that_names_classes) == {'tmp_path'}
 
 
-def test_what_a_constructor_refuses():
+def test_what_a_constructor_rejects():
     pytest.importorskip('mmdet')
     steps = [dict(type='LoadImageFromFile'), dict(type='RandomFlip', prob='often')]
     check_transforms('pipeline', steps[:1], 'mmdet')
@@ -168,7 +168,7 @@ def test_a_misspelled_top_level_key(detector):
 
 
 def refused_parts(path: Path, library: str) -> list:
-    """The parts of a library's config that the check refuses."""
+    """The parts of a library's config that the check rejects."""
     cfg = load_config_file(str(path))
     assert misspelled_keys(cfg) == []
     refused = []
@@ -200,7 +200,7 @@ def test_all_configs_pass():
 
 
 def is_registered(name: str) -> bool:
-    """Whether any registry of any imported library has a name, which may begin with a scope."""
+    """Whether a registry of an imported library has a name, given with or without a scope."""
     scope, _, last = name.rpartition('.')
     roots = [root for root in vars(registry).values() if isinstance(root, registry.Registry)]
     own = [part for root in roots for part in (root, *root.children.values())]
@@ -209,8 +209,8 @@ def is_registered(name: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('library, number', [('mmdet', 400), ('mmseg', 300), ('mmaction', 200)])
-def test_what_is_refused_in_configs_of_the_libraries_cannot_be_built(library, number):
-    """Their configs hold real mistakes and parts of other packages; the check must not add any."""
+def test_rejected_parts_of_library_configs_cannot_be_built(library, number):
+    """Their configs have real mistakes and parts of other packages; other parts must pass."""
     module = pytest.importorskip(library)
     importlib.import_module(dict(mmdet='swinv2_dense.det', mmseg='swinv2_dense.seg').get(
         library, 'swinv2_dense.video'))  # fmt: skip

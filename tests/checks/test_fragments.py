@@ -27,14 +27,14 @@ ADDED = [BASE / 'schedules' / f'{name}.py' for name in ('ema', 'zero1', 'fsdp')]
 
 
 def kind_of(name: str) -> str:
-    """Of two fragments of a kind, a config takes one: a model, a schedule, a way to shard."""
+    """A config uses one fragment of each kind: a model, a schedule, a sharding."""
     folder, _, file = name.partition('/')
     parts = dict(adamw='schedule', ema='average')
     return parts.get(re.split(r'[_.]', file)[0], 'sharding') if folder == 'schedules' else folder
 
 
 def keys_of(path: Path) -> set[str]:
-    """What a config and its bases define, without reading the data that some look for."""
+    """The keys that a config and its bases define, without reading data."""
     text = path.read_text()
     keys = {*re.findall(r'^(\w+) = ', text, re.M)} - {'_base_'}
     for base in re.findall(r"'([^']*\.py)'", text.partition('_base_ = ')[2].partition('\n\n')[0]):
@@ -64,7 +64,7 @@ def loaded(folder: Path, *bases: Path) -> Config:
 
 
 @pytest.mark.parametrize('added', ADDED, ids=lambda path: path.stem)
-def test_what_is_added_to_any_config(added, tmp_path):
+def test_fragments_that_extend_any_config(added, tmp_path):
     """In both orders, with each fragment that sets hooks, and with whole configs."""
     others = [path for path in BASE.glob('models/*.py') if 'custom_hooks' in path.read_text()]
     others += [ADDED[0], BASE / 'schedules/adamw_160k.py', *ROOT.glob('configs/quickstart/htc*.py')]
@@ -79,7 +79,7 @@ def test_what_is_added_to_any_config(added, tmp_path):
             assert not [key for key in one if key.startswith('custom_hooks_')]
 
 
-def test_lists_of_hooks_are_joined_and_those_of_the_config_stand():
+def test_lists_of_hooks_are_merged_and_the_config_wins():
     cfg = Config(
         dict(
             custom_hooks=[dict(type='EMAHook', momentum=0.5)],

@@ -1,4 +1,4 @@
-"""COCO files with anything anywhere: a check that passes means that mmdet loads all, as it is."""
+"""Fuzzed COCO files: if the check passes, mmdet loads everything unchanged."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ JUNK = st.one_of(
 
 @st.composite
 def changes(draw: st.DrawFn) -> list[tuple]:
-    """Up to three edits: where (numbers that pick a child, level by level), how, by what."""
+    """Up to three edits: where (a child index per level), how, and the new value."""
     edit = st.tuples(
         st.lists(st.integers(0, 99), min_size=1, max_size=6),
         st.sampled_from(['set', 'set', 'set', 'remove', 'repeat']),
@@ -126,7 +126,7 @@ def load(
 
 
 def assert_loads_whole(root: Path, content: dict, warned: int) -> None:
-    """Every annotation arrives, but for those that the report warned of."""
+    """Every annotation is loaded, except those with a warning."""
     with contextlib.redirect_stdout(io.StringIO()):  # of pycocotools
         data = load(root)
     samples = [data.prepare_data(i) for i in range(len(data))]
@@ -157,7 +157,7 @@ KNOWN = [
 
 
 @amounts(60, 6000)
-def test_a_file_that_passes_is_loaded_whole_and_any_other_is_reported(tree, examples):
+def test_a_file_loads_completely_or_is_reported(tree, examples):
     path = tree / 'annotations/instances_train2017.json'
     sound = json.loads((tree / 'annotations/instances_val2017.json').read_text())
 
@@ -176,7 +176,7 @@ def test_a_file_that_passes_is_loaded_whole_and_any_other_is_reported(tree, exam
 
 
 @amounts(60, 6000)
-def test_before_a_run_a_file_is_refused_or_counted_as_it_is_loaded(tree, examples):
+def test_counts_equal_those_of_the_loaded_dataset(tree, examples):
     path = tree / 'annotations/instances_train2017.json'
     sound = json.loads((tree / 'annotations/instances_val2017.json').read_text())
     use = Use(
@@ -204,12 +204,12 @@ def test_before_a_run_a_file_is_refused_or_counted_as_it_is_loaded(tree, example
 
 
 @amounts(60, 6000)
-def test_a_mask_that_passes_is_decoded_and_any_other_is_named(examples):
+def test_a_mask_is_decodable_or_rejected(examples):
     def check(mask: Any) -> None:
         try:
             check_mask(mask)
         except ValueError as error:
-            assert str(error).startswith(('polygon', 'run lengths', 'segmentation'))
+            assert str(error).startswith(('polygon', 'RLE', 'segmentation'))
             return
         if isinstance(mask, list):
             mask = [polygon for polygon in mask if len(polygon) >= 6 and len(polygon) % 2 == 0]
@@ -240,13 +240,13 @@ DROPPED = dict(area=0, bbox=[0, 0, 1, 1], iscrowd=0)  # mmdet leaves such object
     'change, message',
     [
         (dict(segmentation=[[1e9, 0, 0, 1e9, 5, 5]]), 'polygon with a coordinate'),
-        (dict(segmentation=dict(size=[HEIGHT, WIDTH], counts=[3]), iscrowd=1), 'fill their size'),
-        (dict(segmentation={}), 'neither polygons nor run lengths'),
+        (dict(segmentation=dict(size=[HEIGHT, WIDTH], counts=[3]), iscrowd=1), 'sum up to its siz'),
+        (dict(segmentation={}), 'neither polygons nor RLE'),
         (dict(segmentation=None), 'no segmentation'),
     ],
 )
-def test_masks_that_only_the_metric_decodes_are_named(tmp_path, change, message):
-    """The first ends the process in COCOeval."""
+def test_masks_that_only_the_metric_decodes_are_checked(tmp_path, change, message):
+    """The first crashes the process in COCOeval."""
     content = dict(
         images=[dict(id=1, file_name='a.jpg', height=HEIGHT, width=WIDTH)],
         categories=[dict(id=1, name='cup'), dict(id=2, name='other')],
@@ -275,7 +275,7 @@ def test_masks_that_only_the_metric_decodes_are_named(tmp_path, change, message)
 
 
 @amounts(60, 4000)
-def test_run_lengths_are_read_as_pycocotools_writes_them(examples):
+def test_rle_is_decoded_as_pycocotools_encodes_it(examples):
     def check(mask: np.ndarray) -> None:
         counts = decode_rle(compressed(mask)['counts'])
         pixels = np.repeat(np.arange(len(counts)) % 2, counts)
@@ -285,11 +285,21 @@ def test_run_lengths_are_read_as_pycocotools_writes_them(examples):
     for_all(masks(), check, examples)
 
 
+@pytest.mark.parametrize('density', [0, 0.01, 0.5, 1])
+def test_counts_of_large_masks(density):
+    mask = np.kron(np.random.default_rng(0).random((9, 7)) < density, np.ones((31, 50)))
+    mask[0, 0] = 1
+    pixels = mask.ravel(order='F')
+    changes = np.flatnonzero(np.diff(pixels)) + 1
+    expected = [0, *np.diff([0, *changes, len(pixels)])]  # starts with zeros; the first pixel is 1
+    assert decode_rle(compressed(mask)['counts']) == expected
+
+
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('boost', [False, True], ids=['', 'instaboost'])
 @amounts(40, 3000)
-def test_in_training_a_faulty_mask_is_named(tree, boost, examples):
-    """mmdet's pipeline under the guard: a sample, or an error with the file's name."""
+def test_training_reports_a_faulty_mask(tree, boost, examples):
+    """The guarded pipeline of mmdet returns a sample, or an error with the name of the file."""
     if boost:
         pytest.importorskip('instaboostfast')
     data = load(tree, 'val', boost)
@@ -319,7 +329,7 @@ def test_in_training_a_faulty_mask_is_named(tree, boost, examples):
 
 
 @amounts(80, 10000)
-def test_classes_are_read_or_the_file_is_named(tmp_path, examples):
+def test_classes_are_read_or_the_error_names_the_file(tmp_path, examples):
     path = tmp_path / 'some.json'
     content = dict(categories=[dict(id=1, name='a', more=[']', 2]), dict(id=2, name='b]')])
 
@@ -352,11 +362,11 @@ def test_classes_are_read_or_the_file_is_named(tmp_path, examples):
     ids=['empty', 'null', 'list', 'no utf-8', 'comma', 'deep', 'cut'],
 )
 @pytest.mark.timeout(60)
-def test_files_that_are_no_annotations_end_soon(tree, tmp_path, text):
+def test_other_files_fail_fast(tree, tmp_path, text):
     path = tmp_path / 'some.json'
     path.write_bytes(text)
     with pytest.raises(ConfigError, match='some.json is not in COCO format'):
         read_classes(str(path))
-    part = coco.Part('some.json', 'annotations')
+    part = coco.ReportRow('some.json', 'annotations')
     assert coco.read_annotations(path, part, with_masks=True) is None
     assert part.faults

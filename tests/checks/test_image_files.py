@@ -1,4 +1,4 @@
-"""Images that OpenCV misreads are named before a run: what it does to them is tried here too."""
+"""Images that OpenCV misreads are reported before a run; that it misreads them is tested, too."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ GRAY = np.add.outer(np.arange(40), np.arange(50)) * 255 / 90  # 0 to 255
 COLORS = np.stack([GRAY, GRAY[::-1], GRAY[:, ::-1]], axis=-1)
 
 MISREAD = {  # contents by the name of the file, and what is said
-    'g12.png': ((GRAY * 16).astype(np.uint16), 'has 16 bits, but no value above 39.., .* takes 12'),
-    'g10.tif': ((GRAY * 4).astype(np.uint16), 'no value above 99., which takes 10'),
+    'g12.png': (
+        (GRAY * 16).astype(np.uint16),
+        'has 16 bits, but no value above 39.., .* takes only 12',
+    ),
+    'g10.tif': ((GRAY * 4).astype(np.uint16), 'no value above 99., which takes only 10'),
     'rgb12.png': ((COLORS * 16).astype(np.uint16), 'nearly black; scale it to 0..255'),
     'rgb12.tiff': ((COLORS * 16).astype(np.uint16), 'nearly black'),
     'g12.pgm': ((GRAY * 16).astype(np.uint16), 'nearly black'),
@@ -60,7 +63,7 @@ def is_read_well(path: Path, content: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize('name', MISREAD)
-def test_what_is_misread_is_named(name, tmp_path):
+def test_misread_images_are_reported(name, tmp_path):
     content, message = MISREAD[name]
     path = write(tmp_path, name, content)
     assert not is_read_well(path, content), 'OpenCV has learned it'
@@ -68,7 +71,7 @@ def test_what_is_misread_is_named(name, tmp_path):
 
 
 @pytest.mark.parametrize('name', READ)
-def test_what_is_read_passes(name, tmp_path):
+def test_valid_input_passes(name, tmp_path):
     path = write(tmp_path, name, READ[name])
     assert is_read_well(path, READ[name])
     assert loader_problem(path) is None
@@ -81,7 +84,7 @@ def test_modes_that_opencv_converts_pass(mode, tmp_path):
     assert loader_problem(path) is None
 
 
-def test_broken_files_are_left_to_others(tmp_path):
+def test_broken_files_are_not_reported_here(tmp_path):
     for name, content in {
         'a.png': b'',
         'b.tif': b'II*\0\x08',
@@ -119,7 +122,7 @@ def test_a_dataset_is_checked_and_counted(tmp_path):
     assert '3 of 5 images: each has 16 bits' in text and '0.png' in text
 
 
-def test_dark_images_among_those_of_full_range_are_a_note(tmp_path):
+def test_dark_images_among_others_are_a_note(tmp_path):
     paths = [write(tmp_path, f'{i}.png', MISREAD['g12.png'][0]) for i in range(3)]
     paths += [write(tmp_path, 'good.png', READ['g16.png'])]
     said: list[str] = []
@@ -127,7 +130,7 @@ def test_dark_images_among_those_of_full_range_are_a_note(tmp_path):
     assert len(said) == 1 and '4 of 4 images have 16 bits' in said[0]
 
 
-def test_further_pages_are_a_note(tmp_path):
+def test_more_pages_are_a_note(tmp_path):
     page = Image.fromarray(COLORS.astype(np.uint8))
     page.save(tmp_path / 'stack.tif', save_all=True, append_images=[page])
     page.save(tmp_path / 'one.tif')
@@ -145,7 +148,7 @@ def test_further_pages_are_a_note(tmp_path):
         type('OwnLoader', (LoadImageFromFile,), {})(),
     ],
 )
-def test_other_loaders_are_left_alone(loader, tmp_path):
+def test_other_loaders_are_not_checked(loader, tmp_path):
     assert is_default_loader(LoadImageFromFile()) and not is_default_loader(loader)
     path = write(tmp_path, 'float.tif', MISREAD['float.tif'][0])
     check_images('train_dataloader', Images([path], loader), print)

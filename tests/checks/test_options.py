@@ -1,4 +1,4 @@
-"""`--cfg-options` with a key that nothing reads is an error that says which one was meant."""
+"""`--cfg-options` with a key that nothing reads is an error with a suggestion."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ BAD = {
     'model.neck.0.num_outs=5': 'model.neck is a dict, not a list; leave out .0',
     'model.backbone.arch.depths=[1]': "model.backbone.arch is 't', not a dict",
     'train_dataloader.dataset.backend_args.backend=x': 'backend_args is None, not a dict',
-    'work_dir=x work_dir.y=1': 'work_dir is given, too',
+    'work_dir=x work_dir.y=1': 'work_dir is also given',
 }
 
 
@@ -85,7 +85,7 @@ def parsed(text: str) -> dict:
 
 
 @pytest.mark.parametrize('text', GOOD)
-def test_what_is_read_passes(text, detector):
+def test_valid_input_passes(text, detector):
     cfg, options = copy.deepcopy(detector), parsed(text)
     merge_options(cfg, options)
     check_types(cfg, options=options)
@@ -97,14 +97,14 @@ def test_what_is_read_passes(text, detector):
 
 
 @pytest.mark.parametrize('text', BAD)
-def test_what_nothing_reads_is_an_error(text, detector):
+def test_unread_keys_are_errors(text, detector):
     with pytest.raises(ConfigError) as error:
         merge_options(copy.deepcopy(detector), parsed(text))
     assert BAD[text] in str(error.value)
     assert str(error.value).startswith(f'--cfg-options {text.split()[-1].partition("=")[0]}=')
 
 
-def test_a_variable_beside_the_setting_made_from_it():
+def test_a_variable_of_the_config_file():
     cfg = Config(
         dict(
             default_scope='mmseg',

@@ -1,4 +1,4 @@
-"""Paths of a command line are checked before anything slow, and nothing is created for that."""
+"""Paths of a command line are checked before anything slow, without creating anything."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from swinv2_dense.quickstart.folders import write_whole
 CONFIG = str(next((ROOT / 'configs/quickstart').glob('htc*.py')))
 
 
-def test_folders_that_can_be_written(tmp_path):
+def test_writable_folders(tmp_path):
     check_writable('--out', tmp_path / 'a' / 'b' / 'c')
     check_writable_file('--out', tmp_path / 'a' / 'b.png')
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folders_that_cannot_be_written(tmp_path):
+def test_folders_that_are_not_writable(tmp_path):
     file = tmp_path / 'file'
     file.write_text('')
     for place in (file, file / 'below', file / 'below' / 'that'):
         with pytest.raises(
-            ConfigError, match=rf"^--out='{place}': {file} is a file; name a folder"
+            ConfigError, match=rf"^--out='{place}': {file} is a file; give a folder"
         ):
             check_writable('--out', place)
-    with pytest.raises(ConfigError, match=r'/proc cannot be written to \(.*\); name another'):
+    with pytest.raises(ConfigError, match=r'/proc is not writable \(.*\); give another'):
         check_writable('--out', '/proc/x')
-    with pytest.raises(ConfigError, match='is a folder; name a file'):
+    with pytest.raises(ConfigError, match='is a folder; give a file'):
         check_writable_file('--out', tmp_path)
     if os.geteuid():  # permissions do not bind root
         tmp_path.chmod(0o500)
@@ -59,7 +59,7 @@ def below_a_file(tmp_path) -> str:
     return str(tmp_path / 'file' / 'out')
 
 
-def test_all_commands_say_it_at_once(below_a_file, tmp_path):
+def test_all_commands_fail_fast(below_a_file, tmp_path):
     weights = str(tmp_path / 'x.pth')
     log = tmp_path / 'scalars.json'
     log.write_text('{"loss": 1.0, "step": 1}\n')
@@ -72,23 +72,23 @@ def test_all_commands_say_it_at_once(below_a_file, tmp_path):
         '--out': (plot_log, [str(log), '--out', f'{below_a_file}/x.png']),
     }
     for argument, (command, argv) in commands.items():
-        with pytest.raises(ConfigError, match=f'^{argument}=.*is a file; name a folder'):
+        with pytest.raises(ConfigError, match=f'^{argument}=.*is a file; give a folder'):
             command(argv)
 
 
 @pytest.mark.parametrize('tool, argv', [('analyze', ['gone.py']), ('plan', ['gone.py'])])
-def test_wrong_use_has_status_2(tool, argv):
+def test_usage_errors_have_status_2(tool, argv):
     result = run_here(tool, *argv)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith("error: config 'gone.py' does not exist")
 
 
-def test_wrong_use_of_the_generator(below_a_file):
+def test_usage_errors_of_the_generator(below_a_file):
     result = run_here('make_shapes', '--out', below_a_file)
     assert result.returncode == 2 and "error: --out='" in result.stderr
 
 
-def test_checkpoints_that_arguments_name(tmp_path):
+def test_checkpoints_in_arguments(tmp_path):
     (tmp_path / 'epoch_12.pth').write_bytes(b'')
     check_checkpoint('CHECKPOINT', str(tmp_path / 'epoch_12.pth'))
     check_checkpoint('CHECKPOINT', str(tmp_path))  # sharded
@@ -107,7 +107,7 @@ def test_checkpoints_that_arguments_name(tmp_path):
         train([CONFIG, '--resume', 'nope.pth'])
 
 
-def test_the_config_beside_the_checkpoint(tmp_path):
+def test_the_config_next_to_the_checkpoint(tmp_path):
     work_dir = tmp_path / 'work'
     work_dir.mkdir()
     (work_dir / 'epoch_1.pth').write_bytes(b'')

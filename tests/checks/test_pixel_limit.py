@@ -1,4 +1,4 @@
-"""Images, maps and videos with more pixels than the limit: named by their header, never decoded."""
+"""Images, maps and videos beyond the pixel limit are rejected by header, never decoded."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_sizes_are_read_from_headers_of_every_format(tmp_path):
     [b'', b'text', b'\x89PNG\r\n\x1a\n', b'P6 \n', b'BM', b'II*\0', b'MM\0+' + b'\xff' * 30],
 )
 def test_what_is_not_an_image_passes(tmp_path, content):
-    """Whoever decodes it has the better message."""
+    """Decoding it gives a better message."""
     (tmp_path / 'a').write_bytes(content)
     assert read_image_size(tmp_path / 'a') is None
     check_image_file(tmp_path / 'a')
@@ -143,8 +143,8 @@ def test_pillow_opens_what_the_limit_allows(tmp_path):
     assert read_image_size(bomb(tmp_path / 'b.png', 40000, 30)) == (40000, 30)
 
 
-def test_samples_are_named_before_they_are_decoded(tmp_path):
-    """Of images and of label maps, by the guard of training, validation, test and browse."""
+def test_samples_are_rejected_before_decoding(tmp_path):
+    """Images and label maps, in training, validation, test and browsing."""
     Image.new('L', (8, 8)).save(tmp_path / 'small.png')
     file = bomb(tmp_path / 'bomb.png')
 

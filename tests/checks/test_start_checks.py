@@ -1,4 +1,4 @@
-"""Mistakes that would end a run after its start: each is one line before it."""
+"""Mistakes that would crash a run after its start are reported before it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def config(evaluator: object, **checkpoint: object) -> dict:
         ([IOU, COCO], 'segm_mAP', 'coco/segm_mAP'),
     ],
 )
-def test_a_metric_that_the_validation_does_not_yield(evaluator, name, nearest):
+def test_a_metric_that_the_validation_does_not_report(evaluator, name, nearest):
     for cfg in (
         config(evaluator, save_best=name),
         config(evaluator, save_best=['auto', name]),
@@ -71,11 +71,11 @@ def test_a_metric_that_the_validation_does_not_yield(evaluator, name, nearest):
         (None, 'mIoU'),
     ],
 )
-def test_metrics_that_are_there_or_not_known(evaluator, save_best):
+def test_reported_and_unknown_metrics_pass(evaluator, save_best):
     check_metric_names(config(evaluator, save_best=save_best))
 
 
-def test_a_metric_whose_name_does_not_say_what_is_better():
+def test_a_metric_without_a_known_direction():
     with pytest.raises(ConfigError, match="checkpoint.rule='greater'"):
         check_metric_names(config(IOU, save_best='mFscore'))
     check_metric_names(config(IOU, save_best='mFscore', rule='greater'))
@@ -110,7 +110,7 @@ def test_the_names_are_those_that_the_libraries_report():
         (dict(batch_size=1.5), 'batch_size=1.5'),
     ],
 )
-def test_settings_of_loaders_that_torch_refuses(settings, key):
+def test_loader_settings_that_torch_rejects(settings, key):
     with pytest.raises((ValueError, TypeError)):  # the premise
         next(iter(DataLoader([1, 2], **settings)))
     for name in ('train', 'val', 'test'):
@@ -132,7 +132,7 @@ class Pooled(nn.Module):
 
 
 def fails(model: nn.Module, batch: int) -> bool:
-    """The premise: whether torch refuses a batch."""
+    """Whether torch rejects a batch."""
     try:
         model(torch.rand(batch, 3, 8, 8))
     except ValueError:

@@ -171,8 +171,8 @@ def test_pictures_of_a_segmentor(tmp_path):
 
     path = root / 'annotations/validation/a.png'
     for wrong, message in (
-        (np.zeros_like(labels), '1 label maps hold no class at all'),
-        (image.astype(np.uint8), '1 label maps hold colou?rs instead of class ids'),
+        (np.zeros_like(labels), '1 label maps contain no class at all'),
+        (image.astype(np.uint8), '1 label maps contain colors instead of class ids'),
     ):
         cv2.imwrite(str(path), wrong)
         with pytest.raises(ConfigError, match=message):  # as in a training

@@ -312,7 +312,7 @@ def test_wrong_use_ends_before_anything_is_written(detector, segmentor, tmp_path
         infer([str(config), 'no_pth', image, *out])
     with pytest.raises(ConfigError, match="--device='abacus' cannot be used"):
         infer([str(config), str(checkpoint), image, *out, '--device', 'abacus'])
-    with pytest.raises(ConfigError, match='is a file; name a folder'):
+    with pytest.raises(ConfigError, match='is a file; give a folder'):
         infer([str(config), str(checkpoint), image, '--out-dir', image])
     result = tool('infer', config, checkpoint, tmp_path / 'no.jpg', *out)
     assert result.returncode == 2

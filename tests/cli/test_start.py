@@ -143,8 +143,8 @@ def test_missing_files_end_all_processes(started):
     first = started.folder / 'images/0/0x.jpg'
     for found in started.found:
         assert found['files']['errors'].startswith(
-            f'ConfigError: train_dataloader: {FOLDERS * IMAGES} files that the annotations list do '
-            f'not exist, first {first}. '
+            f'ConfigError: train_dataloader: {FOLDERS * IMAGES} annotated files do not '
+            f'exist, first {first}. '
         )
 
 

@@ -66,7 +66,7 @@ def evaluate(kind: type, ann_file: str, **settings: object) -> dict[str, float]:
     return metric.evaluate(size=2)
 
 
-def test_boxes_and_masks_have_keys_of_their_own(ann_file):
+def test_boxes_and_masks_have_separate_keys(ann_file):
     found = evaluate(ClasswiseCocoMetric, ann_file, metric=['bbox', 'segm'], classwise=True)
     assert found['coco/bbox_car_precision'] == found['coco/bbox_bbox_cat_precision'] == 1.0
     assert found['coco/segm_car_precision'] == 1.0

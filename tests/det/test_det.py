@@ -32,7 +32,7 @@ def detector() -> nn.Module:
     return model
 
 
-def labelled_data() -> dict:
+def labeled_data() -> dict:
     """Detection data with the semantic map that HTC++ learns from."""
     data = detection_data()
     data['data_samples'][0].gt_sem_seg = PixelData(sem_seg=torch.randint(10, (1, *IMAGE)))
@@ -42,7 +42,7 @@ def labelled_data() -> dict:
 @pytest.fixture
 def data(detector) -> dict:
     torch.manual_seed(0)
-    return detector.data_preprocessor(labelled_data(), training=True)
+    return detector.data_preprocessor(labeled_data(), training=True)
 
 
 def losses_of(model: nn.Module, data: dict, bf16: bool) -> dict:
@@ -52,8 +52,8 @@ def losses_of(model: nn.Module, data: dict, bf16: bool) -> dict:
         return model.parse_losses(model(**data, mode='loss'))[1]
 
 
-def test_without_the_borders_bf16_fails(detector, data):
-    """The defect that the borders mend: mmcv has no bf16 kernels."""
+def test_bf16_fails_without_the_hook(detector, data):
+    """The defect that the hook works around: mmcv has no bf16 kernels."""
     with pytest.raises(RuntimeError, match='BFloat16'):
         losses_of(copy.deepcopy(detector).train(), data, bf16=True)
 
@@ -123,7 +123,7 @@ def test_detr_boxes_are_not_rounded():
     assert ((kept - exact) * 1333).abs().max() < 0.2
 
 
-def test_an_error_inside_an_operator_leaves_autocast_as_it_was(detector):
+def test_an_error_inside_an_operator_restores_autocast(detector):
     extractor = copy.deepcopy(detector.roi_head.bbox_roi_extractor[0])
     keep_borders_in_fp32(extractor)
     with torch.autocast('cpu', torch.bfloat16):
@@ -136,7 +136,7 @@ def test_an_error_inside_an_operator_leaves_autocast_as_it_was(detector):
 def test_losses_in_bf16_are_close_on_cuda(detector, data):
     model = copy.deepcopy(detector).cuda().train()
     keep_borders_in_fp32(model)
-    data = model.data_preprocessor.cuda()(labelled_data(), training=True)
+    data = model.data_preprocessor.cuda()(labeled_data(), training=True)
     results = []
     for bf16 in (False, True):
         torch.manual_seed(1)

@@ -78,7 +78,7 @@ def htc() -> nn.Module:
 
 @pytest.fixture
 def images() -> list[Tensor]:
-    """Blobs of colour, whose sizes differ."""
+    """Blobs of color, whose sizes differ."""
     noise = [torch.rand(1, 3, 9, 12) for _ in SIZES]
     big = [nn.functional.interpolate(n, s, mode='bilinear')[0] for n, s in zip(noise, SIZES)]
     return [(image * 255).to(torch.uint8) for image in big]
@@ -370,7 +370,7 @@ def test_views_that_cannot_be_mapped_are_refused(htc, images, change, message):
 
 
 def test_a_pipeline_of_one_view_is_refused(htc, images):
-    with pytest.raises(ConfigError, match='put TestTimeAug at its end'):
+    with pytest.raises(ConfigError, match='end it in TestTimeAug'):
         InstanceSegTTAModel(htc).test_step(view(images))
 
 

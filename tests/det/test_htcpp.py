@@ -34,8 +34,8 @@ def maps() -> list[torch.Tensor]:
 
 
 def layer_norm(x: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
-    centred = x - x.mean()
-    return centred / (centred.square().mean() + 1e-5).sqrt() * norm.weight + norm.bias
+    centerd = x - x.mean()
+    return centerd / (centerd.square().mean() + 1e-5).sqrt() * norm.weight + norm.bias
 
 
 def attended(layer: GlobalAttention, tokens: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""InstaBoost on polygons and run lengths, on real images, and in the pipeline of HTC++."""
+"""InstaBoost on polygons and RLE, on real images, and in the pipeline of HTC++."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def square() -> np.ndarray:
 
 
 @pytest.mark.parametrize('compressed', [True, False])
-def test_run_lengths_move_with_their_holes_and_their_pixels(compressed):
+def test_rle_masks_move_with_their_holes_and_pixels(compressed):
     masks = [ring(), square()]
     given = [rle(mask) if compressed else uncompressed(rle(mask)) for mask in masks]
     before = sample(*given)
@@ -104,7 +104,7 @@ def test_masks_that_stay_are_the_same_to_the_pixel():
         assert after['gt_bboxes'].numpy()[0].tolist() == [x, y, x + w, y + h]
 
 
-def test_uncompressed_run_lengths_start_with_zeros():
+def test_uncompressed_rle_starts_with_zeros():
     for mask in (np.eye(3, 4), 1 - np.eye(3, 4), np.zeros((3, 4)), np.ones((3, 4))):
         counts = uncompressed(rle(mask))['counts']
         values = np.repeat(np.arange(len(counts)) % 2, counts)
@@ -154,7 +154,7 @@ def test_degenerate_objects_leave_the_others_alone(case):
 def test_a_sample_that_instaboostfast_fails_on_stays_whole_and_is_told_once():
     transform = RunLengthInstaBoost(**MOVE)
     before = sample(rle(ring()), [[10, 10, 14, 16]], boxes=[[15, 17, 30, 30], [10, 10, 4, 6]])
-    with pytest.warns(UserWarning, match=r'InstaBoost failed on a\.png, which is used unedited'):
+    with pytest.warns(UserWarning, match=r'InstaBoost failed on a\.png; it is used unchanged'):
         after = boost(transform, before)
     assert np.array_equal(after['img'], before['img'])
     assert after['instances'] == before['instances']
@@ -166,7 +166,7 @@ def test_a_sample_that_instaboostfast_fails_on_stays_whole_and_is_told_once():
 def test_an_object_without_a_mask_is_an_error():
     before = sample(rle(ring()))
     del before['instances'][0]['mask']
-    with pytest.raises(ValueError, match=r'a\.png: RunLengthInstaBoost met an object without'):
+    with pytest.raises(ValueError, match=r'a\.png: RunLengthInstaBoost needs masks'):
         boost(RunLengthInstaBoost(**MOVE), before)
 
 
@@ -257,7 +257,7 @@ def test_real_boxes_are_the_bounds_of_their_masks(boosted):
             assert np.allclose(box, [x, y, x + w, y + h], atol=1)
 
 
-def test_real_run_lengths_give_the_picture_that_polygons_give(images, boosted):
+def test_real_rle_gives_the_same_image_as_polygons(images, boosted):
     load, transform = LoadImageFromFile(), RunLengthInstaBoost(**MOVE)
     for seed in edited(boosted)[:2]:
         record = load(copy.deepcopy(images[seed]))
@@ -270,7 +270,7 @@ def test_real_run_lengths_give_the_picture_that_polygons_give(images, boosted):
         assert np.array_equal(after['img'], boosted[seed][1]['img'])
         masks = [load_annotations(copy.deepcopy(r)) for r in (after, boosted[seed][1])]
         ours, theirs = (m['gt_masks'].masks.astype(bool) for m in masks)
-        # A polygon through the centres of the border's pixels loses about half of them.
+        # A polygon through the centers of the border's pixels loses about half of them.
         overlap = (ours & theirs).sum((1, 2)) / (ours | theirs).sum((1, 2))
         assert overlap.min() > 0.6 and overlap.mean() > 0.9
         assert json.dumps(after['instances'])  # plain values, as in an annotation file
@@ -317,7 +317,7 @@ def test_every_real_image_passes_the_rest_of_the_pipeline_of_htc(images, boosted
         labels = data.gt_sem_seg.sem_seg.numpy()
         original = load_map(copy.deepcopy(record))['gt_seg_map']
         assert labels.shape == (1, *data.img_shape)
-        # Nearest neighbours and no filling: no label, of stuff or ignored, comes from nowhere.
+        # Nearest neighbors and no filling: no label, of stuff or ignored, comes from nowhere.
         assert set(np.unique(labels)) <= set(np.unique(original))
         if (original == 255).mean() > 0.5:
             assert (labels == 255).any()

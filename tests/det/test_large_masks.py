@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 pytest.importorskip('mmdet')
@@ -35,7 +36,8 @@ def predicted(head: nn.Module, activate: bool) -> InstanceData:
 @pytest.mark.parametrize('kind', [FCNMaskHead, HTCMaskHead])
 @pytest.mark.parametrize('activate', [False, True])
 def test_they_are_those_of_mmdet(monkeypatch, kind, activate):
-    head = kind(num_convs=0, num_classes=3)
+    with DefaultScope.overwrite_default_scope('mmdet'):  # of its loss
+        head = kind(num_convs=0, num_classes=3)
     expected = predicted(head, activate)
     model = nn.Module()
     model.roi_head = nn.Module()
@@ -55,5 +57,5 @@ def test_they_are_those_of_mmdet(monkeypatch, kind, activate):
     np.testing.assert_array_equal(chosen.cpu().numpy().masks[0], chosen.masks.to_ndarray()[0])
     again = InstanceData.cat([found[:2], found[2:]])
     np.testing.assert_array_equal(again.masks.astype(np.uint8), full)
-    held = sum(part.pixels.nbytes for part in found.masks.parts)
+    held = sum(crop.pixels.nbytes for crop in found.masks.crops)
     assert held < 0.6 * full.nbytes

@@ -120,10 +120,10 @@ def test_detectors_of_boxes_are_merged_by_mmdet():
     [
         (dict(scope='mmaction'), '--tta needs tta_model and tta_pipeline in the config'),
         (dict(scope='mmaction', tta_model=dict(type='X')), '--tta needs tta_pipeline in'),
-        (dict(model=dict(type='SOLO')), 'masks of a SOLO cannot be merged'),
+        (dict(model=dict(type='SOLO')), 'cannot merge the masks of a SOLO'),
         (
             dict(dataset=dict(type='CocoDataset', pipeline=PIPELINE[:2])),
-            'test_dataloader.dataset.pipeline ends in Resize, so where to flip is unknown',
+            'test_dataloader.dataset.pipeline ends in Resize instead of PackDetInputs',
         ),
     ],
 )

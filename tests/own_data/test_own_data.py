@@ -1,4 +1,4 @@
-"""From a folder of own classes to AP, as docs/own_data.md says; and what it checks on the way."""
+"""From a folder of your own classes to AP, following docs/own_data.md, with its checks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ QUICK = [
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generated shapes with other names, in the tree of the page."""
+    """Generated shapes with other names, in the documented layout."""
     root = tmp_path_factory.mktemp('own')
     write_dataset(root / 'shapes', ShapesSpec(size=96, train=8, val=4))
     (root / 'fruit' / 'annotations').mkdir(parents=True)
@@ -114,14 +114,13 @@ def test_from_a_folder_to_ap(named, config, tmp_path, monkeypatch):
     assert set(json.loads(prediction.read_text())['labels']) <= set(range(len(NAMES)))
 
 
-def test_a_missing_folder_is_named_in_one_line(config, tmp_path, monkeypatch):
+def test_a_missing_folder_is_reported_in_one_line(config, tmp_path, monkeypatch):
     monkeypatch.setenv('OWN_DATA', str(tmp_path / 'gone'))
     result = tool('train', config)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1] == (
-        f"error: annotation file '{tmp_path}/gone/annotations/train.json' does not exist; correct "
-        'data_root, for configs/_base_/datasets/own_instance.py with export OWN_DATA=FOLDER, or '
-        'the name of the file'
+        f"error: annotation file '{tmp_path}/gone/annotations/train.json' does not exist; fix its "
+        'name or data_root, for configs/_base_/datasets/own_instance.py with export OWN_DATA=FOLDER'
     )
     assert 'Traceback' not in result.stderr
 
@@ -181,12 +180,12 @@ def test_a_file_in_another_order(own, named, tmp_path):
     with pytest.raises(ConfigError, match='mmdet numbers classes in the order of the file'):
         check(own)
     own.val_dataloader.dataset.metainfo.classes = NAMES[::-1]
-    with pytest.raises(ConfigError, match='train_dataloader.* but val_dataloader.* by its place'):
+    with pytest.raises(ConfigError, match='train_dataloader.* val_dataloader.* must be identical'):
         check(own)
     check(own, 'train')
 
 
-def test_wrapped_data_sets_are_looked_into(own):
+def test_wrapped_datasets_are_checked(own):
     inner = own.train_dataloader.dataset
     wrapped = dict(type='ConcatDataset', datasets=[inner, {**inner, 'metainfo': None}])
     own.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=wrapped)
@@ -224,7 +223,7 @@ MMDET = {
 
 @pytest.mark.parametrize('name', MMDET)
 def test_configs_of_mmdet_pass(name, tmp_path):
-    """Without their files: heads against the classes that the library knows."""
+    """Without their files: heads against the classes in the library."""
     path = tmp_path / 'theirs.py'
     path.write_text(f"_base_ = 'mmdet::{name}'")
     cfg = Config.fromfile(path)

@@ -1,4 +1,4 @@
-"""From a folder of own label maps to mIoU, as docs/own_data.md says; what is checked on the way."""
+"""From a folder of your own label maps to mIoU, following docs/own_data.md, with its checks."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ QUICK = [
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generated surfaces with other names, in the tree of the page; some pixels unlabelled."""
+    """Generated surfaces with other names, in the tree of the page; some pixels unlabeled."""
     root = tmp_path_factory.mktemp('own') / 'street'
     for split, count in (('train', 4), ('val', 3)):
         for place in ('images', 'masks'):
@@ -86,7 +86,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mean_iou(truths: list[np.ndarray], found: list[np.ndarray]) -> float:
-    """In percent, over the classes that occur in either; 255 is left out."""
+    """In percent, over the classes that occur in either; 255 is ignored."""
     ious = []
     for label in range(len(NAMES)):
         both = union = 0
@@ -131,7 +131,7 @@ def test_from_a_folder_to_miou(named, config, tmp_path):
     assert len(list((tmp_path / 'out' / 'vis').iterdir())) == 1
 
 
-def test_maps_in_colours_are_converted_as_the_page_says(tmp_path, monkeypatch):
+def test_color_maps_are_converted_as_documented(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'masks' / 'train').mkdir(parents=True)
     painted = np.zeros((2, 3, 3), np.uint8)
@@ -151,13 +151,13 @@ def test_the_config_of_the_page_passes(named, config):
     assert [cfg.model[head].num_classes for head in ('decode_head', 'auxiliary_head')] == [6, 6]
 
 
-def test_a_missing_folder_is_named_in_one_line(config, tmp_path, monkeypatch):
+def test_a_missing_folder_is_reported_in_one_line(config, tmp_path, monkeypatch):
     monkeypatch.setenv('OWN_DATA', str(tmp_path / 'gone'))
     result = tool('train', config)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1] == (
-        f"error: class names '{tmp_path}/gone/classes.txt': there is no such file; write one with "
-        'a class per line, the first for id 0 of the label maps'
+        f"error: class names '{tmp_path}/gone/classes.txt': there is no such file; create it "
+        'with one class per line, starting with id 0 of the label maps'
     )
     assert 'Traceback' not in result.stderr
 
@@ -169,8 +169,8 @@ def test_class_names_from_a_file(tmp_path):
     for content, problem in (
         (b'', 'is empty'),
         (b'\n \n', 'is empty'),
-        (b'a\nb\na\n', 'names a twice'),
-        (b'\xff\xfea\x00', 'is no UTF-8 text'),
+        (b'a\nb\na\n', 'repeats a;'),
+        (b'\xff\xfea\x00', 'is not UTF-8 text'),
     ):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=f'classes.txt {problem}'):

@@ -1,4 +1,4 @@
-"""From a folder of own videos to top-1, as docs/own_data.md says; what is checked on the way."""
+"""From a folder of your own videos to top-1, following docs/own_data.md, with its checks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLOURS = dict(zip(NAMES, [(220, 60, 60), (60, 220, 60), (60, 60, 220)]))
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noisy clips, each class of one colour; beside them what lies in folders of real people."""
+    """Noisy clips, one color per class, next to stray files as in real folders."""
     root = tmp_path_factory.mktemp('own') / 'moves'
     rng = np.random.default_rng(0)
     for split, count in (('train', 4), ('val', 2)):
@@ -110,12 +110,12 @@ def test_the_config_of_the_page_passes(own):
     assert own.model.cls_head.num_classes == 3
 
 
-def test_a_missing_folder_is_named(config, tmp_path, monkeypatch):
+def test_a_missing_folder_is_reported(config, tmp_path, monkeypatch):
     monkeypatch.setenv('OWN_DATA', str(tmp_path / 'gone'))
     with pytest.raises(ConfigError) as error:
         Config.fromfile(config)
     assert str(error.value) == (
-        f"folder of videos '{tmp_path}/gone/train' does not exist; correct data_root, for "
+        f"folder of videos '{tmp_path}/gone/train' does not exist; fix data_root, for "
         'configs/_base_/datasets/own_videos.py with export OWN_DATA=FOLDER'
     )
 
@@ -151,17 +151,17 @@ def test_videos_get_the_label_of_their_folder(folder):
 @pytest.mark.parametrize(
     'names, message',
     [
-        (['a/1.mp4'], 'has 1 folders with a name of a class'),
-        (['1.mp4', 'b.txt'], 'has 0 folders .* as .*/CLASS/VIDEO.mp4'),
-        (['a/1.mp4', 'b/2.mp4', 'z.mkv'], r'/z\.mkv \(of 1\) lies in no folder of a class'),
+        (['a/1.mp4'], 'has 1 class folders, and at least 2'),
+        (['1.mp4', 'b.txt'], 'has 0 class folders.* as .*/CLASS/VIDEO.mp4'),
+        (['a/1.mp4', 'b/2.mp4', 'z.mkv'], r'1 videos in .* not in a class folder, first .*/z\.mkv'),
         (
             ['a/1.mp4', 'b/2.ts', 'b/.c.mp4'],
-            r'1 of 2 videos in .* not read, \.ts .*/b/2\.ts; convert',
+            r'1 of 2 videos in .* unsupported format, \.ts .*/b/2\.ts; convert',
         ),
         (['a/c.txt', 'b/2.ts'], r' has no video .*; it has \.ts, \.txt\.'),
     ],
 )
-def test_training_folders_that_do_not_do(names, message, tmp_path):
+def test_invalid_training_folders(names, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         read_class_folders(touch(tmp_path, *names))
 
@@ -185,7 +185,7 @@ def test_a_head_for_another_number_of_classes(own):
 
 def test_classes_in_another_order(own):
     own.val_dataloader.dataset.metainfo = dict(classes=NAMES[::-1])
-    with pytest.raises(ConfigError, match='train_dataloader.* but val_dataloader.* by its place'):
+    with pytest.raises(ConfigError, match='train_dataloader.* val_dataloader.* must be identical'):
         check_config(own, ('train', 'val'))
     check_config(own, ('train',))
 
@@ -194,10 +194,10 @@ LISTS = {  # text of a list file, and what is said of it
     'a.mp4 0\nb.mp4 3\n': r':2: label 3, but model\.cls_head\.num_classes=3, so labels are 0 to 2',
     'a.mp4 -1\n': ':1: label -1, but',
     'a.mp4 0\n\nb.mp4 1\n': ':2: a blank line',
-    'a.mp4 0\nmy b.mp4 1\n': ":2: 2 fields after 'my', and a label is one",
-    'a.mp4 wave\n': ":1: label 'wave' is no integer",
+    'a.mp4 0\nmy b.mp4 1\n': ":2: 2 fields after 'my' instead of one label",
+    'a.mp4 wave\n': ":1: label 'wave' is not an integer",
     'a.mp4 1\nb.mp4\n': ':2: no label',
-    '': 'lists no video',
+    '': 'lists no videos',
 }
 
 
@@ -212,13 +212,13 @@ def listed(own: Config, path: Path, **settings: object) -> Config:
 
 
 @pytest.mark.parametrize('text', LISTS)
-def test_list_files_that_do_not_do(text, own, tmp_path):
+def test_invalid_list_files(text, own, tmp_path):
     (tmp_path / 'list.txt').write_text(text)
     with pytest.raises(ConfigError, match=LISTS[text]):
         check_config(listed(own, tmp_path / 'list.txt'), ('train',))
 
 
-def test_list_files_that_do(own, tmp_path):
+def test_valid_list_files(own, tmp_path):
     (tmp_path / 'list.txt').write_text('a.mp4 0\nb.mp4 2')  # a class may be absent
     check_config(listed(own, tmp_path / 'list.txt'), ('train',))
     (tmp_path / 'list.txt').write_text('a.mp4\nb.mp4\n')  # only to be tested with --dump
@@ -233,7 +233,7 @@ def test_list_files_that_do(own, tmp_path):
         check_config(own, ('train',))
 
 
-def test_classes_without_a_video_are_named(own, tmp_path, capsys):
+def test_classes_without_a_video_are_logged(own, tmp_path, capsys):
     touch(tmp_path, 'val/wave/1.mp4')
     own.val_dataloader.dataset.data_root = str(tmp_path)
     check_config(own, ('train', 'val'))
@@ -241,4 +241,4 @@ def test_classes_without_a_video_are_named(own, tmp_path, capsys):
     assert 'val_dataloader.dataset has no video of 2 of 3 classes (Jump, clap hands): acc/' in line
     (tmp_path / 'list.txt').write_text('a.mp4 0\nb.mp4 2\n')
     check_config(listed(own, tmp_path / 'list.txt'), ('train',))
-    assert 'no video of 1 of 3 classes (1): it is not learned' in capsys.readouterr().out
+    assert 'no video of 1 of 3 classes (1): they are not learned' in capsys.readouterr().out

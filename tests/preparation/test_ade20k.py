@@ -1,4 +1,4 @@
-"""ADE20K on disk: planted faults are found and named, and the full release becomes 150 classes."""
+"""ADE20K on disk: planted faults are reported, and the full release becomes 150 classes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from swinv2_dense.errors import ConfigError
 from swinv2_dense.preparation import ade20k
 from swinv2_dense.preparation.ade20k_full import convert, label_of
 from swinv2_dense.preparation.ade20k_names import NAMES
-from swinv2_dense.preparation.report import Part
+from swinv2_dense.preparation.report import ReportRow
 
 SIZE = (37, 29)  # height, width
 SPLITS = {'training': 'train', 'validation': 'val'}
 
 
-def findings(parts: list[Part], level: str) -> list[tuple[str, str, str]]:
+def findings(parts: list[ReportRow], level: str) -> list[tuple[str, str, str]]:
     """(part, kind, first example) of all that was found."""
     return [
         (part.name, kind, finding.examples[0])
@@ -51,7 +51,7 @@ def root(tmp_path) -> Path:
     return tree.parent
 
 
-def test_a_sound_tree_has_no_faults(root):
+def test_a_valid_tree_has_no_faults(root):
     parts = ade20k.check(root, 2)
     assert [(part.name, part.found, part.expected) for part in parts] == [
         (f'{folder}/{split}', 2, 2) for split in SPLITS for folder in ('images', 'annotations')
@@ -63,7 +63,7 @@ def test_a_sound_tree_has_no_faults(root):
     ]
 
 
-def test_every_kind_of_fault_is_named(root):
+def test_every_kind_of_fault_is_reported(root):
     maps = root / ade20k.TREE / 'annotations' / 'training'
     name = 'ADE_train_00000001'
     labels = np.full(SIZE, 151, np.uint8)
@@ -72,10 +72,14 @@ def test_every_kind_of_fault_is_named(root):
         return findings(ade20k.check(root, 1), 'faults')
 
     save(maps / f'{name}.png', labels)
-    assert found() == [('annotations/training', 'labels that do not exist', f'{name}.png: 151')]
+    assert found() == [('annotations/training', 'invalid labels', f'{name}.png: 151')]
     save(maps / f'{name}.png', labels[:-1] - 1)
     assert found() == [
-        ('annotations/training', 'another size than stated', f'{name}.png: 29 x 36, not 29 x 37')
+        (
+            'annotations/training',
+            'size differs from the annotations',
+            f'{name}.png: 29 x 36, not 29 x 37',
+        )
     ]
     save(maps / f'{name}.png', np.zeros(SIZE, np.uint16))
     assert found()[0][1] == 'not one channel of 8 bit'
@@ -107,7 +111,7 @@ def test_the_tool_unpacks_and_reports(root, tmp_path):
     result = tool('prepare_data', 'ade20k', '--root', root / ade20k.TREE)
     assert result.returncode == 2
     assert result.stderr == (
-        f'error: --root={root / ade20k.TREE}: give the folder above {ade20k.TREE}, {root}\n'
+        f'error: --root={root / ade20k.TREE}: give the folder that contains {ade20k.TREE}, {root}\n'
     )
 
 
@@ -199,7 +203,7 @@ def test_the_full_release_becomes_150_classes(release, tmp_path):
             assert labels[y, x] == EXPECTED[red // 10 * 256 + green]
 
 
-def test_what_is_there_is_kept(release, tmp_path):
+def test_existing_files_are_kept(release, tmp_path):
     root = tmp_path / 'ade'
     assert not findings(convert(release, root, 1), 'faults')
     assert not findings(convert(release, root, 2), 'faults')
@@ -210,11 +214,11 @@ def test_what_is_there_is_kept(release, tmp_path):
     parts = convert(release, root, 1)
     assert [(part.found, part.expected) for part in parts] == [(0, 1), (1, 1)]
     ((_, kind, example),) = findings(parts, 'faults')
-    assert kind.startswith('differs from the file that was there') and str(path) in example
+    assert kind.startswith('differs from the existing file') and str(path) in example
     assert {p: p.read_bytes() for p in root.rglob('*.*')} == before
 
 
-def test_pairs_that_cannot_be_made_out(release, tmp_path):
+def test_pairs_that_cannot_be_converted(release, tmp_path):
     folder = release / 'images/ADE/training/home/hall'
     codes = np.full(SIZE, 2978)
     write_pair(folder, 'ADE_train_00000008', codes, {})
@@ -227,12 +231,12 @@ def test_pairs_that_cannot_be_made_out(release, tmp_path):
     parts = convert(release, tmp_path / 'ade', 1)
     assert [(part.found, part.expected) for part in parts] == [(2, 5), (1, 1)]
     assert {kind for _, kind, _ in findings(parts, 'faults')} == {
-        '.json that names none of the classes in _seg.png',
+        '.json without names for the classes in _seg.png',
         'no .json beside the image',
         'no readable _seg.png beside the image',
     }
     ((_, kind, example),) = findings(parts, 'warnings')
-    assert 'taken as 0' in kind and example == 'ADE_train_00000010.jpg: 999'
+    assert 'labeled 0' in kind and example == 'ADE_train_00000010.jpg: 999'
     written = sorted(p.name for p in (tmp_path / 'ade').rglob('*train_*'))
     assert written == sorted(
         f'ADE_train_{n}.{suffix}' for n in ('00000007', '00000010') for suffix in ('jpg', 'png')

@@ -1,4 +1,4 @@
-"""From archives to a checked tree: everything arrives, nothing is replaced, nothing leaves it."""
+"""Archives are unpacked completely, without replacing files or writing outside the folder."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def coco_archives(given: Path) -> dict[str, bytes]:
     return tree
 
 
-def test_coco_from_archives_to_a_sound_tree(given, root):
+def test_coco_from_archives_to_a_valid_tree(given, root):
     tree = coco_archives(given)
     result = tool('prepare_data', 'coco', '--root', root, '--archives', given)
     assert result.returncode == 0
@@ -103,13 +103,13 @@ def test_coco_from_archives_to_a_sound_tree(given, root):
     assert ['test2017', '1', 'images', '1', 'ok'] in rows
 
 
-def test_archives_in_the_folder_of_the_data_set_are_found_again(root):
+def test_archives_in_the_folder_of_the_dataset(root):
     objects365_archives(root)
     for _ in range(2):
         assert is_sound(unpack(root, root, objects365.ARCHIVES))
 
 
-def test_what_is_there_is_kept(given, root):
+def test_existing_files_are_kept(given, root):
     tree = coco_archives(given)
     unpack(given, root, coco.ARCHIVES)
     mine = root / 'val2017/1.jpg'
@@ -126,7 +126,7 @@ def test_what_is_there_is_kept(given, root):
     assert set(faulty) == {'val2017.zip', 'test2017.zip'}
     assert (faulty['val2017.zip'].found, faulty['val2017.zip'].expected) == (0, 1)
     ((kind, finding),) = faulty['val2017.zip'].faults.items()
-    assert 'differs from the file that was there, which was kept' in kind
+    assert 'differs from the existing file, which was kept' in kind
     assert finding.examples == [str(mine)]
 
 
@@ -249,10 +249,10 @@ BROKEN = {
 
 
 @pytest.mark.parametrize('case', BROKEN)
-def test_a_broken_archive_is_named(given, root, case):
+def test_a_broken_archive_is_reported(given, root, case):
     BROKEN[case](given)
     (archive,) = given.iterdir()
-    with pytest.raises(ConfigError, match='is broken or of another format') as error:
+    with pytest.raises(ConfigError, match='is broken or has another format') as error:
         unpack(given, root, TABLE)
     assert str(archive) in str(error.value)
     assert content_of(root) == {}
@@ -263,19 +263,19 @@ def test_a_wrong_checksum_after_the_last_block_is_found(given, root):
     size = 5 * archives.CHUNK - 3 * 512  # header and two blocks of end; no padding
     archive = tarred(given / 'b.tar.gz', ('x', bytes(size)))
     flip(archive, -6)
-    with pytest.raises(ConfigError, match='b.tar.gz is broken or of another format: CRC'):
+    with pytest.raises(ConfigError, match='b.tar.gz is broken or has another format: CRC'):
         unpack(given, root, TABLE)
 
 
 @pytest.mark.parametrize(
     'names, message',
     [
-        ([], 'holds none of a.zip, b.tar.gz, c.json'),
-        (['a.zip', 'b.tar'], 'b.tar: an archive of this data set is named b.tar.gz'),
-        (['a.zip', 'a.zip.part'], 'a.zip.part: an archive of this data set is named a.zip'),
+        ([], 'contains none of a.zip, b.tar.gz, c.json'),
+        (['a.zip', 'b.tar'], 'b.tar: the archive of this dataset is named b.tar.gz'),
+        (['a.zip', 'a.zip.part'], 'a.zip.part: the archive of this dataset is named a.zip'),
     ],
 )
-def test_what_is_no_archive_of_the_data_set_is_named(given, root, names, message):
+def test_other_archives_are_errors(given, root, names, message):
     for name in names:
         zipped(given / name, {'x': ''})
     with pytest.raises(ConfigError, match=message):
@@ -283,7 +283,7 @@ def test_what_is_no_archive_of_the_data_set_is_named(given, root, names, message
     assert not root.exists()
 
 
-def test_an_interruption_leaves_no_file_half(given, root, monkeypatch):
+def test_an_interruption_leaves_no_partial_file(given, root, monkeypatch):
     zipped(given / 'a.zip', {'one': '1', 'two': '2' * 100})
     copy = shutil.copyfileobj
 
@@ -302,11 +302,11 @@ def test_an_interruption_leaves_no_file_half(given, root, monkeypatch):
     assert content_of(root) == {'one': b'1', 'two': b'2' * 100}
 
 
-def test_too_little_space_is_told_before_anything_is_written(given, root, monkeypatch):
+def test_too_little_space_is_an_error_before_writing(given, root, monkeypatch):
     zipped(given / 'a.zip', {'one': b'1' * 600, 'two': b'2' * 500})
     usage = shutil.disk_usage(given)._replace(free=1099)
     monkeypatch.setattr(archives.shutil, 'disk_usage', lambda path: usage)
-    with pytest.raises(ConfigError, match='unpacking takes'):
+    with pytest.raises(ConfigError, match='unpacking needs'):
         unpack(given, root, TABLE)
     assert content_of(root) == {}
     root.mkdir(exist_ok=True, parents=True)

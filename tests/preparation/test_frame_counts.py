@@ -91,7 +91,7 @@ def test_each_decoder_gives_the_frames_that_are_shown(tmp_path, file):
         assert np.array_equal(some, [expected[i] for i in backwards]), name
 
 
-def test_real_clips_cut_without_encoding_again(samples, tmp_path):
+def test_real_clips_cut_without_reencoding(samples, tmp_path):
     """Those on which decord repeated frames, or did not return."""
     first = 195
     for clip in ('using_segway/SOX5yA1l24A', 'bungee_jumping/zkXOcxGnUhs_000025_000035'):
@@ -148,11 +148,9 @@ def test_a_long_video_is_not_decoded_from_its_start(tmp_path, monkeypatch):
     reader.close()
 
 
-def test_decord_is_not_asked_for_files_that_it_gets_wrong_and_the_log_says_so_once(
-    tmp_path, monkeypatch
-):
+def test_files_that_decord_gets_wrong_are_decoded_with_pyav(tmp_path, monkeypatch):
     pytest.importorskip('decord')
-    monkeypatch.setattr(decoding, '_said', set())
+    monkeypatch.setattr(decoding, 'warned', set())
     said: list[str] = []
     monkeypatch.setattr(decoding, 'print_log', lambda message, **_: said.append(message))
     trimmed, whole = write_trimmed(tmp_path / 'trimmed.mp4'), write_clip(tmp_path / 'whole.mp4')
@@ -160,7 +158,7 @@ def test_decord_is_not_asked_for_files_that_it_gets_wrong_and_the_log_says_so_on
     for path, decoder in ((trimmed, 'pyav'), (whole, 'decord'), (trimmed, 'pyav')):
         assert init(dict(filename=str(path)))['video_decoder'] == decoder
     assert said == [
-        f'decord: decord counts 27 frames, not 7: decoding {trimmed} and others like it by pyav'
+        f'decord: decord counts 27 frames, not 7: decoding {trimmed} and similar files with pyav'
     ]
     monkeypatch.setattr(decoding, 'find_spec', lambda name: name != 'av' or None)
     init = decoding.VideoInit('decord')
@@ -168,8 +166,8 @@ def test_decord_is_not_asked_for_files_that_it_gets_wrong_and_the_log_says_so_on
     assert init(dict(filename=str(whole)))['video_decoder'] == 'decord'
 
 
-def test_a_damaged_file_is_named_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, '_said', set())
+def test_damaged_files_are_logged_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, 'warned', set())
     said: list[str] = []
     monkeypatch.setattr(decoding, 'print_log', lambda message, **_: said.append(message))
     for name in ('a', 'b'):

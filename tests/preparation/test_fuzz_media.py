@@ -1,4 +1,4 @@
-"""Damaged images, label maps, videos and checkpoints: read, or named; and lists and logs."""
+"""Damaged images, label maps, videos, checkpoints, lists and logs are read or reported."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def damaged(content: bytes, damage: tuple[Sequence[tuple[float, int]], float]) -
 
 
 class OneImage:
-    """As much of a data set as the guard needs."""
+    """As much of a dataset as the guard needs."""
 
     test_mode = True
 
@@ -62,8 +62,8 @@ class OneImage:
 
 @pytest.mark.parametrize('suffix', ['.jpg', '.png'])
 @amounts(80, 5000)
-def test_a_damaged_image_is_read_or_named(tmp_path, suffix, examples):
-    """What the check of a data set lets pass, training reads."""
+def test_a_damaged_image_is_read_or_reported(tmp_path, suffix, examples):
+    """What the check of a dataset lets pass, training reads."""
     pixels = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
     content = cv2.imencode(suffix, pixels)[1].tobytes()
     path = tmp_path / f'some{suffix}'
@@ -125,7 +125,7 @@ def test_label_maps_that_pass_are_loaded_as_labels(tmp_path, examples):
         try:
             check_label_maps('train_dataloader', dataset, lambda _: None)
         except ConfigError as error:
-            assert str(path) in str(error) or 'the 1 label maps hold only' in str(error)
+            assert str(path) in str(error) or 'the 1 label maps contain only' in str(error)
         else:
             loaded = dataset[0]['gt_seg_map']
             assert loaded.shape == (4, 4)
@@ -145,8 +145,8 @@ def test_label_maps_that_pass_are_loaded_as_labels(tmp_path, examples):
 
 @pytest.mark.parametrize('kind', KINDS)
 @amounts(80, 10000)
-def test_a_damaged_checkpoint_is_read_or_refused(tmp_path, kind, examples):
-    """A zip has sums, so what is read from one is what was written."""
+def test_a_damaged_checkpoint_is_read_or_rejected(tmp_path, kind, examples):
+    """A zip has checksums, so what is read is what was written."""
     content = whole(kind)
     path = tmp_path / 'some.pth'
 
@@ -200,7 +200,7 @@ def test_any_csv_file_gives_lists_or_an_error_that_names_it(tmp_path, examples):
 
 
 @pytest.mark.parametrize('content', [b'\xff\xfe\0', b'label,youtube_id,time_start,time_end\n\xff'])
-def test_a_csv_file_that_is_no_text_is_named(tmp_path, content):
+def test_a_csv_file_that_is_not_text_is_reported(tmp_path, content):
     (tmp_path / 'annotations').mkdir()
     (tmp_path / 'annotations/train.csv').write_bytes(content)
     with pytest.raises(ConfigError, match='train.csv'):
@@ -218,7 +218,7 @@ RECORDS = st.one_of(
 
 @pytest.mark.filterwarnings('ignore')
 @amounts(25, 1500)
-def test_any_log_is_drawn_or_named(tmp_path, examples, capsys):
+def test_any_log_is_drawn_or_reported(tmp_path, examples, capsys):
     path = tmp_path / 'scalars.json'
 
     def check(case: tuple[list, float]) -> None:
@@ -280,7 +280,7 @@ assert all(results.values())
 
 @pytest.mark.parametrize('decoder', ['pyav', 'opencv'])
 @amounts(150, 10000)
-def test_a_damaged_video_is_decoded_or_named(tmp_path, decoder, examples):
+def test_a_damaged_video_is_decoded_or_reported(tmp_path, decoder, examples):
     """In a process of its own. decord 0.6.0 is not among them: such files can end its process."""
     pytest.importorskip('mmaction')
     pytest.importorskip('av')

@@ -1,4 +1,4 @@
-"""Kinetics from CSV files and videos to list files that mmaction2 reads."""
+"""Kinetics: from CSV files and videos to list files for mmaction2."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def lines(root: Path, file: str) -> list[str]:
     return (root / file).read_text().splitlines()
 
 
-def test_lists_hold_the_whole_videos_with_labels_of_the_alphabet(root):
+def test_lists_contain_intact_videos_with_alphabetical_labels(root):
     parts = {part.name: part for part in kinetics.check(root, 2)}
     assert lines(root, 'kinetics4_label_map.txt') == [
         'abseiling',
@@ -99,17 +99,17 @@ def test_lists_hold_the_whole_videos_with_labels_of_the_alphabet(root):
     assert (parts['videos_train'].found, parts['videos_train'].expected) == (4, 9)
     assert (parts['videos_val'].found, parts['videos_val'].expected) == (2, 2)
     assert is_sound(list(parts.values()))
-    assert '1 x missing, left out of the list' in format_report(list(parts.values()))
+    assert '1 x missing, omitted from the list' in format_report(list(parts.values()))
 
 
-def test_what_is_missing_or_broken_is_named_and_listed(root):
+def test_missing_and_broken_videos_are_reported_and_listed(root):
     (part,) = (part for part in kinetics.check(root, 2) if part.name == 'videos_train')
     found = {kind.split(',')[0]: f.examples for kind, f in part.warnings.items()}
     assert found.pop('missing') == ['gone0000001_000001_000011']
     assert {kind: [Path(e).name[:5] for e in examples] for kind, examples in found.items()} == {
         'broken': ['cut00'],
         'empty': ['empty'],
-        'no pictures': ['sound'],
+        'no video stream': ['sound'],
         'too short': ['short'],
     }
     left_out = dict(line.split('\t') for line in lines(root, 'kinetics4_train_left_out.txt'))
@@ -134,7 +134,7 @@ def test_the_lists_are_read_by_mmaction2(root):
     assert all(Path(info['filename']).stat().st_size for info in infos)
 
 
-def test_videos_are_left_as_they_are_and_a_second_run_gives_the_same(root):
+def test_videos_are_not_modified_and_runs_are_repeatable(root):
     def content() -> dict:
         return {p: p.read_bytes() for p in root.rglob('*') if p.is_file() and not p.is_symlink()}
 
@@ -155,12 +155,12 @@ def test_labels_are_those_of_the_official_map(samples):
     assert all(official[label].replace(' ', '_') == name for name, label in places.items())
 
 
-def test_clips_of_other_classes_and_other_files_are_told(root, clip):
+def test_clips_of_other_classes_and_other_files_are_reported(root, clip):
     shutil.move(root / 'videos_val' / name(VAL[0]), root / 'videos_val/air_drumming')
     shutil.copy(clip, root / 'videos_val/air_drumming/other.mp4')
     (part,) = (part for part in kinetics.check(root, 2) if part.name == 'videos_val')
     assert {kind: f.examples for kind, f in part.warnings.items()} == {
-        'in the folder of another class than the CSV file says': [
+        'in the folder of another class than in the CSV file': [
             'air_drumming/val00000001_000005_000015.mp4: abseiling'
         ],
         'not in the CSV file': ['air_drumming/other.mp4'],
@@ -178,7 +178,7 @@ def test_a_test_set_may_have_no_labels(root, clip):
 @pytest.mark.parametrize(
     'rows, columns, message',
     [
-        ([('yoga', 'a', 'x', 10)], COLUMNS, r'train.csv, line 2: the times are no numbers'),
+        ([('yoga', 'a', 'x', 10)], COLUMNS, r'train.csv, line 2: times are not numbers'),
         ([('yoga', '', 0, 10)], COLUMNS, r'train.csv, line 2: youtube_id is empty'),
         ([('yoga', 'a')], COLUMNS[:2], r"lacks the columns \['time_start', 'time_end'\]"),
     ],
@@ -189,7 +189,7 @@ def test_another_csv_file_is_an_error(root, rows, columns, message):
         kinetics.check(root, 1)
 
 
-def test_the_tool_says_when_ffmpeg_is_absent(root, monkeypatch):
+def test_a_missing_ffmpeg_is_reported(root, monkeypatch):
     monkeypatch.setenv('PATH', str(root))
     result = tool('prepare_data', 'kinetics', '--root', root, '--resize', 256)
     assert result.returncode == 2
@@ -205,7 +205,7 @@ cp "$FAKE_CLIP" "$last"
 """
 
 
-def test_copies_are_made_beside_the_originals_by_ffmpeg_without_a_shell(root, clip, monkeypatch):
+def test_ffmpeg_copies_next_to_the_originals_without_a_shell(root, clip, monkeypatch):
     program = root.parent / 'ffmpeg'
     program.write_text(FAKE)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -231,7 +231,7 @@ def test_ffmpeg_makes_the_short_side(tmp_path):
 
     write_clip(tmp_path / 'in/tall.mp4', size=(640, 480))
     write_clip(tmp_path / 'in/small.mp4', size=(96, 128))
-    part = kinetics.Part('copies', 'videos')
+    part = kinetics.ReportRow('copies', 'videos')
     videos.resize(part, tmp_path / 'in', ['tall.mp4', 'small.mp4'], tmp_path / 'out', 256, 1)
     sizes = {}
     for file in ('tall', 'small'):

@@ -1,4 +1,4 @@
-"""COCO on disk: each planted fault is found and named, and a sound tree has none."""
+"""COCO on disk: each planted fault is reported, and a valid tree has none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from swinv2_dense.preparation import coco, images
 from swinv2_dense.preparation.annotations import read_annotations
-from swinv2_dense.preparation.report import Part, format_report, is_sound
+from swinv2_dense.preparation.report import ReportRow, format_report, is_sound
 
 SPLITS = ('train2017', 'val2017')
 
@@ -42,7 +42,7 @@ def content_of(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob('*') if p.is_file()}
 
 
-def findings(parts: list[Part], level: str) -> list[tuple[str, str, str]]:
+def findings(parts: list[ReportRow], level: str) -> list[tuple[str, str, str]]:
     """(part, kind, first example) of all that was found."""
     return [
         (part.name, kind, finding.examples[0])
@@ -51,7 +51,7 @@ def findings(parts: list[Part], level: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_a_sound_tree_has_neither_faults_nor_warnings_and_stays_as_it_is(sound):
+def test_a_valid_tree_has_no_findings_and_is_not_modified(sound):
     before = content_of(sound)
     parts = coco.check(sound, 2)
     assert [(part.name, part.found, part.expected, part.status) for part in parts] == [
@@ -101,7 +101,7 @@ LISTED, TRAIN, MAPS = (
     'stuffthingmaps/train2017',
 )
 JPG, PNG = f'{TRAIN}/000000000002.jpg', f'{MAPS}/000000000002.png'
-GREY = np.zeros(SIZE[::-1], np.uint8)
+GRAY = np.zeros(SIZE[::-1], np.uint8)
 FAULTS = {
     'image gone': (lambda r: (r / JPG).unlink(), TRAIN, 'missing', '2.jpg'),
     'image cut': (lambda r: cut(r, JPG, -40), TRAIN, 'damaged', '2.jpg: '),
@@ -116,36 +116,41 @@ FAULTS = {
     'image larger': (
         lambda r: save(r, JPG, np.zeros((30, 37, 3))),
         TRAIN,
-        'another size',
+        'size differs',
         '2.jpg: 37 x 30, not 37 x 29',
     ),
-    'image turned': (lambda r: exif(r, JPG), TRAIN, 'another size', '2.jpg: 29 x 37, not 37 x 29'),
+    'image turned': (lambda r: exif(r, JPG), TRAIN, 'size differs', '2.jpg: 29 x 37, not 37 x 29'),
     'map gone': (lambda r: (r / PNG).unlink(), MAPS, 'missing', '2.png'),
     'map cut': (lambda r: cut(r, PNG, -12), MAPS, 'damaged', '2.png'),
     'map is cut to its signature': (lambda r: cut(r, PNG, 8), MAPS, 'not one channel', '2.png'),
-    'map is a JPEG': (lambda r: (r / PNG).write_bytes((r / JPG).read_bytes()), MAPS, 'no PNG', '2'),
-    'map smaller': (lambda r: save(r, PNG, GREY[1:]), MAPS, 'another size', '37 x 28'),
+    'map is a JPEG': (
+        lambda r: (r / PNG).write_bytes((r / JPG).read_bytes()),
+        MAPS,
+        'not a PNG',
+        '2',
+    ),
+    'map smaller': (lambda r: save(r, PNG, GRAY[1:]), MAPS, 'size differs', '37 x 28'),
     'map with palette': (lambda r: palette(r, PNG), MAPS, 'palette', '2.png'),
-    'map of colours': (
-        lambda r: save(r, PNG, np.dstack([GREY] * 3)),
+    'map of colors': (
+        lambda r: save(r, PNG, np.dstack([GRAY] * 3)),
         MAPS,
         'not one channel of 8 bit',
-        '8 bit, colour type 2',
+        '8 bit, color type 2',
     ),
     'map of 16 bit': (
-        lambda r: save(r, PNG, GREY.astype(np.uint16)),
+        lambda r: save(r, PNG, GRAY.astype(np.uint16)),
         MAPS,
         'not one channel of 8 bit',
-        '16 bit, colour type 0',
+        '16 bit, color type 0',
     ),
-    'map of another data set': (
-        lambda r: save(r, PNG, GREY + np.uint8(182)),
+    'map of another dataset': (
+        lambda r: save(r, PNG, GRAY + np.uint8(182)),
         MAPS,
-        'labels that do not exist',
+        'invalid labels',
         '2.png: 182',
     ),
-    'no JSON': (lambda r: cut(r, LISTED, -1), LISTED, 'no valid JSON', 'line 1 column'),
-    'a JSON list': (lambda r: (r / LISTED).write_text('[1]'), LISTED, 'no JSON object', LISTED),
+    'no JSON': (lambda r: cut(r, LISTED, -1), LISTED, 'not valid JSON', 'line 1 column'),
+    'a JSON list': (lambda r: (r / LISTED).write_text('[1]'), LISTED, 'not a JSON object', LISTED),
     'no annotations': (
         lambda r: edit(r, lambda c: c.pop('annotations')),
         LISTED,
@@ -168,26 +173,26 @@ FAULTS = {
     'image without width': (
         lambda r: edit(r, lambda c: c['images'].append(dict(id=9, file_name='x', height=3))),
         LISTED,
-        'size in whole numbers',
+        'integer id and size',
         'x',
     ),
     'category of another name': (
         lambda r: edit(r, lambda c: c['categories'][3].update(name='motorbike')),
         LISTED,
-        'category that this data set does not have',
+        'category that this dataset does not have',
         '4 motorbike',
     ),
     'categories in another order': (
         lambda r: edit(r, lambda c: c['categories'].reverse()),
         LISTED,
-        'in the place of another',
+        'categories in the wrong order',
         'toothbrush where person',
     ),
 }
 
 
 @pytest.mark.parametrize('case', FAULTS)
-def test_a_planted_fault_is_found_and_named(tree, case):
+def test_a_planted_fault_is_reported(tree, case):
     plant, part, kind, example = FAULTS[case]
     plant(tree)
     parts = coco.check(tree, 2)
@@ -207,29 +212,27 @@ NAN = float('nan')
 WRONG = {
     'annotation of an image that is not listed': dict(image_id=4),
     'annotation of a category that is not listed': dict(category_id=12),
-    'annotation id given twice': dict(id=7),
+    'repeated annotation id': dict(id=7),
     'box or area that is not finite': dict(bbox=[1, 2, NAN, 3]),
-    'annotation whose ids, area or bbox are no numbers': dict(bbox=[1, 2, '3', 4]),
-    'run lengths of another size than the image': dict(
+    'annotation whose ids, area or bbox are not numbers': dict(bbox=[1, 2, '3', 4]),
+    'RLE whose size is not that of the image': dict(
         segmentation=dict(size=[*SIZE], counts=[SIZE[0] * SIZE[1]])
     ),
-    'segmentation that is neither polygons nor run lengths': dict(segmentation=[]),
+    'segmentation that is neither polygons nor RLE': dict(segmentation=[]),
 }
 LEFT_OUT = {
-    'box of negative size, which mmdet leaves out': dict(bbox=[5, 5, -3, 4]),
-    'box under a pixel or without area, which mmdet leaves out': dict(bbox=[5, 5, 0, 4]),
-    'box outside of its image, which mmdet leaves out': dict(bbox=[37, 5, 9, 9]),
+    'box of negative size, which mmdet drops': dict(bbox=[5, 5, -3, 4]),
+    'box under a pixel or without area, which mmdet drops': dict(bbox=[5, 5, 0, 4]),
+    'box outside its image, which mmdet drops': dict(bbox=[37, 5, 9, 9]),
 }
 TAKEN = {
     'box over the border by more than a pixel': dict(bbox=[5, 5, 34, 4]),
-    'polygon of odd or fewer than 6 numbers, which mmdet leaves out': dict(
-        segmentation=[[1, 2, 3, 4]]
-    ),
+    'polygon of odd or fewer than 6 numbers, which mmdet drops': dict(segmentation=[[1, 2, 3, 4]]),
 }
 
 
 @pytest.mark.parametrize('kind', WRONG)
-def test_a_faulty_annotation_is_named(tree, kind):
+def test_a_faulty_annotation_is_reported(tree, kind):
     edit(tree, lambda c: c['annotations'].append(annotation(**dict(id=9) | WRONG[kind])))
     number = WRONG[kind].get('id', 9)
     parts = coco.check(tree, 2)
@@ -239,14 +242,14 @@ def test_a_faulty_annotation_is_named(tree, kind):
 
 
 @pytest.mark.parametrize('key', ['id', 'image_id', 'category_id', 'bbox', 'area', 'segmentation'])
-def test_a_key_that_an_annotation_lacks_is_named(tree, key):
+def test_a_missing_key_of_an_annotation_is_reported(tree, key):
     edit(tree, lambda c: c['annotations'][0].pop(key))
     name = 'annotation None' if key == 'id' else 'annotation 7'
     assert findings(coco.check(tree, 2), 'faults') == [(LISTED, f'annotation without {key}', name)]
 
 
-def test_what_mmdet_leaves_out_is_warned_of(tree):
-    """Counted by mmdet itself: of all annotations it drops those that are reported so."""
+def test_objects_that_mmdet_drops_are_warnings(tree):
+    """By mmdet's own count: it drops exactly the reported annotations."""
     from mmdet.datasets import CocoDataset
 
     extra = [annotation(20 + i, **c) for i, c in enumerate((LEFT_OUT | TAKEN).values())]
@@ -268,11 +271,11 @@ def test_an_image_listed_twice_and_one_not_listed(tree):
     edit(tree, lambda c: c['images'].append(c['images'][0]))
     (tree / TRAIN / 'mine.jpg').write_bytes((tree / JPG).read_bytes())
     parts = coco.check(tree, 2)
-    assert findings(parts, 'faults') == [(LISTED, 'image id given twice', 'image 1')]
+    assert findings(parts, 'faults') == [(LISTED, 'repeated image id', 'image 1')]
     assert findings(parts, 'warnings') == [(TRAIN, 'not listed in the annotation file', 'mine.jpg')]
 
 
-def test_without_stuff_maps_a_tree_is_sound(tree):
+def test_a_tree_without_stuff_maps_is_valid(tree):
     for path in (tree / MAPS).iterdir():
         path.unlink()
     (tree / MAPS).rmdir()
@@ -281,7 +284,7 @@ def test_without_stuff_maps_a_tree_is_sound(tree):
     assert 'only detectors with a semantic branch need them' in format_report(parts)
 
 
-def test_images_of_test_dev_are_checked_where_there_are_any(tree):
+def test_images_of_test_dev_are_checked_if_present(tree):
     info = tree / 'annotations/image_info_test-dev2017.json'
     (tree / 'test2017').mkdir()
     (tree / 'test2017/000000000002.jpg').write_bytes((tree / JPG).read_bytes())
@@ -295,7 +298,7 @@ def test_images_of_test_dev_are_checked_where_there_are_any(tree):
     info.write_text(json.dumps(content))
     parts = coco.check(tree, 2)
     assert not findings(parts, 'faults') + findings(parts, 'warnings')
-    assert parts[-1] == Part('test2017', 'images', 1, 1)
+    assert parts[-1] == ReportRow('test2017', 'images', 1, 1)
 
 
 def test_an_interrupted_check_leaves_no_thread(tmp_path, monkeypatch):
@@ -307,18 +310,20 @@ def test_an_interrupted_check_leaves_no_thread(tmp_path, monkeypatch):
     files = [images.File(str(number), *SIZE) for number in range(64)]
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        images.check_files(Part('x', 'images'), tmp_path, files, lambda *_: time.sleep(0.01), 2)
+        images.check_files(
+            ReportRow('x', 'images'), tmp_path, files, lambda *_: time.sleep(0.01), 2
+        )
     assert threading.active_count() == before
 
 
-def test_a_byte_order_mark_is_read_and_said(tmp_path):
-    """Training reads a repaired copy of such a file, pycocotools alone would not."""
+def test_a_byte_order_mark_is_accepted_with_a_warning(tmp_path):
+    """Training reads a repaired copy of such a file; pycocotools could not read it."""
     content = dict(images=[], categories=[], annotations=[])
     (tmp_path / 'a.json').write_text(json.dumps(content), encoding='utf-8-sig')
-    part = Part('a.json', 'annotations')
+    part = ReportRow('a.json', 'annotations')
     assert read_annotations(tmp_path / 'a.json', part) == ([], [])
     assert not part.faults
-    assert list(part.warnings) == ['byte-order mark, which pycocotools does not read']
+    assert list(part.warnings) == ['byte-order mark, which pycocotools cannot read']
 
 
 def test_the_tool_on_real_samples(samples):

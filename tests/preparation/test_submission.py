@@ -1,4 +1,4 @@
-"""COCO test-dev submissions: from mmdet's results to a zip that pycocotools reads."""
+"""COCO test-dev submissions: from mmdet's results to a zip that pycocotools can load."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pycocotools.coco import COCO
 
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.preparation import coco
-from swinv2_dense.preparation.report import Part
-from swinv2_dense.preparation.submission import run_lengths, write_submission
+from swinv2_dense.preparation.report import ReportRow
+from swinv2_dense.preparation.submission import write_submission
 
 SIZES = {11: (29, 37), 22: (53, 41), 33: (8, 9)}  # image id: height, width; the last has no object
 NUM = 102  # detections on the first image, 2 on the second
@@ -63,7 +63,7 @@ def made(tmp_path_factory) -> Path:
     return folder
 
 
-def submit(results: Path, info: Path, folder: Path) -> tuple[Path | None, list[Part]]:
+def submit(results: Path, info: Path, folder: Path) -> tuple[Path | None, list[ReportRow]]:
     return write_submission(results, info, 'swinv2-t', folder)
 
 
@@ -76,7 +76,7 @@ def loaded(written: Path, info: Path, folder: Path) -> COCO:
     return COCO(str(info)).loadRes(str(folder / name))
 
 
-def test_boxes_arrive_as_mmdet_found_them(made, tmp_path):
+def test_boxes_arrive_unchanged(made, tmp_path):
     info = made / 'image_info.json'
     written, parts = submit(made / 'x.bbox.json', info, tmp_path)
     assert written == tmp_path / 'detections_test-dev2017_swinv2-t_results.zip'
@@ -87,12 +87,12 @@ def test_boxes_arrive_as_mmdet_found_them(made, tmp_path):
     assert (last['image_id'], last['category_id'], last['score']) == (22, 2, 1.0)
     assert {kind: found.examples for kind, found in parts[1].warnings.items()} == {
         'image without detections': ['000000000033.jpg'],
-        'image with more than 100 detections, of which the best count': ['000000000011.jpg: 102'],
+        'image with more than 100 detections; only the best count': ['000000000011.jpg: 102'],
     }
 
 
 def test_masks_arrive_with_their_own_area(made, tmp_path):
-    """mmdet's file gives a box beside each mask, whose area pycocotools would take instead."""
+    """mmdet writes a box next to each mask; pycocotools would use the area of that box."""
     info = made / 'image_info.json'
     written, _ = submit(made / 'x.segm.json', info, tmp_path)
     results = loaded(written, info, tmp_path)
@@ -109,16 +109,16 @@ BOX = dict(image_id=22, category_id=90, bbox=[0, 0, 1, 1], score=0.5)
 HEIGHT, WIDTH = SIZES[22]
 
 
-def run_length(height: int = HEIGHT, width: int = WIDTH, stated: list | None = None) -> dict:
+def rle(height: int = HEIGHT, width: int = WIDTH, stated: list | None = None) -> dict:
     coded = mask_api.encode(np.ones((height, width), np.uint8, order='F'))
     return dict(size=stated or [height, width], counts=coded['counts'].decode())
 
 
-MASK = dict(image_id=22, category_id=90, segmentation=run_length(), score=0.5)
+MASK = dict(image_id=22, category_id=90, segmentation=rle(), score=0.5)
 FAULTS = {
-    'image_id of no listed image': [dict(image_id=44), dict(image_id='22'), dict(image_id=[22])],
-    "category_id that is none of COCO's 80": [dict(category_id=12), dict(category_id=0)],
-    'score that is no number from 0 to 1': [
+    'image_id that is not listed': [dict(image_id=44), dict(image_id='22'), dict(image_id=[22])],
+    "category_id that is not one of COCO's 80": [dict(category_id=12), dict(category_id=0)],
+    'score that is not a number from 0 to 1': [
         dict(score=1.5),
         dict(score=-0.1),
         dict(score=float('nan')),
@@ -130,15 +130,17 @@ FAULTS = {
         dict(bbox=None),
     ],
     'bbox of negative size': [dict(bbox=[5, 5, 2, -1])],
-    'segmentation that is not compressed run lengths': [
+    'segmentation that is not compressed RLE': [
         dict(segmentation=[[1, 2, 3, 4, 5, 6]]),
         dict(segmentation=dict(size=[HEIGHT, WIDTH], counts=[0, HEIGHT * WIDTH])),
     ],
-    'segmentation of another size than the image': [dict(segmentation=run_length(WIDTH, HEIGHT))],
-    'segmentation whose run lengths do not fill the image': [
-        dict(segmentation=run_length(HEIGHT - 1, WIDTH, [HEIGHT, WIDTH])),
-        dict(segmentation=run_length(HEIGHT + 1, WIDTH, [HEIGHT, WIDTH])),
+    'segmentation whose size is not that of the image': [dict(segmentation=rle(WIDTH, HEIGHT))],
+    'RLE whose counts are not integers that sum up to its size': [
+        dict(segmentation=rle(HEIGHT - 1, WIDTH, [HEIGHT, WIDTH])),
+        dict(segmentation=rle(HEIGHT + 1, WIDTH, [HEIGHT, WIDTH])),
         dict(segmentation=dict(size=[HEIGHT, WIDTH], counts='')),
+    ],
+    'RLE whose counts cannot be decoded': [
         dict(segmentation=dict(size=[HEIGHT, WIDTH], counts='\ud800')),
     ],
 }
@@ -146,7 +148,7 @@ CASES = [(kind, change) for kind, changes in FAULTS.items() for change in change
 
 
 @pytest.mark.parametrize('kind, change', CASES)
-def test_a_faulty_detection_is_named_and_nothing_written(made, tmp_path, kind, change):
+def test_an_invalid_detection_is_reported_and_nothing_is_written(made, tmp_path, kind, change):
     good = MASK if 'segmentation' in change else BOX
     results = tmp_path / 'results.json'
     results.write_text(json.dumps([good, good | change]))
@@ -160,35 +162,24 @@ def test_a_faulty_detection_is_named_and_nothing_written(made, tmp_path, kind, c
 
 
 @pytest.mark.parametrize('key', ['image_id', 'category_id', 'score', 'bbox'])
-def test_a_key_that_a_detection_lacks_is_named(made, tmp_path, key):
+def test_a_missing_key_is_reported(made, tmp_path, key):
     results = tmp_path / 'results.json'
     results.write_text(json.dumps([BOX, {k: v for k, v in BOX.items() if k != key}]))
     _, parts = submit(results, made / 'image_info.json', tmp_path)
     assert list(parts[1].faults) == [f'detection without {key}']
 
 
-@pytest.mark.parametrize('density', [0, 0.01, 0.5, 1])
-def test_run_lengths_are_those_of_the_mask(density):
-    random = np.random.default_rng(0)
-    mask = np.kron(random.random((9, 7)) < density, np.ones((31, 50))).astype(np.uint8, order='F')
-    mask[0, 0] = 1
-    pixels = mask.ravel(order='F')
-    changes = np.flatnonzero(np.diff(pixels)) + 1
-    expected = [0, *np.diff([0, *changes, len(pixels)])]  # of zeros first; the first pixel is one
-    assert run_lengths(mask_api.encode(mask)['counts'].decode()).tolist() == expected
-
-
 @pytest.mark.parametrize(
     'text, message',
     [
-        ('{}', 'holds no list of detections'),
-        ('[]', 'holds no list of detections'),
-        ('[[1]]', 'holds no list of detections'),
-        ('[', 'is no JSON'),
+        ('{}', 'is not a list of detections'),
+        ('[]', 'is not a list of detections'),
+        ('[[1]]', 'is not a list of detections'),
+        ('[', 'is not valid JSON'),
         (None, 'cannot be read: No such file or directory'),
     ],
 )
-def test_a_file_of_no_detections_is_named(made, tmp_path, text, message):
+def test_a_file_that_is_not_a_list_of_detections_is_an_error(made, tmp_path, text, message):
     results = tmp_path / 'results.json'
     if text is not None:
         results.write_text(text)
@@ -213,14 +204,14 @@ def test_the_tool_writes_once_and_replaces_nothing(made, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['', 'a b', '../x'])
-def test_a_name_that_suits_no_file_is_refused(made, tmp_path, name):
+def test_an_invalid_name_is_an_error(made, tmp_path, name):
     with pytest.raises(ConfigError, match='--name='):
         write_submission(made / 'x.bbox.json', made / 'image_info.json', name, tmp_path)
 
 
-def test_a_wrong_list_of_images_is_named(made, tmp_path):
+def test_a_wrong_list_of_images_is_an_error(made, tmp_path):
     with pytest.raises(ConfigError, match='--image-info=nowhere.json: there is no such file'):
         submit(made / 'x.bbox.json', Path('nowhere.json'), tmp_path)
     written, parts = submit(made / 'x.bbox.json', made / 'x.bbox.json', tmp_path)
     assert written is None
-    assert 'no JSON object with images and categories' in parts[0].faults
+    assert 'not a JSON object with images and categories' in parts[0].faults

@@ -37,7 +37,7 @@ def image_of(array: np.ndarray | None = None) -> Image.Image:
 
 
 def write(root: Path, name: str, label_map: Image.Image | None = None, **settings) -> None:
-    """A grey image, and its map: ids 0, 1 and 2 if not given."""
+    """A gray image, and its map: ids 0, 1 and 2 if not given."""
     for part in ('images', 'maps'):
         (root / part).mkdir(exist_ok=True)
     Image.new('RGB', SIZE[::-1], 'gray').save(root / 'images' / f'{name}.jpg', **settings)
@@ -102,15 +102,15 @@ def palette(name: str = 'P') -> Image.Image:
 FAULTS = {
     'beyond': (
         image_of(np.array([[0, 3, 7]], np.uint8).repeat(6, 0).repeat(4, 1)[:, :10]),
-        r'hold ids beyond the 3 classes \(allowed in these files: 0\.\.2, 255; .*\), '
+        r'contain ids beyond the 3 classes \(allowed in these files: 0\.\.2, 255; .*\), '
         r'first .*/bad\.png with 3, 7',
     ),
     'size': (
         image_of(np.zeros((6, 9), np.uint8)),
-        r'have another size than their image, first .*bad\.png: the map 9 x 6, the image 10 x 6',
+        r'differ in size from their image, first .*bad\.png: the map has 9 x 6, the image 10 x 6',
     ),
-    'colours': (Image.new('RGB', SIZE[::-1]), r'hold colours instead of class ids .*bad\.png'),
-    'with alpha': (Image.new('LA', SIZE[::-1]), r'hold colours instead of class ids'),
+    'colors': (Image.new('RGB', SIZE[::-1]), r'contain colors instead of class ids .*bad\.png'),
+    'with alpha': (Image.new('LA', SIZE[::-1]), r'contain colors instead of class ids'),
     '16 bits': (
         image_of(np.full(SIZE, 256, np.uint16)),
         r'do not fit into the 8 bits that mmseg keeps, first .*bad\.png with 256',
@@ -130,11 +130,11 @@ def test_all_kinds_of_fault_are_in_one_line(tmp_path):
     for i in range(3):
         write(tmp_path, f'large{i}', image_of(np.full(SIZE, 9, np.uint8)))
     write(tmp_path, 'broken')
-    (tmp_path / 'maps' / 'broken.png').write_bytes(b'no PNG')
+    (tmp_path / 'maps' / 'broken.png').write_bytes(b'not a PNG')
     with pytest.raises(ConfigError) as error:
         check(dataset_of(tmp_path))
     assert '1 label maps cannot be read as images, first ' in str(error.value)
-    assert '3 label maps hold ids beyond' in str(error.value)
+    assert '3 label maps contain ids beyond' in str(error.value)
     assert '\n' not in str(error.value)
 
 
@@ -145,7 +145,7 @@ def test_faults_of_all_processes_are_told_by_each(tmp_path, monkeypatch):
     dataset = dataset_of(tmp_path)
 
     def message() -> str:
-        with pytest.raises(ConfigError, match='3 label maps hold ids beyond') as found:
+        with pytest.raises(ConfigError, match='3 label maps contain ids beyond') as found:
             check(dataset)
         return str(found.value)
 
@@ -167,13 +167,13 @@ def test_faults_of_all_processes_are_told_by_each(tmp_path, monkeypatch):
         assert message() == alone
 
 
-def test_palettes_are_ids_for_pillow_and_colours_for_opencv(tmp_path):
+def test_palettes_are_ids_for_pillow_and_colors_for_opencv(tmp_path):
     write(tmp_path, 'palette', palette())
     (line,) = check(dataset_of(tmp_path))
-    assert '1 of 1 label maps have a palette: its indices are taken as class ids, first' in line
+    assert '1 of 1 label maps have a palette: its indices are used as class ids, first' in line
     loaded = dataset_of(tmp_path)[0]['data_samples'].gt_sem_seg.data[0].numpy()
     assert np.array_equal(loaded, np.asarray(image_of()))
-    with pytest.raises(ConfigError, match=r'colours .*imdecode_backend=.pillow.'):
+    with pytest.raises(ConfigError, match=r'colors .*imdecode_backend=.pillow.'):
         check(dataset_of(tmp_path, backend='cv2'))
 
 
@@ -187,16 +187,18 @@ def masks(root: Path, *values: int) -> None:
 def test_masks_of_0_and_255_teach_nothing(tmp_path):
     masks(tmp_path, 0, 255)
     message = (
-        "^train_dataloader: the 2 label maps hold only the class 'wall', .* the loss would be 0 .*"
-        r'1 of them hold 0 and 255 alone, first .*mixed\.png: 255 is ignored; .* write 1'
+        '^train_dataloader: the 2 label maps contain only the class .*the loss would be 0 .*'
+        r'1 of them only contain 0 and 255, first .*mixed\.png: 255 is ignored; .* write 1'
     )
     with pytest.raises(ConfigError, match=message):
         check(dataset_of(tmp_path))
-    with pytest.raises(ConfigError, match='hold only the class .shape'):  # softmax over one class
+    with pytest.raises(
+        ConfigError, match='contain only the class .shape'
+    ):  # softmax over one class
         check(dataset_of(tmp_path, metainfo=dict(classes=('shape',))))
     (warning, note) = check(dataset_of(tmp_path), 'val_dataloader')
     assert 'no label map has a pixel of 2 of 3 classes (floor, sky): mIoU is the mean' in warning
-    assert '1 of 2 label maps hold 0 and 255 alone, and 255 is ignored' in note
+    assert '1 of 2 label maps only contain 0 and 255, and 255 is ignored' in note
 
 
 def test_one_class_of_other_ids_teaches_nothing_either(tmp_path):
@@ -212,17 +214,17 @@ def test_one_class_of_other_ids_teaches_nothing_either(tmp_path):
 def test_maps_without_any_class(tmp_path):
     masks(tmp_path, 255)
     for name in ('train_dataloader', 'val_dataloader'):
-        with pytest.raises(ConfigError, match=f'{name}: the 2 label maps hold no class at all'):
+        with pytest.raises(ConfigError, match=f'{name}: the 2 label maps contain no class at all'):
             check(dataset_of(tmp_path), name)
     (line,) = check(dataset_of(tmp_path), 'test_dataloader')  # placeholders of a test set
-    assert 'hold no class at all, other pixels are ignored: mIoU would be nan' in line
+    assert 'contain no class at all, other pixels are ignored: mIoU would be nan' in line
 
 
 def test_a_mask_among_maps_of_more_classes_is_a_warning(tmp_path):
     write(tmp_path, 'a')
     masks(tmp_path, 0, 255)
     (line,) = check(dataset_of(tmp_path))
-    assert '1 of 3 label maps hold 0 and 255 alone' in line
+    assert '1 of 3 label maps only contain 0 and 255' in line
 
 
 def test_classes_without_a_pixel_are_named(tmp_path):
@@ -232,8 +234,8 @@ def test_classes_without_a_pixel_are_named(tmp_path):
     dataset = dataset_of(tmp_path, metainfo=dict(classes=classes))
     (line,) = check(dataset)
     assert line == (
-        'train_dataloader: no label map has a pixel of 2 of 5 classes (river, road): it is not '
-        'learned'
+        'train_dataloader: no label map has a pixel of 2 of 5 classes (river, road): they are '
+        'not learned'
     )
     write(tmp_path, 'a', image_of(np.resize(np.arange(5, dtype=np.uint8), SIZE)))
     assert check(dataset) == []
@@ -247,11 +249,11 @@ def test_processes_put_what_they_found_together(tmp_path, monkeypatch):
         label_maps, 'all_gather_object', lambda part: [part, ({}, {CLASSES: others}, 2)]
     )
     (warning, note) = check(dataset_of(tmp_path))
-    assert '1 of 3 classes (sky)' in warning and '1 of 4 label maps hold 0 and 255' in note
+    assert '1 of 3 classes (sky)' in warning and '1 of 4 label maps only contain 0 and 255' in note
 
 
 def test_zero_is_no_class_where_it_is_reduced(tmp_path):
-    """ADE20K: 0 is unlabelled, 1..150 are classes."""
+    """ADE20K: 0 is unlabeled, 1..150 are classes."""
     write(tmp_path, 'good', image_of(np.resize(np.array([0, 1, 150], np.uint8), SIZE)))
     check(dataset_of(tmp_path, kind=ADE20KDataset))
     write(tmp_path, 'bad', image_of(np.full(SIZE, 151, np.uint8)))
@@ -269,10 +271,10 @@ def test_maps_are_found_within_wrappers_and_read_once(tmp_path, monkeypatch):
     write(tmp_path, 'bad', image_of(np.full(SIZE, 9, np.uint8)))
     part = dataset_of(tmp_path)
     repeated = SimpleNamespace(datasets=[SimpleNamespace(dataset=part), part])
-    with pytest.raises(ConfigError, match='2 label maps hold ids'):
+    with pytest.raises(ConfigError, match='2 label maps contain ids'):
         check(repeated)
     part.data_list, part.serialize_data = [part.get_data_info(0)] * 5, False
-    with pytest.raises(ConfigError, match='1 label maps hold ids'):
+    with pytest.raises(ConfigError, match='1 label maps contain ids'):
         check(part)
 
 
@@ -302,7 +304,9 @@ def test_reduce_zero_label_must_agree(tmp_path):
     write(tmp_path, 'a')
     dataset = dataset_of(tmp_path)
     dataset.pipeline.transforms[1].reduce_zero_label = True
-    with pytest.raises(ConfigError, match='reduce_zero_label=False, its LoadAnnotations reduce_'):
+    with pytest.raises(
+        ConfigError, match='reduce_zero_label=False, but its LoadAnnotations has reduce_'
+    ):
         check(dataset)
 
 
@@ -332,5 +336,5 @@ def test_negative_ids_are_named(tmp_path, dtype):
     ids = np.resize([0, 1, -1], SIZE).astype(dtype)
     assert cv2.imwrite(str(tmp_path / 'maps' / 'a.tif'), ids)
     dataset = dataset_of(tmp_path, 'cv2', seg_map_suffix='.tif')
-    with pytest.raises(ConfigError, match=r'1 label maps hold numbers.* with -1'):
+    with pytest.raises(ConfigError, match=r'1 label maps contain numbers.* with -1'):
         check_label_maps('train_dataloader', dataset, print)

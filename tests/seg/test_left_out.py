@@ -74,7 +74,9 @@ def test_it_lists_what_mmseg_lists_where_that_is_all(tmp_path):
 
 
 def test_left_out_images_are_counted(mixed):
-    message = r'train_dataloader.dataset: 7 of 8 images in .*/images are not used, as they end in '
+    message = (
+        r'train_dataloader.dataset: 7 of 8 images in .*/images are not used because they end in '
+    )
     with pytest.raises(ConfigError, match=message + r'\.JPG \(1\).*; the first is .*/b\.JPG\. Set'):
         check(config(mixed))
     with pytest.raises(ConfigError, match=r'7 of 8 .*the first is .*/a\.jpg'):

@@ -149,9 +149,9 @@ def test_logits_are_merged_in_fp32_under_autocast():
     _, ours = pair(SLIDE)
     image = torch.randn(1, 3, 101, 93)
     with torch.no_grad():
-        expected = tiled.View(ours.float(), image, dict(ori_shape=(90, 120))).rows(0, 90)
+        expected = tiled.TiledView(ours.float(), image, dict(ori_shape=(90, 120))).rows(0, 90)
         with torch.autocast('cpu', torch.bfloat16):
-            view = tiled.View(ours, image, dict(ori_shape=(90, 120)))
+            view = tiled.TiledView(ours, image, dict(ori_shape=(90, 120)))
             found = view.rows(0, 90)
     assert view.kept[53, 101][0].dtype == torch.bfloat16
     assert found.dtype == torch.float32

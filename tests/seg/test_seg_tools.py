@@ -132,14 +132,14 @@ def test_metric_maps_and_pictures(trained, config, samples):
 def test_views_of_a_set_without_labels(trained, config):
     """A test split: no maps, though the pipeline loads them. Views are made of the pipeline."""
     printed = succeed(
-        'test', config, trained / 'iter_2.pth', '--work-dir', trained / 'unlabelled', '--tta',
-        '--out', trained / 'unlabelled_maps', '--cfg-options',
+        'test', config, trained / 'iter_2.pth', '--work-dir', trained / 'unlabeled', '--tta',
+        '--out', trained / 'unlabeled_maps', '--cfg-options',
         'test_dataloader.dataset.data_prefix.seg_map_path=None',
         'test_dataloader.dataset.indices=2',
     )  # fmt: skip
     assert 'augmented by TiledSegTTAModel' in printed
-    assert len(list((trained / 'unlabelled_maps').glob('*.png'))) == 2
-    (log,) = (trained / 'unlabelled').glob('*/*.log')
+    assert len(list((trained / 'unlabeled_maps').glob('*.png'))) == 2
+    (log,) = (trained / 'unlabeled').glob('*/*.log')
     assert 'format_only=True' in log.read_text()
 
 
@@ -165,4 +165,6 @@ def test_labels_beyond_the_classes_are_found_before_training(config, samples, tm
     option = f'train_dataloader.dataset.data_root={root}'
     result = tool('train', config, '--work-dir', tmp_path / 'work', '--cfg-options', option)
     assert result.returncode == 2
-    assert 'error: train_dataloader: 5 label maps hold ids beyond the 150 classes' in result.stderr
+    assert (
+        'error: train_dataloader: 5 label maps contain ids beyond the 150 classes' in result.stderr
+    )

@@ -26,7 +26,7 @@ def write_pair(root: Path) -> None:
 
 
 def config(root: Path, **changes) -> tuple[ConfigDict, list]:
-    """A segmentor's heads, and one data set."""
+    """A segmentor's heads, and one dataset."""
     model = ConfigDict(
         type='EncoderDecoder',
         decode_head=dict(type='UPerHead', num_classes=3),
@@ -54,7 +54,7 @@ def test_heads_must_have_the_number_of_classes(tmp_path):
     wrong = copy.deepcopy(model)
     wrong.decode_head.num_classes = wrong.auxiliary_head[0].num_classes = 19
     message = (
-        r'model\.decode_head\.num_classes=19, but train_dataloader\.dataset has 3 classes; .*'
+        r'model\.decode_head\.num_classes=19, but train_dataloader\.dataset has 3 classes: .*'
         r'--cfg-options model\.decode_head\.num_classes=3 model\.auxiliary_head\.0\.num_classes=3'
     )
     for given in (wrong, ConfigDict(type='SegTTAModel', module=wrong)):
@@ -83,11 +83,11 @@ def test_test_windows_leave_no_gaps(tmp_path, test_cfg, message):
     'changes, message',
     [
         (dict(img_suffix='.jpeg'), r"no file in .*images ends in img_suffix='\.jpeg'; .* \.jpg$"),
-        (dict(ann_file='list.txt'), r"ann_file='.*list\.txt' lists no image"),
+        (dict(ann_file='list.txt'), r"ann_file='.*list\.txt' lists no images"),
         (dict(pipelin=[]), r'train_dataloader\.dataset: .*unexpected keyword argument'),
     ],
 )
-def test_an_empty_split_is_named(tmp_path, changes, message):
+def test_an_empty_split_is_an_error(tmp_path, changes, message):
     write_pair(tmp_path)
     (tmp_path / 'list.txt').touch()
     model, datasets = config(tmp_path, **changes)
@@ -95,7 +95,7 @@ def test_an_empty_split_is_named(tmp_path, changes, message):
         check_segmentation(model, datasets)
 
 
-def test_a_file_in_place_of_the_folder_of_maps_is_named(tmp_path):
+def test_a_file_instead_of_the_output_folder_is_an_error(tmp_path):
     (tmp_path / 'maps.png').touch()
-    with pytest.raises(ConfigError, match=r"--out='.*maps\.png' is a file; name a folder"):
+    with pytest.raises(ConfigError, match=r"--out='.*maps\.png' is a file; give a folder"):
         write_label_maps(Config(dict()), str(tmp_path / 'maps.png'))

@@ -146,7 +146,7 @@ def boxes(root: Path, test_mode: bool = False) -> dict:
 def runner(
     scope: str, work_dir: Path, *, epochs: int = 2, workers: int = 0, hook: Any = (), **parts: Any
 ) -> Runner:
-    """A run of `FrameMeans`; `parts` are the datasets `train`, `val` and `test`."""
+    """A run of `FrameMeans`; `parts` hold the datasets `train`, `val` and `test`."""
     cfg: dict[str, Any] = {}
     for name, dataset in parts.items():
         if name in ('train', 'val', 'test'):

@@ -42,7 +42,7 @@ def shrink(cfg: Any, factor: int) -> None:
 
 
 def write_segmentation_tree(root: Path, kind: str) -> Path:
-    """Two pairs per split in the layout of a data set; the left part of a map is not learned."""
+    """Two pairs per split in the layout of a dataset; the left part of a map is not learned."""
     rng = np.random.default_rng(0)
     *places, largest = TREES[kind]
     for long, short in (('training', 'train'), ('validation', 'val')):

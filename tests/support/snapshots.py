@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 
 
 class Snapshots(Hook):
-    """The parameters before each iteration; the first are those after initialisation."""
+    """The parameters before each iteration; the first are those after initialization."""
 
     def __init__(self) -> None:
         self.taken: list[dict[str, torch.Tensor]] = []

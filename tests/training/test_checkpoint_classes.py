@@ -27,7 +27,6 @@ from swinv2_dense.training import checkpoint_classes
 from swinv2_dense.training.checkpoint_classes import (
     CheckpointClassesHook,
     classes_of_checkpoint,
-    first_difference,
 )
 
 FRUIT = ('apple', 'pear', 'plum')
@@ -119,14 +118,6 @@ def test_models_without_classes_are_not_compared():
 )
 def test_names_are_found_in_checkpoints_of_all_versions(meta, names):
     assert classes_of_checkpoint(dict(state_dict={}, meta=meta)) == names
-
-
-def test_the_first_difference():
-    assert first_difference((), ()) is None
-    assert first_difference(['a', 'b'], ('a', 'b')) is None
-    assert first_difference(['a'], ['a', 'b'], ('old', 'new')) == (
-        "class 1 is none in old and 'b' in new (old has 1 classes, new 2)"
-    )
 
 
 # ------------------------------------------------------------------------------- through the tools

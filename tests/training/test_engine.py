@@ -110,7 +110,7 @@ def test_paths_that_cannot_be_checked_pass(tmp_path, changes):
 BACKBONE = 'model.backbone.'
 TRAIN = 'train_dataloader.dataset.dataset.'
 MISTAKES = {
-    'scope': ({'default_scope': None}, 'default_scope=None of the config: set the library'),
+    'scope': ({'default_scope': None}, 'default_scope=None of .* one of mmdet, mmseg'),
     'arch': ({BACKBONE + 'arch': 'xl'}, r"model\.backbone: arch='xl' is unknown; choose one of t"),
     'window list': ({BACKBONE + 'window_size': [8] * 3}, r'=\[8, 8, 8\] has 3 entries for 4'),
     'argument': ({BACKBONE + 'window': 8}, r"model\.backbone: .*'window'"),
@@ -223,12 +223,14 @@ def test_missing_images_and_maps_are_counted_through_wrappers(tmp_path):
     sound = Listed(dict(img_path=str(there)), dict(filename='s3://bucket/clip.mp4'))
     check_files('train_dataloader', Wrapped(dataset=sound))
     broken = Listed(dict(img_path=str(there), seg_map_path='b.png'), dict(img_path='c.jpg'))
-    with pytest.raises(ConfigError, match=r'val_dataloader: 2 files .* first b\.png'):
+    with pytest.raises(ConfigError, match=r'val_dataloader: 2 annotated files .* first b\.png'):
         check_files('val_dataloader', ConcatDataset([sound, Wrapped(dataset=broken)]))
     without = Listed(dict(img_path=str(there), seg_map_path='b.png'))
-    with pytest.raises(ConfigError, match=r'1 images have no label map, first b\.png\. Write it'):
+    with pytest.raises(ConfigError, match=r'1 images have no label map, first b\.png\. Add the'):
         check_files('val_dataloader', without)
-    with pytest.raises(ConfigError, match=r'1 files .* first c\.jpg.*that it is complete\.$'):
+    with pytest.raises(
+        ConfigError, match=r'1 annotated files .* first c\.jpg.*that it is complete\.$'
+    ):
         check_files('val_dataloader', Listed(dict(img_path='c.jpg')))
 
 

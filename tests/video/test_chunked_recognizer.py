@@ -133,7 +133,7 @@ def test_features_of_views():
     torch.testing.assert_close(*features, rtol=1e-11, atol=1e-12)
 
 
-def test_no_more_views_than_allowed_reach_the_backbone_and_one_by_one_the_preprocessor():
+def test_chunks_never_exceed_the_limit():
     ours, _ = models(3)
     seen: dict[str, list[int]] = dict(backbone=[], data_preprocessor=[])
     ours.backbone.register_forward_pre_hook(lambda m, args: seen['backbone'].append(len(args[0])))
@@ -163,7 +163,7 @@ def test_videos_of_several_sizes_are_padded_as_by_mmaction2():
     same(scores(ours, data), scores(theirs, data))
 
 
-def test_mmaction2_refuses_batches_where_this_takes_them():
+def test_mmaction2_rejects_batches_of_several_videos():
     _, theirs = models(None)
     theirs.test_cfg = dict(max_testing_views=2)
     with pytest.raises(AssertionError, match='batch_size == 1'):
@@ -186,7 +186,7 @@ def test_training_and_tests_without_a_limit_are_mmaction2s():
 
 
 @pytest.mark.parametrize('limit', [0, -1, 2.5, True, '4'])
-def test_a_limit_that_is_no_number_of_views(limit):
+def test_an_invalid_limit(limit):
     with pytest.raises(ValueError, match='max_testing_views'):
         models(limit)
 

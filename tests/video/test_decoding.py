@@ -1,4 +1,4 @@
-"""decord, PyAV and OpenCV give the same frames; what is broken is named."""
+"""decord, PyAV and OpenCV return the same frames; broken files are reported."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_frames_come_in_the_order_asked_for_and_repeated(samples, name):
 
 @pytest.mark.parametrize('name', ['auto', *NAMES])
 @pytest.mark.parametrize('degrees', [90, 180, 270])
-def test_videos_of_phones_are_turned(tmp_path, name, degrees):
+def test_videos_of_phones_are_rotated(tmp_path, name, degrees):
     path = write_clip(tmp_path / 'a.mp4')
     upright = np.rot90(np.stack(reference(path)), -degrees // 90, axes=(1, 2))
     turn(path, degrees)
@@ -91,7 +91,7 @@ def test_av1_is_read_which_decord_cannot(tmp_path):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_frame_rate_and_shape_are_stated(tmp_path, name):
+def test_frame_rate_and_shape(tmp_path, name):
     opened = decoding.VideoInit(decoder=name)(dict(filename=str(write_clip(tmp_path / 'a.mp4'))))
     assert opened['avg_fps'] == pytest.approx(10)
     decoded = decoding.VideoDecode()(opened | dict(frame_inds=np.array([[5]])))
@@ -100,7 +100,7 @@ def test_frame_rate_and_shape_are_stated(tmp_path, name):
 
 
 @pytest.mark.parametrize('name', ['auto', *NAMES])
-def test_broken_videos_are_errors_that_name_the_file(tmp_path, name):
+def test_errors_of_broken_videos_name_the_file(tmp_path, name):
     (tmp_path / 'empty.mp4').touch()
     whole = write_clip(tmp_path / 'headless.mp4')
     whole.write_bytes(whole.read_bytes()[:-400])  # the index stands at the end
@@ -111,7 +111,7 @@ def test_broken_videos_are_errors_that_name_the_file(tmp_path, name):
 
 
 @pytest.mark.parametrize('name', ['auto', *NAMES])
-def test_a_single_frame_is_too_short_unless_told_so(tmp_path, name):
+def test_a_single_frame_is_too_short_by_default(tmp_path, name):
     path = str(write_clip(tmp_path / 'one.mp4', 1))
     with pytest.raises(ValueError, match=r'one.mp4 has 1 frames, fewer than min_frames=2'):
         decoding.VideoInit(decoder=name)(dict(filename=path))
@@ -125,20 +125,20 @@ def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
 
 def test_the_decoder_is_chosen_by_what_is_installed(monkeypatch):
     pytest.importorskip('decord')
-    assert decoding.choose('auto') == ['pyav']
-    assert decoding.choose('decord') == ['decord', 'pyav']
-    assert decoding.choose('opencv') == ['opencv']
+    assert decoding.select_decoders('auto') == ['pyav']
+    assert decoding.select_decoders('decord') == ['decord', 'pyav']
+    assert decoding.select_decoders('opencv') == ['opencv']
     without(monkeypatch, 'av')
-    assert decoding.choose('auto') == ['decord', 'opencv']
+    assert decoding.select_decoders('auto') == ['decord', 'opencv']
     without(monkeypatch, 'decord', 'av')
-    assert decoding.choose('auto') == ['opencv']
-    with pytest.raises(ImportError, match=r'needs the module av; install one by'):
-        decoding.choose('pyav')
+    assert decoding.select_decoders('auto') == ['opencv']
+    with pytest.raises(ImportError, match=r'needs the module av; install one with'):
+        decoding.select_decoders('pyav')
     without(monkeypatch, 'decord', 'av', 'cv2')
     with pytest.raises(ImportError, match=r'av, decord or cv2; .* "pip install av"'):
-        decoding.choose('auto')
+        decoding.select_decoders('auto')
     with pytest.raises(ValueError, match=r"decoder='ffmpeg' is unknown"):
-        decoding.choose('ffmpeg')
+        decoding.select_decoders('ffmpeg')
 
 
 def test_the_transforms_are_found_by_bare_names():

@@ -1,4 +1,4 @@
-"""RandAugment and erasing of clips: one draw for all frames, strengths by hand calculation."""
+"""RandAugment and erasing: the same parameters for all frames; strengths computed by hand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_equal_frames_stay_equal(seed):
         assert frame.dtype == np.uint8 and np.array_equal(frame, frames[0])
 
 
-def test_frames_change_each_by_itself():
+def test_frames_are_transformed_independently():
     """Of another frame, the same draw makes what it makes of that frame alone."""
     dark, bright = noise() // 2, 255 - noise() // 2
     np.random.seed(1)
@@ -67,7 +67,7 @@ def test_at_magnitude_0_an_operation_with_a_strength_changes_nothing(name):
 
 
 @pytest.mark.parametrize('name', WITH_STRENGTH)
-def test_stronger_is_farther_from_the_image(name):
+def test_larger_magnitudes_change_the_image_more(name):
     """Seen on a ramp with an edge, as noise is as far from noise at any distance."""
     ramp = np.tile(np.linspace(20, 230, 60), (60, 1))
     frame = np.stack([ramp, ramp.T, np.where(ramp > 125, 200, 30)], -1).astype(np.uint8)
@@ -80,7 +80,7 @@ def test_stronger_is_farther_from_the_image(name):
 
 
 def test_translate_by_hand():
-    """0.33 of 100 pixels at magnitude 30; grey comes in where the picture leaves."""
+    """0.33 of 100 pixels at magnitude 30; gray comes in where the picture leaves."""
     frame = noise(100, 100)
     moved = operated('translate_x', 1.0, frame)
     assert np.array_equal(moved[:, :67], frame[:, 33:])
@@ -90,7 +90,7 @@ def test_translate_by_hand():
     assert (moved[:33] == 128).all()
 
 
-def test_colours_by_hand():
+def test_colors_by_hand():
     values = np.array([0, 100, 127, 128, 200, 255], np.uint8)
     frame = np.repeat(values[None, :, None], 3, 2)
 
@@ -103,15 +103,15 @@ def test_colours_by_hand():
     assert found('invert', 0.3) == [255, 155, 128, 127, 55, 0]
     assert found('brightness', 0.5) == [0, 145, 184, 185, 255, 255]  # times 1.45
     assert found('brightness', -1.0) == [0, 10, 12, 12, 20, 25]  # times 0.1
-    assert found('color', -1.0) == values.tolist()  # grey has no colour to lose
+    assert found('color', -1.0) == values.tolist()  # gray has no color to lose
     assert found('identity', 1.0) == values.tolist()
 
 
 def test_rotate_and_shear_by_hand():
-    """A point right of the centre goes up with positive degrees; a shear shifts rows by 0.3 y."""
+    """A point right of the center goes up with positive degrees; a shear shifts rows by 0.3 y."""
     point = np.zeros((41, 41, 3), np.uint8)
-    point[20, 35] = 255  # 15 pixels right of the centre, at 30 degrees 13.0 right and 7.5 up
-    corners = operated('rotate', 1.0, np.zeros_like(point))  # grey, as they come in
+    point[20, 35] = 255  # 15 pixels right of the center, at 30 degrees 13.0 right and 7.5 up
+    corners = operated('rotate', 1.0, np.zeros_like(point))  # gray, as they come in
     rotated = operated('rotate', 1.0, point).astype(int) - corners
     y, x = np.unravel_index(rotated[..., 0].argmax(), (41, 41))
     assert abs(y - 12.5) <= 1 and abs(x - 33) <= 1
@@ -145,14 +145,14 @@ def test_a_seed_repeats_a_draw():
 @pytest.mark.parametrize(
     'args', [dict(n=16, m=7), dict(n=-1, m=7), dict(n=2, m=31), dict(n=2, m=-1)]
 )
-def test_numbers_out_of_range(args):
+def test_arguments_out_of_range(args):
     with pytest.raises(ValueError, match='VideoRandAugment: [nm]=-?[0-9]+ must be from 0 to'):
         VideoRandAugment(**args)
 
 
 @pytest.mark.parametrize('frame', [noise().astype(np.float32), noise()[..., :1], noise()[..., 0]])
-def test_frames_of_another_kind(frame):
-    with pytest.raises(ValueError, match='put it behind decoding'):
+def test_other_frames_are_errors(frame):
+    with pytest.raises(ValueError, match='put it after decoding'):
         VideoRandAugment(n=1, m=7)(dict(imgs=[frame]))
 
 

@@ -100,8 +100,8 @@ def test_four_test_clips_are_spread_evenly():
     assert clips[:, 0].tolist() == [0, 100, 200, 300]
     assert (np.diff(clips) == 2).all() and clips[-1, -1] == 362
     assert frames(step, 300)[:, 0].tolist() == [0, 79, 158, 237]
-    centred = SampleFrames(clip_len=32, frame_interval=2, num_clips=1, test_mode=True)
-    assert frames(centred, 363)[0, 0] == 150
+    centerd = SampleFrames(clip_len=32, frame_interval=2, num_clips=1, test_mode=True)
+    assert frames(centerd, 363)[0, 0] == 150
 
 
 @pytest.mark.parametrize('test_mode', [False, True])

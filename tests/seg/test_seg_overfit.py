@@ -89,7 +89,7 @@ def mean_iou(maps: Path, truths: Path) -> float:
 
 
 @pytest.mark.slow
-def test_real_images_are_learned_by_heart(samples, tmp_path):
+def test_it_overfits_real_images(samples, tmp_path):
     """mmseg's own mean also counts, as 0, classes that are predicted and do not occur."""
     train(samples, tmp_path, (384, 288), 1000, 250)
     checkpoint = tmp_path / 'work' / 'iter_1000.pth'

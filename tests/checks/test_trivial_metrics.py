@@ -1,4 +1,4 @@
-"""Metrics that say nothing are left out, or named as such."""
+"""Trivial metrics are dropped or marked as such."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_an_undefined_main_metric_is_a_warning():
     assert told({'mIoU': NAN})['warning'][0].startswith('mIoU is undefined (nan)')
 
 
-def test_small_objects_that_are_not_there_are_a_note():
+def test_missing_small_objects_are_a_note():
     said = told({'coco/bbox_mAP': 0.4, 'coco/bbox_mAP_s': -1.0})
     assert said['warning'] == []
     assert said['info'] == [

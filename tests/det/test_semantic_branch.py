@@ -34,7 +34,7 @@ def config(root: Path, **changes) -> ConfigDict:
     load = dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True, with_seg=True)
     cfg = Config(
         dict(
-            default_scope='mmseg',  # no class names to check
+            default_scope='mmdet',
             model=dict(
                 data_preprocessor=dict(type='DetDataPreprocessor', pad_mask=True, pad_seg=True),
                 roi_head=dict(semantic_head=dict(type='FusedSemanticHead')),
@@ -57,17 +57,17 @@ def config(root: Path, **changes) -> ConfigDict:
 
 def test_a_sound_config_passes(tmp_path):
     check_config(config(tmp_path), ('train',))
-    # Maps in object storage, and those of a panoptic data set, are loaded as well.
+    # Maps in object storage and those of a panoptic dataset pass, too.
     remote = {TRAIN + 'data_root': 's3://bucket/coco'}
     check_config(config(tmp_path, **remote), ('train',))
     panoptic = {TRAIN + 'pipeline': [dict(type='mmdet.LoadPanopticAnnotations')]}
-    cfg = config(tmp_path, **panoptic)  # to build it would need panopticapi
+    cfg = config(tmp_path, **panoptic)  # building it would need panopticapi
     check_semantic(cfg.model, datasets_of('train', cfg.train_dataloader.dataset), None)
     fixed = dict(pad_seg=False, batch_augments=[dict(type='BatchFixedSizePad', pad_seg=True)])
     check_config(config(tmp_path, **{'model.data_preprocessor': fixed}), ('train',))
 
 
-def test_without_the_branch_or_without_training_nothing_is_asked(tmp_path):
+def test_no_maps_are_needed_without_the_branch_or_without_training(tmp_path):
     lacking = {TRAIN + 'data_prefix': dict(seg=None), 'model.data_preprocessor.pad_seg': False}
     check_config(config(tmp_path, **lacking, **{'model.roi_head.semantic_head': None}), ('train',))
     check_config(config(tmp_path, **lacking), ())
@@ -81,8 +81,8 @@ def test_without_the_branch_or_without_training_nothing_is_asked(tmp_path):
             r"dataset\.data_prefix\.seg='.*/stuff/': there is no such folder\. .*"
             r'stuffthingmaps_trainval2017\.zip, see data/README\.md\. .*' + OPTIONS,
         ),
-        ({TRAIN + 'data_prefix.seg': None}, 'names no folder of semantic maps, seg=FOLDER.*zip'),
-        ({TRAIN + 'pipeline.1.with_seg': False}, r'loads no maps; set with_seg=True of LoadAnn'),
+        ({TRAIN + 'data_prefix.seg': None}, 'has no folder of semantic maps, seg=FOLDER.*zip'),
+        ({TRAIN + 'pipeline.1.with_seg': False}, r'loads no maps; set with_seg=True in LoadAnn'),
         ({'model.data_preprocessor.pad_seg': False}, r'pad_seg=False: .* Set pad_seg=True, seg_'),
         (
             {'model.data_preprocessor.batch_augments': [dict(type='Pad', pad_seg=False)]},
@@ -90,17 +90,17 @@ def test_without_the_branch_or_without_training_nothing_is_asked(tmp_path):
         ),
     ],
 )
-def test_what_lacks_is_named(tmp_path, changes, message):
+def test_what_is_missing_is_reported(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         check_config(config(tmp_path, **changes), ('train',))
 
 
-def test_each_of_several_data_sets_is_checked(tmp_path):
+def test_every_dataset_is_checked(tmp_path):
     cfg = config(tmp_path)
     sound = cfg.train_dataloader.dataset.dataset
     lacking = ConfigDict(sound, data_prefix=dict(img='train2017/'))
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[sound, lacking])
-    with pytest.raises(ConfigError, match=r'dataset\.datasets\[1\]\.data_prefix names'):
+    with pytest.raises(ConfigError, match=r'dataset\.datasets\[1\]\.data_prefix has no'):
         check_config(cfg, ('train',))
     lacking.data_prefix.seg = 'gone/'
     key = r'train_dataloader\.dataset\.datasets\.1\.data_prefix'
@@ -110,7 +110,7 @@ def test_each_of_several_data_sets_is_checked(tmp_path):
         check_config(cfg, ('train',))
 
 
-def test_the_sibling_without_the_branch_is_named(tmp_path):
+def test_the_sibling_without_the_branch_is_suggested(tmp_path):
     text = config(tmp_path, **{TRAIN + 'data_prefix.seg': 'gone/'}).pretty_text
     path = tmp_path / 'htc++_swinv2-t_coco.py'
     path.write_text(text)

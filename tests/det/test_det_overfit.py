@@ -1,4 +1,4 @@
-"""HTC++ in small learns real images by heart, through its whole pipeline and COCO's evaluation."""
+"""A small HTC++ overfits real images, through its full pipeline and COCO evaluation."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_loss_falls_and_evaluation_runs(samples, tmp_path):
 
 
 @pytest.mark.slow
-def test_real_images_are_learned_by_heart(samples, tmp_path):
+def test_it_overfits_real_images(samples, tmp_path):
     log = train(samples, tmp_path, 256, 900, 150)
     (scalars_file,) = (tmp_path / 'work').glob('*/vis_data/scalars.json')
     draw_curves(scalars_file, tmp_path / 'curves.png', target=0.8)

@@ -1,4 +1,4 @@
-"""A recognizer in small learns real clips by heart: decoding, pipeline and test on 12 views."""
+"""A small recognizer overfits real clips: decoding, pipeline and test on 12 views."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_loss_falls_below_what_a_blind_model_reaches(samples, tmp_path, monk
 
 
 @pytest.mark.slow
-def test_real_clips_are_learned_by_heart(samples, tmp_path):
+def test_it_overfits_real_clips(samples, tmp_path):
     small(samples / 'kinetics_mini', epochs=150).dump(tmp_path / 'small.py')
     succeed('train', tmp_path / 'small.py', '--work-dir', tmp_path / 'work', limit=7200)
     checkpoint = tmp_path / 'work' / 'epoch_150.pth'
