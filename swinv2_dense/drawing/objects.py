@@ -142,7 +142,7 @@ def draw_labels(
     for box, text, color in labels:
         lines = wrapped(text, size, width - 2 * pad)
         patch = block(lines, size, ink_on(color), color, pad)
-        patches.append((patch, *placer.beside(box, patch.shape[:2], centered)))
+        patches.append((patch, *placer.place(box, patch.shape[:2], centered)))
     for patch, x, y in reversed(patches):
         paste(picture, patch, x, y)
 

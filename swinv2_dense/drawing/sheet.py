@@ -64,7 +64,7 @@ def sheet(
     titles: Sequence[str],
     caption: str = '',
     factor: int = 1,
-    beside: np.ndarray | None = None,
+    right_block: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """A picture with a copy of the image per title, and views of these copies to draw on.
 
@@ -73,21 +73,21 @@ def sheet(
         titles: A line above each panel; at least one.
         caption: Text above the panels, such as the name of the file; wrapped if necessary.
         factor: Factor of enlargement.
-        beside: Block on the right of the panels, such as a legend.
+        right_block: Block on the right of the panels, such as a legend.
     """
     height, width = image.shape[0] * factor, image.shape[1] * factor
     size = font_size(height, width)
-    gap = max(GAP, size // 3) if len(titles) > 1 or beside is not None else 0
+    gap = max(GAP, size // 3) if len(titles) > 1 or right_block is not None else 0
     needed = max(block([title], size, INK, GROUND).shape[1] for title in titles)
     step = max(width, needed) + gap
     total = len(titles) * step - gap
-    if beside is not None:
-        total += beside.shape[1] + gap
+    if right_block is not None:
+        total += right_block.shape[1] + gap
     lines = wrapped(printable(caption), size, total - size) if caption else []
     head = [block(lines, size, INK, GROUND)] if lines else []
     row = [block([title], size, INK, GROUND) for title in titles]
     above = sum(len(part) for part in head) + max(len(part) for part in row) + size // 3
-    below = max(height, 0 if beside is None else len(beside))
+    below = max(height, 0 if right_block is None else len(right_block))
     picture = np.empty((above + below, total, 3), np.uint8)
     picture[:] = GROUND
     top = 0
@@ -105,8 +105,8 @@ def sheet(
             for y in range(factor):  # without a copy of the enlarged image
                 view[y::factor] = image.repeat(factor, axis=1)
         views.append(view)
-    if beside is not None:
-        paste(picture, beside, total - beside.shape[1], above)
+    if right_block is not None:
+        paste(picture, right_block, total - right_block.shape[1], above)
     return picture, views
 
 

@@ -105,7 +105,7 @@ class LabelPlacer:
         self.height, self.width = height, width
         self.taken = np.empty((0, 4))
 
-    def beside(
+    def place(
         self, box: Sequence[float], size: tuple[int, int], centered: bool = False
     ) -> tuple[int, int]:
         """x, y of a label of `size` (h, w) for a box (x1, y1, x2, y2), preferably above it."""

@@ -19,7 +19,7 @@ from .label_panel import draw_label_panel
 
 SPLITS = ('train', 'val', 'test')  # dataloaders of a config
 BROWSE_AND_TRAIN = 'See what the model will see, then train it', ('browse_dataset', 'train')
-PICTURES = {'predictions beside the truth': 'predictions.png'}
+PICTURES = {'predictions and ground truth': 'predictions.png'}
 Results = Mapping[str, Mapping[str, float]]  # metrics of each test of an example
 
 
