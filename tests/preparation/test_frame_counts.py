@@ -22,7 +22,7 @@ from clips import (
     write_with_sound,
 )
 
-import swinv2_dense  # noqa: F401  mends imports of mmaction2
+import swinv2_dense  # noqa: F401  patches imports of mmaction2
 
 pytest.importorskip('mmaction')
 pytest.importorskip('av')

@@ -11,7 +11,7 @@ import sys
 import torch
 from torch import nn
 
-import swinv2_dense.video  # noqa: F401  before mmaction, whose import it mends
+import swinv2_dense.video  # noqa: F401  before mmaction, whose import it patches
 
 # isort: split
 from mmaction.registry import MODELS

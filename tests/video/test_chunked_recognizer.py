@@ -12,7 +12,7 @@ import torch
 from commands import SUPPORT
 from torch import nn
 
-import swinv2_dense  # noqa: F401  mends mmaction2's import
+import swinv2_dense  # noqa: F401  patches mmaction2's import
 
 pytest.importorskip('mmaction')
 

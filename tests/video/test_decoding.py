@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from clips import turn, write_clip, write_sound
 
-import swinv2_dense  # noqa: F401  mends imports of mmaction2
+import swinv2_dense  # noqa: F401  patches imports of mmaction2
 
 pytest.importorskip('mmaction')
 pytest.importorskip('av')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import swinv2_dense  # noqa: F401  mends mmaction2's import
+import swinv2_dense  # noqa: F401  patches mmaction2's import
 
 pytest.importorskip('mmaction')
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 pytest.importorskip('mmaction')
-from swinv2_dense.video import Fp32ScoresHook  # isort: skip  mends imports of mmaction.models
+from swinv2_dense.video import Fp32ScoresHook  # isort: skip  patches imports of mmaction.models
 
 from mmaction.models import I3DHead
 from mmaction.structures import ActionDataSample

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 
-import swinv2_dense  # noqa: F401  mends mmaction2's import
+import swinv2_dense  # noqa: F401  patches mmaction2's import
 
 pytest.importorskip('mmaction')
 
