@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
 if 'PYTEST_XDIST_WORKER' in os.environ:  # one core for each of the processes that test side by side
@@ -36,6 +39,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Results of checks are kept for the session alone, also those of tools that tests start."""
     os.environ['SWINV2_DENSE_CACHE'] = str(tmp_path_factory.mktemp('cache'))
+
+
+@pytest.fixture(autouse=True, scope='module')
+def scope_of_module() -> Iterator[None]:
+    """Commands set mmengine's default scope for their process; other tests must not see it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DefaultScope, '_instance_dict', OrderedDict())
+        yield
+
+
+@pytest.fixture(autouse=True)
+def scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for the tests of a file."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
 
 
 @pytest.fixture(autouse=True)

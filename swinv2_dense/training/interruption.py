@@ -37,7 +37,7 @@ def resume_command(program: str, argv: Sequence[str]) -> str:
     """The same command line, with `--resume`.
 
     Args:
-        program: `sys.argv[0]`: a Python file, or what to type instead, see `cli.main`.
+        program: `sys.argv[0]`: a Python file, or several words to type instead, see `cli.main`.
         argv: The other arguments.
     """
     kept: list[str] = []
@@ -49,7 +49,7 @@ def resume_command(program: str, argv: Sequence[str]) -> str:
         if not is_value or word.startswith('-'):
             kept.append(word)
         is_value = False
-    start = ['python', program] if program.endswith('.py') else program.split()
+    start = program.split() if ' ' in program else ['python', program]
     return shlex.join([*start, *kept, '--resume'])
 
 
