@@ -65,7 +65,9 @@ KINDS = {  # what writes the data, the key of its length, its checkpoints, and a
 }
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize(
+    'name', [pytest.param(n, marks=[pytest.mark.slow] * (n != 'segmentor')) for n in KINDS]
+)
 def test_it_trains_resumes_and_infers(name, tmp_path):
     write, length, checkpoint, key = KINDS[name]
     sample = write(tmp_path / 'data')

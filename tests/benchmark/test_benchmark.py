@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
-from commands import ROOT
+from commands import run_here
 from kept_bytes import kept_bytes
 from tiny_models import tiny
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,11 +16,6 @@ from swinv2_dense.arguments import ARCHS
 from swinv2_dense.benchmark import compare, peers
 from swinv2_dense.benchmark.worker import Case, build_ours, build_peer
 from swinv2_dense.costs import counts
-
-
-def tool(*args: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, '-W', 'ignore', *map(str, args)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +72,7 @@ def test_largest_tensor_is_not_a_parameter():
 
 def test_analyze(tmp_path):
     pytest.importorskip('mmdet')
-    result = tool('tools/analyze.py', config := tmp_path / 'x.py', '--size', 64, 64)
+    result = run_here('analyze', config := tmp_path / 'x.py', '--size', 64, 64)
     assert result.returncode == 2
     assert str(config) in result.stderr
     config.write_text(
@@ -88,7 +81,7 @@ def test_analyze(tmp_path):
         "neck=dict(type='FPN', in_channels=[96, 192, 384, 768], out_channels=8, num_outs=5), "
         "bbox_head=dict(type='RetinaHead', num_classes=3, in_channels=8, feat_channels=8))"
     )
-    result = tool('tools/analyze.py', config, '--size', 64, 96)
+    result = run_here('analyze', config, '--size', 64, 96)
     assert result.returncode == 0, result.stderr
     for line in ('27,579,498', 'attention GMACs', 'largest tensor', 'kept for the backward pass'):
         assert line in result.stdout
@@ -96,7 +89,7 @@ def test_analyze(tmp_path):
         (['--size', 64], 'must be 2 positive numbers'),
         (['--size', 64, 64, '--runs', 0], '--runs 0 must be at least 1'),
     ):
-        result = tool('tools/analyze.py', config, *flags)
+        result = run_here('analyze', config, *flags)
         assert result.returncode == 2
         assert message in result.stderr
 
@@ -124,7 +117,7 @@ def test_analyze_of_other_libraries(scope, tmp_path):
     settings, rank, part = CONFIGS[scope]
     config = tmp_path / 'x.py'
     config.write_text(f"default_scope = '{scope}'\nmodel = dict({settings})")
-    result = tool('tools/analyze.py', config, '--count-only', '--size', *[32] * rank)
+    result = run_here('analyze', config, '--count-only', '--size', *[32] * rank)
     assert result.returncode == 0, result.stderr
     assert part in result.stdout and 'patch merging 3' in result.stdout
     assert 'largest tensor' not in result.stdout
@@ -140,7 +133,7 @@ def test_analyze_of_other_libraries(scope, tmp_path):
 def test_analyze_names_what_is_wrong(model, message, tmp_path):
     config = tmp_path / 'x.py'
     config.write_text(f"default_scope = 'mmdet'\nmodel = {model}")
-    result = tool('tools/analyze.py', config, '--size', 32, 32)
+    result = run_here('analyze', config, '--size', 32, 32)
     assert result.returncode == 2
     assert message in result.stderr and str(config) in result.stderr
     assert 'Traceback' not in result.stderr
@@ -149,7 +142,7 @@ def test_analyze_names_what_is_wrong(model, message, tmp_path):
 def test_benchmark_against_a_peer(tmp_path):
     pytest.importorskip('transformers')
     flags = ['--size', 64, '--window', 4, '--phase', 'forward', 'training', '--runs', 1]
-    result = tool('tools/benchmark.py', *flags, '--against', 'hf', '--out', tmp_path)
+    result = run_here('benchmark', *flags, '--against', 'hf', '--out', tmp_path)
     assert result.returncode == 0, result.stderr
     assert '| T 64, window 4, training | hf | ' in result.stdout
     record = json.loads((tmp_path / 'benchmark.json').read_text())
@@ -168,7 +161,7 @@ def test_benchmark_against_a_peer(tmp_path):
 
 def test_benchmark_of_video_with_settings():
     flags = ['--size', '4x32x48', '--window', '2x4x4', '--phase', 'training', '--runs', 1]
-    result = tool('tools/benchmark.py', *flags, '--with-cp', '--sequential-attention')
+    result = run_here('benchmark', *flags, '--with-cp', '--sequential-attention')
     assert result.returncode == 0, result.stderr
     title = 'T 4x32x48, window 2x4x4, training, ours with checkpointing, ours sequential'
     assert f'| {title} |' in result.stdout
@@ -179,7 +172,7 @@ def test_benchmark_of_video_against_swin_v1(tmp_path):
     """A different function: its maps are not compared, and the table says so."""
     pytest.importorskip('mmaction')
     flags = ['--size', '4x32x48', '--window', '2x4x4', '--phase', 'training', '--runs', 1]
-    result = tool('tools/benchmark.py', *flags, '--against', 'mmaction2', '--out', tmp_path)
+    result = run_here('benchmark', *flags, '--against', 'mmaction2', '--out', tmp_path)
     assert result.returncode == 0, result.stderr
     assert compare.V1_NOTE in result.stdout
     assert result.stderr.count('| V1 |') == result.stdout.count('| V1 |') == 1
@@ -229,7 +222,7 @@ def test_cases_reach_the_model():
     ],
 )
 def test_benchmark_names_what_is_wrong(flags, message):
-    result = tool('tools/benchmark.py', *flags)
+    result = run_here('benchmark', *flags)
     assert result.returncode != 0
     assert message in result.stdout + result.stderr
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import scalars, succeed, tool
+from commands import run_here, scalars, succeed
 
 CONFIG = """
 _base_ = __import__('swinv2_dense').config_path(
@@ -117,6 +117,7 @@ def test_a_checkpoint_is_tested_with_pictures(trained, config, samples):
     assert tested['coco/bbox_mAP'] == pytest.approx(last['coco/bbox_mAP'], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_training_is_resumed(trained, config, samples):
     options = [o for o in narrow(samples) if not o.startswith('train_cfg')]
     options += ['train_cfg.max_epochs=2']
@@ -141,7 +142,7 @@ def test_training_is_resumed(trained, config, samples):
 )
 def test_a_mistake_ends_in_one_line(samples, config, tmp_path, option, message):
     args = ['--work-dir', str(tmp_path), '--cfg-options', *narrow(samples), option]
-    result = tool('train', config, *args)
+    result = run_here('train', config, *args)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith('error: ')
     assert message in result.stderr
@@ -158,7 +159,9 @@ def test_a_missing_image_is_reported_before_the_first_step(samples, config, tmp_
         (root / 'train2017' / image.name).symlink_to(image)
     options = [o for o in narrow(samples) if not o.startswith('train_dataloader.dataset.data_root')]
     options += [f'train_dataloader.dataset.data_root={root}/']
-    result = tool('train', config, '--work-dir', str(tmp_path / 'out'), '--cfg-options', *options)
+    result = run_here(
+        'train', config, '--work-dir', str(tmp_path / 'out'), '--cfg-options', *options
+    )
     assert result.returncode == 2
     assert 'error: train_dataloader: ' in result.stderr
     assert 'annotated files do not exist, first' in result.stderr

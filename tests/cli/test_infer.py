@@ -85,6 +85,7 @@ def predictions(folder: Path) -> dict[str, dict]:
     }
 
 
+@pytest.mark.slow
 def test_objects_are_those_of_the_test_tool(detector, tmp_path):
     config, checkpoint = detector
     work = ['--work-dir', tmp_path / 'work']
@@ -126,6 +127,7 @@ def dataset_classes(library: str) -> tuple[str, ...]:
     return Dataset.METAINFO['classes']
 
 
+@pytest.mark.slow
 def test_label_maps_are_those_of_the_test_tool(segmentor, tmp_path):
     config, checkpoint = segmentor
     work = ['--work-dir', tmp_path / 'work']

@@ -122,6 +122,7 @@ CASES = [  # arch, images, side, checkpointing, bf16
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', CASES, ids=str)
 def test_planned_memory_is_what_a_training_takes(case):
     """UperNet with AdamW; within 15 %."""

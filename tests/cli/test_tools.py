@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import ROOT, check_start, scalars, succeed, tool
+from commands import ROOT, check_start, run_here, scalars, succeed, tool
 from video_config import ARCH, VIDEO
 
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
@@ -163,7 +163,7 @@ def test_a_config_that_names_classes_needs_no_scope(tmp_path):
         'model = dict(type=RetinaNet)\n'
         'train_dataloader = dict(dataset=dict(type=CocoDataset, data_root="data/coco/"))\n'
     )
-    result = tool('train', tmp_path / 'classes.py', '--work-dir', tmp_path / 'work')
+    result = run_here('train', tmp_path / 'classes.py', '--work-dir', tmp_path / 'work')
     assert result.returncode == 2
     assert "data_root='data/coco/': there is no such folder" in result.stderr
 
@@ -187,7 +187,7 @@ def test_wrong_use_ends_in_one_line(command, message, tmp_path):
     torch.save({}, weights)
     config = 'configs/detection/htc_swinv2-t-w16_1xb4-bf16-1x_coco.py'
     names = dict(config=config, weights=weights)
-    result = tool(*(word.format_map(names) for word in command))
+    result = run_here(*(word.format_map(names) for word in command))
     assert result.returncode == 2
     assert message in result.stderr
     assert 'Traceback' not in result.stderr

@@ -226,6 +226,7 @@ def parts(results: dict, ignored: int) -> list[dict]:
     return [i for i in results['instances'] if i['ignore_flag'] == ignored]
 
 
+@pytest.mark.slow
 def test_every_real_image_is_edited_and_keeps_its_crowds(boosted):
     total = Counter()
     for before, after in boosted:

@@ -73,6 +73,7 @@ def initial(folder: Path, task: str) -> dict[str, Tensor]:
     return read_checkpoint_file(folder / task / 'initial.pth')
 
 
+@pytest.mark.slow
 def test_a_detector_trains_as_with_accumulated_gradients(alone, shared):
     """Bit for bit: two processes with an image each, one with two images one after the other.
 

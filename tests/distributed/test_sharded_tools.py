@@ -47,7 +47,9 @@ def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize('fragment', FRAGMENTS)
-@pytest.mark.parametrize('task', TASKS)
+@pytest.mark.parametrize(
+    'task', [pytest.param(t, marks=[pytest.mark.slow] * (t == 'det')) for t in TASKS]
+)
 def test_they_train_as_ddp(trained, task, fragment):
     """Each loss of each process, and the weights; of segmentation, resumed after two of three
     steps, with FSDP from pieces. Frozen stages, recomputed blocks and SyncBN included.

@@ -99,6 +99,7 @@ def mean_iou(truths: list[np.ndarray], found: list[np.ndarray]) -> float:
     return 100 * np.mean(ious)
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_miou(named, config, tmp_path):
     work_dir = tmp_path / 'work'
     printed = succeed('train', config, '--work-dir', work_dir, '--cfg-options', *QUICK)

@@ -79,6 +79,7 @@ def small(cfg: Config) -> Config:
     return cfg
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_top_1(own, named, tmp_path, monkeypatch):
     small(own).dump(tmp_path / 'small.py')
     work_dir = tmp_path / 'work'

@@ -207,6 +207,7 @@ def test_skipping_gives_the_metrics_of_the_others(clips, tmp_path, workers):
     assert all(name in text for name in BROKEN)
 
 
+@pytest.mark.slow
 def test_skipped_images_do_not_count_as_missed(tmp_path):
     root = write_boxes(tmp_path / 'boxes')
     metric = dict(type='CocoMetric', ann_file=str(root / 'all.json'), metric='bbox')

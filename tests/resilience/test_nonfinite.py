@@ -188,6 +188,7 @@ def test_only_consecutive_steps_count(tmp_path):
     assert len(watch.losses) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('by_epoch', [False, True])
 @pytest.mark.parametrize('parts', [1, 2])
 def test_the_dump_repeats_the_step(tmp_path, by_epoch, parts):

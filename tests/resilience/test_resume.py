@@ -75,6 +75,7 @@ def test_no_data_is_loaded_for_skipped_steps(training):
     assert_same_checkpoints(resumed, training.folder / 'whole', last)
 
 
+@pytest.mark.slow
 def test_a_segmentor(tmp_path):
     """A config of this package, killed in validation."""
     segmentor = Segmentor(tmp_path)

@@ -27,6 +27,7 @@ def full_map(size: int) -> float:
     return size * size * CLASSES * 4 / 2**20
 
 
+@pytest.mark.slow
 def test_an_image_takes_less_than_one_map_of_its_logits():
     assert peak('TiledEncoderDecoder', 'slide', 1024) < full_map(1024)
     assert peak('EncoderDecoder', 'slide', 1024) > 2 * full_map(1024)

@@ -209,6 +209,7 @@ def peaks(*cases: str) -> list[int]:
     return [int(number) for number in result.stdout.splitlines()[-1].split()]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_views():
     """60 views are 281 MiB of floats; mmaction2 holds them once and their parts on the way."""
     few, many, theirs = peaks('ChunkedRecognizer3D:4', 'ChunkedRecognizer3D:60', 'Recognizer3D:60')

@@ -38,6 +38,7 @@ def reference(path: Path) -> list[np.ndarray]:
     return [np.rot90(pixels, rotation // 90) for pixels, rotation in shown]
 
 
+@pytest.mark.slow
 def test_real_clips_decode_to_the_same_frames_bit_for_bit(samples):
     clips = [line.split()[0] for line in (samples / 'kinetics_mini/list.txt').open()]
     assert len(clips) == 9
