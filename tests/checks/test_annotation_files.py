@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,7 @@ LOADERS = ('train', 'val')
 
 
 @pytest.fixture(autouse=True)
-def scope(monkeypatch) -> None:
-    monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
+def within_mmdet(scope) -> Iterator[None]:
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield
 

@@ -9,6 +9,7 @@ import json
 import math
 import random
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,7 @@ def tree(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def scope(monkeypatch) -> None:
-    monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
+def within_mmdet(scope) -> Iterator[None]:
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield
 

@@ -31,7 +31,7 @@ from broken_data import (
     write_pairs,
     write_videos,
 )
-from mmengine.registry import TRANSFORMS, DefaultScope
+from mmengine.registry import TRANSFORMS
 
 import swinv2_dense.video  # noqa: F401
 from swinv2_dense.resilience.unreadable_samples import (
@@ -41,12 +41,6 @@ from swinv2_dense.resilience.unreadable_samples import (
 )
 
 ACCURACY = dict(type='AccMetric')
-
-
-@pytest.fixture(autouse=True)
-def scopes(monkeypatch) -> None:
-    """Restore the default scopes that runs of a test set."""
-    monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
 
 
 @pytest.fixture(scope='module')
