@@ -209,7 +209,10 @@ class SwinTransformerV2(BaseModule):
             # to trace and inductor fails (torch 2.13). range() turns a size into an integer.
             for size in x.shape[2:]:
                 range(size)
-        x = self.patch_embed(x)
+        return self.forward_tokens(self.patch_embed(x))
+
+    def forward_tokens(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Embedded patches (B, S..., C), some perhaps replaced by mask tokens -> as `forward`."""
         outs = []
         for i, stage in enumerate(self.layers):
             out, x = stage(x, self.with_cp[i])
