@@ -60,7 +60,7 @@ class SimMIM(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
-        last = self.backbone.num_stages - 1
+        last = len(self.backbone.arch.depths) - 1
         if tuple(self.backbone.out_indices) != (last,):
             raise ValueError(
                 f'model.backbone.out_indices={tuple(self.backbone.out_indices)}: SimMIM predicts '
