@@ -25,6 +25,8 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from ..arguments import arch_settings
+
 NORM_WINDOW = 47  # pixels, of the average that normalizes targets (official code)
 EPS = 1e-6
 CHANNELS = 3
@@ -40,15 +42,12 @@ class SimMIM(BaseModel):
     does.
 
     Args:
-        backbone: Config of `SwinTransformerV2` or `VideoSwinTransformerV2` with the last stage as
-            its only output.
+        backbone: Config of `SwinTransformerV2` or `VideoSwinTransformerV2`; its only output is the
+            last stage, whatever `out_indices` says.
         normalize_targets: Normalize each pixel by mean and deviation of its 47 x 47 surroundings
             in the same channel and frame.
         data_preprocessor: As in `BaseModel`.
         init_cfg: As in `BaseModel`.
-
-    Raises:
-        ValueError: The backbone returns another map than that of the last stage.
     """
 
     def __init__(
@@ -59,13 +58,8 @@ class SimMIM(BaseModel):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        self.backbone = MODELS.build(backbone)
-        last = len(self.backbone.arch.depths) - 1
-        if tuple(self.backbone.out_indices) != (last,):
-            raise ValueError(
-                f'model.backbone.out_indices={tuple(self.backbone.out_indices)}: SimMIM predicts '
-                f'from the last stage; set it to ({last},)'
-            )
+        last = len(arch_settings(backbone.get('arch', 't'))[1]) - 1
+        self.backbone = MODELS.build({**backbone, 'out_indices': (last,)})
         self.normalize_targets = normalize_targets
         patch = self.backbone.patch_embed.patch_size
         # Only the last two axes are merged between stages; video keeps its frames.

@@ -16,13 +16,12 @@ from swinv2_dense.pretraining import RandomUnitMask, SimMIM
 from swinv2_dense.pretraining.simmim import masked_l1, normalize_locally, pixel_shuffle
 
 ARCH = dict(embed_dims=16, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4))
-BACKBONE = dict(type='SwinTransformerV2', arch=ARCH, window_size=4, out_indices=(3,))
+BACKBONE = dict(type='SwinTransformerV2', arch=ARCH, window_size=4)
 VIDEO = dict(
     type='VideoSwinTransformerV2',
     arch=ARCH,
     patch_size=(1, 4, 4),
     window_size=(1, 4, 4),
-    out_indices=(3,),
 )
 
 
@@ -187,5 +186,3 @@ def test_sizes_that_do_not_divide_are_named():
         model(torch.zeros(1, 3, 64, 100), masks(1, 2, 3))
     with pytest.raises(ValueError, match='which have \\(2, 3\\) units'):
         model(torch.zeros(1, 3, 64, 96), masks(1, 2, 2))
-    with pytest.raises(ValueError, match=r'out_indices=\(2,\): SimMIM predicts'):
-        SimMIM({**BACKBONE, 'out_indices': (2,)})
