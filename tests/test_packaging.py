@@ -104,7 +104,6 @@ def test_a_config_of_the_wheel_is_analyzed(installed: Path, tmp_path: Path) -> N
     assert 'backbone at 128x128, one image' in result.stdout
 
 
-@pytest.mark.slow
 def test_the_quickstart_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     """Its data lie in another folder than the configs'; files go nowhere but where flags say."""
     pytest.importorskip('mmseg')

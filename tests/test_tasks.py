@@ -36,14 +36,18 @@ def test_a_fourth_task_trains_tests_and_infers(tmp_path: Path) -> None:
     out, pictures = tmp_path / 'out.pkl', tmp_path / 'pictures'
     flags = ('--out', out, '--show-dir', pictures, '--work-dir', work_dir)
     succeed('test', config, checkpoint, *flags)
-    assert len(pickle.loads(out.read_bytes())) == 4
+    tested = pickle.loads(out.read_bytes())
+    assert len(tested) == 4
     assert sorted(p.stem for p in pictures.iterdir()) == ['10', '170', '250', '90']
 
     results = tmp_path / 'results'
     succeed('infer', config, checkpoint, tmp_path / 'images', '--out-dir', results)
     found = [json.loads(p.read_text()) for p in sorted((results / 'predictions').iterdir())]
     assert [Path(entry['input']).stem for entry in found] == ['10', '170', '250', '90']
-    assert all(0 <= entry['brightness'] <= 2 for entry in found)
+    expected = {round(255 * entry['truth']): entry['prediction'] for entry in tested}
+    for entry in found:
+        value = expected[int(Path(entry['input']).stem)]
+        assert entry['brightness'] == pytest.approx(value, abs=1e-5)
     logs = [path.read_text() for path in work_dir.glob('*/*.log')]
     assert logs and not any(LOOKUP_WARNING in log for log in logs)
 

@@ -100,6 +100,7 @@ def test_evaluation_prints_a_table_and_the_folder_of_results(trained):
     assert 'eta:' in printed
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_tested_with_pictures(trained, config, samples):
     printed = succeed(
         'test',

@@ -249,6 +249,7 @@ def test_every_real_image_is_edited_and_keeps_its_crowds(boosted):
     assert total['after'] >= 0.98 * total['before']
 
 
+@pytest.mark.slow
 def test_real_boxes_are_the_bounds_of_their_masks(boosted):
     for _, after in boosted:
         loaded = load_annotations(copy.deepcopy(after))

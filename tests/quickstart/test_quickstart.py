@@ -214,6 +214,7 @@ def quickstart(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_short_quickstart(tmp_path: Path) -> None:
     """All tasks, one after the other."""
     work_dir = tmp_path / 'work'

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import check_start, scalars, succeed, tool
+from commands import check_start, run_here, scalars, succeed
 from PIL import Image
 
 pytest.importorskip('mmseg')
@@ -86,6 +86,7 @@ def metrics(work_dir: Path) -> dict:
     return json.loads(next(work_dir.glob('*/*.json')).read_text())
 
 
+@pytest.mark.slow
 def test_upernet_trains_in_bf16_on_the_cpu(trained):
     printed = (trained / 'printed.txt').read_text()
     assert 'Bf16OptimWrapper' in check_start(printed)
@@ -129,6 +130,7 @@ def test_metric_maps_and_pictures(trained, config, samples):
     assert pictures == {Path(f'{name}.jpg') for name in names}  # flat, and named as the images
 
 
+@pytest.mark.slow
 def test_views_of_a_set_without_labels(trained, config):
     """A test split: no maps, though the pipeline loads them. Views are made of the pipeline."""
     printed = succeed(
@@ -145,7 +147,7 @@ def test_views_of_a_set_without_labels(trained, config):
 
 def test_a_head_that_does_not_fit_ends_in_one_line(config, tmp_path):
     option = 'model.decode_head.num_classes=19'
-    result = tool('train', config, '--work-dir', tmp_path, '--cfg-options', option)
+    result = run_here('train', config, '--work-dir', tmp_path, '--cfg-options', option)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith(f'error: {option}, but train_dataloader')
     assert 'Traceback' not in result.stderr
@@ -163,7 +165,7 @@ def test_labels_beyond_the_classes_are_found_before_training(config, samples, tm
         labels[:20] = 151
         Image.fromarray(labels).save(root / 'annotations' / 'training' / path.name)
     option = f'train_dataloader.dataset.data_root={root}'
-    result = tool('train', config, '--work-dir', tmp_path / 'work', '--cfg-options', option)
+    result = run_here('train', config, '--work-dir', tmp_path / 'work', '--cfg-options', option)
     assert result.returncode == 2
     assert (
         'error: train_dataloader: 5 label maps contain ids beyond the 150 classes' in result.stderr
