@@ -1,8 +1,8 @@
-# Detection quickstart: a small SwinV2 with HTC++ learns generated shapes from scratch. Measured in 15
-# runs (tools/quickstart_spread.py: seeds 0 to 4, ATEN_CPU_CAPABILITY default, avx2 and AVX-512): box
-# AP50 0.744 to 0.836, mask AP50 0.714 to 0.806 after 600 iterations. An iteration takes 0.5 s on one
-# core, so the whole run takes about 10 minutes, evaluation included. The learning rate stays high
-# for half of it, because AP rises late: after 300 iterations it is half of the final AP.
+# Detection quickstart: a small SwinV2 with HTC++ learns generated shapes from scratch. Measured in
+# 15 runs (tools/quickstart_spread.py: seeds 0 to 4, ATEN_CPU_CAPABILITY default, avx2 and AVX-512):
+# box AP50 0.744 to 0.836, mask AP50 0.714 to 0.806 after 600 iterations. An iteration takes 0.5 s
+# on one core, so the whole run takes about 10 minutes, evaluation included. The learning rate stays
+# high for half of it, because AP rises late: after 300 iterations it is half of the final AP.
 _base_ = [
     '../_base_/models/htc++_small.py',
     '../_base_/datasets/shapes_instance.py',

@@ -1,7 +1,7 @@
 # Segmentation quickstart: a small SwinV2 with UperNet learns generated surfaces from scratch.
 # Measured in 15 runs (tools/quickstart_spread.py: seeds 0 to 4, ATEN_CPU_CAPABILITY default, avx2
-# and AVX-512): mIoU 0.954 to 0.963 after 200 iterations. Takes 2 minutes on two cores, with data and
-# evaluation.
+# and AVX-512): mIoU 0.954 to 0.963 after 200 iterations. Takes 2 minutes on two cores, with data
+# and evaluation.
 _base_ = [
     '../_base_/models/upernet_small.py',
     '../_base_/datasets/surfaces.py',
