@@ -58,7 +58,7 @@ def load(tmp_path, text: str, name: str = 'SwinTransformerV2') -> Config:
 
 def build(cfg: Config) -> torch.nn.Module:
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
-    model.init_weights = lambda: None  # no pretrained weights here
+    model.init_weights()  # DINO's embeddings of levels are uninitialized memory before
     return model.train()
 
 
