@@ -125,6 +125,14 @@ class Task:
         """
         raise ConfigError(f'a {self.name} does not support inference on files')
 
+    def build_reporter(self, dataset: Any) -> Any:
+        """The `reports.reporter.Reporter` for a test on a built dataset.
+
+        Raises:
+            ConfigError: The task has no reports, or none for this dataset.
+        """
+        raise ConfigError(f'there are no reports on a {self.name}')
+
     def cost_parts(self) -> Callable[..., list]:
         """The function that counts operations and memory of a model, see `costs.training_step`.
 

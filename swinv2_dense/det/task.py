@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from ..config_parts import datasets_of, loaded_datasets, plain_visualizer
 from ..costs.detectors import detector_parts
+from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .annotation_files import check_annotation_files, repair_runner, use_repaired
 from .check_classes import check_classes
@@ -68,6 +69,11 @@ class DetectionTask(Task):
         inferencer = DetectionInferencer(cfg, device, classes)
         inferencer.score_thr = score_thr
         return inferencer
+
+    def build_reporter(self, dataset: Any) -> Reporter:
+        from .report import DetectionReporter
+
+        return DetectionReporter(dataset)
 
     def cost_parts(self) -> Callable[..., list]:
         return detector_parts

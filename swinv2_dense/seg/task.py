@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ..config_parts import loaded_datasets, plain_visualizer, type_name
 from ..costs.segmentors import segmentor_parts
+from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .check_classes import check_segmentation
 from .check_label_maps import check_label_maps
@@ -53,6 +54,11 @@ class SegmentationTask(Task):
         if type_name(cfg.model) == 'EncoderDecoder':
             cfg.model.type = 'TiledEncoderDecoder'  # the same labels without a map per class
         return SegmentationInferencer(cfg, device, classes)
+
+    def build_reporter(self, dataset: Any) -> Reporter:
+        from .report import SegmentationReporter
+
+        return SegmentationReporter(dataset)
 
     def cost_parts(self) -> Callable[..., list]:
         return segmentor_parts

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ..config_parts import loaded_datasets
 from ..costs.recognizers import recognizer_parts
+from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .check_labels import check_video_labels
 from .few_classes import drop_certain_topk
@@ -50,6 +51,11 @@ class RecognitionTask(Task):
         name_classes(cfg)
         cfg.pop('visualizer', None)
         return RecognitionInferencer(cfg, device, classes)
+
+    def build_reporter(self, dataset: Any) -> Reporter:
+        from .report import RecognitionReporter
+
+        return RecognitionReporter(dataset)
 
     def cost_parts(self) -> Callable[..., list]:
         return recognizer_parts

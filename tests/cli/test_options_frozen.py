@@ -30,8 +30,9 @@ FROZEN = {
     'quickstart': '--cfg-options --data-root --seed --target --task --train-samples --val-samples '
     '--work-dir',
     'quickstart_spread': '--capabilities --jobs --seeds --task --work-dir',
-    'test': f'{RUN} --dump --interval --out --show --show-dir --skip-unreadable --tta --wait-time '
-    'CHECKPOINT',
+    'report': '--cfg-options --max-pixels --out CONFIG PREDICTIONS',
+    'test': f'{RUN} --dump --interval --out --report --show --show-dir --skip-unreadable --tta '
+    '--wait-time CHECKPOINT',
     'train': f'{RUN} --auto-scale-lr --deterministic --diff-rank-seed --fit-schedule --keep '
     '--log-to --no-validate --resume --seed',
 }

@@ -13,6 +13,7 @@ from .models import (
     convert_checkpoint_parser,
     infer_parser,
     publish_checkpoint_parser,
+    report_parser,
     test_parser,
     train_parser,
 )
@@ -32,6 +33,7 @@ PARSERS = {  # by command
     'publish_checkpoint': publish_checkpoint_parser,
     'quickstart': quickstart_parser,
     'quickstart_spread': quickstart_spread_parser,
+    'report': report_parser,
     'test': test_parser,
     'train': train_parser,
 }

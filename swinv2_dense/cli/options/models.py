@@ -71,6 +71,9 @@ def test_parser() -> argparse.ArgumentParser:
         '--out', metavar='PATH', help='write predictions to FILE.pkl or, for mmseg, to a folder'
     )
     parser.add_argument('--dump', metavar='FILE.pkl', help='write predictions to this file')
+    parser.add_argument(
+        '--report', metavar='DIR', help='write DIR/index.html, a page about results and mistakes'
+    )
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='folder for pictures of predictions')
     parser.add_argument(
@@ -93,6 +96,26 @@ def test_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='evaluate without unreadable samples, and list them',
     )
+    return parser
+
+
+def report_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Write a page about the results and mistakes of a test from its predictions.
+test.py --report writes it directly.
+""")
+    add_config(parser)
+    parser.add_argument(
+        'predictions',
+        metavar='PREDICTIONS',
+        type=Path,
+        help='records.json of an earlier report, or FILE.pkl of test.py --out or --dump',
+    )
+    parser.add_argument(
+        '--out', metavar='DIR', help='folder of the page (default: report, beside PREDICTIONS)'
+    )
+    add_max_pixels(parser)
+    add_cfg_options(parser)
     return parser
 
 
