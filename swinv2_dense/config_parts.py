@@ -88,3 +88,19 @@ def step_names(steps: Iterable) -> list[str]:
         names += [] if is_list else [type_name(step)]
         names += step_names(step if is_list else step.get('transforms') or [])
     return names
+
+
+def annotated_first(pipeline: list) -> list:
+    """A pipeline that loads annotations right after the image, so that they are resized with it.
+
+    Test pipelines of mmdet and mmseg load them after resizing, at the original size, to evaluate.
+    """
+    names = [getattr(step.type, '__name__', step.type) for step in pipeline]
+    if 'LoadImageFromFile' not in names or 'LoadAnnotations' not in names:
+        return pipeline
+    image, annotations = names.index('LoadImageFromFile'), names.index('LoadAnnotations')
+    if 'Resize' not in names[image:annotations]:
+        return pipeline
+    steps = list(pipeline)
+    steps.insert(image + 1, steps.pop(annotations))
+    return steps

@@ -36,6 +36,7 @@ class Task:
     check_hooks: tuple[str, ...] = ()  # hooks that check data, see training.added_hooks
     model_hooks: tuple[str, ...] = ()  # hooks that change what models compute
     visualizers: tuple[str, str] | None = None  # the library's default, and its replacement
+    targets_in_training_only = False  # see training.val_loss.ValLossHook
     # Conventions of the library's transforms, to compute the output size of a pipeline:
     resize_keeps_ratio = False  # default of Resize for `keep_ratio`
     height_first_crops: tuple[str, ...] = ()  # their size is (H, W) instead of (W, H)
@@ -72,6 +73,14 @@ class Task:
         Raises:
             ConfigError: The first mistake found.
         """
+
+    def prepare_val_loss(self, cfg: Config, dataset: Any) -> None:
+        """Modify a copy of a config's validation dataset so that samples have training targets.
+
+        Raises:
+            ConfigError: They cannot have them.
+        """
+        self.prepare_dataset(dataset, 'val')
 
     def enable_tta(self, cfg: Config) -> None:
         """Wrap the model in `tta_model` and set `tta_pipeline` in the test datasets.

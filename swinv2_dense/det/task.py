@@ -9,7 +9,7 @@ import numpy as np
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 
-from ..config_parts import datasets_of, loaded_datasets, plain_visualizer
+from ..config_parts import annotated_first, datasets_of, loaded_datasets, plain_visualizer
 from ..costs.detectors import detector_parts
 from ..reports.reporter import Reporter
 from ..task import Loaders, Task
@@ -18,7 +18,8 @@ from .check_classes import check_classes
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
 from .tta_config import use_tta
-from .visualization import annotated_first, draw_sample
+from .val_targets import load_targets
+from .visualization import draw_sample
 
 
 class DetectionTask(Task):
@@ -26,6 +27,7 @@ class DetectionTask(Task):
 
     name = 'detector'
     samples = 'images'
+    targets_in_training_only = True
     check_hooks = ('CheckImagesHook',)
     model_hooks = ('DetectorFp32Hook',)
     visualizers = ('DetLocalVisualizer', 'ClassColorDetVisualizer')
@@ -50,6 +52,10 @@ class DetectionTask(Task):
         use_repaired({f'{split}_dataloader': dict(dataset=dataset)}, (split,), print, print)
         for _, part in datasets_of(split, dataset):
             part.pipeline = annotated_first(part.pipeline)
+
+    def prepare_val_loss(self, cfg: Config, dataset: Any) -> None:
+        load_targets(cfg, dataset)
+        self.prepare_dataset(dataset, 'val')
 
     def enable_tta(self, cfg: Config) -> None:
         use_tta(cfg)

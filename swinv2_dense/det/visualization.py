@@ -78,22 +78,6 @@ def _at_size_of(image: np.ndarray, instances: Any) -> Any:
     return scaled
 
 
-def annotated_first(pipeline: list) -> list:
-    """A pipeline that loads annotations right after the image, so that they are resized with it.
-
-    mmdet's test pipelines load them after resizing, at the original size, for evaluation.
-    """
-    names = [getattr(step.type, '__name__', step.type) for step in pipeline]
-    if 'LoadImageFromFile' not in names or 'LoadAnnotations' not in names:
-        return pipeline
-    image, annotations = names.index('LoadImageFromFile'), names.index('LoadAnnotations')
-    if 'Resize' not in names[image:annotations]:
-        return pipeline
-    steps = list(pipeline)
-    steps.insert(image + 1, steps.pop(annotations))
-    return steps
-
-
 def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
     """The image with boxes, masks and class names, next to its numbered semantic map."""
     image, data = packed_image(sample), sample['data_samples']

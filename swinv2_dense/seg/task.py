@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from ..config_parts import loaded_datasets, plain_visualizer, type_name
+from ..config_parts import (
+    annotated_first,
+    datasets_of,
+    loaded_datasets,
+    plain_visualizer,
+    type_name,
+)
 from ..costs.segmentors import segmentor_parts
 from ..reports.reporter import Reporter
 from ..task import Loaders, Task
@@ -23,6 +29,7 @@ class SegmentationTask(Task):
 
     name = 'segmentor'
     samples = 'images'
+    targets_in_training_only = True
     check_hooks = ('CheckImagesHook', 'CheckLabelMapsHook')
     visualizers = ('SegLocalVisualizer', 'LegendSegVisualizer')
     height_first_crops = ('RandomCrop',)
@@ -35,6 +42,10 @@ class SegmentationTask(Task):
 
     def check_dataset(self, name: str, dataset: Any, log: Callable[[str], None]) -> None:
         check_label_maps(name, dataset, log)
+
+    def prepare_val_loss(self, cfg: Config, dataset: Any) -> None:
+        for _, part in datasets_of('val', dataset):
+            part.pipeline = annotated_first(part.pipeline)
 
     def enable_tta(self, cfg: Config) -> None:
         use_seg_tta(cfg)

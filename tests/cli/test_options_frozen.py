@@ -34,7 +34,7 @@ FROZEN = {
     'test': f'{RUN} --dump --interval --out --report --show --show-dir --skip-unreadable --tta '
     '--wait-time CHECKPOINT',
     'train': f'{RUN} --auto-scale-lr --deterministic --diff-rank-seed --fit-schedule --keep '
-    '--log-to --no-validate --resume --seed',
+    '--log-to --no-validate --resume --seed --val-loss',
 }
 
 

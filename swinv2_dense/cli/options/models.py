@@ -53,6 +53,9 @@ def train_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--no-validate', action='store_true', help='do not evaluate during the training'
     )
+    parser.add_argument(
+        '--val-loss', action='store_true', help='also log the loss on the validation set'
+    )
     parser.add_argument('--seed', type=int, help='random seed (default: as in the config)')
     parser.add_argument(
         '--diff-rank-seed', action='store_true', help='use a different seed in each process'
