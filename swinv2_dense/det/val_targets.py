@@ -31,8 +31,8 @@ def load_targets(cfg: Config, dataset: Any) -> None:
     for key, part in datasets_of('val', dataset):
         if steps[0].get('with_seg') and 'seg' not in (part.get('data_prefix') or {}):
             raise ConfigError(
-                f"--val-loss: the training loads semantic maps, but {key}.data_prefix has no 'seg': "
-                'set it to the folder of the maps'
+                f'--val-loss: the training loads semantic maps; set {key}.data_prefix.seg to the '
+                'folder of those of the validation set'
             )
         names = [type_name(step) for step in part.pipeline]
         if 'LoadImageFromFile' not in names:
