@@ -21,9 +21,9 @@ from ..transforms import operations
 MAX_MAGNITUDE = 30
 BORDER = operations.Border((128, 128, 128), Image.Resampling.BILINEAR)  # gray, as in imgaug
 
-# The ranges of imgaug's RandAugment, which Video Swin uses: unlike in AutoAugment, larger magnitudes
-# always change the image more. imgaug also mirrors and crops, which the pipeline does, and applies
-# cutout, blur and smoothing.
+# The ranges of imgaug's RandAugment, which Video Swin uses: unlike in AutoAugment, larger
+# magnitudes always change the image more. imgaug also mirrors and crops, which the pipeline does,
+# and applies cutout, blur and smoothing.
 OPERATIONS: dict[str, Callable[[float], float]] = dict(
     identity=lambda s: 0,
     **operations.STRENGTHS,
