@@ -46,7 +46,7 @@ class ClassificationAccuracy(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix)
-        self.topk, self.classwise = tuple(topk), classwise
+        self.topk, self.classwise, self.said = tuple(topk), classwise, False
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep label, prediction, rank of the label and number of classes of each sample."""
@@ -68,9 +68,7 @@ class ClassificationAccuracy(BaseMetric):
             return {}
         labels, predicted, ranks, counts = np.array(known).T
         topk = informative_topk(self.topk, int(counts[0]))
-        if set(topk) < set(self.topk):
-            names = ', '.join(f'top-{k}' for k in sorted(set(self.topk) - set(topk)))
-            print_log(f'{names} accuracy is not reported: with {counts[0]} classes it is always 1')
+        self._say_dropped(topk, int(counts[0]))
         metrics = {f'top{k}': float((ranks < k).mean()) for k in topk}
         present = np.unique(labels)
         hits = [(predicted[labels == label] == label).mean() for label in present]
@@ -78,6 +76,16 @@ class ClassificationAccuracy(BaseMetric):
         if self.classwise:
             print_log(f'Accuracy of classes\n{self._table(labels, predicted)}', 'current')
         return metrics
+
+    def _say_dropped(self, topk: Sequence[int], num_classes: int) -> None:
+        dropped = sorted(set(self.topk) - set(topk))
+        if dropped and not self.said:
+            names = ', '.join(f'top-{k}' for k in dropped)
+            print_log(
+                f'{names} accuracy is not reported: with {num_classes} classes it is always 1.0',
+                'current',
+            )
+            self.said = True
 
     def _table(self, labels: np.ndarray, predicted: np.ndarray) -> str:
         rows = []

@@ -24,6 +24,7 @@ class ClassificationTask(Task):
     samples = 'images'
     check_hooks = ('CheckImagesHook',)
     visualizers = ('Visualizer', 'ClassificationVisualizer')
+    height_first_crops = ('RandomResizedCrop',)
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
         model = cfg.get('model', {})

@@ -24,9 +24,9 @@ def drop_certain_topk(cfg: Config) -> None:
     count = head.get('num_classes')
     if count is None:
         return
-    topk = head.get('topk', DEFAULT)
-    if informative_topk(_as_tuple(topk), count) != _as_tuple(topk) and _takes_topk(head):
-        head['topk'] = informative_topk(_as_tuple(topk), count)
+    topk = _as_tuple(head.get('topk', DEFAULT))
+    if informative_topk(topk, count) != topk and _takes_topk(head):
+        head['topk'] = informative_topk(topk, count)
     dropped = set()
     for loader in ('val', 'test'):
         for evaluator in as_list(cfg.get(f'{loader}_evaluator') or []):
@@ -35,9 +35,10 @@ def drop_certain_topk(cfg: Config) -> None:
             options = dict(evaluator.get('metric_options') or {})
             top_k = dict(options.get('top_k_accuracy') or {})
             topk = _as_tuple(top_k.get('topk', DEFAULT))
-            if informative_topk(_as_tuple(topk), count) != topk:
-                dropped |= set(topk) - set(informative_topk(_as_tuple(topk), count))
-                top_k['topk'] = informative_topk(_as_tuple(topk), count)
+            kept = informative_topk(topk, count)
+            if kept != topk:
+                dropped |= set(topk) - set(kept)
+                top_k['topk'] = kept
                 evaluator['metric_options'] = dict(options, top_k_accuracy=top_k)
     if dropped:
         names = ', '.join(f'top-{k}' for k in sorted(dropped))
