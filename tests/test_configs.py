@@ -21,9 +21,7 @@ for library in ('mmdet', 'mmseg', 'mmaction'):
     pytest.importorskip(library)
 from contracts import classification, detection, segmentation, video  # noqa: E402
 
-CONTRACTS = tuple(
-    task.CONTRACT for task in (classification, detection, segmentation, video)
-)
+CONTRACTS = tuple(task.CONTRACT for task in (classification, detection, segmentation, video))
 CONFIGS = [(c, path.stem) for c in CONTRACTS for path in sorted(c.folder.glob('*.py'))]
 TESTED = [(c, name) for c, name in CONFIGS if '-test-' in name and c is not detection.CONTRACT]
 each_config = pytest.mark.parametrize('contract, name', CONFIGS, ids=[name for _, name in CONFIGS])

@@ -20,9 +20,7 @@ for library in ('mmdet', 'mmseg', 'mmaction'):
     pytest.importorskip(library)
 from contracts import classification, detection, segmentation, video  # noqa: E402
 
-CONTRACTS = tuple(
-    task.CONTRACT for task in (classification, detection, segmentation, video)
-)
+CONTRACTS = tuple(task.CONTRACT for task in (classification, detection, segmentation, video))
 CONFIGS = [(c, path.stem) for c in CONTRACTS for path in sorted(c.folder.glob('*.py'))]
 COUNTED = [  # by default
     (detection.CONTRACT, 'mask-rcnn_swinv2-t-w16_1xb4-bf16-1x_coco'),
