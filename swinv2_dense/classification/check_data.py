@@ -15,7 +15,7 @@ from ..checks.class_lists import check_same_classes
 from ..checks.files import files_below
 from ..config_parts import is_local
 from ..errors import ConfigError, truncate
-from ..own_data.class_folders import IMAGES
+from ..own_data.class_folders import IMAGES, check_class_folders
 from .datasets import ClassFolderDataset, ImageListDataset
 
 
@@ -74,6 +74,7 @@ def _folder_labels(key: str, dataset: ClassFolderDataset) -> dict[str, int]:
         labels = dataset.labels()
     except ConfigError as error:
         raise ConfigError(f'{key}: {error}') from error
+    check_class_folders(dataset.folder, labels, IMAGES)
     if not labels:
         raise ConfigError(
             f'{key}: {dataset.folder} has no class folders; arrange images as '

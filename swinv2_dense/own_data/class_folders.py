@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from glob import glob
 from typing import NamedTuple
 
@@ -92,19 +92,7 @@ def labelled_files(folder: str, labels: Mapping[str, int], media: Media) -> list
     Raises:
         ConfigError: Some files have no class or another format, or there are none.
     """
-    unknown = [name for name in class_folders(folder) if name not in labels]
-    if unknown:
-        raise ConfigError(
-            f'{folder} has folders of {len(unknown)} classes that are not trained: '
-            f'{truncate(unknown)}; the classes are {truncate(list(labels))}. Rename or move these '
-            'folders'
-        )
-    loose = [name for name in sorted(os.listdir(folder)) if _is_file(folder, name, media)]
-    if loose:
-        raise ConfigError(
-            f'{len(loose)} {media.name}s in {folder} are not in a class folder, first '
-            f'{os.path.join(folder, loose[0])}; move each into the folder of its class'
-        )
+    check_class_folders(folder, labels, media)
     found = [
         (path, label)
         for name, label in labels.items()
@@ -124,6 +112,23 @@ def labelled_files(folder: str, labels: Mapping[str, int], media: Media) -> list
             'or move them away'
         )
     return found
+
+
+def check_class_folders(folder: str, labels: Collection[str], media: Media) -> None:
+    """Raise a `ConfigError` if a folder has no label, or a file is not in a class folder."""
+    unknown = [name for name in class_folders(folder) if name not in labels]
+    if unknown:
+        raise ConfigError(
+            f'{folder} has folders of {len(unknown)} classes that are not trained: '
+            f'{truncate(unknown)}; the classes are {truncate(list(labels))}. Rename or move these '
+            'folders'
+        )
+    loose = [name for name in sorted(os.listdir(folder)) if _is_file(folder, name, media)]
+    if loose:
+        raise ConfigError(
+            f'{len(loose)} {media.name}s in {folder} are not in a class folder, first '
+            f'{os.path.join(folder, loose[0])}; move each into the folder of its class'
+        )
 
 
 def _read_classes(folder: str, media: Media) -> tuple[str, ...]:

@@ -217,6 +217,12 @@ def test_class_folders_that_differ_between_splits(own, folder, tmp_path):
     )
 
 
+def test_a_class_that_is_not_trained(own, tmp_path):
+    write_class_folders(tmp_path, (*NAMES, 'mango'), dict(val=1))
+    own.val_dataloader.dataset.data_root = str(tmp_path)
+    assert 'val has folders of 1 classes that are not trained: mango' in checked(own)
+
+
 def test_a_class_without_images(own, folder, tmp_path, capsys):
     write_class_folders(tmp_path, NAMES, dict(train=1, val=1))
     (tmp_path / 'train' / 'banana' / '0.jpg').unlink()
