@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.logging import print_log
@@ -51,9 +51,8 @@ def check_image_data(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) ->
             _check_labels(model, key, [(built.folder, label) for label in labels.values()])
             _check_empty(key, built.folder, labels)
         else:
-            listed = [(where, s['gt_label']) for where, s in _lines(key, built) if 'gt_label' in s]
-            _check_labels(model, key, listed)
-            _note_absent(model, key, classes, {label for _, label in listed})
+            present = _check_list(model, key, built)
+            _note_absent(model, key, classes, present)
 
 
 def _build(key: str, dataset: Mapping) -> Any:
@@ -94,12 +93,13 @@ def _compare_folders(first: tuple[str, dict], second: tuple[str, dict]) -> None:
             )
 
 
-def _check_labels(model: Mapping, key: str, labels: Sequence[tuple[str, int]]) -> None:
-    for name, head in class_heads(model):
-        count = head['num_classes']
-        wrong = [(where, label) for where, label in labels if not 0 <= label < count]
-        if wrong:
-            where, label = wrong[0]
+def _check_labels(model: Mapping, key: str, labels: Iterable[tuple[str, int]]) -> None:
+    """Labels with the place where each is given; lists may have millions of them."""
+    heads = [(name, head['num_classes']) for name, head in class_heads(model)]
+    for where, label in labels:
+        for name, count in heads:
+            if 0 <= label < count:
+                continue
             raise ConfigError(
                 f'{where}: label {label}, but {name}.num_classes={count}, so labels are 0 to '
                 f'{count - 1}. Fix the data ({key}), or the head with --cfg-options '
@@ -129,11 +129,22 @@ def _has_images(folder: str) -> bool:
     return any(name.lower().endswith(IMAGES.suffixes) for name in names)
 
 
-def _lines(key: str, dataset: ImageListDataset) -> Iterator[tuple[str, dict]]:
-    lines = list(dataset.lines())
-    if not lines:
+def _check_list(model: Mapping, key: str, dataset: ImageListDataset) -> set[int]:
+    """The labels that occur in a list."""
+    count, present = 0, set()
+
+    def labels() -> Iterator[tuple[str, int]]:
+        nonlocal count
+        for where, sample in dataset.lines():
+            count += 1
+            if 'gt_label' in sample:
+                present.add(sample['gt_label'])
+                yield where, sample['gt_label']
+
+    _check_labels(model, key, labels())
+    if not count:
         raise ConfigError(f'{key}.ann_file={dataset.ann_file!r} lists no images')
-    return iter(lines)
+    return present
 
 
 def _note_absent(model: Mapping, key: str, classes: Sequence[str], present: set[int]) -> None:

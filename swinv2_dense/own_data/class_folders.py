@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..checks import image_files
 from ..checks.files import files_below
-from ..checks.image_files import counted_suffixes, files_with_suffix
+from ..checks.image_files import counted_suffixes
 from ..errors import ConfigError, truncate
 
 VIDEO_SUFFIXES = ('.mp4', '.mkv', '.avi', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
@@ -93,18 +93,15 @@ def labelled_files(folder: str, labels: Mapping[str, int], media: Media) -> list
         ConfigError: Some files have no class or another format, or there are none.
     """
     check_class_folders(folder, labels, media)
-    found = [
-        (path, label)
-        for name, label in labels.items()
-        for path in _files(os.path.join(folder, name), media)
-    ]
+    found, unread = [], []
+    for name, label in labels.items():
+        for path in _files(os.path.join(folder, name)):
+            if path.lower().endswith(media.suffixes):
+                found.append((path, label))
+            elif path.lower().endswith(media.unread):
+                unread.append(path)
     if not found:
         raise ConfigError(_no_files(folder, media))
-    unread = [
-        os.path.join(folder, name, path)
-        for name in labels
-        for path in files_with_suffix(os.path.join(folder, name), media.unread)
-    ]
     if unread:
         raise ConfigError(
             f'{len(unread)} of {len(found) + len(unread)} {media.name}s in {folder} have an '
@@ -156,19 +153,14 @@ def _is_class(folder: str, name: str) -> bool:
 
 
 def _is_file(folder: str, name: str, media: Media) -> bool:
-    return _has_suffix(name, media) and os.path.isfile(os.path.join(folder, name))
+    is_media = name.lower().endswith(media.suffixes) and not name.startswith('.')
+    return is_media and os.path.isfile(os.path.join(folder, name))
 
 
-def _has_suffix(name: str, media: Media) -> bool:
-    return name.lower().endswith(media.suffixes) and not name.startswith('.')
-
-
-def _files(folder: str, media: Media) -> list[str]:
+def _files(folder: str) -> list[str]:
     # Skips hidden files, such as the ._NAME.mp4 that macOS writes next to NAME.mp4.
-    if not os.path.isdir(folder):
-        return []
-    names = sorted(files_below(folder))
-    return [os.path.join(folder, name) for name in names if _has_suffix(name, media)]
+    names = files_below(folder) if os.path.isdir(folder) else ()
+    return [os.path.join(folder, name) for name in sorted(names)]
 
 
 def _no_files(folder: str, media: Media) -> str:
