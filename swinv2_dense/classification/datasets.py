@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
@@ -113,11 +114,12 @@ class NumberedFolderDataset(ClassFolderDataset):
 
 @DATASETS.register_module()
 class ImageListDataset(BaseDataset):
-    """Images listed in a text file, one `PATH LABEL` per line.
+    """Images listed in a text file, one `PATH LABEL` per line, or in JSON, as [[PATH, LABEL], ...].
 
     The path is below `data_prefix['img_path']`. The label is the number of the class, counted from
     0, or its name in `metainfo['classes']`. If a line has a tab, it separates the two; else the
-    last blank does. Empty lines and lines that begin with # are skipped.
+    last blank does. Empty lines and lines that begin with # are skipped. JSON is the format of the
+    official lists of ImageNet-22K.
 
     Args:
         ann_file: The list, below `data_root`.
@@ -139,30 +141,50 @@ class ImageListDataset(BaseDataset):
         return samples
 
     def lines(self) -> Iterator[tuple[str, dict]]:
-        """`FILE:LINE` and the sample of each line."""
+        """The place of each entry in the list, for messages, and its sample."""
         numbers = {name: label for label, name in enumerate(self.metainfo.get('classes') or ())}
         if not os.path.isfile(self.ann_file):
             raise ConfigError(f'list of images {self.ann_file!r} does not exist')
         try:
             with open(self.ann_file, encoding='utf-8-sig') as file:
-                for number, line in enumerate(file, 1):
-                    if line.strip() and not line.startswith('#'):
-                        where = f'{self.ann_file}:{number}'
-                        yield where, self._sample(where, line.strip(), numbers)
+                is_json = file.read(1) == '['
+                file.seek(0)
+                entries = self._json_entries(file) if is_json else self._text_entries(file)
+                for where, path, label in entries:
+                    yield where, self._sample(where, path, label, numbers)
         except UnicodeDecodeError as error:
             raise ConfigError(f'{self.ann_file} is not UTF-8 text: {error}') from error
 
-    def _sample(self, where: str, line: str, numbers: dict[str, int]) -> dict:
-        path, _, label = line.rpartition('\t' if '\t' in line else ' ')
-        if not path and self.test_mode:
-            return dict(img_path=os.path.join(self.data_prefix['img_path'], label))
-        path, label = path.strip(), label.strip()
-        known = label in numbers or re.fullmatch('[0-9]+', label)
-        if not path or not known:
+    def _text_entries(self, file: TextIO) -> Iterator[tuple[str, str, str | None]]:
+        """Place, path and label; None for a line without a blank."""
+        for number, line in enumerate(file, 1):
+            line = line.strip()
+            if line and not line.startswith('#'):
+                path, _, label = line.rpartition('\t' if '\t' in line else ' ')
+                where = f'{self.ann_file}:{number}'
+                yield (where, path.strip(), label.strip()) if path else (where, line, None)
+
+    def _json_entries(self, file: TextIO) -> Iterator[tuple[str, str, str | None]]:
+        try:
+            entries = json.load(file)
+        except ValueError as error:
+            raise ConfigError(f'{self.ann_file} is not valid JSON: {error}') from error
+        for number, entry in enumerate(entries):
+            where = f'{self.ann_file}, entry {number}'
+            if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
+                raise ConfigError(f'{where}: {str(entry)[:80]} is not [PATH, LABEL]')
+            yield where, entry[0], str(entry[1]) if len(entry) > 1 else None
+
+    def _sample(self, where: str, path: str, label: str | None, numbers: dict[str, int]) -> dict:
+        sample: dict[str, Any] = dict(img_path=os.path.join(self.data_prefix['img_path'], path))
+        if label in numbers:
+            sample['gt_label'] = numbers[label]
+        elif label is not None and re.fullmatch('[0-9]+', label):
+            sample['gt_label'] = int(label)
+        elif label is not None or not self.test_mode:
             reason = f'label {label!r} is neither a number nor the name of a class'
             raise ConfigError(
-                f'{where}: {reason if path else "no label"}; each line must be PATH LABEL, '
-                'separated by a tab if names contain blanks'
+                f'{where}: {reason if label is not None else "no label"}; each line must be PATH '
+                'LABEL, separated by a tab if names contain blanks'
             )
-        path = os.path.join(self.data_prefix['img_path'], path)
-        return dict(img_path=path, gt_label=numbers[label] if label in numbers else int(label))
+        return sample

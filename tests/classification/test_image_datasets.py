@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from swinv2_dense.classification import (
 )
 from swinv2_dense.errors import ConfigError
 
-VARIANTS = ('matched-frequency', 'threshold-0.7', 'top-images')  # of ImageNet-V2
+VARIANTS = ('matched-frequency', 'threshold0.7', 'top-images')  # of ImageNet-V2
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -98,6 +99,16 @@ def test_lists_have_numbers_or_names_after_a_blank_or_a_tab(tmp_path):
     text = '# comment\n\nval 1.JPEG 65\nn0/b c.jpg\tred panda\r\nd.jpg 0\n'
     dataset = listed(tmp_path, text, metainfo=dict(classes=('cat', 'red panda')))
     assert labels_of(dataset) == {'val/val 1.JPEG': 65, 'val/n0/b c.jpg': 1, 'val/d.jpg': 0}
+
+
+def test_lists_in_json(tmp_path):
+    """As the official ones of ImageNet-22K."""
+    text = json.dumps([['n0/a b.JPEG', 21840], ['n1/c.JPEG', 0]])
+    assert labels_of(listed(tmp_path, text)) == {'val/n0/a b.JPEG': 21840, 'val/n1/c.JPEG': 0}
+    with pytest.raises(ConfigError, match=r"list.txt, entry 1: \{'a': 1\} is not \[PATH, LABEL\]"):
+        listed(tmp_path, '[["a.jpg", 1], {"a": 1}]')
+    with pytest.raises(ConfigError, match='list.txt is not valid JSON: '):
+        listed(tmp_path, '[["a.jpg", 1]')
 
 
 def test_images_to_be_tested_may_have_no_label(tmp_path):

@@ -1,5 +1,6 @@
 # ImageNet-22K (fall 2011, 21841 classes, 14 million images) at 192 x 192, from the lists of the
-# official code; data/README.md shows the layout. Pipelines as in imagenet.py.
+# official code; data/README.md shows the layout. Pipelines as in imagenet.py. Assumed: the paths in
+# the lists begin with fall11_whole/, which lies beside them.
 _base_ = './imagenet.py'
 data_root = 'data/imagenet22k/'
 train_pipeline = [
@@ -19,7 +20,6 @@ train_dataloader = dict(
         type='ImageListDataset',
         data_root=data_root,
         ann_file='ILSVRC2011fall_whole_map_train.txt',
-        data_prefix=dict(img_path='fall11_whole'),
         pipeline=train_pipeline,
     ),
 )
@@ -29,7 +29,6 @@ val_dataloader = dict(
         type='ImageListDataset',
         data_root=data_root,
         ann_file='ILSVRC2011fall_whole_map_val.txt',
-        data_prefix=dict(img_path='fall11_whole'),
         pipeline=test_pipeline,
         test_mode=True,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -122,12 +123,12 @@ def write_data(root: Path) -> Path:
     names = [f'n0144076{i}' for i in range(CLASSES)]
     write_class_folders(root, names, dict(train=1, val=1))
     for split in ('train', 'val'):
-        lines = []
+        entries = []
         for label in (0, 21840):
-            name = f'n{label:08}/{split}.jpg'
-            write_image(root / 'fall11_whole' / name, (200, label % 255, 60), label)
-            lines.append(f'{name}\t{label}\n')
-        (root / f'ILSVRC2011fall_whole_map_{split}.txt').write_text(''.join(lines))
+            name = f'fall11_whole/n{label:08}/{split}.jpg'
+            write_image(root / name, (200, label % 255, 60), label)
+            entries.append([name, label])
+        (root / f'ILSVRC2011fall_whole_map_{split}.txt').write_text(json.dumps(entries))
     return root
 
 
