@@ -23,6 +23,7 @@ MODULES = {
     'mmdet': 'swinv2_dense.det.task',
     'mmseg': 'swinv2_dense.seg.task',
     'mmaction': 'swinv2_dense.video.task',
+    'swinv2_classification': 'swinv2_dense.classification.task',
 }
 TASKS: dict[str, Task] = {}
 

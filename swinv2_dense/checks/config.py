@@ -81,7 +81,7 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
             if str(neck.get('type')).split('.')[-1] not in KEEP_CHANNELS:
                 break  # parts after it take other maps
         return
-    for name in ('decode_head', 'auxiliary_head', 'cls_head'):
+    for name in ('decode_head', 'auxiliary_head', 'cls_head', 'head'):
         for head in as_list(model.get(name) or []):
             taken = as_list(head.get('in_channels', []))
             everything = list(range(len(channels)))  # mmseg's Mask2Former has no in_index

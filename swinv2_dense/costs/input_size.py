@@ -12,7 +12,7 @@ from ..config_parts import as_list, type_name
 from ..errors import ConfigError
 from ..task import Task
 
-CROPS = ('RandomCrop', 'CenterCrop', 'ThreeCrop')
+CROPS = ('RandomCrop', 'RandomResizedCrop', 'CenterCrop', 'ThreeCrop')
 
 
 def training_size(cfg: Config, task: Task) -> tuple[int, ...]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.visualization import Visualizer
 
 from ..config_parts import leaf_datasets, transforms_within
 from .clips import evenly, frames_of
@@ -75,7 +74,8 @@ class PictureHook(Hook):
                 image, options = self._image(path), dict(pred_score_thr=self.score_thr)
             else:
                 image, options = _frames(data_batch['inputs'][position]), {}
-            Visualizer.get_current_instance().add_datasample(
+            # Not mmengine's current visualizer, which may be one of an earlier run.
+            runner.visualizer.add_datasample(
                 name,
                 image,
                 data_sample=sample.cpu(),

@@ -18,7 +18,12 @@ BASE = ROOT / 'configs' / '_base_'
 # Of different tasks, so that no config takes both.
 APART = {
     ('datasets/ade20k_640x640_ms.py', 'tta/htc++_ms-600-1600.py'),
+    ('datasets/ade20k_640x640_ms.py', 'tta/ten-crop_256.py'),
     ('runtime/segmentation.py', 'tta/htc++_ms-600-1600.py'),
+    ('runtime/segmentation.py', 'tta/ten-crop_256.py'),
+    ('runtime/classification.py', 'schedules/adamw_160k.py'),
+    ('runtime/classification.py', 'schedules/adamw_40k.py'),
+    ('runtime/classification.py', 'schedules/adamw_80k.py'),
     ('runtime/video.py', 'schedules/adamw_160k.py'),
     ('runtime/video.py', 'schedules/adamw_40k.py'),
     ('runtime/video.py', 'schedules/adamw_80k.py'),

@@ -1,0 +1,37 @@
+"""Image classification. Name it in `custom_imports` beside `swinv2_dense`."""
+
+from .. import transforms  # registers them
+from .batch_augment import MixupCutmix
+from .classifier import ImageClassifier
+from .datasets import (
+    ClassFolderDataset,
+    ImageListDataset,
+    NumberedFolderDataset,
+    SortedFolderDataset,
+)
+from .heads import LinearHead, SmoothedCrossEntropy
+from .metrics import ClassificationAccuracy, PredictionTable
+from .packing import PackClassificationInputs
+from .registry import SCOPE
+from .samples import ClassificationSample
+from .tta import ClassifierTTAModel
+from .visualization import ClassificationVisualizer
+
+__all__ = [
+    'SCOPE',
+    'ClassFolderDataset',
+    'ClassificationAccuracy',
+    'ClassificationSample',
+    'ClassificationVisualizer',
+    'ClassifierTTAModel',
+    'ImageClassifier',
+    'ImageListDataset',
+    'LinearHead',
+    'MixupCutmix',
+    'NumberedFolderDataset',
+    'PackClassificationInputs',
+    'PredictionTable',
+    'SmoothedCrossEntropy',
+    'SortedFolderDataset',
+    'transforms',
+]
