@@ -16,6 +16,7 @@ from .registry import SCOPE
 from .samples import ClassificationSample
 from .tta import ClassifierTTAModel
 from .visualization import ClassificationVisualizer
+from .weights import ClassifierWeightsHook
 
 __all__ = [
     'SCOPE',
@@ -24,6 +25,7 @@ __all__ = [
     'ClassificationSample',
     'ClassificationVisualizer',
     'ClassifierTTAModel',
+    'ClassifierWeightsHook',
     'ImageClassifier',
     'ImageListDataset',
     'LinearHead',
