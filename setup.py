@@ -36,7 +36,10 @@ setup(
     python_requires='>=3.10',
     packages=[*find_packages(include=['swinv2_dense', 'swinv2_dense.*']), 'swinv2_dense.configs'],
     package_dir={'swinv2_dense.configs': 'configs'},
-    package_data={'swinv2_dense.configs': ['**/*.py', '**/*.md', '**/*.yml']},
+    package_data={
+        'swinv2_dense.configs': ['**/*.py', '**/*.md', '**/*.yml'],
+        'swinv2_dense.classification': ['*.txt'],
+    },
     install_requires=['torch>=2.6', 'safetensors>=0.4'],
     extras_require=EXTRAS,
     entry_points={'console_scripts': ['swinv2-dense = swinv2_dense.cli.main:main']},

@@ -10,6 +10,7 @@ from .datasets import (
     SortedFolderDataset,
 )
 from .heads import LinearHead, SmoothedCrossEntropy
+from .imagenet import ImageNet, ImageNetV2
 from .metrics import ClassificationAccuracy, PredictionTable
 from .packing import PackClassificationInputs
 from .registry import SCOPE
@@ -27,6 +28,8 @@ __all__ = [
     'ClassifierTTAModel',
     'ClassifierWeightsHook',
     'ImageClassifier',
+    'ImageNet',
+    'ImageNetV2',
     'ImageListDataset',
     'LinearHead',
     'MixupCutmix',
