@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,8 @@ import torch
 from commands import SUPPORT, run_here
 from distributed_configs import write_configs
 from distributed_jobs import TASKS
-from launching import MISSING, TORCHRUN, launch, losses, records
+from forked import run_ranks
+from launching import MISSING, losses, records
 from sharded_jobs import FIRST, HANDED_ON, LAST, LENGTHS, TESTED
 from torch.testing import assert_close
 
@@ -34,8 +34,8 @@ def trained(tmp_path_factory) -> Path:
             bases = f"_base_ = ['./{task}.py', '{fragment}']\n"
             (folder / f'{task}_{name}.py').write_text(bases)
     jobs = SUPPORT / 'sharded_jobs.py'
-    code, printed = launch(sys.executable, *TORCHRUN, jobs, folder)
-    assert code == 0, printed[-4000:]
+    result = run_ranks(jobs, folder)
+    assert result.returncode == 0, result.stdout[-4000:]
     return folder
 
 
