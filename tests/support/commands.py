@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from forked import ROOT, run_script
+
 from swinv2_dense.training.known_warnings import KNOWN_WARNINGS
 
 SUPPORT = ROOT / 'tests/support'

@@ -17,13 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FORKS = multiprocessing.get_context('forkserver')
-FORKS.set_forkserver_preload(  # what cannot be imported is left out
-    [f'swinv2_dense.{name}' for name in ('det', 'seg', 'video', 'pretraining', 'cli.train')]
-)
+FORKS.set_forkserver_preload(['preloaded'])
 GRACE = 30  # seconds that the other processes have to end once one has failed
 
 
@@ -67,6 +68,7 @@ def _run(
     """Run one process per element of `args` and `environments`; none outlives the call."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         outputs = [(f'{folder}/{rank}.out', f'{folder}/{rank}.err') for rank in range(len(args))]
+        _start_server()
         processes = []
         for given, env, files in zip(args, environments, outputs):
             call = (str(script), list(map(str, given)), dict(env), str(cwd), files)
@@ -94,13 +96,22 @@ def _run(
     ]
 
 
+def _start_server() -> None:
+    """Start the process that is forked, unless it runs; it finds modules of this folder."""
+    path = [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('PYTHONPATH', os.pathsep.join(filter(None, path)))
+        forkserver.ensure_running()
+
+
 def _main(script: str, args: list[str], env: dict[str, str], cwd: str, files: tuple) -> None:
     """What a new interpreter does with a script, in a process that has been forked."""
     for number, path in enumerate(files, 1):
         with open(path, 'w') as file:
             os.dup2(file.fileno(), number)
     sys.stdout, sys.stderr = (
-        open(number, 'w', buffering=1, closefd=False) for number in (1, 2)  # noqa: SIM115
+        open(number, 'w', buffering=1, closefd=False)
+        for number in (1, 2)  # noqa: SIM115
     )
     os.environ.clear()
     os.environ.update(env)
