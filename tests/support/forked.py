@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
@@ -25,6 +26,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FORKS = multiprocessing.get_context('forkserver')
 FORKS.set_forkserver_preload(['preloaded'])
+STARTING = threading.Lock()
 GRACE = 30  # seconds that the other processes have to end once one has failed
 
 
@@ -32,8 +34,16 @@ def run_script(
     script: Path | str, *args: object, cwd: Path = ROOT, limit: float = 900
 ) -> subprocess.CompletedProcess:
     """Run one script; the environment is that of the test."""
-    (result,) = _run(script, [args], [os.environ], cwd, limit)
+    (result,) = run_scripts(script, [args], [os.environ], cwd=cwd, limit=limit)
     return result
+
+
+def run_code(code: str, *args: object, limit: float = 300) -> subprocess.CompletedProcess:
+    """Run a program given as text."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, 'code.py')
+        script.write_text(code)
+        return run_script(script, *args, limit=limit)
 
 
 def run_ranks(
@@ -51,19 +61,19 @@ def run_ranks(
     environments = [
         {**os.environ, **common, 'RANK': str(rank), 'LOCAL_RANK': str(rank)} for rank in range(size)
     ]
-    results = _run(script, [args] * size, environments, ROOT, limit)
+    results = run_scripts(script, [args] * size, environments, limit=limit)
     code = next((result.returncode for result in results if result.returncode), 0)
     return subprocess.CompletedProcess(
         str(script), code, '\n'.join(result.stdout + result.stderr for result in results)
     )
 
 
-def _run(
+def run_scripts(
     script: Path | str,
     args: Sequence[Sequence[object]],
     environments: Sequence[Mapping[str, str]],
-    cwd: Path,
-    limit: float,
+    cwd: Path = ROOT,
+    limit: float = 300,
 ) -> list[subprocess.CompletedProcess]:
     """Run one process per element of `args` and `environments`; none outlives the call."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -99,7 +109,7 @@ def _run(
 def _start_server() -> None:
     """Start the process that is forked, unless it runs; it finds modules of this folder."""
     path = [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]
-    with pytest.MonkeyPatch.context() as patch:
+    with STARTING, pytest.MonkeyPatch.context() as patch:
         patch.setenv('PYTHONPATH', os.pathsep.join(filter(None, path)))
         forkserver.ensure_running()
 
@@ -109,10 +119,7 @@ def _main(script: str, args: list[str], env: dict[str, str], cwd: str, files: tu
     for number, path in enumerate(files, 1):
         with open(path, 'w') as file:
             os.dup2(file.fileno(), number)
-    sys.stdout, sys.stderr = (
-        open(number, 'w', buffering=1, closefd=False)
-        for number in (1, 2)  # noqa: SIM115
-    )
+    sys.stdout, sys.stderr = (os.fdopen(number, 'w', 1, closefd=False) for number in (1, 2))
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
