@@ -25,6 +25,14 @@ def tool(name: str, *args: object, limit: float = 900) -> subprocess.CompletedPr
     return result
 
 
+def fresh_tool(name: str, *args: object) -> subprocess.CompletedProcess:
+    """The same in a new interpreter, which imports no more than the tool does."""
+    command = [sys.executable, f'tools/{name}.py', *map(str, args)]
+    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=900)
+    result.printed = result.stdout + result.stderr
+    return result
+
+
 def succeed(name: str, *args: object, limit: float = 900) -> str:
     """Run a tool that must succeed and return what it printed."""
     result = tool(name, *args, limit=limit)
