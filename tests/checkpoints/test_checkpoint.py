@@ -18,7 +18,6 @@ from torch.testing import assert_close
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.loading import load_pretrained
 from swinv2_dense.errors import CheckpointError
-from swinv2_dense.models import swin_transformer_v2
 
 
 def pretrained(path: str, **kwargs) -> SwinTransformerV2:
@@ -201,12 +200,13 @@ def test_other_spellings_of_pretrained_load_too(tmp_path):
         model.init_weights()
 
 
-def test_weights_without_metadata_warn(monkeypatch):
+def test_weights_without_metadata_warn(caplog):
     state = dict(tiny(window_size=8).state_dict())
-    messages = []
-    monkeypatch.setattr(swin_transformer_v2, 'print_log', lambda text, *_: messages.append(text))
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
     tiny(window_size=4).load_state_dict(state)
-    (message,) = messages
+    logger.removeHandler(caplog.handler)
+    (message,) = caplog.messages
     assert 'pretrained_window_sizes of the backbone stays [(4, 4)' in message
 
 

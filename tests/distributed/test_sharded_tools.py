@@ -12,7 +12,7 @@ from distributed_configs import write_configs
 from distributed_jobs import TASKS
 from forked import run_ranks
 from launching import MISSING, losses, records
-from sharded_jobs import FIRST, HANDED_ON, LAST, LENGTHS, TESTED
+from sharded_jobs import EARLIER, FIRST, HANDED_ON, LAST, LENGTHS, TESTED
 from torch.testing import assert_close
 
 from swinv2_dense import config_path
@@ -69,6 +69,12 @@ def test_any_of_them_resumes_from_any_checkpoint(trained, name):
     """With moments: from FSDP shards to DDP and ZeRO-1, and from ZeRO-1's file to FSDP."""
     found = weights(trained, f'{name}_after_{HANDED_ON[name]}')
     assert_close(found, weights(trained, 'seg'), atol=2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize('name', EARLIER)
+def test_trainings_of_an_earlier_version_are_resumed(trained, name):
+    """With its saved config: from FSDP shards, and from ZeRO-1's file."""
+    assert_close(weights(trained, f'{name}_earlier'), weights(trained, name), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize('task', TASKS)

@@ -17,8 +17,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -78,12 +79,10 @@ def run_scripts(
     """Run one process per element of `args` and `environments`; none outlives the call."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         outputs = [(f'{folder}/{rank}.out', f'{folder}/{rank}.err') for rank in range(len(args))]
-        _start_server()
         processes = []
         for given, env, files in zip(args, environments, outputs):
             call = (str(script), list(map(str, given)), dict(env), str(cwd), files)
-            process = FORKS.Process(target=_main, args=call)
-            process.start()
+            process = start(_main, call)
             stack.callback(process.kill)
             processes.append(process)
         end = time.monotonic() + limit
@@ -106,12 +105,15 @@ def run_scripts(
     ]
 
 
-def _start_server() -> None:
-    """Start the process that is forked, unless it runs; it finds modules of this folder."""
+def start(target: Callable, args: tuple) -> BaseProcess:
+    """Start a process that calls a function of an importable module."""
     path = [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]
     with STARTING, pytest.MonkeyPatch.context() as patch:
         patch.setenv('PYTHONPATH', os.pathsep.join(filter(None, path)))
-        forkserver.ensure_running()
+        forkserver.ensure_running()  # it imports `preloaded` of this folder
+    process = FORKS.Process(target=target, args=args)
+    process.start()
+    return process
 
 
 def _main(script: str, args: list[str], env: dict[str, str], cwd: str, files: tuple) -> None:
