@@ -11,6 +11,7 @@ import gc
 
 from mmengine.config import config, utils
 from torch.utils.data import _utils
+from yapf.yapflib import yapf_api
 
 
 def take_shortcuts() -> None:
@@ -21,7 +22,8 @@ def take_shortcuts() -> None:
     in a reference cycle has lost its queues when it is collected. It cannot tell its workers to
     end, and waits five seconds for each before it terminates them.
     """
-    config.FormatCode = lambda text, **_: (text, False)
+    # One version of mmengine imports the function with the module, the other one when it is used.
+    config.FormatCode = yapf_api.FormatCode = lambda text, **_: (text, False)
     utils.load = functools.cache(utils.load)
     _utils.MP_STATUS_CHECK_INTERVAL = 0.5
 
