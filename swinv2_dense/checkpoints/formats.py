@@ -47,8 +47,9 @@ class Format(NamedTuple):
 class Weights:
     """Parameters of a backbone under our names, and what else its checkpoint holds.
 
-    `tables` are the stored tables of log-spaced coordinates, `ignored` the checkpoint's names of
-    everything that is not part of a backbone, `metadata` that of the backbone's state dict.
+    `tables` are the stored tables of log-spaced coordinates, `rest` all tensors that are not part
+    of a backbone, under their names without the backbone's prefix, `ignored` the names of `rest`
+    and of entries without a tensor, `metadata` that of the backbone's state dict.
     """
 
     format: str
@@ -58,6 +59,7 @@ class Weights:
     tables: State
     ignored: list[str]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    rest: State = field(default_factory=dict)
 
     @property
     def rank(self) -> int:
@@ -198,11 +200,13 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
     form.finish(renamed)
     tables = {k: v for k, v in renamed.items() if k.endswith(TABLE)}
     dropped = [k for k in renamed if k.endswith(DERIVED) or k.startswith(NOT_BACKBONE)]
-    state = {k: v for k, v in renamed.items() if k not in set(dropped)}
+    rest = {k: renamed[k] for k in dropped}
+    rest |= {k: state[k] for k in ignored if isinstance(state[k], Tensor)}
+    state = {k: v for k, v in renamed.items() if k not in rest}
     metadata = metadata.get(prefix.rstrip('.'), {})
     ours = form is OFFICIAL and METADATA_KEY in metadata
     form_name = 'swinv2_dense' if ours else form.name
-    return Weights(form_name, prefix, container, state, tables, dropped + ignored, metadata)
+    return Weights(form_name, prefix, container, state, tables, dropped + ignored, metadata, rest)
 
 
 def _clean(key: str) -> str:
