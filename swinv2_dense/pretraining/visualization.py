@@ -59,10 +59,8 @@ def draw_frame(panels: dict[str, np.ndarray]) -> np.ndarray:
 
 def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
     """A packed sample: the image or clip, and what the model sees of it."""
-    if sample['inputs'].ndim == 4:
-        pixels = frames_of(sample['inputs'])
-    else:
-        pixels = packed_image(sample)
+    is_clip = sample['inputs'].ndim == 4
+    pixels = frames_of(sample['inputs']) if is_clip else packed_image(sample)
     masked = hide(pixels, sample['data_samples'].mask.numpy())
     return draw_panels({'image': pixels, 'masked': masked}, caption)
 

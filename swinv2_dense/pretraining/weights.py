@@ -11,9 +11,9 @@ from ..checkpoints.formats import DERIVED
 from ..checkpoints.loading import LoadReport, check_values, load_weights, read_weights
 from ..errors import CheckpointError, truncate
 
+MASK = 'mask_token'
 DECODER = ('decoder.0.weight', 'decoder.0.bias')
-TOKEN = 'mask_token'
-NAMES = (TOKEN, *DECODER)
+NAMES = (MASK, *DECODER)
 
 
 def load_simmim(model: Any, source: str, prefix: str | None = None) -> LoadReport:
@@ -35,7 +35,7 @@ def load_simmim(model: Any, source: str, prefix: str | None = None) -> LoadRepor
     """
     weights, file = read_weights(source, prefix)
     found = {_name(key): value for key, value in weights.rest.items() if _name(key) in NAMES}
-    own = {TOKEN: model.mask_token, **dict(zip(DECODER, model.decoder[0].parameters()))}
+    own = {MASK: model.mask_token, **dict(zip(DECODER, model.decoder[0].parameters()))}
     missing = [name for name in own if name not in found]
     if missing:
         raise CheckpointError(
@@ -63,4 +63,4 @@ def load_simmim(model: Any, source: str, prefix: str | None = None) -> LoadRepor
 def _name(key: str) -> str:
     """Our name of a parameter beside the backbone; the prefixes of wrappers are dropped."""
     parts = key.split('.')
-    return TOKEN if parts[-1] == TOKEN else '.'.join(parts[-3:])
+    return MASK if parts[-1] == MASK else '.'.join(parts[-3:])
