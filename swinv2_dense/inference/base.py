@@ -108,7 +108,8 @@ class CheckedInferencer(BaseInferencer):
             head = dict(num_classes=2)
         count = head.get('num_classes')
         model.dataset_meta = describe_classes(count, metas, given)
-        if knows_classes(cfg.model) and count in (None, len(trained)):
+        has_classes = bool(model.dataset_meta['classes'])
+        if has_classes and knows_classes(cfg.model) and count in (None, len(trained)):
             _check_names(cfg.load_from, trained, class_names(metas[1]), given)
 
     def name(self, label: int) -> str:

@@ -28,8 +28,9 @@ class UnlabeledImages(BaseDataset):
     """All images below `data_root`, at any depth, whatever their names.
 
     They are recognized by their suffix, `checks.image_files.IMAGE_SUFFIXES`, ignoring case. Some
-    are held out for validation, chosen by a checksum of their path below `data_root`: the choice
-    is the same on every machine, and stays the same when images are added.
+    are held out for validation, at least one, chosen by a checksum of their path below
+    `data_root`: the choice is the same on every machine, and in a folder that is not tiny it stays
+    the same when images are added.
 
     Args:
         data_root: The folder.
@@ -77,7 +78,7 @@ class UnlabeledImages(BaseDataset):
                 'current',
                 logging.WARNING,
             )
-        chosen = [name for name in names if self._is_chosen(name)]
+        chosen = self._chosen(names)
         if not chosen:
             raise ConfigError(
                 f'{self.data_root} has {len(names)} {self.WHAT}, but none for part={self.part!r} '
@@ -88,11 +89,13 @@ class UnlabeledImages(BaseDataset):
     def _info(self, path: str) -> dict:
         return dict(img_path=path)
 
-    def _is_chosen(self, name: str) -> bool:
+    def _chosen(self, names: list[str]) -> list[str]:
+        """The files of the part."""
         if self.part == 'all':
-            return True
-        checksum = zlib.crc32(name.replace(os.sep, '/').encode())
-        return (checksum / 2**32 < self.held_out) == (self.part == 'held_out')
+            return names
+        sums = {name: zlib.crc32(name.replace(os.sep, '/').encode()) for name in names}
+        limit = max(self.held_out * 2**32, min(sums.values()) + 1) if self.held_out else 0
+        return [name for name in names if (sums[name] < limit) == (self.part == 'held_out')]
 
 
 @DATASETS.register_module()
