@@ -87,4 +87,6 @@ def test_an_unknown_scope_is_an_error_that_lists_the_known_ones(tmp_path: Path) 
     result = run_here('train', config, '--work-dir', tmp_path / 'work')
     assert result.returncode == 2
     assert f"default_scope='nothing' of {config}" in result.stderr
-    assert 'one of mmdet, mmseg, mmaction, toy_task, swinv2_dense' in result.stderr
+    assert (
+        'one of mmdet, mmseg, mmaction, swinv2_pretraining, toy_task, swinv2_dense' in result.stderr
+    )
