@@ -13,7 +13,7 @@ _base_ = [
     '../_base_/runtime/pretraining.py',
 ]
 model = dict(backbone=dict(arch='g'))
-data_root = 'data/imagenet22k-ext'
+data_root = 'data/imagenet22k-ext/'
 train_dataloader = dict(batch_size=32, dataset=dict(data_root=data_root))
 val_dataloader = dict(batch_size=32, dataset=dict(data_root=data_root, held_out=0.0005))
 test_dataloader = val_dataloader

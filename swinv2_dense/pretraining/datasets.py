@@ -25,15 +25,15 @@ PARTS = ('all', 'train', 'held_out')
 
 @DATASETS.register_module()
 class UnlabeledImages(BaseDataset):
-    """All images below `data_root`, at any depth, whatever their names.
+    """All images in a folder, at any depth, whatever their names.
 
     They are recognized by their suffix, `checks.image_files.IMAGE_SUFFIXES`, ignoring case. Some
-    are held out for validation, at least one, chosen by a checksum of their path below
-    `data_root`: the choice is the same on every machine, and in a folder that is not tiny it stays
-    the same when images are added.
+    are held out for validation, at least one, chosen by a checksum of their path below the folder:
+    the choice is the same on every machine, and in a folder that is not tiny it stays the same
+    when images are added.
 
     Args:
-        data_root: The folder.
+        data_root: The folder, or the one that `data_prefix=dict(img_path=...)` is relative to.
         part: 'all', 'train' (all but those held out) or 'held_out'.
         held_out: Share of images to hold out, at least 0 and below 1.
         kwargs: Arguments of `BaseDataset`.
@@ -59,21 +59,20 @@ class UnlabeledImages(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """A dict per file, sorted by path."""
-        if not os.path.isdir(self.data_root):
+        folder = next(iter(self.data_prefix.values()), self.data_root)
+        if not os.path.isdir(folder):
             raise ConfigError(
-                f'folder of {self.WHAT} {self.data_root!r} does not exist; fix data_root of the '
-                'dataset, for the configs of own_*.py with export OWN_DATA=FOLDER'
+                f'folder of {self.WHAT} {folder!r} does not exist; fix data_root of the dataset, '
+                'for configs/_base_/datasets/own_unlabeled.py with export OWN_DATA=FOLDER'
             )
-        names = files_with_suffix(self.data_root, self.SUFFIXES)
-        unread = files_with_suffix(self.data_root, self.UNREAD)
+        names = files_with_suffix(folder, self.SUFFIXES)
+        unread = files_with_suffix(folder, self.UNREAD)
         if not names:
             others = f'; {counted_suffixes(unread)} cannot be read' if unread else ''
-            raise ConfigError(
-                f'{self.data_root} has no {self.WHAT} ({", ".join(self.SUFFIXES)}){others}'
-            )
+            raise ConfigError(f'{folder} has no {self.WHAT} ({", ".join(self.SUFFIXES)}){others}')
         if unread:
             print_log(
-                f'{self.data_root}: {len(unread)} {self.WHAT} are not used, because their format '
+                f'{folder}: {len(unread)} {self.WHAT} are not used, because their format '
                 f'cannot be read: {counted_suffixes(unread)}; the first is {unread[0]}',
                 'current',
                 logging.WARNING,
@@ -81,10 +80,10 @@ class UnlabeledImages(BaseDataset):
         chosen = self._chosen(names)
         if not chosen:
             raise ConfigError(
-                f'{self.data_root} has {len(names)} {self.WHAT}, but none for part={self.part!r} '
+                f'{folder} has {len(names)} {self.WHAT}, but none for part={self.part!r} '
                 f'with held_out={self.held_out}; change held_out, or add {self.WHAT}'
             )
-        return [self._info(os.path.join(self.data_root, name)) for name in chosen]
+        return [self._info(os.path.join(folder, name)) for name in chosen]
 
     def _info(self, path: str) -> dict:
         return dict(img_path=path)
@@ -100,7 +99,10 @@ class UnlabeledImages(BaseDataset):
 
 @DATASETS.register_module()
 class UnlabeledVideos(UnlabeledImages):
-    """All videos below `data_root`, as `UnlabeledImages`, for the transforms of mmaction2."""
+    """All videos in a folder, as `UnlabeledImages`, for the transforms of mmaction2.
+
+    The key of `data_prefix` is `video`.
+    """
 
     WHAT, SUFFIXES, UNREAD = 'videos', VIDEO_SUFFIXES, UNREAD_VIDEO_SUFFIXES
 

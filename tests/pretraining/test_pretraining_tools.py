@@ -134,7 +134,7 @@ def test_mistakes_are_found_before_anything_is_built(config, what, message) -> N
 
 def test_clips_must_be_whole_units() -> None:
     cfg = Config.fromfile(f'configs/pretraining/{VIDEO}.py')
-    cfg.train_dataloader.dataset.update(data_root='.')
+    cfg.train_dataloader.dataset.update(data_root='.', data_prefix=dict(video=''))
     step(cfg, 'mmaction.SampleFrames').clip_len = 5
     with pytest.raises(ConfigError, match='inputs of 5 x 192 x 192, .* 2 x 32 x 32; change'):
         check_config(cfg, ('train',))
@@ -145,7 +145,7 @@ def test_an_empty_folder_ends_the_start_in_one_line(config, tmp_path) -> None:
     root = f'train_dataloader.dataset.data_root={tmp_path / "empty"}'
     result = run_here('train', config, '--work-dir', tmp_path / 'work', '--cfg-options', root)
     assert result.returncode == 2
-    assert f'error: {tmp_path / "empty"} has no images (.jpg, ' in result.stderr
+    assert f'error: {tmp_path / "empty"}/ has no images (.jpg, ' in result.stderr
 
 
 def test_an_image_smaller_than_a_unit_is_named(images, tmp_path) -> None:

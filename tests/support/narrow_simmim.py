@@ -31,12 +31,12 @@ for loader in (_base_.train_dataloader, _base_.val_dataloader):
 loader = dict(batch_size=2, num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     **loader,
-    dataset=dict(data_root={root!r}, part='train', held_out=0.3,
+    dataset=dict(data_root={root!r}, data_prefix=dict(img_path=''), part='train', held_out=0.3,
         pipeline=_base_.train_dataloader.dataset.pipeline),
 )
 val_dataloader = test_dataloader = dict(
     **loader,
-    dataset=dict(data_root={root!r}, held_out=0.3, part='held_out',
+    dataset=dict(data_root={root!r}, data_prefix=dict(img_path=''), held_out=0.3, part='held_out',
         pipeline=_base_.val_dataloader.dataset.pipeline),
 )
 train_cfg = dict(max_epochs=1, val_interval=1)

@@ -1,6 +1,7 @@
 # Kinetics-400 without its labels, clips of 16 frames, every second one, at 192 x 192: trained on
 # data/kinetics400/videos_train, validated on the middle of the clips in videos_val. The same places
 # are masked in all frames (tubes): otherwise a masked unit could be copied from the next frame.
+data_root = 'data/kinetics400/'
 mask = dict(type='RandomUnitMask', unit=(2, 32, 32), ratio=0.6, tubes=True)
 train_pipeline = [
     dict(type='mmaction.VideoInit'),
@@ -32,7 +33,8 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='UnlabeledVideos',
-        data_root='data/kinetics400/videos_train',
+        data_root=data_root,
+        data_prefix=dict(video='videos_train'),
         pipeline=train_pipeline,
     ),
 )
@@ -43,7 +45,8 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='UnlabeledVideos',
-        data_root='data/kinetics400/videos_val',
+        data_root=data_root,
+        data_prefix=dict(video='videos_val'),
         pipeline=test_pipeline,
         test_mode=True,
     ),

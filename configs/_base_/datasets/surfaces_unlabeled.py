@@ -1,5 +1,5 @@
 # The images of surfaces.py without their labels.
-data_root = 'data/surfaces/images/'
+data_root = 'data/surfaces/'
 
 
 def loader(split, crop, mask, **settings):
@@ -9,7 +9,8 @@ def loader(split, crop, mask, **settings):
         persistent_workers=True,
         dataset=dict(
             type='UnlabeledImages',
-            data_root=f'{data_root}{split}',
+            data_root=data_root,
+            data_prefix=dict(img_path=f'images/{split}'),
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 *crop,

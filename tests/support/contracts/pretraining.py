@@ -24,9 +24,9 @@ GRAMMAR = re.compile(
     r'(?P<dataset>in1k|in22k-ext|k400)-(?P<size>\d+)'
 )
 ROOTS = {
-    'in1k': 'data/imagenet/train',
-    'in22k-ext': 'data/imagenet22k-ext',
-    'k400': 'data/kinetics400/videos_train',
+    'in1k': ('data/imagenet/', dict(img_path='train')),
+    'in22k-ext': ('data/imagenet22k-ext/', None),
+    'k400': ('data/kinetics400/', dict(video='videos_train')),
 }
 # The official configs: lr per 512 images, weight decay, batch, epochs, warm-up in epochs; clipping.
 OFFICIAL, VIDEO = (1e-4, 0.05, 2048, 800, 10, 5.0), (1e-4, 0.05, 256, 200, 10, 5.0)
@@ -50,7 +50,8 @@ def check_content(name: str, cfg: Config, said: re.Match) -> None:
     assert (model.type, model.backbone.drop_path_rate) == ('SimMIM', 0.1)
     assert is_video == (model.backbone.type == 'VideoSwinTransformerV2')
     assert cfg.train_cfg.max_epochs == int(said['epochs'])
-    assert cfg.train_dataloader.dataset.data_root == ROOTS[said['dataset']]
+    dataset = cfg.train_dataloader.dataset
+    assert (dataset.data_root, dataset.get('data_prefix')) == ROOTS[said['dataset']]
     expected = (int(said['clip']), size, size) if is_video else (size, size)
     assert training_size(cfg, task_of(cfg)) == expected
     last = cfg.model.backbone.pretrained_window_sizes[-1]
@@ -111,6 +112,7 @@ def shrink(cfg: Config, data: dict[str, Path]) -> None:
         loader = cfg[f'{part}_dataloader']
         loader.update(num_workers=0, persistent_workers=False, batch_size=2)
         loader.dataset.data_root = str(data[loader.dataset.type])
+        loader.dataset.pop('data_prefix', None)
         loader.dataset.part = 'all'
     cfg.train_dataloader.dataset.indices = 2
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
