@@ -14,6 +14,7 @@ from ..costs.detectors import detector_parts
 from ..task import Loaders, Task
 from .annotation_files import check_annotation_files, repair_runner, use_repaired
 from .check_classes import check_classes
+from .check_masks import check_masks
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
 from .tta_config import use_tta
@@ -30,8 +31,10 @@ class DetectionTask(Task):
     visualizers = ('DetLocalVisualizer', 'ClassColorDetVisualizer')
 
     def check_early(self, cfg: Mapping, loaders: Loaders) -> None:
-        if 'train' in loaders:  # testing needs no semantic maps
-            train_sets = loaded_datasets(cfg, ('train',))
+        train_sets = loaded_datasets(cfg, [name for name in loaders if name == 'train'])
+        evaluators = [f'{name}_evaluator' for name in loaders if name != 'train']
+        check_masks(_model(cfg), train_sets, [(key, cfg.get(key)) for key in evaluators])
+        if train_sets:  # testing needs no semantic maps
             check_semantic(_model(cfg), train_sets, getattr(cfg, 'filename', None))
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
