@@ -137,9 +137,7 @@ def _check_masks(file: CocoFile, tally: _Tally, use: Use, report: Report) -> Non
 
 def _missing_masks(missing: int, total: int, first: str) -> str:
     """What a file lacks whose masks are used, and the remedy; continues after its name."""
-    remedy = (
-        'for boxes only' if missing == total else 'add polygons to them, or for the boxes of all'
-    )
+    remedy = 'for boxes only' if missing == total else 'add polygons to them, or for all boxes'
     return (
         f'{missing} of {total} objects have no segmentation, first {first}, and masks are used; '
         f'{remedy}, {FOR_BOXES}'

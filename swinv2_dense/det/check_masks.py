@@ -45,8 +45,8 @@ def check_masks(
     without_masks = type_name(roi_head) in HTC_HEADS and not roi_head.get('mask_head')
     if without_masks and roi_head.get('interleaved', True):
         raise ConfigError(
-            'model.roi_head.interleaved=True without mask_head: mmdet would train stages 2 and 3 on '
-            'unrefined boxes; set interleaved=False, as in '
+            'model.roi_head.interleaved=True without mask_head: mmdet would train stages 2 and 3 '
+            'on unrefined boxes; set interleaved=False, as in '
             'configs/_base_/models/htc++_without-mask.py'
         )
     for key, evaluator in evaluators:
