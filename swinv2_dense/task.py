@@ -84,6 +84,14 @@ class Task:
             raise ConfigError(f'--tta needs {" and ".join(missing)} in the config')
         wrap_for_tta(cfg, cfg.tta_model, lambda key, pipeline: cfg.tta_pipeline)
 
+    def enable_slices(self, cfg: Config, size: Sequence[int], overlap: int | None) -> None:
+        """Let the model look at slices of large images, for `--slice H W --overlap PIXELS`.
+
+        Raises:
+            ConfigError: The task does not support it, or the sizes do not fit.
+        """
+        raise ConfigError(f'--slice is for detectors; a {self.name} does not support it')
+
     def write_predictions(self, cfg: Config, folder: str) -> None:
         """Make a test write its predictions to a folder, for `test.py --out FOLDER`.
 

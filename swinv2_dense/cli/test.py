@@ -11,7 +11,7 @@ from ..resilience.unreadable_samples import skip_unreadable
 from ..tasks import task_of
 from ..training.prefetch import prefetch
 from ..training.terminal import log_prints, quiet_start
-from .common import build_runner, check_config, load_config
+from .common import build_runner, check_config, load_config, use_views
 from .options import test_parser
 
 TESTING = (  # top-level keys that a test uses
@@ -44,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder = os.path.abspath(args.show_dir) if args.show_dir else None
         task.prepare_drawing(cfg)
         draw_predictions(cfg, task.visualizers, folder, args.interval, args.show, args.wait_time)
-    if args.tta:
-        task.enable_tta(cfg)
+    use_views(cfg, args)
     pickled = args.dump
     if args.out and args.out.endswith(('.pkl', '.pickle')):
         pickled = args.out

@@ -10,6 +10,7 @@ from .global_attention import GlobalAttention
 from .htc import MaskEnsembleHTCRoIHead
 from .instaboost import RunLengthInstaBoost
 from .precision import DetectorFp32Hook, keep_borders_in_fp32
+from .slices import SlicedDetector
 from .tta import InstanceSegTTAModel
 from .visualization import ClassColorDetVisualizer
 
@@ -23,6 +24,7 @@ __all__ = [
     'InstanceSegTTAModel',
     'MaskEnsembleHTCRoIHead',
     'RunLengthInstaBoost',
+    'SlicedDetector',
     'keep_borders_in_fp32',
     'separate_classwise_keys',
 ]

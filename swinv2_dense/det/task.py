@@ -17,6 +17,7 @@ from .check_classes import check_classes
 from .check_masks import check_masks
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
+from .slices_config import use_slices
 from .tta_config import use_tta
 from .visualization import annotated_first, draw_sample
 
@@ -55,6 +56,9 @@ class DetectionTask(Task):
 
     def enable_tta(self, cfg: Config) -> None:
         use_tta(cfg)
+
+    def enable_slices(self, cfg: Config, size: Sequence[int], overlap: int | None) -> None:
+        use_slices(cfg, size, overlap)
 
     def dump_metric(self, path: str) -> DumpDetResults:
         return DumpDetResults(out_file_path=path)

@@ -15,8 +15,8 @@ FROZEN = {
     'browse_dataset': '--cfg-options --max-pixels --number --output-dir --seed --split CONFIG',
     'coco_submission': '--image-info --name --out RESULTS',
     'convert_checkpoint': '--inspect --prefix --pretrained-window-sizes SRC DST',
-    'infer': '--cfg-options --classes --device --max-pixels --out-dir --score-thr CONFIG '
-    'CHECKPOINT INPUT',
+    'infer': '--amp --batch-size --cfg-options --classes --device --max-pixels --no-pictures '
+    '--out-dir --overlap --score-thr --slice --tta CONFIG CHECKPOINT INPUT',
     'make_shapes': '--out --seed --size --train --val',
     'plan': '--bandwidth --cfg-options --gpu-memory --gpus --samples --size --tflops '
     '--utilisation --utilization CONFIG',
@@ -30,7 +30,8 @@ FROZEN = {
     'quickstart': '--cfg-options --data-root --seed --target --task --train-samples --val-samples '
     '--work-dir',
     'quickstart_spread': '--capabilities --jobs --seeds --task --work-dir',
-    'test': f'{RUN} --dump --interval --out --show --show-dir --skip-unreadable --tta --wait-time '
+    'test': f'{RUN} --dump --interval --out --overlap --show --show-dir --skip-unreadable --slice '
+    '--tta --wait-time '
     'CHECKPOINT',
     'train': f'{RUN} --auto-scale-lr --deterministic --diff-rank-seed --fit-schedule --keep '
     '--log-to --no-validate --resume --seed',

@@ -19,7 +19,8 @@ from mmdet.models.roi_heads import HybridTaskCascadeRoIHead  # noqa: E402
 from mmdet.structures import DetDataSample  # noqa: E402
 
 from swinv2_dense.det import InstanceSegTTAModel, keep_borders_in_fp32  # noqa: E402
-from swinv2_dense.det.tta import gate, into_frame, into_view  # noqa: E402
+from swinv2_dense.det.tta import gate
+from swinv2_dense.det.views import into_frame, into_view  # noqa: E402
 
 FLIPS = dict(horizontal=(2,), vertical=(1,), diagonal=(1, 2))  # axes of an image (3, H, W)
 SIZES = [(96, 120), (72, 128)]  # of the first view, in pixels; no multiples of 32

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from .shared import DEFAULT, command_parser
+from .shared import DEFAULT, command_parser, positive
 
 DATASETS = {
     'ade20k': 'ADE20K scene parsing, 150 classes (ADEChallengeData2016)',
@@ -92,9 +92,3 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='number of threads (default: number of CPU cores)',
     )
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a positive integer')
-    return int(text)

@@ -7,7 +7,15 @@ import ast
 from pathlib import Path
 
 from ...choices import LOG_BACKENDS
-from .shared import DEFAULT, add_cfg_options, add_config, add_max_pixels, command_parser
+from .shared import (
+    DEFAULT,
+    add_cfg_options,
+    add_config,
+    add_max_pixels,
+    add_slices,
+    command_parser,
+    positive,
+)
 
 HOOKS = """
 Some hooks are added to every run. The config entry added_hooks maps the name
@@ -88,6 +96,7 @@ def test_parser() -> argparse.ArgumentParser:
         help=f'draw every N-th sample {DEFAULT}',
     )
     parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
+    add_slices(parser)
     parser.add_argument(
         '--skip-unreadable',
         action='store_true',
@@ -99,12 +108,16 @@ def test_parser() -> argparse.ArgumentParser:
 def infer_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Predict for images and videos with the test pipeline of a config. Detectors
-and segmentors process videos frame by frame.
+and segmentors process videos frame by frame. Without CONFIG.py, the config is
+the one that training stored in the checkpoint, or the only one next to it.
+docs/predictions.md describes the files that are written.
 
 Exit status: 0 if all inputs are done, 1 if unreadable inputs were skipped, 2
 for a wrong command.
 """)
-    add_config(parser)
+    parser.add_argument(
+        'config', metavar='CONFIG', nargs='?', help='config file, ends in .py; may be left out'
+    )
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
     parser.add_argument(
         'inputs',
@@ -113,7 +126,10 @@ for a wrong command.
         help='file, folder (searched at any depth) or pattern such as "videos/*.mp4"',
     )
     parser.add_argument(
-        '--out-dir', metavar='DIR', help='folder for results (default: work_dirs/CONFIG/infer)'
+        '--out-dir',
+        metavar='DIR',
+        help='folder for results (default: work_dirs/CONFIG/infer, without CONFIG '
+        'work_dirs/CHECKPOINT/infer)',
     )
     parser.add_argument(
         '--score-thr',
@@ -127,6 +143,19 @@ for a wrong command.
         metavar='FILE',
         help='class names, one per line (default: from the checkpoint, or from the config)',
     )
+    parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
+    add_slices(parser)
+    parser.add_argument(
+        '--batch-size',
+        type=positive,
+        default=1,
+        metavar='N',
+        help=f'images of equal size, frames or slices to predict at a time {DEFAULT}',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
+    )
+    parser.add_argument('--no-pictures', action='store_true', help='write no pictures and videos')
     add_max_pixels(parser)
     parser.add_argument('--device', help='e.g. cuda:1 (default: cuda if available, else cpu)')
     add_cfg_options(parser)
