@@ -121,7 +121,7 @@ class SlicedDetector(BaseTTAModel):
                 _without_cut_objects(_moved(candidates, piece), piece)
                 for candidates, piece in zip(self._candidates(batch), part)
             ]
-        return self._with_masks(self._merge(found, size))
+        return self._with_masks(self.merge_preds(found, size))
 
     def _pack(self, image: Tensor, piece: Slice, sample: DetDataSample) -> dict:
         pixels = image[:, piece.top : piece.bottom, piece.left : piece.right]
@@ -156,7 +156,7 @@ class SlicedDetector(BaseTTAModel):
             scale = part.boxes.new_tensor(meta['scale_factor']).repeat(2)
             yield part._replace(boxes=part.boxes / scale, masks=maps)
 
-    def _merge(self, found: list[Candidates], size: tuple[int, int]) -> InstanceData:
+    def merge_preds(self, found: list[Candidates], size: tuple[int, int]) -> InstanceData:
         """One NMS over the candidates of all slices of an image of `size`."""
         cfg = self.module.test_cfg
         cfg = cfg.get('rcnn', cfg) if cfg else {}
