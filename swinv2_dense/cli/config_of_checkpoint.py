@@ -7,6 +7,8 @@ registered: mmengine would otherwise import any dotted name and call it.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,7 +63,7 @@ def config_of_checkpoint(
 
 
 def _check_registered(cfg: Config, source: str, not_imported: list[str]) -> None:
-    registered = set(_registered())
+    registered = set(_registered(cfg.default_scope))
     scopes = (*LIBRARIES, 'mmengine', 'mmcv')
     for kind in _types(cfg._cfg_dict):
         scope, _, name = str(kind).rpartition('.')
@@ -75,12 +77,18 @@ def _check_registered(cfg: Config, source: str, not_imported: list[str]) -> None
             )
 
 
-def _registered() -> Iterator[str]:
-    """Names in all registries of mmengine and the imported libraries."""
+def _registered(scope: str) -> Iterator[str]:
+    """Names in all registries of mmengine and the imported libraries, and operators of mmcv.
+
+    mmdet looks up RoI operators in mmcv.ops, and mmcv evaluates the type of NMS as Python.
+    """
+    yield from importlib.import_module('mmcv.ops').__all__
     pending = [root for root in vars(registries).values() if isinstance(root, Registry)]
     while pending:
         registry = pending.pop()
-        registry.import_from_location()
+        if registry.scope == scope:
+            with contextlib.suppress(ImportError):  # mmaction2 names a module that does not exist
+                registry.import_from_location()
         yield from registry.module_dict
         pending += registry.children.values()
 
