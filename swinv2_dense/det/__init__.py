@@ -1,5 +1,6 @@
 """Extensions for mmdet, which it imports; list it in `custom_imports` next to `swinv2_dense`."""
 
+from .. import transforms
 from .classwise_metric import (
     ClasswiseCocoMetric,
     ClasswiseLVISMetric,
@@ -27,4 +28,5 @@ __all__ = [
     'SlicedDetector',
     'keep_borders_in_fp32',
     'separate_classwise_keys',
+    'transforms',
 ]

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS, HOOKS
+from mmengine.registry import DATASETS, HOOKS, TRANSFORMS
 from mmengine.runner.amp import autocast
 from torch import nn
 
@@ -24,7 +24,7 @@ from ..checks.class_heads import class_heads
 from ..checks.class_lists import first_difference
 from ..checks.image_files import loader_problem
 from ..checks.pixel_limit import PixelLimitError, check_image_file
-from ..config_parts import as_list
+from ..config_parts import as_list, type_name
 from ..drawing.palette import as_palette, class_colors
 from ..drawing.sheet import displayable, write_picture
 from ..drawing.video import write_video
@@ -223,6 +223,12 @@ def describe_classes(
     return dict(classes=names, palette=[tuple(color) for color in palette.tolist()])
 
 
+def _as_results(image: np.ndarray) -> dict[str, Any]:
+    """The first step of a pipeline, for an image that is loaded."""
+    size = image.shape[:2]
+    return dict(img=image, img_shape=size, ori_shape=size, img_path=None)
+
+
 class _Prepared(NamedTuple):
     """An image that waits for its batch."""
 
@@ -296,8 +302,20 @@ class ImageInferencer(CheckedInferencer):
             yield item.path, None
         waiting.clear()
 
+    def _init_pipeline(self, cfg: Config) -> Compose:
+        """The library's, or one that takes images of `LoadBands`."""
+        steps = cfg.test_dataloader.dataset.pipeline
+        self.load_bands = None
+        if type_name(steps[0]) != 'LoadBands':
+            return super()._init_pipeline(cfg)
+        self.load_bands = TRANSFORMS.build(steps[0])
+        return Compose([_as_results, *steps[1:]])
+
     def read(self, path: Path) -> np.ndarray:
-        """An image (BGR) as the pipeline's LoadImageFromFile reads it."""
+        """An image (BGR) as the pipeline's LoadImageFromFile reads it, or its bands."""
+        if self.load_bands is not None:
+            with reading():
+                return self.load_bands.read(str(path))
         try:
             check_image_file(path)
         except PixelLimitError as error:

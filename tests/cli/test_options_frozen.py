@@ -10,6 +10,7 @@ RUN = '--amp --cfg-options --launcher --local-rank --local_rank --max-pixels --w
 DATASET = '--archives --root --workers'
 FROZEN = {
     'analyze': '--cfg-options --count-only --runs --size CONFIG',
+    'band_statistics': '--nodata PATH',
     'benchmark': '--against --arch --backend --batch --device --dtype --out --phase --runs '
     '--sequential-attention --size --weights --window --with-cp',
     'browse_dataset': '--cfg-options --max-pixels --number --output-dir --seed --split CONFIG',

@@ -46,6 +46,22 @@ command or an archive that cannot be unpacked.
     return parser
 
 
+def band_statistics_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Measure the bands of a set of images (TIFF with any number of bands, .npy, PNG,
+JPEG; 8 or 16 bits or floating point): minimum, maximum, mean, standard
+deviation and percentiles. Prints the config lines that use them. Measure the
+training images only.
+""")
+    parser.add_argument(
+        'paths', metavar='PATH', nargs='+', type=Path, help='images, or folders of images'
+    )
+    parser.add_argument(
+        '--nodata', type=float, metavar='VALUE', help='leave out pixels with this value'
+    )
+    return parser
+
+
 def coco_submission_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Check detections on COCO test-dev2017 and write the zip file for the evaluation
