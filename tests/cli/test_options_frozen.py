@@ -34,8 +34,8 @@ FROZEN = {
     'test': f'{RUN} --dump --interval --out --overlap --show --show-dir --skip-unreadable --slice '
     '--tta --wait-time '
     'CHECKPOINT',
-    'train': f'{RUN} --auto-scale-lr --deterministic --diff-rank-seed --fit-schedule --keep '
-    '--log-to --no-validate --resume --seed',
+    'train': f'{RUN} --auto-scale-lr --deterministic --diff-rank-seed --early-stop '
+    '--fit-schedule --keep --log-to --no-validate --resume --save-best --seed',
 }
 
 

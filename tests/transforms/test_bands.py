@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from commands import run_here
-from layouts import torchvision
+from layouts import TABLES, torchvision, with_tables
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 from narrow import narrow_model
@@ -188,7 +188,8 @@ def test_weights_of_remote_sensing_load(tmp_path, bands):
     trained = SwinTransformerV2(ARCH, in_channels=bands, window_size=8)
     ours = trained.state_dict()
     for prefix in ('', 'backbone.backbone.'):
-        state = {f'{prefix}{key}': value for key, value in torchvision(ours).items()}
+        state = with_tables(torchvision(ours), TABLES['torchvision'], [1] * 4, [8] * 4, [0] * 4)
+        state = {f'{prefix}{key}': value for key, value in state.items()}
         if prefix:
             state['fpn.fpn.inner_blocks.0.0.weight'] = torch.rand(2, 2, 1, 1)
         torch.save(state, tmp_path / 'satlas.pth')

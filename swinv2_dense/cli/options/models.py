@@ -46,6 +46,17 @@ def train_parser() -> argparse.ArgumentParser:
         help='keep the last N checkpoints, and the best (default: as in the config)',
     )
     parser.add_argument(
+        '--save-best',
+        action='store_true',
+        help='also save the checkpoint with the best mAP, mIoU or top-1, as best_*.pth',
+    )
+    parser.add_argument(
+        '--early-stop',
+        type=positive,
+        metavar='N',
+        help='stop when mAP, mIoU or top-1 has not improved in N validations',
+    )
+    parser.add_argument(
         '--log-to',
         nargs='+',
         choices=LOG_BACKENDS,
