@@ -43,11 +43,11 @@ class MainMetricStoppingHook(EarlyStoppingHook):
 
 def keep_best(cfg: Config) -> None:
     """Also save the checkpoint with the best main metric, for `train.py --save-best`."""
-    hooks = cfg.setdefault('default_hooks', {})
-    checkpoint = hooks.setdefault('checkpoint', dict(type='CheckpointHook'))
+    hooks = dict(cfg.get('default_hooks') or {})
+    checkpoint = dict(hooks.get('checkpoint') or dict(type='CheckpointHook'))
     if not checkpoint.get('save_best'):
-        checkpoint['save_best'] = 'auto'
-        checkpoint.setdefault('rule', 'greater')
+        hooks['checkpoint'] = {'rule': 'greater', **checkpoint, 'save_best': 'auto'}
+        cfg.default_hooks = hooks
 
 
 def stop_early(cfg: Config, patience: int) -> None:
