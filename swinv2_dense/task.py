@@ -11,6 +11,7 @@ det/task.py      seg/task.py      video/task.py      your own
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -101,6 +102,25 @@ class Task:
         raise ConfigError(
             f'--out={folder!r} must end in .pkl: a {self.name} has no other format for predictions'
         )
+
+    def export_predictions(
+        self, formats: Sequence[str], folder: Path, names: Sequence[str], classes: Sequence[str]
+    ) -> list[Path]:
+        """Write the predictions of `infer.py` in other formats, for `--export FORMAT...`.
+
+        Args:
+            formats: See `choices.EXPORTS`.
+            folder: The output folder, with `predictions/NAME.json`.
+            names: Of the inputs.
+            classes: Names of all classes.
+
+        Returns:
+            What was written.
+
+        Raises:
+            ConfigError: The task does not support it.
+        """
+        raise ConfigError(f'--export is for detectors; a {self.name} does not support it')
 
     def dump_metric(self, path: str) -> BaseMetric:
         """The metric that writes the predictions of a test to a pickle file."""

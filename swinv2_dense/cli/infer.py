@@ -53,7 +53,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = Path(args.out_dir or f'work_dirs/{Path(args.config or args.checkpoint).stem}/infer')
     check_writable('--out-dir', folder)
     cfg = _read_config(args)
-    is_video = task_of(cfg).is_video
+    task = task_of(cfg)
+    is_video = task.is_video
+    if args.export:  # raises if the task has none
+        task.export_predictions([], folder, [], [])
     suffixes = ('.gif', *VIDEO_SUFFIXES) if is_video else IMAGE_SUFFIXES + VIDEO_SUFFIXES
     files = find_inputs(args.inputs, suffixes, folder)
     if others := other_files(args.inputs, suffixes, folder):
@@ -66,6 +69,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if error is not None:
             skipped += 1
             print(f'skipped {file}: {error}', file=sys.stderr)
+    if args.export:
+        classes = inferencer.model.dataset_meta['classes']
+        for path in task.export_predictions(args.export, folder, names_below(files), classes):
+            print(f'wrote {path}')
     done = len(files) - skipped
     print(f'{done} of {len(files)} inputs done, {skipped} skipped. Results are in {folder}')
     if skipped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .check_classes import check_classes
 from .check_masks import check_masks
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
+from .exports import export
 from .slices_config import use_slices
 from .tta_config import use_tta
 from .visualization import annotated_first, draw_sample
@@ -59,6 +61,11 @@ class DetectionTask(Task):
 
     def enable_slices(self, cfg: Config, size: Sequence[int], overlap: int | None) -> None:
         use_slices(cfg, size, overlap)
+
+    def export_predictions(
+        self, formats: Sequence[str], folder: Path, names: Sequence[str], classes: Sequence[str]
+    ) -> list[Path]:
+        return [export(one, folder, names, classes) for one in formats]
 
     def dump_metric(self, path: str) -> DumpDetResults:
         return DumpDetResults(out_file_path=path)

@@ -6,7 +6,7 @@ import argparse
 import ast
 from pathlib import Path
 
-from ...choices import LOG_BACKENDS
+from ...choices import EXPORTS, LOG_BACKENDS
 from .shared import (
     DEFAULT,
     add_cfg_options,
@@ -165,6 +165,13 @@ for a wrong command.
     )
     parser.add_argument(
         '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
+    )
+    parser.add_argument(
+        '--export',
+        nargs='+',
+        choices=EXPORTS,
+        default=[],
+        help='mmdet: also write the objects as a COCO dataset or as pre-annotations',
     )
     parser.add_argument('--no-pictures', action='store_true', help='write no pictures and videos')
     add_max_pixels(parser)
