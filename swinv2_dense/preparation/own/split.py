@@ -1,0 +1,61 @@
+"""Split off validation samples: stratified by class, seeded, and without splitting groups.
+
+The algorithm is iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, On the
+Stratification of Multi-Label Data), applied to groups of samples instead of samples.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+
+def split_off(groups: Sequence[Counter], sizes: Sequence[int], share: float, seed: int) -> set[int]:
+    """Indices of the groups for validation: at least one, and at least one is left.
+
+    The rarest class is distributed first: each group that has it goes to the part that still lacks
+    most of it.
+
+    Args:
+        groups: Number of objects per class, for each group.
+        sizes: Number of samples of each group.
+        share: Of the samples and of the objects of each class, for validation.
+        seed: Of the order in which equal groups are taken.
+    """
+    order = list(range(len(groups)))
+    random.Random(seed).shuffle(order)  # noqa: S311  no secret
+    totals = sum(groups, Counter())
+    shares = (1 - share, share)
+    wanted = [{name: count * part for name, count in totals.items()} for part in shares]
+    room = [sum(sizes) * part for part in shares]
+    chosen: tuple[set[int], set[int]] = (set(), set())
+
+    def place(index: int, part: int) -> None:
+        chosen[part].add(index)
+        room[part] -= sizes[index]
+        for name, count in groups[index].items():
+            wanted[part][name] -= count
+
+    left = set(order)
+    while left:
+        remaining = Counter()
+        for index in left:
+            remaining.update(groups[index].keys())
+        if not remaining:
+            break
+        rarest = min(remaining, key=lambda name: (remaining[name], totals[name], str(name)))
+        having = [index for index in order if index in left and groups[index][rarest]]
+        having.sort(key=lambda index: -groups[index][rarest])
+        for index in having:
+            lacks = [(wanted[part][rarest], room[part]) for part in (0, 1)]
+            place(index, int(lacks[1] > lacks[0]))
+            left.discard(index)
+    for index in [index for index in order if index in left]:  # without objects
+        place(index, int(room[1] > room[0]))
+    validation, training = chosen[1], chosen[0]
+    if not validation:
+        validation.add(min(training, key=lambda index: (sizes[index], order.index(index))))
+    elif not training:
+        validation.discard(max(validation, key=lambda index: sizes[index]))
+    return validation
