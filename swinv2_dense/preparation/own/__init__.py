@@ -3,7 +3,7 @@
     SRC --recognize--> a reader --> Found --audit, split--> a writer --> data/own, own.py
 
     readers   coco  yolo  voc  labelme  label_maps  class_folders  path_table
-    writers   write_objects (COCO JSON)  write_maps (PNG of class ids)  write_folders (one per class)
+    writers   write_objects (COCO JSON)  write_maps (PNG of ids)  write_folders (one per class)
 
 Each reader has `evidence(source)`, which says why a folder looks like its format (or returns ''),
 and `read(source, notes, options)`, which returns a `found.Found`. SRC is never changed.

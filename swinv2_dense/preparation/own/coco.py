@@ -10,7 +10,7 @@ from ...checks.coco_file import id_of, number_of, polygons_of
 from ...checks.coco_masks import check_mask
 from ...errors import ConfigError, truncate
 from .found import Found, Object, Sample
-from .json_files import has_keys, read_json
+from .json_files import files_like, read_json
 from .notes import Notes
 from .source import Source, split_of
 
@@ -56,7 +56,7 @@ def read(source: Source, notes: Notes, chosen: list[str] | None = None) -> Found
 
 
 def _files(source: Source) -> list[str]:
-    return [name for name in source.with_suffix('.json') if has_keys(source.path(name), *KEYS)]
+    return files_like(source, *KEYS)
 
 
 def _read_file(
@@ -177,7 +177,7 @@ def _set_mask(found: Object, mask: Any, where: str, notes: Notes) -> bool:
     short = [p for p in mask if len(p) < 6 or len(p) % 2]
     if len(short) == len(mask):
         notes.fault(
-            'polygons have fewer than 3 points or an odd number of coordinates; fix them, or remove the objects',
+            'polygons have fewer than 3 points or an odd number of coordinates; fix or remove them',
             where,
         )
         return False

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...checks.coco_file import parse
 from ...errors import ConfigError
+from .source import Source
 
 
 def has_keys(path: Path, *keys: str) -> bool:
@@ -16,6 +17,26 @@ def has_keys(path: Path, *keys: str) -> bool:
         return False
     with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         return all(text.find(f'"{key}"'.encode()) >= 0 for key in keys)
+
+
+def files_like(source: Source, required: str, *others: str) -> list[str]:
+    """JSON files with a key `required` and all of the others; files that are cut off lack some."""
+
+    def is_like(name: str) -> bool:
+        path = source.path(name)
+        if not has_keys(path, required):
+            return False
+        return has_keys(path, *others) or not _is_json(path)
+
+    return [name for name in source.with_suffix('.json') if is_like(name)]
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        parse(path)
+    except ValueError:
+        return False
+    return True
 
 
 def read_json(path: Path, *lists: str) -> dict[str, Any]:

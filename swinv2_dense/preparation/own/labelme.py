@@ -13,7 +13,7 @@ import numpy as np
 
 from ...checks.coco_file import number_of
 from .found import Found, Object, Sample
-from .json_files import has_keys, read_json
+from .json_files import files_like, read_json
 from .notes import Notes
 from .rle import encode_rle
 from .source import Source, split_of_folders
@@ -69,11 +69,7 @@ def read(source: Source, notes: Notes) -> Found:
 
 
 def _files(source: Source) -> list[str]:
-    return [
-        name
-        for name in source.with_suffix('.json')
-        if has_keys(source.path(name), 'shapes', 'imagePath')
-    ]
+    return files_like(source, 'shapes', 'imagePath')
 
 
 def _image(source: Source, content: dict, name: str, notes: Notes) -> str | None:

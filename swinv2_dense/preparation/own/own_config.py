@@ -200,7 +200,7 @@ def write_own_config(
         recipe = RECIPES[target, device]
     except (FileNotFoundError, KeyError) as error:
         raise ConfigError(
-            f'there is no base config for {target} on {device} ({fragment})'
+            f'--target={target}: there is no base config for it on {device} ({fragment})'
         ) from error
     plan = plan_of(recipe, needs.count, target)
     body = text[text.index(ROOT_LINE) :].replace(ROOT_LINE, HERE)
@@ -227,8 +227,8 @@ def own_config(target: str, device: str, needs: Needs, work_dir: str) -> str:
     is_small = device == 'cpu'
     unit = 'videos' if target == 'clips' else 'images'
     parts = [
-        f'# Written by prepare_data: {needs.count} training {unit}, {needs.classes} classes. Change '
-        'whatever you like.\n',
+        f'# Written by prepare_data for {needs.count} training {unit} and {needs.classes} classes. '
+        'Change whatever you like.\n',
         '\n'.join(['_base_ = [', *shown, ']\n']),
         f'work_dir = {work_dir!r}\n',
         "model = __import__('swinv2_dense').own_data.set_num_classes(_base_.model, "

@@ -93,7 +93,7 @@ def _rows(source: Source, name: str, most: int | None = None) -> list[list[str]]
     delimiter = next((mark for mark in '\t;,' if mark in first), None)
     if delimiter is None:  # PATH LABEL
         return [line.split() and line.strip().rsplit(None, 1) for line in lines]
-    return [row for row in csv.reader(lines, delimiter=delimiter)]
+    return list(csv.reader(lines, delimiter=delimiter))
 
 
 def _columns(source: Source, name: str, rows: list[list[str]]) -> tuple[int, int, int, int]:

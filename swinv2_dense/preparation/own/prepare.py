@@ -14,7 +14,7 @@ from .found import SPLITS, TARGETS, Found, Sample
 from .groups import group_of
 from .notes import Notes
 from .own_config import Needs
-from .recognize import READERS, recognize
+from .recognize import READERS, contents, recognize
 from .source import Source
 from .split import split_off
 
@@ -67,11 +67,12 @@ def prepare(root: Path, options: Options) -> Prepared:
         raise ConfigError(f'SRC={str(root)!r}: there is no such folder')
     source, notes = Source(root, options.skip_broken), Notes(root)
     name, reason = recognize(source, options.format or ('coco' if options.annotations else None))
-    report = [f'{name}: {reason}']
+    report = [f'{root}: {contents(source)}']
     if options.annotations:
         found = READERS[name].read(source, notes, _below(source, options.annotations))
     else:
         found = READERS[name].read(source, notes)
+    report += [f'format: {name}, {reason}', f'read as: {found.text}']
     if not notes.faults and not found.samples:
         raise ConfigError(
             f'{root}: no annotated image or video is left; {"; ".join(notes.short())}'
@@ -172,20 +173,16 @@ def _split(
 ) -> dict[str, list[Sample]]:
     given = {s: [sample for sample in samples if sample.split == s] for s in SPLITS}
     undecided = [sample for sample in samples if not sample.split]
-    if undecided and any(given.values()):
-        which = source.path(undecided[0].path.relative_to(source.root).as_posix())
-        notes.warn('samples outside of the folders of splits, used for training', str(which))
-        for sample in undecided[1:]:
+    if any(given.values()):
+        for sample in undecided:
             notes.warn(
-                'samples outside of the folders of splits, used for training', str(sample.path)
+                'samples outside of the folders of splits, used for training', sample.path.name
             )
     given['train'] += undecided
     if given['val'] and not given['train']:
-        raise ConfigError(
-            f'{source.root}: all samples are for validation; there is nothing to train'
-        )
+        raise ConfigError(f'{source.root}: all samples are for validation, none for training')
     if not given['train']:
-        raise ConfigError(f'{source.root}: all samples are for testing; there is nothing to train')
+        raise ConfigError(f'{source.root}: all samples are for testing, none for training')
     if given['val']:
         report.append('splits: as given: ' + _in_words(given))
     else:
@@ -216,9 +213,9 @@ def _split_off(
         members[same.get(id(sample)) or _key(sample, source, options)].append(sample)
     if len(members) < 2:
         raise ConfigError(
-            f'{source.root}: all {len(samples)} samples belong to one group by their names, such as '
-            f'frames of one video ({truncate(list(members), 1)}), so no validation set can be split '
-            'off; move some to a folder val, or use --ignore-groups'
+            f'{source.root}: no validation set can be split off: by their names, all '
+            f'{len(samples)} samples belong together, as frames of a video do '
+            f'({truncate(list(members), 1)}); move some to a folder val, or use --ignore-groups'
         )
     keys = sorted(members)
     groups = [_classes_of(members[key], target) for key in keys]

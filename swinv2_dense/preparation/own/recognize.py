@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections import Counter
 from types import ModuleType
 
 from ...errors import ConfigError
@@ -32,7 +34,7 @@ def recognize(source: Source, given: str | None = None) -> tuple[str, str]:
         reason = READERS[given].evidence(source)
         if not reason:
             raise ConfigError(
-                f'--format={given}: {source.root} has no such files; {contents(source)}'
+                f'--format={given}: {source.root} has no such files; it has {contents(source)}'
             )
         return given, reason
     found = {name: READERS[name].evidence(source) for name in READERS if name != WEAK}
@@ -47,20 +49,15 @@ def recognize(source: Source, given: str | None = None) -> tuple[str, str]:
         found = {WEAK: reason}
     if not found:
         raise ConfigError(
-            f'{source.root} has no annotations in a known format; {contents(source)}. Known are '
-            'COCO, YOLO, VOC, LabelMe, label maps (masks/x.png for images/x.jpg), tables with the '
-            'columns path and label, and one folder per class'
+            f'{source.root} has no annotations in a known format; it has {contents(source)}. Known '
+            'are COCO, YOLO, VOC, LabelMe, label maps (masks/x.png for images/x.jpg), tables with '
+            'the columns path and label, and one folder per class'
         )
     return next(iter(found.items()))
 
 
 def contents(source: Source) -> str:
     """What the folder has, by suffix."""
-    counts: dict[str, int] = {}
-    for name in source.names:
-        suffix = (
-            '.' + name.rsplit('.', 1)[-1].lower() if '.' in name.rsplit('/', 1)[-1] else 'no suffix'
-        )
-        counts[suffix] = counts.get(suffix, 0) + 1
-    most = sorted(counts.items(), key=lambda item: -item[1])[:5]
-    return f'it has {len(source.names)} files: ' + ', '.join(f'{n} {suffix}' for suffix, n in most)
+    suffixes = (posixpath.splitext(name)[1].lower() or 'no suffix' for name in source.names)
+    most = Counter(suffixes).most_common(5)
+    return f'{len(source.names)} files, ' + ', '.join(f'{n} {suffix}' for suffix, n in most)

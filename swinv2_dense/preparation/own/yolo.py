@@ -142,7 +142,7 @@ def _row(line: str, where: str, classes: int | None, notes: Notes) -> Any:
         )
     elif max(map(abs, numbers[1:])) > 1 + OVER:
         notes.fault(
-            'coordinates are not fractions in 0..1; divide them by the width and height of the image',
+            'coordinates are not fractions in 0..1; divide them by width and height of the image',
             f'{where}: {line[:40]!r}',
         )
     elif len(numbers) == 5:
@@ -166,7 +166,7 @@ def _object(label: int, box: Any, polygon: Any, where: str, width: int, height: 
 
 def _yaml_file(source: Source) -> str | None:
     files = source.with_suffix('.yaml', '.yml')
-    named = [n for n in files if re.search(r'^\s*names\s*:', source.text(n), re.M)]
+    named = [n for n in files if re.search(r'\bnames[\'"]?\s*:', source.text(n))]
     if len(named) > 1:
         named = [n for n in named if posixpath.basename(n) == 'data.yaml'] or named
     return min(named, key=lambda name: name.count('/')) if named else None
