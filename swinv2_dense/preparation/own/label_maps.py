@@ -31,6 +31,7 @@ NOT_MAPS = {'segmentationobject'}
 IMAGE_WORDS = {'image', 'images', 'img', 'imgs', 'jpegimages', 'data', 'input', 'inputs', 'rgb'}
 NAME_END = re.compile(r'(.+)[-_. ](mask|masks|label|labels|seg|segmentation|gt|annotation|L)$')
 IGNORED = 255
+GRAY = 1 << 16 | 1 << 8 | 1  # the color (1, 1, 1)
 BORDER = 224 << 16 | 224 << 8 | 192  # the color of borders in VOC, which are ignored
 MOST_COLORS = 256  # of a map; more come from lossy compression or smoothing
 
@@ -44,12 +45,15 @@ def evidence(source: Source) -> str:
 
 
 def read(source: Source, notes: Notes) -> Found:
-    """Reads each map once, to tell ids, binary masks and colors apart.
+    """Images and maps; each map is read once, to tell ids, binary masks and colors apart.
 
     Raises:
         ConfigError: The file that names the classes is broken.
     """
     pairs, alone = _pairs(source)
+    for key, found in source.by_stem.items():
+        if len(found) > 1 and not is_map(found[0]):
+            notes.fault('images share a name up to the suffix; rename one', f'{key}: {found[:2]}')
     for name in alone:
         source.missing(f'that of {name}', notes)
     images = {name for name in source.images if not is_map(name)}
@@ -65,22 +69,22 @@ def read(source: Source, notes: Notes) -> Found:
             notes.fault(content.problem, name)
         codes |= content.codes
     painted = [c.is_painted for c in contents]
-    is_gray = all(code >> 16 == code >> 8 & 255 == code & 255 for code in codes)
-    if all(painted) and is_gray and not names.colors:  # ids saved as gray RGB
-        painted, codes = [False] * len(painted), {code & 255 for code in codes}
     if any(painted) and not all(painted):
         which = list(pairs.values())
         notes.fault(
             'maps hold colors and the others ids; save all in one way', which[painted.index(True)]
         )
-    is_painted = all(painted) and bool(painted)
-    meaning = _colors(codes, names, notes) if is_painted else _ids(codes, names, notes)
+    is_painted = any(painted)
+    if is_painted and not names.colors and all(code % GRAY == 0 for code in codes):
+        classes, ids = _ids({code // GRAY for code in codes}, names, notes)  # saved as gray RGB
+        ids = {GRAY * code: index for code, index in ids.items()}
+    else:
+        classes, ids = (_colors if is_painted else _ids)(codes, names, notes)
     samples = [
         Sample(source.path(image), split_of_folders(image), label_map=source.path(label_map))
         for image, label_map in pairs.items()
     ]
-    classes, ids = meaning
-    text = f'label maps: {_kind(is_painted, ids, names)}'
+    text = f'label maps of {_kind(is_painted, ids, names)}'
     return Found(text, classes, samples, ('maps',), ids=ids, is_painted=is_painted)
 
 
@@ -200,7 +204,7 @@ def _pairs(source: Source) -> tuple[dict[str, str], list[str]]:
         stem = posixpath.splitext(posixpath.basename(name))[0]
         end = NAME_END.match(stem)
         stems = [stem, end[1]] if end else [stem]
-        found = next((f for s in stems if len(f := by_key.get(_key(name, s), [])) == 1), None)
+        found = next((f for s in stems if (f := by_key.get(_key(name, s)))), None)
         found = found or next((f for s in stems if len(f := by_stem.get(s, [])) == 1), None)
         if found and found[0] not in pairs:
             pairs[found[0]] = name

@@ -76,7 +76,7 @@ def _is_table(source: Source, name: str) -> bool:
     """Whether most of the first rows have paths, and the columns are known or two."""
     rows = [row for row in _rows(source, name, SNIFFED) if any(row)]
     fits = [len(row) >= 2 and any(map(_is_path, row)) for row in rows]
-    if not rows or sum(fits) <= len(rows) / 2:
+    if not rows or 2 * sum(fits) < len(rows):
         return False
     header = {cell.strip().lower() for cell in rows[0]}
     return len(rows[0]) == 2 or bool(header & {*LABELS, *BOXES})
