@@ -84,7 +84,7 @@ def _check(draft: Path, out: Path, prepared: Prepared) -> list[str]:
         for split in ('train', 'val', 'test') if 'test' in prepared.splits else ('train', 'val'):
             build_dataset(cfg, split)
     lines = printed.getvalue().replace(str(draft.absolute()), str(out)).splitlines()
-    lines = [line for line in lines if line.startswith(STARTS)]
+    lines = dict.fromkeys(line for line in lines if line.startswith(STARTS))
     return ['', 'checks of a training: passed', *lines]
 
 
@@ -108,7 +108,7 @@ def _next(plan: Plan | None, prepared: Prepared, out: Path, device: str) -> list
     words = ['python', start] if is_tool else start.split()[:-1] + ['{}']
     config, work_dir = str(out / 'own.py'), f'work_dirs/{out.name}'
     flags = [] if device == 'cpu' else ['--auto-scale-lr']
-    if device != 'cpu' and prepared.target != 'clips':  # whose schedule is in bf16
+    if device != 'cpu' and prepared.target not in ('clips', 'images'):  # in bf16 by their schedules
         flags.insert(0, '--amp')
 
     def command(name: str, *rest: str) -> str:

@@ -50,6 +50,9 @@ def read(source: Source, notes: Notes, chosen: list[str] | None = None) -> Found
                     f'which to use: --annotations {other}'
                 )
             samples[image] = sample
+    for image in source.images:
+        if image not in samples:
+            notes.warn('images that no annotation file lists, left out', image)
     with_masks = any(o.has_mask for sample in samples.values() for o in sample.objects)
     targets = ('masks', 'boxes', 'maps') if with_masks else ('boxes',)
     return Found(f'COCO JSON: {truncate(files, 3)}', list(classes), list(samples.values()), targets)

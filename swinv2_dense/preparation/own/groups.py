@@ -22,20 +22,15 @@ COMPILED = [re.compile(pattern, re.IGNORECASE) for pattern in PATTERNS]
 
 
 def group_of(name: str) -> str:
-    """A key that the siblings of a file share; the name itself if it has none.
+    """A key that the siblings of a file share.
 
     Args:
         name: Relative path with forward slashes.
     """
     folder, base = posixpath.split(name)
     stem = posixpath.splitext(base)[0]
-    is_sibling = True
-    found = ''
-    while is_sibling:  # Roboflow's copies of frames: both endings count
+    while True:  # Roboflow's copies of frames have both endings
         match = next((m for pattern in COMPILED if (m := pattern.fullmatch(stem))), None)
-        is_sibling = match is not None and match['group'] != stem
-        if is_sibling:
-            found = stem = match['group']
-            if not found:  # frame_0001: the folder is the video
-                return f'{folder}/'
-    return f'{folder}/{found}' if found else name
+        if match is None or not stem:
+            return f'{folder}/{stem}'  # of frame_0001, the folder: it is the video
+        stem = match['group']

@@ -59,8 +59,12 @@ RECIPES = {
     ('masks', 'cpu'): Recipe('mask-rcnn_small', 'adamw_1x', DET, 8, 4_000, 12),
     ('maps', 'cpu'): Recipe('upernet_small', 'adamw_160k', 'segmentation', 8, 2_400, 10),
     ('clips', 'cpu'): Recipe('recognizer_small', 'adamw_30e', 'video', 8, 3_200, 10),
+    ('images', 'cuda'): Recipe('classifier', 'adamw_30e_22kto1k', 'classification', 32, 60_000, 30),
+    ('images', 'cpu'): Recipe('classifier', 'adamw_30e_22kto1k', 'classification', 16, 6_400, 10),
 }
-METRICS = dict(boxes='coco/bbox_mAP', masks='coco/segm_mAP', maps='mIoU', clips='acc/top1')
+METRICS = dict(
+    boxes='coco/bbox_mAP', masks='coco/segm_mAP', maps='mIoU', clips='acc/top1', images='acc/top1'
+)
 # What the small models need besides: pipelines in their sizes.
 SMALLER = {
     'boxes': """
@@ -107,6 +111,43 @@ test_pipeline = [
 """,
 }
 SMALLER['masks'] = SMALLER['boxes']
+SMALLER['images'] = """
+train_pipeline = [  # 64 x 64 pixels: what a CPU can take
+    dict(type='LoadImageFromFile'),
+    dict(type='RandomResizedCrop', size=64, scale=(0.35, 1.0)),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackClassificationInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeShorterSide', size=72),
+    dict(type='CenterCrop', crop_size=64),
+    dict(type='PackClassificationInputs'),
+]
+"""
+# Changes of the model, after its classes are set.
+MODELS = {
+    ('images', 'cuda'): """model['backbone']['init_cfg'] = dict(
+    type='Pretrained',
+    checkpoint='https://github.com/SwinTransformer/storage/releases/download/v2.0.0/'
+    'swinv2_tiny_patch4_window8_256.pth',
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3, weight_decay=0.05), paramwise_cfg=dict(backbone_lr_mult=0.1)
+)
+""",
+    ('images', 'cpu'): """model['backbone'].update(
+    arch=dict(embed_dims=32, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8)),
+    drop_path_rate=0.0,
+    init_cfg=[
+        dict(type='Xavier', layer='Linear'),
+        dict(type='Constant', layer='LayerNorm', val=1.0),
+    ],
+)
+model['head']['in_channels'] = 256
+model['train_augment'] = None
+""",
+}
 FROM_SCRATCH = """
 optim_wrapper = dict(  # the small model learns from scratch
     _delete_=True,
@@ -146,12 +187,25 @@ param_scheduler = [
 """,
 }
 SCHEDULES['masks'] = SCHEDULES['boxes']
+SCHEDULES['images'] = """max_epochs = {length}
+train_cfg = dict(max_epochs=max_epochs, val_interval={interval})
+param_scheduler = [
+    dict(_base_.param_scheduler[0], end=max_epochs / 10),
+    dict(
+        _base_.param_scheduler[1],
+        T_max=max_epochs * 9 / 10,
+        begin=max_epochs / 10,
+        end=max_epochs,
+    ),
+]
+"""
 TEST_FILES = {
     'boxes': "ann_file='annotations/test.json', data_prefix=dict(img='test/')",
     'maps': "data_prefix=dict(img_path='images/test', seg_map_path='masks/test')",
     'clips': "data_prefix=dict(video='test')",
 }
 TEST_FILES['masks'] = TEST_FILES['boxes']
+TEST_FILES['images'] = "data_prefix=dict(img_path='test')"
 
 
 class Needs(NamedTuple):
@@ -233,6 +287,7 @@ def own_config(target: str, device: str, needs: Needs, work_dir: str) -> str:
         f'work_dir = {work_dir!r}\n',
         "model = __import__('swinv2_dense').own_data.set_num_classes(_base_.model, "
         'len(_base_.classes))\n',
+        MODELS.get((target, device), ''),
         SMALLER[target] if is_small else '',
         _loaders(target, is_small, needs, plan),
         FROM_SCRATCH if is_small else '',

@@ -63,7 +63,7 @@ def read(source: Source, notes: Notes) -> Found:
     for name in source.videos if True in is_video else source.images:
         if name not in listed:
             notes.warn('files that the table does not list, left out', name)
-    classes = sorted({sample.label for sample in samples.values()}, key=_natural)
+    classes = sorted({sample.label for sample in samples.values()})
     target = 'clips' if True in is_video else 'images'
     return Found(f'table {truncate(files, 3)}', classes, list(samples.values()), (target,))
 
@@ -117,7 +117,3 @@ def _columns(source: Source, name: str, rows: list[list[str]]) -> tuple[int, int
 
 def _first(header: list[str], names: tuple[str, ...]) -> int:
     return next((header.index(name) for name in names if name in header), -1)
-
-
-def _natural(label: str) -> tuple:
-    return (0, int(label), '') if label.isdecimal() else (1, 0, label)

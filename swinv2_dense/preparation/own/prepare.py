@@ -18,6 +18,8 @@ from .recognize import READERS, contents, recognize
 from .source import Source
 from .split import split_off
 
+SHOWN = 50  # lines of tables on the terminal
+
 
 @dataclass
 class Options:
@@ -119,9 +121,17 @@ def write(prepared: Prepared, folder: Path) -> None:
     (folder / 'notes.txt').write_text(prepared.notes.full(), 'utf-8')
     prepared.report.append(f'files: {how}')
     _name_rare(numbers, classes, prepared)
-    prepared.report += ['', text]
+    prepared.report += ['', *_shortened(text.splitlines())]
     if prepared.notes.warnings:
         prepared.report += ['', 'notes (all of them in notes.txt):', *prepared.notes.short()]
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    """Without the middle, if there are many classes."""
+    left_out = len(lines) - SHOWN
+    if left_out <= 1:
+        return lines
+    return [*lines[: SHOWN - 8], f'... ({left_out} more in statistics.txt)', *lines[-8:]]
 
 
 def _below(source: Source, names: Sequence[str]) -> list[str]:
@@ -187,15 +197,12 @@ def _split(
         report.append('splits: as given: ' + _in_words(given))
     else:
         given['train'], given['val'] = _split_off(given['train'], source, target, options)
-        grouped = len({_key(s, source, options) for s in given['train'] + given['val']})
+        keys = [_key(sample, source, options) for sample in given['train'] + given['val']]
+        groups = len(set(keys))
+        together = f'; {groups} groups by file name kept together' if groups < len(keys) else ''
         report.append(
             f'splits: {_in_words(given)}; val split off with seed {options.seed}, stratified by '
-            f'class'
-            + (
-                f', {grouped} groups by file name kept together'
-                if grouped < len(given['train'] + given['val'])
-                else ''
-            )
+            f'class{together}'
         )
     return {split: found for split, found in given.items() if found}
 
@@ -207,10 +214,21 @@ def _in_words(given: dict[str, list[Sample]]) -> str:
 def _split_off(
     samples: list[Sample], source: Source, target: str, options: Options
 ) -> tuple[list[Sample], list[Sample]]:
+    joined: dict[str, str] = {}
+
+    def group(sample: Sample) -> str:
+        key = _key(sample, source, options)
+        while key in joined:
+            key = joined[key]
+        return key
+
+    for copies in duplicates(samples):  # identical files join their groups
+        for sample in copies[1:]:
+            if group(sample) != group(copies[0]):
+                joined[group(sample)] = group(copies[0])
     members: dict[str, list[Sample]] = defaultdict(list)
-    same = {id(s): f'/{i}' for i, group in enumerate(duplicates(samples)) for s in group}
     for sample in samples:
-        members[same.get(id(sample)) or _key(sample, source, options)].append(sample)
+        members[group(sample)].append(sample)
     if len(members) < 2:
         raise ConfigError(
             f'{source.root}: no validation set can be split off: by their names, all '

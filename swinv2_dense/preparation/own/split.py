@@ -15,7 +15,8 @@ def split_off(groups: Sequence[Counter], sizes: Sequence[int], share: float, see
     """Indices of the groups for validation: at least one, and at least one is left.
 
     The rarest class is distributed first: each group that has it goes to the part that still lacks
-    most of it.
+    most of it. If validation is then too small, it gets more groups, whose classes remain in
+    training.
 
     Args:
         groups: Number of objects per class, for each group.
@@ -54,6 +55,13 @@ def split_off(groups: Sequence[Counter], sizes: Sequence[int], share: float, see
     for index in [index for index in order if index in left]:  # without objects
         place(index, int(room[1] > room[0]))
     validation, training = chosen[1], chosen[0]
+    kept = sum((groups[index] for index in training), Counter())
+    for index in order:  # with few groups per class, too few were chosen
+        is_covered = all(count < kept[name] for name, count in groups[index].items())
+        if index in training and is_covered and sizes[index] <= 2 * room[1]:
+            training.discard(index)
+            kept -= groups[index]
+            place(index, 1)
     if not validation:
         validation.add(min(training, key=lambda index: (sizes[index], order.index(index))))
     elif not training:
