@@ -51,8 +51,11 @@ def prepare_own(args: argparse.Namespace) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out, durable=False) as draft:
         write(prepared, draft)
-        plan = _write_config(prepared, draft, out, device)
-        checks = _check(draft, out, prepared) if plan else []
+        work_dir = f'work_dirs/{out.name}'
+        plan = write_own_config(
+            draft, prepared.target, device, prepared.needs, work_dir, config_path
+        )
+        checks = _check(draft, out, prepared)
     print('\n'.join([*prepared.report, *checks, '', *_next(plan, prepared, out, device)]))
 
 
@@ -62,13 +65,6 @@ def _check_out(out: Path, source: Path) -> None:
     if out.resolve().is_relative_to(source.resolve()):
         raise ConfigError(f'--out={str(out)!r} lies in SRC={str(source)!r}; choose another folder')
     check_writable('--out', out)
-
-
-def _write_config(prepared: Prepared, draft: Path, out: Path, device: str) -> Plan | None:
-    """Write own.py; None for classification in versions that have no such task."""
-    work_dir = f'work_dirs/{out.name}'
-    target = prepared.target
-    return write_own_config(draft, target, device, prepared.needs, work_dir, config_path)
 
 
 def _check(draft: Path, out: Path, prepared: Prepared) -> list[str]:
@@ -98,11 +94,9 @@ def _named(draft: Path, out: Path) -> Iterator[None]:
         raise ConfigError(f'{text} (nothing is written)') from error
 
 
-def _next(plan: Plan | None, prepared: Prepared, out: Path, device: str) -> list[str]:
+def _next(plan: Plan, prepared: Prepared, out: Path, device: str) -> list[str]:
     """The commands that train and test."""
     written = f'Wrote {out} with own.py, dataset.py, statistics.png and notes.txt.'
-    if plan is None:
-        return [written]
     is_tool = ' ' not in sys.argv[0]
     start = str(Path(sys.argv[0]).parent / '{}.py') if is_tool else sys.argv[0]
     words = ['python', start] if is_tool else start.split()[:-1] + ['{}']
@@ -115,10 +109,11 @@ def _next(plan: Plan | None, prepared: Prepared, out: Path, device: str) -> list
         return '  ' + shlex.join([word.format(name) for word in words] + [*rest])
 
     checkpoint = f'{work_dir}/{plan.checkpoint(prepared.target)}'
-    models = 'small models, for a CPU' if device == 'cpu' else 'for a GPU'
+    unit = 'iterations' if prepared.target == 'maps' else 'epochs'
+    model = 'a small model, for a CPU,' if device == 'cpu' else 'a model for a GPU'
     return [
-        f'{written} {models}: {plan.length} '
-        f'{"iterations" if prepared.target == "maps" else "epochs"} with batch {plan.batch}. Next:',
+        written,
+        f'own.py trains {model} for {plan.length} {unit} with batch {plan.batch}. Next:',
         command('train', config, *flags),
         command('test', config, checkpoint),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...checks.coco_file import id_of, number_of, polygons_of
@@ -26,7 +26,7 @@ def evidence(source: Source) -> str:
     return f'{who}{truncate(files, 3)} with images, annotations and categories'
 
 
-def read(source: Source, notes: Notes, chosen: list[str] | None = None) -> Found:
+def read(source: Source, notes: Notes, chosen: Sequence[str] | None = None) -> Found:
     """All annotation files, or the chosen ones.
 
     Raises:
@@ -58,7 +58,7 @@ def read(source: Source, notes: Notes, chosen: list[str] | None = None) -> Found
     return Found(f'COCO JSON: {truncate(files, 3)}', list(classes), list(samples.values()), targets)
 
 
-def _files(source: Source) -> list[str]:
+def _files(source: Source) -> tuple[str, ...]:
     return files_like(source, *KEYS)
 
 

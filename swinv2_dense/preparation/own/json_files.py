@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ def has_keys(path: Path, *keys: str) -> bool:
         return all(text.find(f'"{key}"'.encode()) >= 0 for key in keys)
 
 
-def files_like(source: Source, required: str, *others: str) -> list[str]:
+@lru_cache(maxsize=4)
+def files_like(source: Source, required: str, *others: str) -> tuple[str, ...]:
     """JSON files with a key `required` and all of the others; files that are cut off lack some."""
 
     def is_like(name: str) -> bool:
@@ -28,7 +30,7 @@ def files_like(source: Source, required: str, *others: str) -> list[str]:
             return False
         return has_keys(path, *others) or not _is_json(path)
 
-    return [name for name in source.with_suffix('.json') if is_like(name)]
+    return tuple(name for name in source.with_suffix('.json') if is_like(name))
 
 
 def _is_json(path: Path) -> bool:

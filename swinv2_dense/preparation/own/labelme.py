@@ -68,7 +68,7 @@ def read(source: Source, notes: Notes) -> Found:
     return Found('LabelMe JSON', classes, list(samples.values()), targets)
 
 
-def _files(source: Source) -> list[str]:
+def _files(source: Source) -> tuple[str, ...]:
     return files_like(source, 'shapes', 'imagePath')
 
 

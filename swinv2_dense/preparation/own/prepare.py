@@ -183,16 +183,21 @@ def _split(
 ) -> dict[str, list[Sample]]:
     given = {s: [sample for sample in samples if sample.split == s] for s in SPLITS}
     undecided = [sample for sample in samples if not sample.split]
-    if any(given.values()):
+    found = [split for split in SPLITS if given[split]]
+    if len(found) == 1 and not undecided:  # one folder that happens to have such a name
+        undecided, given[found[0]] = given[found[0]], []
+        if found != ['train']:
+            report.append(
+                f'all samples lie in a folder or file named {found[0]}, so they are split'
+            )
+    elif found:
         for sample in undecided:
             notes.warn(
                 'samples outside of the folders of splits, used for training', sample.path.name
             )
     given['train'] += undecided
-    if given['val'] and not given['train']:
-        raise ConfigError(f'{source.root}: all samples are for validation, none for training')
     if not given['train']:
-        raise ConfigError(f'{source.root}: all samples are for testing, none for training')
+        raise ConfigError(f'{source.root}: {_in_words(given)}, but no samples for training')
     if given['val']:
         report.append('splits: as given: ' + _in_words(given))
     else:

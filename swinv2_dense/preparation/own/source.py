@@ -67,6 +67,14 @@ class Source:
             found[posixpath.splitext(name)[0]].append(name)
         return found
 
+    @cached_property
+    def by_base_stem(self) -> dict[str, list[str]]:
+        """Images by their name without folder and suffix."""
+        found = defaultdict(list)
+        for name in self.images:
+            found[posixpath.splitext(posixpath.basename(name))[0]].append(name)
+        return found
+
     def path(self, name: str) -> Path:
         return self.root / name
 
@@ -117,6 +125,8 @@ class Source:
         if len(best) > 1:
             notes.fault(AMBIGUOUS, f'{given!r} of {where}: {best[0]}, {best[1]}')
             return None
+        if max(scores) < min(len(parts), len(best[0].split('/'))):
+            notes.warn('images found by their name, in another folder', f'{given!r}: {best[0]}')
         return best[0]
 
     def missing(self, example: str, notes: Notes) -> None:

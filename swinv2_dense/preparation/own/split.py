@@ -15,8 +15,8 @@ def split_off(groups: Sequence[Counter], sizes: Sequence[int], share: float, see
     """Indices of the groups for validation: at least one, and at least one is left.
 
     The rarest class is distributed first: each group that has it goes to the part that still lacks
-    most of it. If validation is then too small, it gets more groups, whose classes remain in
-    training.
+    most of it. If validation is then too small, it gets more groups. Training keeps a group of each
+    class, unless there is no other for validation.
 
     Args:
         groups: Number of objects per class, for each group.
@@ -27,24 +27,23 @@ def split_off(groups: Sequence[Counter], sizes: Sequence[int], share: float, see
     order = list(range(len(groups)))
     random.Random(seed).shuffle(order)  # noqa: S311  no secret
     totals = sum(groups, Counter())
-    shares = (1 - share, share)
+    shares = (1 - share, share)  # of the parts: training, validation
     wanted = [{name: count * part for name, count in totals.items()} for part in shares]
     room = [sum(sizes) * part for part in shares]
     chosen: tuple[set[int], set[int]] = (set(), set())
+    for_training = Counter(name for labels in groups for name in labels)  # groups, placed or not
 
     def place(index: int, part: int) -> None:
+        if part and any(for_training[name] == 1 for name in groups[index]):
+            part = 0  # the last group that training has of a class
         chosen[part].add(index)
         room[part] -= sizes[index]
         for name, count in groups[index].items():
             wanted[part][name] -= count
+            for_training[name] -= part
 
     left = set(order)
-    while left:
-        remaining = Counter()
-        for index in left:
-            remaining.update(groups[index].keys())
-        if not remaining:
-            break
+    while remaining := Counter(name for index in left for name in groups[index]):
         rarest = min(remaining, key=lambda name: (remaining[name], totals[name], str(name)))
         having = [index for index in order if index in left and groups[index][rarest]]
         having.sort(key=lambda index: -groups[index][rarest])
@@ -54,13 +53,11 @@ def split_off(groups: Sequence[Counter], sizes: Sequence[int], share: float, see
             left.discard(index)
     for index in [index for index in order if index in left]:  # without objects
         place(index, int(room[1] > room[0]))
-    validation, training = chosen[1], chosen[0]
-    kept = sum((groups[index] for index in training), Counter())
-    for index in order:  # with few groups per class, too few were chosen
-        is_covered = all(count < kept[name] for name, count in groups[index].items())
-        if index in training and is_covered and sizes[index] <= 2 * room[1]:
+    training, validation = chosen
+    for index in [index for index in order if index in training]:
+        # With few groups per class, too few were chosen.
+        if sizes[index] <= 2 * room[1]:
             training.discard(index)
-            kept -= groups[index]
             place(index, 1)
     if not validation:
         validation.add(min(training, key=lambda index: (sizes[index], order.index(index))))

@@ -102,7 +102,7 @@ def _image(source: Source, root: Element, name: str, notes: Notes) -> str | None
     given = (root.findtext('filename') or '').strip()
     stem = posixpath.splitext(posixpath.basename(name))[0]
     if not given or not posixpath.splitext(given)[1]:  # some tools leave out the suffix
-        found = [i for i in source.images if posixpath.splitext(posixpath.basename(i))[0] == stem]
+        found = source.by_base_stem.get(stem, [])
         if len(found) == 1:
             return found[0]
         given = given or stem

@@ -49,16 +49,20 @@ def read(source: Source, notes: Notes) -> Found:
     config = _yaml_file(source)
     settings = _read_yaml(source, config) if config else {}
     names, origin = _names(source, settings, config)
-    pairs = _pairs(source)
     splits = _splits(source, settings, posixpath.dirname(config or ''), notes)
+    pairs = _pairs(source)
     used = {text for _, text in pairs if text}
+    for image, _ in pairs:
+        if splits and image not in splits:
+            notes.warn(f'images outside of the places in {config}, left out', image)
+    pairs = [pair for pair in pairs if not splits or pair[0] in splits]
     for text in source.with_suffix('.txt'):
         if text not in used and _looks_like_rows(source, text):
             source.missing(f'that of {text}', notes)
     sizes = stored_sizes([str(source.path(image)) for image, _ in pairs])
     samples, largest = [], -1
     for (image, text), size in zip(pairs, sizes):
-        sample = Sample(source.path(image), splits.get(image, split_of_folders(image)))
+        sample = Sample(source.path(image), splits.get(image) or split_of_folders(image))
         samples.append(sample)
         if size is None:
             continue  # a damaged image, which the audit reports

@@ -152,7 +152,13 @@ def test_paths_of_another_computer_fit_by_their_end(tmp_path):
     for image, prefix in zip(content['images'], ('old/set/', 'C:\\Users\\me\\', '/home/me/')):
         image['file_name'] = prefix + image['file_name']
     path.write_text(json.dumps(content))
-    assert objects_of(prepare(tmp_path, Options())) == truth(BOXES)
+    prepared = prepare(tmp_path, Options())
+    assert objects_of(prepared) == truth(BOXES)
+    assert prepared.notes.warnings['images found by their name, in another folder'] == [
+        "'old/set/a.jpg': images/a.jpg",
+        "'C:\\\\Users\\\\me\\\\b.png': images/b.png",
+        "'/home/me/c.jpg': images/c.jpg",
+    ]
 
 
 def test_the_split_decides_between_equal_names(tmp_path):
@@ -228,6 +234,17 @@ def test_places_of_data_yaml(path, train, val, tmp_path):
     prepared = prepare(root, Options())
     assert {s: len(found) for s, found in prepared.splits.items()} == dict(train=2, val=1)
     assert objects_of(prepared) == truth(BOXES)
+
+
+def test_images_outside_of_the_places_in_data_yaml(tmp_path):
+    """Unlabeled images beside a dataset are not taken for images without objects."""
+    write_yolo(tmp_path, in_splits(BOXES))
+    write_image(tmp_path / 'images' / 'unlabeled' / 'd.jpg', BOXES[0]._replace(name='d.jpg'))
+    prepared = prepare(tmp_path, Options())
+    assert objects_of(prepared) == truth(BOXES)
+    assert prepared.notes.warnings['images outside of the places in data.yaml, left out'] == [
+        'images/unlabeled/d.jpg'
+    ]
 
 
 def test_yolo_without_names(tmp_path):

@@ -37,7 +37,7 @@ def test_both_parts_have_samples_and_no_class_loses_all_its_training(examples):
         for index, labels in enumerate(groups):
             everywhere.update(labels.keys())
             taken.update(labels.keys() if index in chosen else ())
-        if len(chosen) > 1 and share < 0.5:
+        if len(chosen) > 1:
             assert all(taken[name] < count for name, count in everywhere.items())
 
     for_all(st.tuples(GROUPS, st.floats(0.05, 0.5), st.integers(0, 5)), check, examples)
@@ -144,5 +144,13 @@ def test_a_test_split_is_kept_apart(tmp_path):
     assert {split: len(part) for split, part in found.items()} == dict(train=2, val=1, test=1)
     for path in (tmp_path / 'annotations').glob('tr*'):
         path.rename(Path(path.parent / 'val.json'))
-    with pytest.raises(ConfigError, match='all samples are for validation, none for training'):
+    with pytest.raises(ConfigError, match='val 3, test 1, but no samples for training'):
         prepare(tmp_path, Options())
+
+
+def test_a_single_folder_named_test_is_split(tmp_path):
+    cat = Thing('cat', (1.0, 2.0, 20.0, 15.0))
+    write_coco(tmp_path, [Scene(f'{i}.jpg', 40, 30, (cat,), 'test') for i in range(5)])
+    prepared = prepare(tmp_path, Options())
+    assert {split: len(part) for split, part in prepared.splits.items()} == dict(train=4, val=1)
+    assert 'all samples lie in a folder or file named test, so they are split' in prepared.report
