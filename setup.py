@@ -21,6 +21,7 @@ EXTRAS = {
     'onedl-det': [*ONEDL, 'onedl-mmdetection>=3.5.1', 'pycocotools'],
     'onedl-seg': [*ONEDL, 'onedl-mmsegmentation>=1.4.2', 'ftfy', 'regex'],
     'onedl-video': [*ONEDL, *VIDEO, 'importlib_metadata'],  # and mmaction2 with --no-deps
+    'bands': ['tifffile>=2023.7'],
     'hub': ['huggingface_hub>=0.25'],
     'test': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'ruff', 'transformers>=5'],
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -130,14 +131,16 @@ def test_a_small_model_on_a_cpu_with_the_best_checkpoint(data, tmp_path):
     assert cfg.model.backbone.arch.embed_dims == 48
     for name in ('train', 'val', 'test'):
         cfg[f'{name}_dataloader'].update(num_workers=0, persistent_workers=False)
-    for step in cfg.val_dataloader.dataset.pipeline:
-        if step.type == 'Resize':
-            step.scale = (160, 120)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        for step in loader.dataset.pipeline:
+            if 'Resize' in step.type:
+                step.update(type='Resize', scale=(96, 72))
     cfg.val_dataloader.dataset.indices = 2
     cfg.train_cfg.max_epochs = 6
     cfg.optim_wrapper.optimizer.lr = 0.0  # nothing improves
     cfg.dump(tmp_path / 'small.py')
     work = tmp_path / 'work'
+    shutil.copy(data / 'annotations/train.json', data / 'annotations/val.json')
     args = ['--work-dir', work, '--save-best', '--early-stop', '2']
     result = run_here('train', tmp_path / 'small.py', *args)
     assert result.returncode == 0, result.stderr[-2000:]
