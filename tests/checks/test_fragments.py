@@ -19,6 +19,9 @@ BASE = ROOT / 'configs' / '_base_'
 APART = {
     ('datasets/ade20k_640x640_ms.py', 'tta/htc++_ms-600-1600.py'),
     ('runtime/segmentation.py', 'tta/htc++_ms-600-1600.py'),
+    ('runtime/pretraining.py', 'schedules/adamw_160k.py'),
+    ('runtime/pretraining.py', 'schedules/adamw_40k.py'),
+    ('runtime/pretraining.py', 'schedules/adamw_80k.py'),
     ('runtime/video.py', 'schedules/adamw_160k.py'),
     ('runtime/video.py', 'schedules/adamw_40k.py'),
     ('runtime/video.py', 'schedules/adamw_80k.py'),
