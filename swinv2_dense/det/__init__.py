@@ -9,6 +9,7 @@ from .classwise_metric import (
 from .global_attention import GlobalAttention
 from .htc import MaskEnsembleHTCRoIHead
 from .instaboost import RunLengthInstaBoost
+from .plain_detr import PlainDETR
 from .precision import DetectorFp32Hook, keep_borders_in_fp32
 from .tta import InstanceSegTTAModel
 from .visualization import ClassColorDetVisualizer
@@ -22,6 +23,7 @@ __all__ = [
     'GlobalAttention',
     'InstanceSegTTAModel',
     'MaskEnsembleHTCRoIHead',
+    'PlainDETR',
     'RunLengthInstaBoost',
     'keep_borders_in_fp32',
     'separate_classwise_keys',
