@@ -14,7 +14,7 @@ FROZEN = {
     '--sequential-attention --size --weights --window --with-cp',
     'browse_dataset': '--cfg-options --max-pixels --number --output-dir --seed --split CONFIG',
     'coco_submission': '--image-info --name --out RESULTS',
-    'convert_checkpoint': '--inspect --prefix --pretrained-window-sizes SRC DST',
+    'convert_checkpoint': '--detector --inspect --prefix --pretrained-window-sizes SRC DST',
     'infer': '--cfg-options --classes --device --max-pixels --out-dir --score-thr CONFIG '
     'CHECKPOINT INPUT',
     'make_shapes': '--out --seed --size --train --val',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ...checkpoints.fetching import fetch, sha256_of
 from ...checkpoints.formats import DERIVED
+from ...checkpoints.pretrained_windows import windows_from_coords_table
 from ...checkpoints.reading import HEADER, read_checkpoint_file, unwrap
 from ...checkpoints.writing import check_target, write
 from ...errors import CheckpointError, truncate
@@ -68,10 +70,13 @@ def convert_plain_detr(source: str, target: Path) -> dict[str, Any]:
     check_target(target)
     file = fetch(source)
     state, _ = unwrap(read_checkpoint_file(file.path, map_location='cpu'))
-    converted = rename(state, source)
+    windows = pretrained_windows(state, source)
+    converted = OrderedDict(rename(state, source))
+    converted._metadata = OrderedDict(backbone={METADATA_KEY: windows})
     meta = dict(
         source=source if '://' in source else Path(source).name,
         format='Plain-DETR',
+        pretrained_window_sizes=[list(window) for window in windows],
         sha256=sha256_of(file.path) if file.path.is_file() else None,
     )
     dataset = dict(classes=CocoDataset.METAINFO['classes'])
@@ -107,3 +112,21 @@ def rename(state: Mapping[str, Tensor], name: str = 'the checkpoint') -> dict[st
             is_proposal = key.startswith(f'bbox_head.cls_branches.{last}.')
             out[key] = out[key][[0, *COCO_IDS[1:]] if is_proposal else COCO_IDS]
     return out
+
+
+def pretrained_windows(state: Mapping[str, Tensor], name: str) -> list[tuple[int, ...]]:
+    """Of the backbone, per stage.
+
+    Stages of windows have tables of coordinates, those of global blocks do not. In pre-training
+    the last stage had half the window of the others, its whole map.
+
+    Raises:
+        CheckpointError: There are no tables.
+    """
+    found = windows_from_coords_table(state, 3, 'backbone.0.net.body.')
+    if found is None:
+        raise CheckpointError(
+            f'checkpoint {name} lacks the relative_coords_table of the stages 1 to 3, which tell '
+            'what windows its backbone was trained with'
+        )
+    return [*found, tuple(extent // 2 for extent in found[-1])]
