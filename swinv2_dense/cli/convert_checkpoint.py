@@ -41,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for key, value in meta.items():
         print(f'  {key:<23} {value}')
     if args.detector:
-        print(
-            f'Use it with load_from={str(args.dst)!r}, or test and infer with a config of its row'
-        )
+        print(f'Test it with the config of its row, or train on from load_from={str(args.dst)!r}')
     else:
         print(f"Load it with init_cfg=dict(type='Pretrained', checkpoint={str(args.dst)!r})")
 

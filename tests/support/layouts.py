@@ -227,20 +227,17 @@ def plain_detr(ours: State, num_layers: int, classes: int) -> State:
         state[f'transformer.pos_trans.{part}'] = ours[f'pos_trans_fc.{part}']
         state[f'transformer.pos_trans_norm.{part}'] = ours[f'pos_trans_norm.{part}']
         state[f'transformer.decoder.final_layer_norm.{part}'] = ours[f'decoder.norm.{part}']
-        steps = dict(
-            zip(('0.0', '2.0', '3.0', '3.1.ln', '3.3'), ('0.0', '2.0', '3.0', '3.1', '3.3'))
-        )
-        for theirs, own in steps.items():
-            theirs = f'transformer.enc_output_proj.{theirs}.{part}'
-            state[theirs] = ours[f'proposals.levels.{own}.{part}']
+        for own in ('0.0', '2.0', '3.0', '3.1', '3.3'):
+            theirs = own.replace('3.1', '3.1.ln')
+            value = ours[f'proposals.levels.{own}.{part}']
+            state[f'transformer.enc_output_proj.{theirs}.{part}'] = value
         for i in range(num_layers):
             theirs, own = f'transformer.decoder.layers.{i}', f'decoder.layers.{i}'
             pairs = dict(
                 norm1='norm2', norm2='norm1', norm3='norm3', linear1='ffn.0', linear2='ffn.2'
             )
-            pairs |= {
-                f'cross_attn.{name}': f'cross_attn.{name}' for name in ('q', 'k', 'v', 'proj')
-            }
+            for same in ('q', 'k', 'v', 'proj'):
+                pairs[f'cross_attn.{same}'] = f'cross_attn.{same}'
             pairs['self_attn.out_proj'] = 'self_attn.out_proj'
             for a, b in (('1', 'x'), ('2', 'y')):
                 pairs[f'cross_attn.cpb_mlp{a}.0'] = f'box_rpb.cpb_mlp_{b}.0'

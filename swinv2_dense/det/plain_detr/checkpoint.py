@@ -12,7 +12,7 @@ from mmdet.datasets import CocoDataset
 from torch import Tensor
 
 from ...checkpoints.fetching import fetch, sha256_of
-from ...checkpoints.formats import DERIVED
+from ...checkpoints.formats import DERIVED, METADATA_KEY
 from ...checkpoints.pretrained_windows import windows_from_coords_table
 from ...checkpoints.reading import HEADER, read_checkpoint_file, unwrap
 from ...checkpoints.writing import check_target, write
@@ -70,8 +70,8 @@ def convert_plain_detr(source: str, target: Path) -> dict[str, Any]:
     check_target(target)
     file = fetch(source)
     state, _ = unwrap(read_checkpoint_file(file.path, map_location='cpu'))
-    windows = pretrained_windows(state, source)
     converted = OrderedDict(rename(state, source))
+    windows = pretrained_windows(state, source)
     converted._metadata = OrderedDict(backbone={METADATA_KEY: windows})
     meta = dict(
         source=source if '://' in source else Path(source).name,
