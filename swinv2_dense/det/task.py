@@ -10,7 +10,7 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 
 from ..config_parts import datasets_of, loaded_datasets, plain_visualizer
-from ..costs.detectors import detector_parts
+from ..costs.query_detectors import parts_of_any_detector
 from ..task import Loaders, Task
 from .annotation_files import check_annotation_files, repair_runner, use_repaired
 from .check_classes import check_classes
@@ -70,7 +70,7 @@ class DetectionTask(Task):
         return inferencer
 
     def cost_parts(self) -> Callable[..., list]:
-        return detector_parts
+        return parts_of_any_detector
 
 
 def _model(cfg: Mapping) -> Mapping:
