@@ -19,9 +19,9 @@ from swinv2_dense.cli.common import build_runner, check_config
 
 for library in ('mmdet', 'mmseg', 'mmaction'):
     pytest.importorskip(library)
-from contracts import detection, segmentation, video  # noqa: E402
+from contracts import detection, detr, segmentation, video  # noqa: E402
 
-CONTRACTS = (detection.CONTRACT, segmentation.CONTRACT, video.CONTRACT)
+CONTRACTS = (detection.CONTRACT, detr.CONTRACT, segmentation.CONTRACT, video.CONTRACT)
 CONFIGS = [(c, path.stem) for c in CONTRACTS for path in sorted(c.folder.glob('*.py'))]
 TESTED = [(c, name) for c, name in CONFIGS if '-test-' in name and c is not detection.CONTRACT]
 each_config = pytest.mark.parametrize('contract, name', CONFIGS, ids=[name for _, name in CONFIGS])

@@ -18,9 +18,9 @@ from swinv2_dense.tasks import task_of
 
 for library in ('mmdet', 'mmseg', 'mmaction'):
     pytest.importorskip(library)
-from contracts import detection, segmentation, video  # noqa: E402
+from contracts import detection, detr, segmentation, video  # noqa: E402
 
-CONTRACTS = (detection.CONTRACT, segmentation.CONTRACT, video.CONTRACT)
+CONTRACTS = (detection.CONTRACT, detr.CONTRACT, segmentation.CONTRACT, video.CONTRACT)
 CONFIGS = [(c, path.stem) for c in CONTRACTS for path in sorted(c.folder.glob('*.py'))]
 COUNTED = [  # by default
     (detection.CONTRACT, 'mask-rcnn_swinv2-t-w16_1xb4-bf16-1x_coco'),

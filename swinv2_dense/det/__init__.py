@@ -9,6 +9,7 @@ from .classwise_metric import (
 from .global_attention import GlobalAttention
 from .htc import MaskEnsembleHTCRoIHead
 from .instaboost import RunLengthInstaBoost
+from .panoptic import LoadPanopticMaps, PanopticQualityMetric
 from .plain_detr import PlainDETR
 from .precision import DetectorFp32Hook, keep_borders_in_fp32
 from .tta import InstanceSegTTAModel
@@ -22,7 +23,9 @@ __all__ = [
     'DetectorFp32Hook',
     'GlobalAttention',
     'InstanceSegTTAModel',
+    'LoadPanopticMaps',
     'MaskEnsembleHTCRoIHead',
+    'PanopticQualityMetric',
     'PlainDETR',
     'RunLengthInstaBoost',
     'keep_borders_in_fp32',

@@ -14,8 +14,10 @@ from ..costs.query_detectors import parts_of_any_detector
 from ..task import Loaders, Task
 from .annotation_files import check_annotation_files, repair_runner, use_repaired
 from .check_classes import check_classes
+from .check_queries import check_queries
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
+from .panoptic.check import check_panoptic
 from .tta_config import use_tta
 from .visualization import annotated_first, draw_sample
 
@@ -35,9 +37,13 @@ class DetectionTask(Task):
             check_semantic(_model(cfg), train_sets, getattr(cfg, 'filename', None))
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
-        check_classes(_model(cfg), loaded_datasets(cfg, loaders))
+        datasets = loaded_datasets(cfg, loaders)
+        check_classes(_model(cfg), datasets)
+        check_panoptic(_model(cfg), datasets)
         if loaders:
-            check_annotation_files(cfg, loaders)
+            checked = check_annotation_files(cfg, loaders)
+            learned = [(file.path, found.most) for file, found in checked if file.loader == 'train']
+            check_queries(_model(cfg), learned)
 
     def prepare_run(self, cfg: Config) -> None:
         separate_classwise_keys(cfg)
