@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from . import counts
 from .detectors import FAKE, ModuleCosts, detector_parts, parameters_of
 
+Outputs = Callable[[nn.Module, Tensor, Sequence[int]], Any]
 NUM_OBJECTS = 7  # of a training image, about COCO's mean; DINO adds noisy queries for them
 
 
@@ -28,13 +30,18 @@ def parts_of_any_detector(
     """`detector_parts` of detectors with and without an RoI head."""
     if hasattr(model, 'roi_head'):
         return detector_parts(model, test_size, train_size)
-    return query_detector_parts(model, test_size, train_size)
+    return whole_model_parts(model, test_size, train_size, _outputs)
 
 
-def query_detector_parts(
-    model: nn.Module, test_size: Sequence[int], train_size: Sequence[int]
+def whole_model_parts(
+    model: nn.Module,
+    test_size: Sequence[int],
+    train_size: Sequence[int],
+    outputs: Outputs,
 ) -> list[ModuleCosts]:
-    """Costs of the children of a detector on the meta device, at sizes (H, W) in pixels.
+    """Costs of the children of a model on the meta device, at sizes (H, W) in pixels.
+
+    `outputs` computes what the losses need, from the model, an image (1, 3, H, W) and its size.
 
     Deformable attention counts as it is composed of PyTorch's operators; its CUDA kernel keeps
     less. Losses are not counted.
@@ -46,7 +53,9 @@ def query_detector_parts(
     model.requires_grad_(False)  # the counter expects graphs of views of parameters
     counter = FlopCounterMode(display=False)  # does not know the fused attention of CPUs
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        _run(model.eval(), test_size, macs, _increase_of(counter.get_total_flops))
+        image = _image(test_size)
+        run = partial(outputs, model.eval(), image, test_size)
+        _run(model, run, macs, _increase_of(counter.get_total_flops))
     for param in learned:
         param.requires_grad_()
     # The backbone's attention is a custom operator, which is not counted.
@@ -55,7 +64,8 @@ def query_detector_parts(
     kept, largest = dict.fromkeys(macs, 0), dict.fromkeys(macs, 0)
     hooks = counts.Kept(model)
     with torch.enable_grad(), hooks.hooks:
-        _run(model.train(), train_size, kept, hooks.take, largest, lambda: hooks.largest)
+        run = partial(outputs, model.train(), _image(train_size), train_size)
+        _run(model, run, kept, hooks.take, largest, lambda: hooks.largest)
     return [
         ModuleCosts(name, params, macs[name], kept[name], largest[name])
         for name, params in parameters_of(model).items()
@@ -76,15 +86,13 @@ def _increase_of(total: Callable[[], int]) -> Callable[[], int]:
 
 def _run(
     model: nn.Module,
-    size: Sequence[int],
+    run: Callable[[], Any],
     sums: dict[str, int],
     take: Callable[[], int],
     peaks: dict[str, int] | None = None,
     peak: Callable[[], int] = int,
 ) -> None:
-    """Run the model, and add what `take` returns to the children within which it arose."""
-    with FAKE:
-        image = torch.empty(1, 3, *size)
+    """Call `run`, and add what `take` returns to the children within which it arose."""
     owners = [next(reversed(sums))]  # what is in no child belongs to the last, the head
 
     def book() -> None:
@@ -93,13 +101,18 @@ def _run(
             peaks[owners[-1]] = max(peaks[owners[-1]], peak())
 
     with _entered(model, sums, owners, book):
-        outs = _outputs(model, image, _sample(size))
+        outs = run()
     book()
     del outs
 
 
-def _outputs(model: nn.Module, image: Tensor, sample: Any) -> Any:
-    """What the losses would be computed from."""
+def _image(size: Sequence[int]) -> Tensor:
+    with FAKE:
+        return torch.empty(1, 3, *size)
+
+
+def _outputs(model: nn.Module, image: Tensor, size: Sequence[int]) -> Any:
+    sample = _sample(size)
     maps = model.extract_feat(image)
     if not hasattr(model, 'forward_transformer'):
         return model.panoptic_head(maps, [sample])

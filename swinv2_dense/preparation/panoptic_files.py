@@ -94,7 +94,7 @@ def check_png(folder: str | Path, image: PanopticImage, decode: bool) -> str:
         return 'damaged: OpenCV cannot decode it'
     ids = set(np.unique(segment_ids(bgr[..., ::-1])).tolist()) - {0}
     if unknown := ids - set(image.segments):
-        return f'has ids that segments_info lacks: {truncate(sorted(unknown), 3)}'
+        return f'has ids that segments_info lacks: {truncate([str(i) for i in sorted(unknown)], 3)}'
     if absent := set(image.segments) - ids:
-        return f'lacks ids of segments_info: {truncate(sorted(absent), 3)}'
+        return f'lacks ids of segments_info: {truncate([str(i) for i in sorted(absent)], 3)}'
     return ''

@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.config import Config
 
 from ..config_parts import loaded_datasets, plain_visualizer, type_name
-from ..costs.segmentors import segmentor_parts
+from ..costs.query_segmentors import parts_of_any_segmentor
 from ..task import Loaders, Task
 from .check_classes import check_segmentation
 from .check_label_maps import check_label_maps
@@ -55,7 +55,7 @@ class SegmentationTask(Task):
         return SegmentationInferencer(cfg, device, classes)
 
     def cost_parts(self) -> Callable[..., list]:
-        return segmentor_parts
+        return parts_of_any_segmentor
 
 
 TASK = SegmentationTask()

@@ -21,7 +21,7 @@ ARCH = dict(embed_dims=32, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8))
 CHANNELS = [32, 64, 128, 256]
 # Weights and norms for few channels, as in the quickstart.
 INIT = [dict(type='Xavier', layer='Linear'), dict(type='Constant', layer='LayerNorm', val=1.0)]
-WIDTH = 128
+WIDTH = 96
 
 
 def small(
@@ -72,12 +72,13 @@ def _shrink(model: Any) -> None:
         if 'feedforward_channels' in node:
             node.feedforward_channels = 2 * width
         if 'num_layers' in node:
-            node.num_layers = 3
+            node.num_layers = 2
         if 'num_queries' in node:
-            node.num_queries = 40
-    model.test_cfg.update(max_per_img=30)
+            node.num_queries = 30
+    model.test_cfg.update(max_per_img=20)
     if model.type == 'PlainDETR':
-        model.num_one_to_many = 120
+        model.num_one_to_many = 60
+        model.bbox_head.one_to_many = 3
         model.neck[0].in_channels, model.neck[1].in_channels = channels[0], [channels[0] // 2]
         model.decoder.rpb_hidden_dims = 64
         model.bbox_head.embed_dims = width
@@ -87,7 +88,7 @@ def _shrink(model: Any) -> None:
     else:
         model.panoptic_head.in_channels = channels
         model.train_cfg.num_points = 1024
-        model.test_cfg.update(max_per_image=30)
+        model.test_cfg.update(max_per_image=20)
         model.data_preprocessor.update(batch_augments=None)
 
 

@@ -40,7 +40,8 @@ def narrow_detr(model: Any) -> None:
     elif model.type == 'DINO':
         model.neck.in_channels = channels
     else:
-        model.panoptic_head.in_channels = channels
+        model['panoptic_head' if 'panoptic_head' in model else 'decode_head'].in_channels = channels
     if model.type == 'PlainDETR':
         model.bbox_head.embed_dims = WIDTH
-    model.test_cfg.update(max_per_img=5)
+    if 'max_per_img' in model.test_cfg:
+        model.test_cfg.max_per_img = 5

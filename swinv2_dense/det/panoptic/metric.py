@@ -8,7 +8,6 @@ from typing import Any
 
 import mmcv
 import numpy as np
-from mmdet.evaluation.functional import INSTANCE_OFFSET
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get, load
@@ -16,6 +15,7 @@ from mmengine.logging import MMLogger, print_log
 
 from ...preparation.panoptic_ids import segment_ids
 from .quality import Segment, count_matches, panoptic_quality
+from .segments import found_segments
 
 
 @METRICS.register_module()
@@ -92,14 +92,3 @@ class PanopticQualityMetric(BaseMetric):
         """Label by category id: the place of its name among the classes of the dataset."""
         places = {name: label for label, name in enumerate(self.dataset_meta['classes'])}
         return {key: places[entry['name']] for key, entry in self.categories.items()}
-
-
-def found_segments(prediction: Any, num_classes: int) -> tuple[np.ndarray, dict[int, int]]:
-    """Segment ids (H, W), 0 where there is none, and labels by id, of a panoptic prediction.
-
-    mmdet's maps have label + 1000 * instance, and the number of classes where there is no segment.
-    """
-    values = prediction['sem_seg'][0].cpu().numpy().astype(np.int64)
-    labels = values % INSTANCE_OFFSET
-    ids = np.where(labels < num_classes, values + 1, 0)
-    return ids, {int(i): int((i - 1) % INSTANCE_OFFSET) for i in np.unique(ids) if i}
