@@ -9,6 +9,7 @@ from coco_subset import write_subset
 from commands import ROOT
 from mmengine.config import Config, ConfigDict
 from narrow import mappings
+from panoptic_subset import add_panoptic
 
 CONFIGS = {
     'plain-detr': 'plain-detr_swinv2-s-w16_16xb1-1x_coco',
@@ -17,7 +18,7 @@ CONFIGS = {
     'mask2former': 'mask2former_swinv2-t-w16_8xb2-50e_coco',
     'mask2former-panoptic': 'mask2former_swinv2-t-w16_8xb2-50e_coco-panoptic',
 }
-ARCH = dict(embed_dims=32, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8))
+ARCH = dict(embed_dims=32, depths=(1, 1, 2, 2), num_heads=(1, 2, 4, 8))
 CHANNELS = [32, 64, 128, 256]
 # Weights and norms for few channels, as in the quickstart.
 INIT = [dict(type='Xavier', layer='Linear'), dict(type='Constant', layer='LayerNorm', val=1.0)]
@@ -94,6 +95,8 @@ def _shrink(model: Any) -> None:
 
 def _use_data(cfg: Any, head: str, root: Path, size: int) -> None:
     panoptic = head.endswith('panoptic')
+    if panoptic:
+        add_panoptic(root)
     load = dict(type='LoadAnnotations', with_bbox=True, with_mask='former' in head)
     steps = [
         dict(type='LoadImageFromFile'),
@@ -107,7 +110,7 @@ def _use_data(cfg: Any, head: str, root: Path, size: int) -> None:
     file = 'annotations/panoptic_{}.json' if panoptic else 'annotations/{}.json'
     for split, key in (('train', 'train'), ('val', 'val'), ('val', 'test')):
         loader = cfg[f'{key}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, batch_size=4)
+        loader.update(num_workers=0, persistent_workers=False, batch_size=2)
         loader.dataset.update(data_root=f'{root}/', ann_file=file.format(split), pipeline=steps)
         loader.dataset.data_prefix.img = 'train2017/'
         if panoptic:
