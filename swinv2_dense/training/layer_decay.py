@@ -24,11 +24,11 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Norms, biases, q and v biases, logit scales and the log-CPB MLP are never decayed, whatever
     their learning rate (of mmengine's `custom_keys`, only the longest matching key applies).
-    `paramwise_cfg` takes `no_decay`, parts of the names of other parameters that are not decayed,
-    `backbone_lr_mult` (default 1) and `layer_decay` (default 1): the learning
+    `paramwise_cfg` takes `backbone_lr_mult` (default 1) and `layer_decay` (default 1): the learning
     rate of a backbone parameter in layer i of L is lr * backbone_lr_mult * layer_decay**(L-1-i),
-    with layers counted as in the official fine-tuning code. It is lr for other parameters. Wrappers
-    (DDP, FSDP, torch.compile, activation checkpointing) make no difference.
+    with layers counted as in the official fine-tuning code. It is lr for other parameters. Further
+    parameters are not decayed if their name contains one of `no_decay`. Wrappers (DDP, FSDP,
+    torch.compile, activation checkpointing) make no difference.
 
     Raises:
         ValueError: `paramwise_cfg` has other keys, or FSDP has flattened parameters into one.
@@ -43,7 +43,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if unknown:
             raise ValueError(
                 f'optim_wrapper.paramwise_cfg has {sorted(unknown)}; this constructor takes '
-                f'{", ".join(settings)}'
+                'backbone_lr_mult, layer_decay and no_decay'
             )
         super().__init__(optim_wrapper_cfg, settings | dict(paramwise_cfg or {}))
 
