@@ -16,6 +16,8 @@ from ..drawing.style import Style
 from ..drawing.visualizer import PictureVisualizer
 from .panoptic.segments import panoptic_objects
 
+ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadPanopticAnnotations', 'LoadPanopticMaps')
+
 
 @VISUALIZERS.register_module()
 class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
@@ -93,9 +95,10 @@ def annotated_first(pipeline: list) -> list:
     mmdet's test pipelines load them after resizing, at the original size, for evaluation.
     """
     names = [getattr(step.type, '__name__', step.type) for step in pipeline]
-    if 'LoadImageFromFile' not in names or 'LoadAnnotations' not in names:
+    loaders = [i for i, name in enumerate(names) if name in ANNOTATION_LOADERS]
+    if 'LoadImageFromFile' not in names or not loaders:
         return pipeline
-    image, annotations = names.index('LoadImageFromFile'), names.index('LoadAnnotations')
+    image, annotations = names.index('LoadImageFromFile'), loaders[0]
     if 'Resize' not in names[image:annotations]:
         return pipeline
     steps = list(pipeline)

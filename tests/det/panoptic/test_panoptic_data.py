@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from coco_tree import BOXES, SIZE, write_tree
+from commands import ROOT, run_here
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
@@ -197,3 +198,20 @@ def test_configs_name_what_is_wrong_before_anything_is_built(tree):
     scope = DefaultScope.overwrite_default_scope('mmdet')
     with scope, pytest.raises(ConfigError, match='000000000000.png is missing'):
         TASK.check_config(cfg, ('train',))
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_browse_dataset_draws_maps_at_the_size_of_the_image(tree, tmp_path, split):
+    cfg = Config.fromfile(ROOT / 'configs/detr/mask2former_swinv2-t-w16_8xb2-50e_coco-panoptic.py')
+    for part in ('train', 'val', 'test'):
+        dataset = cfg[f'{part}_dataloader'].dataset
+        name = 'train' if part == 'train' else 'val'
+        dataset.update(data_root=f'{tree}/', ann_file=f'annotations/panoptic_{name}.json')
+        for step in dataset.pipeline:
+            step.update({key: (160, 160) for key in ('scale', 'crop_size') if key in step})
+    cfg.dump(tmp_path / 'small.py')
+    options = '--split', split, '--number', 1, '--output-dir', tmp_path / 'pictures'
+    result = run_here('browse_dataset', tmp_path / 'small.py', *options)
+    assert result.returncode == 0, result.stderr
+    (picture,) = (tmp_path / 'pictures').rglob('*.png')
+    assert cv2.imread(str(picture)).shape[1] > 2 * 100  # two panels
