@@ -54,7 +54,7 @@ def build(contract: Contract, name: str) -> nn.Module:
 def test_both_list_every_config(contract: Contract) -> None:
     names = [name for owner, name in CONFIGS if owner is contract]
     rows, models, folder = table(contract), entries(contract), f'configs/{contract.folder.name}'
-    assert sorted(rows) == sorted(models) == names
+    assert sorted(rows) == sorted(models) == sorted(names)
     assert all(row['link'] == name for name, row in rows.items())
     assert all(models[name]['Config'] == f'{folder}/{name}.py' for name in names)
     statuses = {name: models[name]['Metadata']['Status'] for name in names}
