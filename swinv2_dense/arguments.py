@@ -92,6 +92,29 @@ def stage_windows(
     return tuple(tuple(window) for window in windows)
 
 
+def block_positions(
+    name: str, value: Mapping[int, Sequence[int]] | None, depths: Sequence[int]
+) -> set[tuple[int, int]]:
+    """(stage, block) of every block in `{stage: [block, ...]}`.
+
+    Raises:
+        ValueError: A stage or block does not exist.
+    """
+    if not isinstance(value or {}, Mapping):
+        raise ValueError(
+            f'{name}={value!r} must be a dict from stages to lists of blocks, such as {{3: [0, 1]}}'
+        )
+    found = {(s, b) for s, blocks in (value or {}).items() for b in _tuple(name, blocks)}
+    for stage, block in found:
+        known = is_int(stage) and 0 <= stage < len(depths)
+        if not known or not is_int(block) or not 0 <= block < depths[stage]:
+            raise ValueError(
+                f'{name}={value}: there is no block {block!r} in stage {stage!r}; stages '
+                f'have {tuple(depths)} blocks, all counted from 0'
+            )
+    return found
+
+
 def out_stages(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
     """`out_indices` as a tuple.
 

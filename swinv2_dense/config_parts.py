@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
+ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadPanopticAnnotations', 'LoadPanopticMaps')
+
 
 def as_list(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
@@ -96,9 +98,10 @@ def annotated_first(pipeline: list) -> list:
     Test pipelines of mmdet and mmseg load them after resizing, at the original size, to evaluate.
     """
     names = [getattr(step.type, '__name__', step.type) for step in pipeline]
-    if 'LoadImageFromFile' not in names or 'LoadAnnotations' not in names:
+    loaders = [i for i, name in enumerate(names) if name in ANNOTATION_LOADERS]
+    if 'LoadImageFromFile' not in names or not loaders:
         return pipeline
-    image, annotations = names.index('LoadImageFromFile'), names.index('LoadAnnotations')
+    image, annotations = names.index('LoadImageFromFile'), loaders[0]
     if 'Resize' not in names[image:annotations]:
         return pipeline
     steps = list(pipeline)

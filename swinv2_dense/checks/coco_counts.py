@@ -84,6 +84,8 @@ def count_objects(file: CocoFile, sizes: np.ndarray, use: Use, report: Report) -
     repeats = times[tally.rows[:, IMAGE].astype(int)]
     is_crowd = tally.rows[:, CROWD] != 0
     report.kept, report.learned = int(repeats.sum()), int(repeats[~is_crowd].sum())
+    per_image = np.bincount(tally.rows[~is_crowd, IMAGE].astype(int), minlength=1)
+    report.most = int(per_image.max())
     report.counts = _in_words(report, tally, len(kept_images), len(images))
     if use.with_masks:
         _check_masks(file, tally, use, report)

@@ -1,4 +1,4 @@
-"""Convert a SwinV2 backbone, and its head, from any known format to that of this package."""
+"""Convert a SwinV2 backbone and its head from any known format, or a whole Plain-DETR, to ours."""
 
 from __future__ import annotations
 
@@ -23,17 +23,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.inspect == (args.dst is not None):
         parser.error('give either DST or --inspect')
+    if args.detector and (args.inspect or args.prefix or args.pretrained_window_sizes):
+        parser.error('--detector takes no other options')
     try:
         if args.inspect:
             print(inspect(args.src, args.prefix))
             return
-        meta = convert_checkpoint(args.src, args.dst, args.prefix, args.pretrained_window_sizes)
+        if args.detector:
+            from ..det.plain_detr.checkpoint import convert_plain_detr  # imports mmdet
+
+            meta = convert_plain_detr(args.src, args.dst)
+        else:
+            meta = convert_checkpoint(args.src, args.dst, args.prefix, args.pretrained_window_sizes)
     except ValueError as error:  # CheckpointError, or invalid windows
         parser.exit(2, f'error: {error}\n')
     print(f'Wrote {args.dst}')
     for key, value in meta.items():
         print(f'  {key:<23} {value}')
-    print(f"Load it with init_cfg=dict(type='Pretrained', checkpoint={str(args.dst)!r})")
+    if args.detector:
+        print(f'Test it with the config of its row, or train on from load_from={str(args.dst)!r}')
+    else:
+        print(f"Load it with init_cfg=dict(type='Pretrained', checkpoint={str(args.dst)!r})")
 
 
 def convert_checkpoint(

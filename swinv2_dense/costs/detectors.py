@@ -48,7 +48,7 @@ def detector_parts(
     kept = _Measured(model, train_size, training=True)
     return [
         ModuleCosts(name, params, macs.parts[name], kept.parts[name], kept.largest[name])
-        for name, params in _parameters(model).items()
+        for name, params in parameters_of(model).items()
     ]
 
 
@@ -62,7 +62,7 @@ def training_bytes(parts: Sequence[ModuleCosts], images: int, shards: int = 1) -
     return states + images * sum(part.kept for part in parts)
 
 
-def _parameters(model: nn.Module) -> dict[str, int]:
+def parameters_of(model: nn.Module) -> dict[str, int]:
     return {
         name: sum(p.numel() for p in part.parameters())
         for name, part in model.named_children()
@@ -75,7 +75,7 @@ class _Measured:
 
     def __init__(self, model: nn.Module, size: Sequence[int], training: bool) -> None:
         self.model, self.training = model.train(training), training
-        self.parts = dict.fromkeys(_parameters(model), 0)
+        self.parts = dict.fromkeys(parameters_of(model), 0)
         self.largest = dict(self.parts)
         image = self._empty(1, 3, *size)
         maps = self._run('backbone', model.backbone, image)

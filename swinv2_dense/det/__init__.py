@@ -10,6 +10,8 @@ from .classwise_metric import (
 from .global_attention import GlobalAttention
 from .htc import MaskEnsembleHTCRoIHead
 from .instaboost import RunLengthInstaBoost
+from .panoptic import LoadPanopticMaps, PanopticQualityMetric
+from .plain_detr import PlainDETR
 from .precision import DetectorFp32Hook, keep_borders_in_fp32
 from .slices import SlicedDetector
 from .tta import InstanceSegTTAModel
@@ -23,7 +25,10 @@ __all__ = [
     'DetectorFp32Hook',
     'GlobalAttention',
     'InstanceSegTTAModel',
+    'LoadPanopticMaps',
     'MaskEnsembleHTCRoIHead',
+    'PanopticQualityMetric',
+    'PlainDETR',
     'RunLengthInstaBoost',
     'SlicedDetector',
     'keep_borders_in_fp32',

@@ -9,7 +9,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mmdet.datasets import CocoDataset, Objects365V1Dataset, Objects365V2Dataset
+from mmdet.datasets import (
+    CocoDataset,
+    CocoPanopticDataset,
+    Objects365V1Dataset,
+    Objects365V2Dataset,
+)
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 
@@ -146,7 +151,9 @@ def _files_of(cfg: Mapping, loader: str) -> Iterator[AnnotationFile]:
     for key, part in parts:
         path = _path(part, part.get('ann_file'))
         kind = dataset_class(part)
-        if path and kind and issubclass(kind, CocoDataset) and kind.load_data_list in READERS:
+        reads_boxes = kind and issubclass(kind, CocoDataset) and kind.load_data_list in READERS
+        # Panoptic files are checked by panoptic/check.py.
+        if path and reads_boxes and not issubclass(kind, CocoPanopticDataset):
             use = _use(key, part, kind)
             if loader != 'train':
                 use = use._replace(

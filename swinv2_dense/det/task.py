@@ -11,15 +11,17 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 
 from ..config_parts import annotated_first, datasets_of, loaded_datasets, plain_visualizer
-from ..costs.detectors import detector_parts
+from ..costs.query_detectors import parts_of_any_detector
 from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .annotation_files import check_annotation_files, repair_runner, use_repaired
 from .check_classes import check_classes
 from .check_masks import check_masks
+from .check_queries import check_queries
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
 from .exports import export
+from .panoptic.check import check_panoptic
 from .slices_config import use_slices
 from .tta_config import use_tta
 from .val_targets import load_targets
@@ -44,9 +46,13 @@ class DetectionTask(Task):
             check_semantic(_model(cfg), train_sets, getattr(cfg, 'filename', None))
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
-        check_classes(_model(cfg), loaded_datasets(cfg, loaders))
+        datasets = loaded_datasets(cfg, loaders)
+        check_classes(_model(cfg), datasets)
+        check_panoptic(_model(cfg), datasets)
         if loaders:
-            check_annotation_files(cfg, loaders)
+            checked = check_annotation_files(cfg, loaders)
+            learned = [(file.path, found.most) for file, found in checked if file.loader == 'train']
+            check_queries(_model(cfg), learned)
 
     def prepare_run(self, cfg: Config) -> None:
         separate_classwise_keys(cfg)
@@ -96,7 +102,7 @@ class DetectionTask(Task):
         return DetectionReporter(dataset)
 
     def cost_parts(self) -> Callable[..., list]:
-        return detector_parts
+        return parts_of_any_detector
 
 
 def _model(cfg: Mapping) -> Mapping:

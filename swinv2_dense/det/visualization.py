@@ -14,6 +14,7 @@ from ..drawing.regions import IGNORE_INDEX, label_regions, tint_labels
 from ..drawing.sheet import displayable, enlarged, enlargement, packed_image, sheet
 from ..drawing.style import Style
 from ..drawing.visualizer import PictureVisualizer
+from .panoptic.segments import panoptic_objects
 
 
 @VISUALIZERS.register_module()
@@ -21,7 +22,7 @@ class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
     """mmdet's `DetLocalVisualizer` with truth and prediction side by side, colored by class.
 
     Takes its arguments. `alpha` is the opacity of the masks; colors and line widths depend on the
-    classes and the image size. Panoptic samples are drawn by mmdet.
+    classes and the image size. Of panoptic predictions, the segments are drawn.
     """
 
     def __init__(self, name: str = 'visualizer', alpha: float = ALPHA, **kwargs: Any) -> None:
@@ -45,8 +46,9 @@ class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
             crowds = _instances(data_sample, 'ignored_instances')
             if 'labels' in crowds:
                 ignored['truth'] = Objects.of(_at_size_of(image, crowds))
-        if draw_pred and 'labels' in (found := _instances(data_sample, 'pred_instances')):
-            panels['prediction'] = Objects.of(found).above(pred_score_thr)
+        found = self._found(data_sample, pred_score_thr) if draw_pred else None
+        if found is not None:
+            panels['prediction'] = found
         if not panels:
             return None
         return detection_sheet(image, panels, self.style, caption, ignored, self.alpha)
@@ -55,9 +57,16 @@ class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
         """An RGB frame with its predicted objects, enlarged if small, without a caption."""
         factor = enlargement(*image.shape[:2])
         drawn = np.array(enlarged(displayable(image), factor))
-        objects = Objects.of(data_sample.pred_instances).above(score_thr)
+        objects = self._found(data_sample, score_thr)
         draw_objects(drawn, objects, self.style, factor, self.alpha)
         return drawn
+
+    def _found(self, data_sample: DetDataSample | None, score_thr: float) -> Objects | None:
+        """Predicted segments, or else objects with at least this score."""
+        if data_sample is not None and 'pred_panoptic_seg' in data_sample:
+            return panoptic_objects(data_sample.pred_panoptic_seg, len(self.style.names))
+        found = _instances(data_sample, 'pred_instances')
+        return Objects.of(found).above(score_thr) if 'labels' in found else None
 
 
 def _instances(data_sample: DetDataSample | None, key: str) -> Any:

@@ -42,14 +42,19 @@ class SwinBlock(nn.Module):
     """
 
     def __init__(
-        self, attn: WindowAttention, embed_dims: int, drop_path_rate: float, extra_norm: bool
+        self,
+        attn: WindowAttention,
+        embed_dims: int,
+        drop_path_rate: float,
+        extra_norm: bool,
+        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.attn = attn
-        self.norm1 = nn.LayerNorm(embed_dims)
+        self.norm1 = nn.LayerNorm(embed_dims, norm_eps)
         self.mlp = Mlp(embed_dims)
-        self.norm2 = nn.LayerNorm(embed_dims)
-        self.norm3 = nn.LayerNorm(embed_dims) if extra_norm else nn.Identity()
+        self.norm2 = nn.LayerNorm(embed_dims, norm_eps)
+        self.norm3 = nn.LayerNorm(embed_dims, norm_eps) if extra_norm else nn.Identity()
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,14 +70,20 @@ class PatchEmbed(nn.Module):
     The input is zero-padded at its ends to whole patches.
     """
 
-    def __init__(self, in_channels: int, embed_dims: int, patch_size: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        embed_dims: int,
+        patch_size: tuple[int, ...],
+        norm_eps: float = 1e-5,
+    ) -> None:
         super().__init__()
         conv: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(patch_size) - 1]
         self.patch_size = patch_size
         self.proj: nn.Conv1d | nn.Conv2d | nn.Conv3d = conv(
             in_channels, embed_dims, kernel_size=patch_size, stride=patch_size
         )
-        self.norm = nn.LayerNorm(embed_dims)
+        self.norm = nn.LayerNorm(embed_dims, norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         pads = [(p - s % p) % p for s, p in zip(x.shape[2:], self.patch_size)]
@@ -88,10 +99,10 @@ class PatchMerging(nn.Module):
     (0, 0), (1, 0), (0, 1), (1, 1).
     """
 
-    def __init__(self, embed_dims: int) -> None:
+    def __init__(self, embed_dims: int, norm_eps: float = 1e-5) -> None:
         super().__init__()
         self.reduction = nn.Linear(4 * embed_dims, 2 * embed_dims, bias=False)
-        self.norm = nn.LayerNorm(2 * embed_dims)
+        self.norm = nn.LayerNorm(2 * embed_dims, norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, ..., H, W, C) -> (B, ..., ceil(H/2), ceil(W/2), 2C)"""

@@ -8,7 +8,7 @@ axes, C channels; maps are channels-last inside and (B, C, S...) at the borders.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from mmengine.logging import print_log
@@ -16,7 +16,15 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..arguments import Arch, arch_settings, is_int, out_stages, pretrained, stage_windows
+from ..arguments import (
+    Arch,
+    arch_settings,
+    block_positions,
+    is_int,
+    out_stages,
+    pretrained,
+    stage_windows,
+)
 from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
 from ..checkpoints.pretrained_windows import windows_from_coords_table
@@ -25,6 +33,9 @@ from ..errors import CheckpointError
 from .blocks import PatchEmbed, PatchMerging, Stage, SwinBlock
 from .tracing import is_compiling
 from .window_attention import WindowAttention
+
+# A window larger than any map: windows are clamped to the map, and then not shifted.
+WHOLE_MAP = (1 << 30,)
 
 
 @MODELS.register_module()
@@ -61,6 +72,10 @@ class SwinTransformerV2(BaseModule):
             from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix` and
             `allow_missing`.
         in_channels: Channels of the image.
+        global_blocks: Blocks that attend to their whole map, as a dict from stages to lists of
+            blocks, both counted from 0; Plain-DETR has {3: [0, 1]}.
+        norm_eps: Epsilon of all norms.
+        cosine_eps: Added to the norms of q and k before dividing; 0 divides by the norm alone.
 
     Raises:
         ValueError: An argument, an input or a checkpoint does not fit.
@@ -84,11 +99,15 @@ class SwinTransformerV2(BaseModule):
         in_channels: int = 3,
         sequential_attention: bool | Sequence[bool] = False,
         attention_backend: str = 'auto',
+        global_blocks: Mapping[int, Sequence[int]] | None = None,
+        norm_eps: float = 1e-5,
+        cosine_eps: float = 0.0,
     ) -> None:
         super().__init__(init_cfg)
         embed_dims, depths, num_heads, extra_norm_every = arch_settings(arch)
         windows = stage_windows('window_size', window_size, len(depths), self.rank)
         self.pretrained_windows_given = pretrained_window_sizes is not None
+        is_global = block_positions('global_blocks', global_blocks, depths)
         pretrained_windows = windows
         if pretrained_window_sizes is not None:
             pretrained_windows = stage_windows(
@@ -110,7 +129,7 @@ class SwinTransformerV2(BaseModule):
         (patch_size,) = stage_windows('patch_size', patch_size, 1, self.rank)
         if not is_int(in_channels) or in_channels < 1:
             raise ValueError(f'in_channels={in_channels!r} must be an int >= 1')
-        self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
+        self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size, norm_eps)
         rates = iter(_linear_rates(drop_path_rate, sum(depths)))
         num_built = self.out_indices[-1] + 1
         # What is built, which loading compares with a checkpoint.
@@ -123,21 +142,24 @@ class SwinTransformerV2(BaseModule):
                     WindowAttention(
                         dims,
                         num_heads[i],
-                        windows[i],
+                        WHOLE_MAP * self.rank if (i, b) in is_global else windows[i],
                         pretrained_windows[i],
                         shifted=b % 2 == 1,
                         sequential=sequential[i],
                         backend=attention_backend,
+                        cosine_eps=cosine_eps,
                     ),
                     dims,
                     next(rates),
                     extra_norm=extra_norm_every > 0 and (b + 1) % extra_norm_every == 0,
+                    norm_eps=norm_eps,
                 )
                 for b in range(depths[i])
             ]
-            self.layers.append(Stage(blocks, PatchMerging(dims) if i + 1 < num_built else None))
+            merging = PatchMerging(dims, norm_eps) if i + 1 < num_built else None
+            self.layers.append(Stage(blocks, merging))
         for i in self.out_indices:
-            self.add_module(f'norm{i}', nn.LayerNorm(self.num_features[i]))
+            self.add_module(f'norm{i}', nn.LayerNorm(self.num_features[i], norm_eps))
         self._reset_parameters()
         self._freeze_stages()
         self._register_state_dict_hook(_write_pretrained_windows)

@@ -40,6 +40,7 @@ class TiledWindowAttention(torch.autograd.Function):
         scale: Factor (nH, 1, 1) of the cosines, at least fp32.
         table: Position bias (nH, 2w-1, ...), at least fp32.
         window_size, shifted: As in `axis_layout`.
+        eps: As in `safe_norm`.
         sequential: Project again in the backward pass instead of keeping q, k and v.
 
     Returns:
@@ -47,12 +48,12 @@ class TiledWindowAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, scale, table, window_size, shifted, sequential):
+    def forward(ctx, x, weight, bias, scale, table, window_size, shifted, eps, sequential):
         out, qkv = tiled_forward(
-            x, weight, bias, scale, table, window_size, shifted, keep_qkv=not sequential
+            x, weight, bias, scale, table, window_size, shifted, eps, keep_qkv=not sequential
         )
         ctx.save_for_backward(x, qkv, weight, bias, scale, table)
-        ctx.geometry = window_size, shifted
+        ctx.geometry = window_size, shifted, eps
         return out
 
     @staticmethod
@@ -62,7 +63,7 @@ class TiledWindowAttention(torch.autograd.Function):
             grads = tiled_backward(grad, *saved, *ctx.geometry)
         if torch.is_grad_enabled():  # create_graph=True
             grads = FirstDerivative.apply(*grads, grad, *saved)
-        return *grads, None, None, None
+        return *grads, None, None, None, None
 
 
 class FirstDerivative(torch.autograd.Function):
@@ -97,6 +98,7 @@ def tiled_forward(
     table: Tensor,
     window_size: Sequence[int],
     shifted: bool,
+    eps: float,
     keep_qkv: bool,
 ) -> tuple[Tensor, Tensor]:
     """Output map, and q, k, v of all tokens in the order of groups (empty unless `keep_qkv`)."""
@@ -115,7 +117,8 @@ def tiled_forward(
                 start = stop
                 heads = qkv.unflatten(-1, (3, scale.shape[0], -1))
                 q, k, v = heads.unflatten(0, tokens.shape[:2]).unbind(2)
-                q, k, v = (y.transpose(1, 2) for y in (safe_normalize(q), safe_normalize(k), v))
+                q, k = safe_normalize(q, eps), safe_normalize(k, eps)
+                q, k, v = (y.transpose(1, 2) for y in (q, k, v))
                 mixed = sdpa_lines((q * scale).to(v.dtype), k.to(v.dtype), v, lines, window)
                 group.write(mixed.transpose(1, 2).flatten(2), out)
     return crop_map(out, sizes), kept
@@ -131,6 +134,7 @@ def tiled_backward(
     table: Tensor,
     window_size: Sequence[int],
     shifted: bool,
+    eps: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, weight, bias, scale and table."""
     sizes = x.shape[1:-1]
@@ -156,6 +160,7 @@ def tiled_backward(
                     scale,
                     lines,
                     window,
+                    eps,
                     scale_grad,
                     lines_grad,
                 ).flatten(0, 1)
@@ -180,7 +185,8 @@ def tiled_backward(
 #   d(s q') = dL k'                           so ds = sum(d(s q') * q') and dq' = s d(s q')
 #   dk'     = dL^T (s q')
 #   dq      = (dq' - q' <q', dq'>) / |q|      normalization: only what is orthogonal to q' counts;
-#                                             dk likewise
+#                                             dk likewise; with eps, |q| + eps takes the place
+#                                             of |q|, and q' <q', dq'> is divided by |q'|
 #
 # Rows of P depend on one query each. So a tile of queries is complete in itself: its P is computed
 # again from q, k and B, used, and dropped. dv and dk' are sums over tiles, dq' is written by tile.
@@ -192,6 +198,7 @@ def _group_backward(
     scale: Tensor,
     lines: Tensor,
     window: Sequence[int],
+    eps: float,
     scale_grad: Tensor,
     lines_grad: Tensor,
 ) -> Tensor:
@@ -209,7 +216,7 @@ def _group_backward(
     q, k, v = (heads_first(y) for y in qkv.chunk(3, dim=-1))
     grad = heads_first(grad)
     q, k = q.to(exact), k.to(exact)
-    q_norms, k_norms = safe_norm(q), safe_norm(k)
+    q_norms, k_norms = safe_norm(q, eps), safe_norm(k, eps)
     q, k = q / q_norms, k / k_norms
     scales = scale.repeat(len(qkv), 1, 1)
     low_q, low_k = (q * scales).to(dtype), k.to(dtype)
@@ -238,7 +245,10 @@ def _group_backward(
     q_grad *= scales
     out = qkv.new_empty(*qkv.shape[:2], 3, num_heads, q.shape[-1])
     for d, y, norm in ((q_grad, q, q_norms), (k_grad, k, k_norms)):
-        d -= y * (d * y).sum(-1, keepdim=True)
+        along = (d * y).sum(-1, keepdim=True)
+        if eps:
+            along *= norm / (norm - eps).clamp(min=1e-12)
+        d -= y * along
         d /= norm
     for i, d in enumerate((q_grad, k_grad, v_grad)):
         out[:, :, i] = d.unflatten(0, (-1, num_heads)).transpose(1, 2)
@@ -268,7 +278,7 @@ def _plan(
 
 # torch.compile would unroll the loops above. As custom operators, both passes are one node each.
 _PARAMS = 'Tensor weight, Tensor bias, Tensor scale, Tensor table'
-_GEOMETRY = 'int[] window_size, bool shifted'
+_GEOMETRY = 'int[] window_size, bool shifted, float eps'
 
 
 @torch.library.custom_op(
@@ -276,14 +286,14 @@ _GEOMETRY = 'int[] window_size, bool shifted'
     mutates_args=(),
     schema=f'(Tensor x, {_PARAMS}, {_GEOMETRY}, bool keep_qkv) -> (Tensor, Tensor)',
 )
-def compiled_attention(x, weight, bias, scale, table, window_size, shifted, keep_qkv):
+def compiled_attention(x, weight, bias, scale, table, window_size, shifted, eps, keep_qkv):
     """`tiled_forward` as one node of a compiled graph; differentiable with or without q, k, v."""
-    out, kept = tiled_forward(x, weight, bias, scale, table, window_size, shifted, keep_qkv)
+    out, kept = tiled_forward(x, weight, bias, scale, table, window_size, shifted, eps, keep_qkv)
     return out.contiguous(), kept
 
 
 @compiled_attention.register_fake
-def _(x, weight, bias, scale, table, window_size, shifted, keep_qkv):
+def _(x, weight, bias, scale, table, window_size, shifted, eps, keep_qkv):
     layouts = axis_layouts(x.shape[1:-1], window_size, shifted)
     tokens = x.shape[0] if keep_qkv else 0
     for size, layout in zip(x.shape[1:-1], layouts):
@@ -298,13 +308,13 @@ def _(x, weight, bias, scale, table, window_size, shifted, keep_qkv):
     schema=f'(Tensor grad, Tensor x, Tensor kept, {_PARAMS}, {_GEOMETRY})'
     ' -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
 )
-def _compiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted):
-    grads = tiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted)
+def _compiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted, eps):
+    grads = tiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted, eps)
     return tuple(g.contiguous() for g in grads)
 
 
 @_compiled_backward.register_fake
-def _(grad, x, kept, weight, bias, scale, table, window_size, shifted):
+def _(grad, x, kept, weight, bias, scale, table, window_size, shifted, eps):
     return tuple(t.new_empty(t.shape) for t in (x, weight, bias, scale, table))
 
 
@@ -316,14 +326,14 @@ _compiled_backward.register_autograd(_no_second_derivative)
 
 
 def _setup_context(ctx, inputs, output):
-    x, weight, bias, scale, table, window_size, shifted, _ = inputs
+    x, weight, bias, scale, table, window_size, shifted, eps, _ = inputs
     ctx.save_for_backward(x, output[1], weight, bias, scale, table)
-    ctx.geometry = window_size, shifted
+    ctx.geometry = window_size, shifted, eps
 
 
 def _backward(ctx, grad, _):
     grads = _compiled_backward(grad, *ctx.saved_tensors, *ctx.geometry)
-    return *grads, None, None, None
+    return *grads, None, None, None, None
 
 
 compiled_attention.register_autograd(_backward, setup_context=_setup_context)

@@ -41,6 +41,7 @@ class WindowAttention(nn.Module):
         shifted: Shift the windows by half their size (SW-MSA).
         sequential: Project to q, k and v again in the backward pass instead of keeping them.
         backend: One of `choices.ATTENTION_BACKENDS`.
+        cosine_eps: Added to the norms of q and k; 0 leaves only zero vectors undivided.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class WindowAttention(nn.Module):
         shifted: bool = False,
         sequential: bool = False,
         backend: str = 'auto',
+        cosine_eps: float = 0.0,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -59,6 +61,7 @@ class WindowAttention(nn.Module):
         self.shifted = shifted
         self.sequential = sequential
         self.backend = backend
+        self.cosine_eps = cosine_eps
         self.logit_scale = nn.Parameter(torch.full((num_heads, 1, 1), math.log(10.0)))
         self.cpb_mlp = LogCPB(num_heads, pretrained_window_size)
         self.qkv = nn.Linear(embed_dims, 3 * embed_dims, bias=False)
@@ -102,7 +105,7 @@ class WindowAttention(nn.Module):
         """Attention of the whole map at once."""
         dtype = matmul_dtype(x)
         tensors = x, weight.to(dtype), bias.to(dtype), scale, table
-        geometry = self.window_size, self.shifted
+        geometry = self.window_size, self.shifted, self.cosine_eps
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         if is_compiling():
             return compiled_attention(*tensors, *geometry, needs_grad and not self.sequential)[0]
@@ -128,7 +131,8 @@ class WindowAttention(nn.Module):
             qkv = window_partition(qkv, window_size).unflatten(-1, (3, self.num_heads, -1))
             q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
             with without_autocast(q):
-                out = backend(safe_normalize(q) * scale, safe_normalize(k), v, table, window_size)
+                q, k = (safe_normalize(y, self.cosine_eps) for y in (q, k))
+                out = backend(q * scale, k, v, table, window_size)
             return window_reverse(out.transpose(1, 2).flatten(2), window_size, sizes)
 
         qkv = F.linear(pad_map(x, layouts), weight, bias)

@@ -15,7 +15,7 @@ from ..config_parts import (
     plain_visualizer,
     type_name,
 )
-from ..costs.segmentors import segmentor_parts
+from ..costs.query_segmentors import parts_of_any_segmentor
 from ..errors import ConfigError
 from ..reports.reporter import Reporter
 from ..task import Loaders, Task
@@ -83,7 +83,7 @@ class SegmentationTask(Task):
         return SegmentationReporter(dataset)
 
     def cost_parts(self) -> Callable[..., list]:
-        return segmentor_parts
+        return parts_of_any_segmentor
 
 
 TASK = SegmentationTask()

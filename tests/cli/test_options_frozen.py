@@ -15,7 +15,7 @@ FROZEN = {
     '--sequential-attention --size --weights --window --with-cp',
     'browse_dataset': '--cfg-options --max-pixels --number --output-dir --seed --split CONFIG',
     'coco_submission': '--image-info --name --out RESULTS',
-    'convert_checkpoint': '--inspect --prefix --pretrained-window-sizes SRC DST',
+    'convert_checkpoint': '--detector --inspect --prefix --pretrained-window-sizes SRC DST',
     'infer': '--amp --batch-size --cfg-options --classes --device --export --max-pixels '
     '--no-pictures --out-dir --overlap --score-thr --slice --tta CONFIG CHECKPOINT INPUT',
     'make_shapes': '--out --seed --size --train --val',

@@ -20,7 +20,7 @@ def narrow_model(model: Any, width: int = WIDTH) -> None:
         part.in_channels = CHANNELS[-len(part.in_channels) :]
         if 'num_heads' in part:
             part.num_heads = 4
-    for node in _mappings(model):
+    for node in mappings(model):
         for key in CHANNEL_KEYS:
             if node.get(key) == 256:
                 node[key] = width
@@ -39,7 +39,7 @@ def narrow_model(model: Any, width: int = WIDTH) -> None:
 
 def shrink_images(cfg: Any, factor: float) -> None:
     """Divide all sizes in pixels of pipelines and of the data preprocessor, to multiples of 8."""
-    for node in _mappings(cfg._cfg_dict):  # mmengine's Config itself is no mapping
+    for node in mappings(cfg._cfg_dict):  # mmengine's Config itself is no mapping
         if 'type' in node:
             for key in PIXELS:
                 if node.get(key):
@@ -56,14 +56,14 @@ def use_data(cfg: Any, root: Path, ann_file: str = 'annotations/{}.json') -> Non
             cfg[f'{part}_evaluator'].ann_file = str(root / ann_file.format(split))
 
 
-def _mappings(node: Any) -> Any:
+def mappings(node: Any) -> Any:
     if isinstance(node, Mapping):
         yield node
         for value in node.values():
-            yield from _mappings(value)
+            yield from mappings(value)
     elif isinstance(node, (list, tuple)):
         for value in node:
-            yield from _mappings(value)
+            yield from mappings(value)
 
 
 def _divided(value: Any, factor: float) -> Any:

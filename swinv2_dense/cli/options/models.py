@@ -242,7 +242,8 @@ def convert_checkpoint_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Convert the SwinV2 backbone of a checkpoint from any known format to that of
 this package. --inspect prints the format, architecture and windows of SRC, and
-writes nothing.
+writes nothing. --detector converts a whole Plain-DETR instead, for load_from,
+test and infer.
 """)
     parser.add_argument('src', metavar='SRC', help='checkpoint: a path, a URL or hf://owner/name')
     parser.add_argument(
@@ -253,6 +254,9 @@ writes nothing.
         help='file to write, .safetensors or .pth',
     )
     parser.add_argument('--inspect', action='store_true', help='describe SRC')
+    parser.add_argument(
+        '--detector', action='store_true', help='convert a whole Plain-DETR, not its backbone'
+    )
     parser.add_argument('--prefix', help='prefix of the keys of the backbone, if that is ambiguous')
     parser.add_argument(
         '--pretrained-window-sizes',
