@@ -12,7 +12,8 @@ _base_ = [
 load_from = 'hf://zdaxie/SimMIM/simmim_swinv2_finetune_models/finetune_swinv2_giant_22k_500k.pth'
 model = dict(
     backbone=dict(
-        arch=dict(embed_dims=448, depths=(2, 2, 18, 2), num_heads=(14, 28, 56, 112)), window_size=14
+        arch=dict(_delete_=True, embed_dims=448, depths=(2, 2, 18, 2), num_heads=(14, 28, 56, 112)),
+        window_size=14,
     ),
     head=dict(in_channels=3584),
 )

@@ -12,7 +12,8 @@ _base_ = [
 load_from = 'hf://zdaxie/SimMIM/simmim_swinv2_finetune_models/finetune_swinv2_huge_22k_500k.pth'
 model = dict(
     backbone=dict(
-        arch=dict(embed_dims=352, depths=(2, 2, 18, 2), num_heads=(11, 22, 44, 88)), window_size=14
+        arch=dict(_delete_=True, embed_dims=352, depths=(2, 2, 18, 2), num_heads=(11, 22, 44, 88)),
+        window_size=14,
     ),
     head=dict(in_channels=2816),
 )
