@@ -73,6 +73,8 @@ class ImageNet(SortedFolderDataset):
         kwargs: Of `SortedFolderDataset`; `metainfo=dict(classes=...)` replaces the names.
     """
 
+    METAINFO = dict(classes=tuple(read_synsets(NAMES).values()))  # without data, as for inference
+
     def __init__(self, names_file: str | None = None, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, 'lazy_init': True})
         if not (kwargs.get('metainfo') or {}).get('classes'):
