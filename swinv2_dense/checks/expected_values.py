@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import PurePosixPath
 from typing import Any
 
 from ..config_parts import as_list
@@ -57,19 +56,14 @@ class ExpectedValue:
             return abs(measured - self.reference) <= self.tolerance + 1e-9
         return measured >= self.reference if self.at_most is None else measured <= self.reference
 
-    def applies(self, checkpoint: str, tta: bool) -> bool:
-        """Whether it is meant for a test of that checkpoint, with or without --tta."""
-        return self.tta == tta and self.checkpoint in (None, name_of_checkpoint(checkpoint))
+    def applies(self, release: str, tta: bool) -> bool:
+        """Whether it is meant for a test of that file, by its name, with or without --tta."""
+        return self.tta == tta and self.checkpoint in (None, release)
 
     def __str__(self) -> str:
         if self.tolerance is not None:
             return f'{self.value:g} +- {self.tolerance:g}'
         return f'at {"least" if self.at_most is None else "most"} {self.reference:g}'
-
-
-def name_of_checkpoint(path: str) -> str:
-    """The file name of a path, URL or hf:// address without suffix."""
-    return PurePosixPath(path.replace('\\', '/').partition('?')[0]).stem
 
 
 def expected_values(cfg: Mapping) -> list[ExpectedValue]:

@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel
 from mmengine.registry import HOOKS
 
+from ..checkpoints.pretrained_windows import release_name
 from ..checks.expected_values import ExpectedValue, check_metric, expected_values
 from ..tables import text_table
 
@@ -33,19 +34,19 @@ class ExpectedValuesHook(Hook):
     """
 
     def __init__(self) -> None:
-        self.metrics: dict[str, Any] | None = None
+        self.metrics: dict[str, Any] = {}
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         self.metrics = dict(metrics or {})
 
     def after_run(self, runner: Any) -> None:
         entries = expected_values(runner.cfg)
-        if self.metrics is None or not entries:
+        if not self.metrics or not entries:  # no test, or one without labels
             return
-        tta = isinstance(getattr(runner.model, 'module', runner.model), BaseTTAModel)
-        tta = tta or isinstance(runner.model, BaseTTAModel)
+        models = runner.model, getattr(runner.model, 'module', None)  # in DDP
+        tta = any(isinstance(model, BaseTTAModel) for model in models)
         checkpoint = str(runner._load_from or '')
-        found = [entry for entry in entries if entry.applies(checkpoint, tta)]
+        found = [entry for entry in entries if entry.applies(release_name(checkpoint), tta)]
         for entry in found:
             check_metric(entry, list(self.metrics))
         if not is_main_process():
