@@ -40,6 +40,7 @@ setup(
     package_data={
         'swinv2_dense.configs': ['**/*.py', '**/*.md', '**/*.yml'],
         'swinv2_dense.reports': ['page.*', '*.js'],
+        'swinv2_dense.classification': ['*.txt'],
     },
     install_requires=['torch>=2.6', 'safetensors>=0.4'],
     extras_require=EXTRAS,

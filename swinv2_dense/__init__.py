@@ -29,6 +29,7 @@ from .training import (
     amp,
     backbone_weights,
     checkpoint_classes,
+    expected,
     image_check,
     layer_decay,
     load_report,

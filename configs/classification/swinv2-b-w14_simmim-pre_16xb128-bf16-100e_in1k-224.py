@@ -20,3 +20,6 @@ model = dict(
     ),
     head=dict(in_channels=1024),
 )
+expected = [
+    dict(metric='acc/top1', value=0.8504, tolerance=0.002, source='MODELHUB.md'),
+]

@@ -11,3 +11,7 @@ _base_ = [
 model = dict(
     backbone=dict(arch='b', window_size=16, drop_path_rate=0.5), head=dict(in_channels=1024)
 )
+expected = [
+    dict(metric='acc/top1', value=0.846, tolerance=0.002, source='MODELHUB.md'),
+    dict(metric='acc/top5', value=0.97, tolerance=0.002, source='MODELHUB.md'),
+]

@@ -22,3 +22,7 @@ model = dict(
     ),
     head=dict(in_channels=1024),
 )
+expected = [
+    dict(metric='acc/top1', value=0.871, tolerance=0.002, source='MODELHUB.md'),
+    dict(metric='acc/top5', value=0.982, tolerance=0.002, source='MODELHUB.md'),
+]

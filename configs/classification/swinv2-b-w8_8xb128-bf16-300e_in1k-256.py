@@ -8,3 +8,7 @@ _base_ = [
     '../_base_/runtime/classification.py',
 ]
 model = dict(backbone=dict(arch='b', drop_path_rate=0.5), head=dict(in_channels=1024))
+expected = [
+    dict(metric='acc/top1', value=0.842, tolerance=0.002, source='MODELHUB.md'),
+    dict(metric='acc/top5', value=0.969, tolerance=0.002, source='MODELHUB.md'),
+]

@@ -21,3 +21,6 @@ model = dict(
     ),
     head=dict(in_channels=1536),
 )
+expected = [
+    dict(metric='acc/top1', value=0.8591, tolerance=0.002, source='MODELHUB.md'),
+]

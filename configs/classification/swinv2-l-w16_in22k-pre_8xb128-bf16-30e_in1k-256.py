@@ -21,3 +21,7 @@ model = dict(
     ),
     head=dict(in_channels=1536),
 )
+expected = [
+    dict(metric='acc/top1', value=0.869, tolerance=0.002, source='MODELHUB.md'),
+    dict(metric='acc/top5', value=0.98, tolerance=0.002, source='MODELHUB.md'),
+]

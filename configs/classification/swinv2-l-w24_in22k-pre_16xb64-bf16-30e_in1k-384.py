@@ -22,3 +22,7 @@ model = dict(
     ),
     head=dict(in_channels=1536),
 )
+expected = [
+    dict(metric='acc/top1', value=0.876, tolerance=0.002, source='MODELHUB.md'),
+    dict(metric='acc/top5', value=0.983, tolerance=0.002, source='MODELHUB.md'),
+]

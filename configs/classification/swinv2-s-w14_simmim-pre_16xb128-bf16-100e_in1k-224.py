@@ -20,3 +20,6 @@ model = dict(
         ),
     ),
 )
+expected = [
+    dict(metric='acc/top1', value=0.8408, tolerance=0.002, source='MODELHUB.md'),
+]

@@ -8,3 +8,7 @@ _base_ = [
     '../_base_/runtime/classification.py',
 ]
 model = dict(backbone=dict(arch='s', drop_path_rate=0.3))
+expected = [
+    dict(metric='acc/top1', value=0.837, tolerance=0.002, source='MODELHUB.md'),
+    dict(metric='acc/top5', value=0.966, tolerance=0.002, source='MODELHUB.md'),
+]

@@ -9,3 +9,7 @@ _base_ = [
     '../_base_/runtime/classification.py',
 ]
 model = dict(backbone=dict(window_size=16))
+expected = [
+    dict(metric='acc/top1', value=0.828, tolerance=0.002, source='MODELHUB.md'),
+    dict(metric='acc/top5', value=0.962, tolerance=0.002, source='MODELHUB.md'),
+]

@@ -7,3 +7,7 @@ _base_ = [
     '../_base_/schedules/adamw_300e.py',
     '../_base_/runtime/classification.py',
 ]
+expected = [
+    dict(metric='acc/top1', value=0.818, tolerance=0.002, source='MODELHUB.md'),
+    dict(metric='acc/top5', value=0.959, tolerance=0.002, source='MODELHUB.md'),
+]

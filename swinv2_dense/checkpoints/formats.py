@@ -19,9 +19,13 @@ from ..arguments import ARCHS, Arch
 from ..errors import CheckpointError, truncate
 from .reading import unwrap
 
+NATIVE = 'swinv2_dense'  # format of this package
 METADATA_KEY = 'pretrained_window_sizes'  # in the state dicts of this package
 TABLE = 'attn.relative_coords_table'
 DERIVED = (TABLE, 'attn.relative_position_index', 'attn_mask')
+# The linear layer of a classifier: of timm, mmpretrain and ours; official and torchvision's; HF's.
+HEAD = 'head.fc.'
+HEADS = (HEAD, 'head.', 'classifier.')
 # What classifiers and masked image modeling add to the backbone.
 NOT_BACKBONE = ('head.', 'classifier.', 'decoder.', 'mask_token', 'embeddings.mask_token')
 WRAPPERS = re.compile(r'_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.')
@@ -48,7 +52,9 @@ class Weights:
     """Parameters of a backbone under our names, and what else its checkpoint holds.
 
     `tables` are the stored tables of log-spaced coordinates, `ignored` the checkpoint's names of
-    everything that is not part of a backbone, `metadata` that of the backbone's state dict.
+    everything else that is not part of a backbone, `metadata` that of the backbone's state dict.
+    `head` has `weight` (classes, D) and `bias` (classes) of the layer that classifies, or nothing,
+    `head_keys` their names in the checkpoint.
     """
 
     format: str
@@ -58,6 +64,18 @@ class Weights:
     tables: State
     ignored: list[str]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    head: State = field(default_factory=dict)
+    head_keys: list[str] = field(default_factory=list)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether keys are named and tensors arranged as in our state dicts."""
+        return self.format in (NATIVE, OFFICIAL.name)
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes of the head; None without one."""
+        return self.head['bias'].numel() if self.head else None
 
     @property
     def rank(self) -> int:
@@ -188,9 +206,12 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
     metadata = {_clean(f'{key}.').rstrip('.'): value for key, value in metadata.items()}
     original = {_clean(key): key for key in state}
     form, prefix = _format_and_prefix(list(original), name, prefix)
+    head = _head_keys(state, original, prefix)
     renamed: State = {}
     ignored = []
     for key, old in original.items():
+        if old in head.values():
+            continue
         if key.startswith(prefix) and isinstance(state[old], Tensor):
             renamed[_rename(key[len(prefix) :], form.rules)] = state[old]
         else:
@@ -198,11 +219,33 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
     form.finish(renamed)
     tables = {k: v for k, v in renamed.items() if k.endswith(TABLE)}
     dropped = [k for k in renamed if k.endswith(DERIVED) or k.startswith(NOT_BACKBONE)]
+    layer = {part: state[old] for part, old in head.items()}
     state = {k: v for k, v in renamed.items() if k not in set(dropped)}
     metadata = metadata.get(prefix.rstrip('.'), {})
     ours = form is OFFICIAL and METADATA_KEY in metadata
-    form_name = 'swinv2_dense' if ours else form.name
-    return Weights(form_name, prefix, container, state, tables, dropped + ignored, metadata)
+    form_name = NATIVE if ours else form.name
+    ignored = dropped + ignored
+    keys = list(head.values())
+    return Weights(form_name, prefix, container, state, tables, ignored, metadata, layer, keys)
+
+
+def _head_keys(
+    state: Mapping[str, Any], original: Mapping[str, str], prefix: str
+) -> dict[str, str]:
+    """The checkpoint's names of `weight` and `bias` of a classifier, in the backbone or beside it.
+
+    Args:
+        state: The state dict.
+        original: Its keys, by their names without the marks of wrappers.
+        prefix: That of the backbone, such as 'model.backbone.'.
+    """
+    beside = re.sub(r'[^.]+\.$', '', prefix)
+    for layer in (place + head for place in (prefix, beside) for head in HEADS):
+        found = {part: original.get(layer + part, '') for part in ('weight', 'bias')}
+        shapes = [tuple(getattr(state.get(old), 'shape', ())) for old in found.values()]
+        if len(shapes[0]) == 2 and shapes[1] == shapes[0][:1]:
+            return found
+    return {}
 
 
 def _clean(key: str) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..arguments import Arch
 from ..errors import CheckpointError, truncate
 from .fetching import LocalCheckpoint, fetch
-from .formats import Weights, arch_name, arch_of, convert, summarize_keys
+from .formats import HEAD, Weights, arch_name, arch_of, convert, summarize_keys
 from .pretrained_windows import PretrainedWindows, find_pretrained_windows
 from .reading import read_checkpoint_file
 
@@ -97,14 +97,22 @@ def read_weights(source: str, prefix: str | None = None) -> tuple[Weights, Local
     Raises:
         CheckpointError: See `fetch`, `read_checkpoint_file` and `convert`.
     """
-    scheme = re.match(r'(\S+:)?([\w-]+)://', source)
-    if scheme and scheme[2] not in ('http', 'https', 'hf'):  # object storage, model zoo names
-        file = LocalCheckpoint(source, Path(source))
-        checkpoint = CheckpointLoader.load_checkpoint(source, map_location='cpu')
-    else:
-        file = fetch(source)
+    file = local_file(source)
+    if _is_fetched(source):
         checkpoint = read_checkpoint_file(file.path, map_location='cpu')
+    else:
+        checkpoint = CheckpointLoader.load_checkpoint(source, map_location='cpu')
     return convert(checkpoint, source, prefix), file
+
+
+def local_file(source: str) -> LocalCheckpoint:
+    """The local copy of a checkpoint; of one in object storage or a model zoo only its name."""
+    return fetch(source) if _is_fetched(source) else LocalCheckpoint(source, Path(source))
+
+
+def _is_fetched(source: str) -> bool:
+    scheme = re.match(r'(\S+:)?([\w-]+)://', source)
+    return scheme is None or scheme[2] in ('http', 'https', 'hf')
 
 
 def load_pretrained(
@@ -139,8 +147,18 @@ def load_weights(
     weights: Weights,
     file: LocalCheckpoint,
     allow_missing: bool = False,
+    head: Mapping[str, nn.Parameter] | None = None,
 ) -> LoadReport:
-    """`load_pretrained`, given what `read_weights` returned."""
+    """`load_pretrained`, given what `read_weights` returned.
+
+    Args:
+        model: The backbone.
+        weights: Of any format.
+        file: Where they are from.
+        allow_missing: See `load_pretrained`.
+        head: Parameters of a classifier's head that are loaded too; `fc.weight` and `fc.bias` are
+            in the checkpoint.
+    """
     source = file.name
     arch = arch_of(weights.state)
     report = LoadReport(source, str(weights), arch_name(arch))
@@ -151,6 +169,11 @@ def load_weights(
     check_arch(model, weights.state, source)
     own = dict(model.named_parameters())
     found = _for_model(weights.state, model, report, len(arch.depths))
+    if head is None:
+        report.ignored += weights.head_keys
+    else:
+        own |= {f'head.{key}': value for key, value in head.items()}
+        found |= {f'{HEAD}{key}': value for key, value in weights.head.items()}
     report.ignored += weights.ignored
     report.matched = [key for key in own if key in found]
     output_norms = tuple(f'norm{i}.' for i in model.out_indices)

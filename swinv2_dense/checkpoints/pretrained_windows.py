@@ -106,7 +106,7 @@ def from_name(name: str) -> PretrainedWindows | None:
 
 def release_name(path: str) -> str:
     """Name of a checkpoint without folders, revision and suffix."""
-    parts = path.rpartition('://')[2].split('/')
+    parts = path.rpartition('://')[2].partition('?')[0].split('/')
     name = parts[-2] if parts[-1] in HUB_FILES and len(parts) > 1 else parts[-1]
     return re.sub(r'(\.(pth|pt|bin|ckpt|tar|safetensors))+$', '', name.partition('@')[0])
 

@@ -1,8 +1,9 @@
 """Write checkpoints in this package's format, atomically.
 
 For a backbone: `state_dict` with our parameter names, the final norm as the output norm of the last
-stage, and `meta['swinv2_dense']` with `source`, `format`, `arch`, `pretrained_window_sizes` and
-`sha256` of the original file. In safetensors, the header holds everything that is not a tensor.
+stage, a classifier's head as `head.fc`, and `meta['swinv2_dense']` with `source`, `format`, `arch`,
+`pretrained_window_sizes`, `num_classes` and `sha256` of the original file. In safetensors, the
+header holds everything that is not a tensor.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Inspection:
 
     def __str__(self) -> str:
         pretrained, windows = self.pretrained, self.windows
+        classes = self.weights.num_classes
         dtypes = sorted({str(v.dtype).removeprefix('torch.') for v in self.weights.state.values()})
         rows = dict(
             format=self.weights,
@@ -66,6 +68,7 @@ class Inspection:
             pretrained=f'windows {pretrained.windows} (from {pretrained.origin})'
             if pretrained
             else 'windows unknown: set pretrained_window_sizes when loading',
+            head=f'{classes} classes ({", ".join(self.weights.head_keys)})' if classes else 'none',
             ignored=f'{len(self.weights.ignored)} {summarize_keys(self.weights.ignored)}',
         )
         path = self.file.path

@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from .building import check_transforms
 from .class_heads import class_heads
 from .class_lengths import check_class_weights
+from .expected_values import check_expected_values
 from .loaders import check_loaders
 from .metric_names import check_metric_names
 
@@ -34,6 +35,7 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     backbone = model.get('backbone') or {}
     if str(backbone.get('type', '')).split('.')[-1] in BACKBONES:
         _check_channels(model, _build_on_meta(backbone))
+    check_expected_values(cfg, loaders)
     _check_file('load_from', cfg.get('load_from'))
     check_loaders(cfg, loaders)
     if 'val' in loaders:

@@ -10,12 +10,14 @@ from .datasets import (
     SortedFolderDataset,
 )
 from .heads import LinearHead, SmoothedCrossEntropy
+from .imagenet import ImageNet, ImageNetV2
 from .metrics import ClassificationAccuracy, PredictionTable
 from .packing import PackClassificationInputs
 from .registry import SCOPE
 from .samples import ClassificationSample
 from .tta import ClassifierTTAModel
 from .visualization import ClassificationVisualizer
+from .weights import ClassifierWeightsHook
 
 __all__ = [
     'SCOPE',
@@ -24,7 +26,10 @@ __all__ = [
     'ClassificationSample',
     'ClassificationVisualizer',
     'ClassifierTTAModel',
+    'ClassifierWeightsHook',
     'ImageClassifier',
+    'ImageNet',
+    'ImageNetV2',
     'ImageListDataset',
     'LinearHead',
     'MixupCutmix',

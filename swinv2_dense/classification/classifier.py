@@ -9,6 +9,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ..arguments import pretrained
+from ..checkpoints.classifiers import load_classifier
 from .samples import ClassificationSample
 
 
@@ -23,7 +25,9 @@ class ImageClassifier(BaseModel):
         head: Config of a head such as `LinearHead`.
         data_preprocessor: As in `BaseModel`, usually mmengine's `ImgDataPreprocessor`.
         train_augment: Config of an augmentation of training batches such as `MixupCutmix`.
-        init_cfg: As in `BaseModel`.
+        init_cfg: As in `BaseModel`. `dict(type='Pretrained', checkpoint=...)` loads a SwinV2
+            backbone and its head from any known format, with `prefix`, `allow_missing` and
+            `head_rows` of `checkpoints.classifiers.load_classifier`.
     """
 
     def __init__(
@@ -38,6 +42,22 @@ class ImageClassifier(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build(head)
         self.train_augment = MODELS.build(train_augment) if train_augment else None
+
+    def init_weights(self) -> None:
+        """Load `init_cfg=dict(type='Pretrained', ...)`; mmengine handles other initializers."""
+        init_cfg = self.init_cfg
+        settings = dict(init_cfg) if isinstance(init_cfg, dict) else {}
+        head_rows = settings.pop('head_rows', None)
+        found = pretrained(settings)
+        if found is None or not hasattr(self.backbone, 'set_pretrained_window_sizes'):
+            super().init_weights()
+            return
+        if found.allow_missing:  # such as a head
+            self.init_cfg = None
+            super().init_weights()
+            self.init_cfg = init_cfg
+        load_classifier(self, *found, head_rows)
+        self._is_init = True
 
     def forward(
         self,

@@ -15,6 +15,7 @@ from ..drawing.clips import labelled
 from ..errors import ConfigError
 from ..inference.base import ImageInferencer
 from .samples import ClassificationSample
+from .weights import ClassifierWeightsHook
 
 TOP = 5  # classes to report
 
@@ -36,6 +37,8 @@ class _GivenImage(BaseTransform):
 
 class ClassificationInferencer(ImageInferencer):
     """Predicts the top classes of each image or frame."""
+
+    load_hooks = (ClassifierWeightsHook, *ImageInferencer.load_hooks)
 
     def describe(self, sample: ClassificationSample) -> dict[str, Any]:
         """The best classes with their scores: `label`, `name` and `score`."""

@@ -23,6 +23,7 @@ class ClassificationTask(Task):
     name = 'classifier'
     samples = 'images'
     check_hooks = ('CheckImagesHook',)
+    model_hooks = ('ClassifierWeightsHook',)
     visualizers = ('Visualizer', 'ClassificationVisualizer')
     height_first_crops = ('RandomResizedCrop',)
 

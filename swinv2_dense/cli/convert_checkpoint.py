@@ -1,4 +1,4 @@
-"""Convert a SwinV2 backbone from any known format to the format of this package."""
+"""Convert a SwinV2 backbone, and its head, from any known format to that of this package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.fetching import sha256_of
-from ..checkpoints.formats import arch_name
+from ..checkpoints.formats import HEAD, arch_name
 from ..checkpoints.loading import load_weights
 from ..checkpoints.reading import HEADER
 from ..checkpoints.writing import check_target, inspect, write
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def convert_checkpoint(
     source: str, target: Path, prefix: str | None = None, pretrained_windows: list | None = None
 ) -> dict[str, Any]:
-    """Write the backbone of a checkpoint of any known format to `target`, in our format.
+    """Write backbone and head of a checkpoint of any known format to `target`, in our format.
 
     Args:
         source: Path, URL or `hf://owner/name`.
@@ -72,6 +72,8 @@ def convert_checkpoint(
     state = model.state_dict()
     for key in report.reinitialized:
         del state[key]
+    for key, value in found.weights.head.items():
+        state[HEAD + key] = value
     for key, value in state.items():
         state[key] = value.to(proj.dtype)
     name = arch_name(found.arch)
@@ -80,6 +82,7 @@ def convert_checkpoint(
         format=found.weights.format,
         arch=name if name.startswith('SwinV2') else json.dumps(arch),
         pretrained_window_sizes=[list(window) for window in report.pretrained_window_sizes],
+        num_classes=found.weights.num_classes,
         sha256=sha256_of(found.file.path) if found.file.path.is_file() else None,
     )
     write(dict(state_dict=state, meta={HEADER: meta}), target)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.hooks import Hook
 from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
@@ -64,6 +65,8 @@ class CheckedInferencer(BaseInferencer):
         ConfigError: The number of `classes` is not that of the model.
     """
 
+    load_hooks: tuple[type[Hook], ...] = (BackboneWeightsHook, LoadReportHook)
+
     def __init__(self, cfg: Config, device: str, classes: Sequence[str] | None = None) -> None:
         self.given_classes = classes
         super().__init__(model=cfg, weights=cfg.load_from, device=device)
@@ -92,8 +95,8 @@ class CheckedInferencer(BaseInferencer):
     ) -> None:
         """The libraries' classes accept random weights, and use names of COCO or Cityscapes."""
         loading = _Loading(model, cfg.load_from)
-        for hook in (BackboneWeightsHook(), LoadReportHook()):
-            hook.after_load_checkpoint(loading, checkpoint)
+        for hook in self.load_hooks:
+            hook().after_load_checkpoint(loading, checkpoint)
         BaseInferencer._load_weights_to_model(self, model, checkpoint, cfg)
         meta = checkpoint.get('meta') or {}
         metas = [

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from commands import ROOT
+from mmengine.config import Config
 from pycocotools.coco import COCO
 
 from swinv2_dense.quickstart import shapes
@@ -297,3 +298,28 @@ def test_quickstart_reaches_its_target(tmp_path: Path) -> None:
     assert 'Reached the target of 0.60' in done.stdout
     assert 'Reached the target of 0.70' in done.stdout
     assert 'Reached the target of 0.90' in done.stdout
+
+
+@pytest.mark.parametrize('task', EXAMPLES)
+def test_configs_expect_the_goals(task: str) -> None:
+    """tools/test.py and tools/quickstart.py judge by the same numbers."""
+    example = EXAMPLES[task]
+    expected = {
+        test: [(e.metric, e.get('at_least'), e.get('at_most')) for e in loaded.expected]
+        for test, loaded in ((t, Config.fromfile(ROOT / path)) for t, path in example.tests.items())
+    }
+    target = example.target
+    assert (
+        expected
+        == {
+            'detection': {
+                'test': [('coco/bbox_mAP_50', target, None), ('coco/segm_mAP_50', target, None)]
+            },
+            'segmentation': {'test': [('mIoU', 100 * target, None)]},
+            'video': {
+                'test': [('acc/top1', target, None)],
+                'shuffled': [('acc/top1', None, EXAMPLES['video'].most_shuffled)],
+                'reversed': [('pair/swapped', target, None)],
+            },
+        }[task]
+    )

@@ -43,13 +43,18 @@ def with_tables(
     return state
 
 
+def head_of(ours: State) -> dict[str, Tensor]:
+    """Weight and bias of a classifier: ours, or zeros for 10 classes."""
+    channels = len(ours['norm3.bias'])
+    zeros = {'weight': torch.zeros(10, channels), 'bias': torch.zeros(10)}
+    return {part: ours.get(f'head.fc.{part}', value) for part, value in zeros.items()}
+
+
 def official(ours: State) -> State:
     """Final norm instead of output norms, and a classifier."""
-    state = {k: v for k, v in ours.items() if not k.startswith('norm')}
+    state = {k: v for k, v in ours.items() if not k.startswith(('norm', 'head'))}
     state['norm.weight'], state['norm.bias'] = ours['norm3.weight'], ours['norm3.bias']
-    state['head.weight'] = torch.zeros(10, len(ours['norm3.bias']))
-    state['head.bias'] = torch.zeros(10)
-    return state
+    return state | {f'head.{part}': value for part, value in head_of(ours).items()}
 
 
 def simmim(ours: State) -> State:
@@ -124,9 +129,7 @@ def hugging_face(ours: State, prefix: str = 'swinv2.') -> State:
         state[f'layernorm.{p}'] = ours[f'norm3.{p}']
     state['embeddings.mask_token'] = torch.zeros(1, 1, len(ours['patch_embed.proj.bias']))
     state = {prefix + key: value for key, value in state.items()}
-    state['classifier.weight'] = torch.zeros(10, len(ours['norm3.bias']))
-    state['classifier.bias'] = torch.zeros(10)
-    return state
+    return state | {f'classifier.{part}': value for part, value in head_of(ours).items()}
 
 
 def torchvision(ours: State) -> State:
@@ -151,7 +154,7 @@ def torchvision(ours: State) -> State:
         state[f'features.0.0.{p}'] = ours[f'patch_embed.proj.{p}']
         state[f'features.0.2.{p}'] = ours[f'patch_embed.norm.{p}']
         state[f'norm.{p}'] = ours[f'norm3.{p}']
-        state[f'head.{p}'] = torch.zeros(10)
+        state[f'head.{p}'] = head_of(ours)[p]
     return state
 
 
@@ -187,8 +190,7 @@ def mmpretrain(ours: State) -> State:
         state[f'patch_embed.norm.{p}'] = ours[f'patch_embed.norm.{p}']
         state[f'norm3.{p}'] = ours[f'norm3.{p}']
     state = {f'backbone.{key}': value for key, value in state.items()}
-    state['head.fc.weight'] = torch.zeros(10, len(ours['norm3.bias']))
-    return state
+    return state | {f'head.fc.{part}': value for part, value in head_of(ours).items()}
 
 
 # Where each library keeps the buffers of a block, if it saves them.

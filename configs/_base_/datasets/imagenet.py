@@ -28,7 +28,7 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='SortedFolderDataset',
+        type='ImageNet',
         data_root=data_root,
         data_prefix=dict(img_path='train'),
         pipeline=train_pipeline,
@@ -40,7 +40,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='SortedFolderDataset',
+        type='ImageNet',
         data_root=data_root,
         data_prefix=dict(img_path='val'),
         pipeline=test_pipeline,

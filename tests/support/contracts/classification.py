@@ -21,6 +21,7 @@ from swinv2_dense.costs.input_size import training_size
 from swinv2_dense.tasks import task_of
 
 from . import Contract, Recipe, folder_of, train_one_iteration
+from . import published as expected_of_tests
 
 FOLDER = folder_of('classification')
 GRAMMAR = re.compile(
@@ -152,6 +153,7 @@ def check_row(name: str, cfg: Config, row: re.Match, entry: dict) -> None:
     published = PUBLISHED.get(name, '- / -')
     paper = entry.get('Published', {})
     assert row['metric'] == published
+    assert published == expected_of_tests(cfg, ('acc/top1', 'acc/top5'), tta=False)
     numbers = [paper.get(f'Top {k} Accuracy') for k in (1, 5)]
     assert [str(n) if n is not None else '-' for n in numbers] == published.split(' / ')
     assert entry['Metadata']['Batch Size'] == cfg.auto_scale_lr.base_batch_size
