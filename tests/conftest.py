@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import shortcuts
 import torch
 from mmengine.registry import DefaultScope
 
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if 'PYTEST_XDIST_WORKER' in os.environ:  # one core for each of the processes that test side by side
     torch.set_num_threads(1)
     os.environ['OMP_NUM_THREADS'] = '1'  # of the tools that tests start
+shortcuts.take_shortcuts()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +35,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, reason in skips.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish() -> None:
+    shortcuts.freeze()
 
 
 @pytest.fixture(autouse=True, scope='session')

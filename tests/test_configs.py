@@ -106,10 +106,7 @@ def test_one_training_step_and_one_test_step(
     name: str,
     data_of: Callable[[Contract], Any],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The runner logs the config; formatting it takes longer than the steps.
-    monkeypatch.setattr(Config, 'pretty_text', 'not formatted here')
     cfg = copy.deepcopy(contract.load(name))
     contract.shrink(cfg, data_of(contract))
     cfg.work_dir = str(tmp_path)

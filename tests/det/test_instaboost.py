@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import random
-import subprocess
-import sys
 import warnings
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_code
 from mmengine.registry import DefaultScope
 from pycocotools import mask as mask_api
 
@@ -180,8 +179,7 @@ assert 'instaboostfast' not in sys.modules
 swinv2_dense.det.RunLengthInstaBoost()
 print(matplotlib.get_backend().lower())
 """
-    command = [sys.executable, '-W', 'ignore', '-c', code]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    result = run_code(code)
     assert result.stdout.split()[-1:] == ['svg'], result.stderr  # the forks print at import
 
 

@@ -11,16 +11,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+from forked import ROOT, run_script
+
 from swinv2_dense.training.known_warnings import KNOWN_WARNINGS
 
-ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / 'tests/support'
 
 
 def tool(name: str, *args: object, limit: float = 900) -> subprocess.CompletedProcess:
     """Run tools/{name}.py for at most `limit` seconds; its output is in `printed` of the result."""
+    result = run_script(f'tools/{name}.py', *args, limit=limit)
+    result.printed = result.stdout + result.stderr
+    return result
+
+
+def fresh_tool(name: str, *args: object) -> subprocess.CompletedProcess:
+    """The same in a new interpreter, which imports no more than the tool does."""
     command = [sys.executable, f'tools/{name}.py', *map(str, args)]
-    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=limit)
+    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=900)
     result.printed = result.stdout + result.stderr
     return result
 
