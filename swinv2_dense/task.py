@@ -32,7 +32,6 @@ class Task:
 
     name = 'model'  # used in messages
     samples = 'samples'  # what its datasets contain, used in reports
-    is_video = False  # inputs are clips (T, H, W) instead of images (H, W)
     check_hooks: tuple[str, ...] = ()  # hooks that check data, see training.added_hooks
     model_hooks: tuple[str, ...] = ()  # hooks that change what models compute
     visualizers: tuple[str, str] | None = None  # the library's default, and its replacement
@@ -40,6 +39,10 @@ class Task:
     # Conventions of the library's transforms, to compute the output size of a pipeline:
     resize_keeps_ratio = False  # default of Resize for `keep_ratio`
     height_first_crops: tuple[str, ...] = ()  # their size is (H, W) instead of (W, H)
+
+    def takes_clips(self, cfg: Mapping) -> bool:
+        """Whether the inputs of a config's model are clips (T, H, W) instead of images (H, W)."""
+        return False
 
     def check_early(self, cfg: Mapping, loaders: Loaders) -> None:
         """Run checks whose errors explain more than those of the shared checks, which follow.

@@ -19,9 +19,10 @@ from swinv2_dense.cli.common import build_runner, check_config
 
 for library in ('mmdet', 'mmseg', 'mmaction'):
     pytest.importorskip(library)
-from contracts import classification, detection, segmentation, video  # noqa: E402
+from contracts import classification, detection, pretraining, segmentation, video  # noqa: E402
 
-CONTRACTS = tuple(task.CONTRACT for task in (classification, detection, segmentation, video))
+TASKS = (classification, detection, segmentation, video, pretraining)
+CONTRACTS = tuple(task.CONTRACT for task in TASKS)
 CONFIGS = [(c, path.stem) for c in CONTRACTS for path in sorted(c.folder.glob('*.py'))]
 TESTED = [(c, name) for c, name in CONFIGS if '-test-' in name and c is not detection.CONTRACT]
 each_config = pytest.mark.parametrize('contract, name', CONFIGS, ids=[name for _, name in CONFIGS])

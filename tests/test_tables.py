@@ -18,9 +18,10 @@ from swinv2_dense.tasks import task_of
 
 for library in ('mmdet', 'mmseg', 'mmaction'):
     pytest.importorskip(library)
-from contracts import classification, detection, segmentation, video  # noqa: E402
+from contracts import classification, detection, pretraining, segmentation, video  # noqa: E402
 
-CONTRACTS = tuple(task.CONTRACT for task in (classification, detection, segmentation, video))
+TASKS = (classification, detection, segmentation, video, pretraining)
+CONTRACTS = tuple(task.CONTRACT for task in TASKS)
 CONFIGS = [(c, path.stem) for c in CONTRACTS for path in sorted(c.folder.glob('*.py'))]
 COUNTED = [  # by default
     (classification.CONTRACT, 'swinv2-t-w8_8xb128-bf16-300e_in1k-256'),

@@ -89,5 +89,6 @@ def test_an_unknown_scope_is_an_error_that_lists_the_known_ones(tmp_path: Path) 
     assert result.returncode == 2
     assert f"default_scope='nothing' of {config}" in result.stderr
     known = result.stderr.partition('one of ')[2]
-    for scope in ('mmdet', 'mmseg', 'mmaction', 'swinv2_classification', 'toy_task'):
+    scopes = ('mmdet', 'mmseg', 'mmaction', 'swinv2_classification', 'swinv2_pretraining')
+    for scope in (*scopes, 'toy_task'):
         assert f'{scope}, ' in known

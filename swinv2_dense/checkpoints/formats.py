@@ -51,9 +51,10 @@ class Format(NamedTuple):
 class Weights:
     """Parameters of a backbone under our names, and what else its checkpoint holds.
 
-    `tables` are the stored tables of log-spaced coordinates, `ignored` the checkpoint's names of
-    everything else that is not part of a backbone, `metadata` that of the backbone's state dict.
-    `head` has `weight` (classes, D) and `bias` (classes) of the layer that classifies, or nothing,
+    `tables` are the stored tables of log-spaced coordinates, `rest` all tensors that are not part
+    of a backbone, under their names without the backbone's prefix, `ignored` the names of `rest`
+    and of entries without a tensor, `metadata` that of the backbone's state dict. `head` has
+    `weight` (classes, D) and `bias` (classes) of the layer that classifies, or nothing,
     `head_keys` their names in the checkpoint.
     """
 
@@ -64,6 +65,7 @@ class Weights:
     tables: State
     ignored: list[str]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    rest: State = field(default_factory=dict)
     head: State = field(default_factory=dict)
     head_keys: list[str] = field(default_factory=list)
 
@@ -220,13 +222,17 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
     tables = {k: v for k, v in renamed.items() if k.endswith(TABLE)}
     dropped = [k for k in renamed if k.endswith(DERIVED) or k.startswith(NOT_BACKBONE)]
     layer = {part: state[old] for part, old in head.items()}
-    state = {k: v for k, v in renamed.items() if k not in set(dropped)}
+    rest = {k: renamed[k] for k in dropped}
+    rest |= {k: state[k] for k in ignored if isinstance(state[k], Tensor)}
+    state = {k: v for k, v in renamed.items() if k not in rest}
     metadata = metadata.get(prefix.rstrip('.'), {})
     ours = form is OFFICIAL and METADATA_KEY in metadata
     form_name = NATIVE if ours else form.name
     ignored = dropped + ignored
     keys = list(head.values())
-    return Weights(form_name, prefix, container, state, tables, ignored, metadata, layer, keys)
+    return Weights(
+        form_name, prefix, container, state, tables, ignored, metadata, rest, layer, keys
+    )
 
 
 def _head_keys(

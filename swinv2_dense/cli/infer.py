@@ -52,14 +52,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = Path(args.out_dir or f'work_dirs/{Path(args.config).stem}/infer')
     check_writable('--out-dir', folder)
     cfg = _read_config(args)
-    is_video = task_of(cfg).is_video
-    suffixes = ('.gif', *VIDEO_SUFFIXES) if is_video else IMAGE_SUFFIXES + VIDEO_SUFFIXES
+    takes_clips = task_of(cfg).takes_clips(cfg)
+    suffixes = ('.gif', *VIDEO_SUFFIXES) if takes_clips else IMAGE_SUFFIXES + VIDEO_SUFFIXES
     files = find_inputs(args.inputs, suffixes, folder)
     if others := other_files(args.inputs, suffixes, folder):
         print(f'ignored files: {others}', file=sys.stderr)
     inferencer = build_inferencer(cfg, args)
     skipped = 0
-    outputs = list(map(partial(Outputs, folder), names_below(files), _pictures(files, is_video)))
+    outputs = list(map(partial(Outputs, folder), names_below(files), _pictures(files, takes_clips)))
     for file, output in progress(zip(files, outputs), 'inputs', len(files)):
         try:
             inferencer.process(file, output)

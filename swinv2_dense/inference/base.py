@@ -111,7 +111,8 @@ class CheckedInferencer(BaseInferencer):
             head = dict(num_classes=2)
         count = head.get('num_classes')
         model.dataset_meta = describe_classes(count, metas, given)
-        if knows_classes(cfg.model) and count in (None, len(trained)):
+        has_classes = bool(model.dataset_meta['classes'])
+        if has_classes and knows_classes(cfg.model) and count in (None, len(trained)):
             _check_names(cfg.load_from, trained, class_names(metas[1]), given)
 
     def name(self, label: int) -> str:
@@ -201,6 +202,10 @@ class ImageInferencer(CheckedInferencer):
     def draw_frame(self, image: np.ndarray, sample: Any) -> np.ndarray:
         """An RGB frame with its prediction; the output size depends on the input size only."""
 
+    def source(self, image: np.ndarray, path: Path) -> Any:
+        """What the pipeline gets for an image (BGR) of a file."""
+        return image
+
     def write_maps(self, sample: Any, outputs: Outputs, part: str = '') -> None:
         """Write label maps, if the task has any; `part` distinguishes the frames of a video."""
 
@@ -225,7 +230,7 @@ class ImageInferencer(CheckedInferencer):
 
     def _image(self, path: Path, outputs: Outputs) -> dict[str, Any]:
         image = self.read(path)
-        sample = self.predict(image)
+        sample = self.predict(self.source(image, path))
         self.write_maps(sample, outputs)
         with outputs.picture() as draft:
             write_picture(draft, self.draw(displayable(image)[..., ::-1], sample, path.name))
@@ -237,7 +242,8 @@ class ImageInferencer(CheckedInferencer):
 
         def drawn() -> Iterator[np.ndarray]:
             for index, image in enumerate(read_frames(path)):
-                sample = self.predict(np.ascontiguousarray(image[..., ::-1]))
+                frame = np.ascontiguousarray(image[..., ::-1])
+                sample = self.predict(self.source(frame, path))
                 self.write_maps(sample, outputs, f'/{index:06d}')
                 height, width = image.shape[:2]
                 described.append(dict(height=height, width=width, **self.describe(sample)))

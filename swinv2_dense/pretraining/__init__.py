@@ -1,6 +1,21 @@
 """Self-supervised pre-training. Name it in `custom_imports` beside `swinv2_dense`."""
 
+from . import registry
+from .clips import ClipDataPreprocessor
+from .datasets import UnlabeledImages, UnlabeledVideos
 from .masks import PackMaskedInputs, RandomUnitMask
+from .metrics import MaskedL1
 from .simmim import SimMIM
+from .visualization import ReconstructionVisualizer
 
-__all__ = ['PackMaskedInputs', 'RandomUnitMask', 'SimMIM']
+__all__ = [
+    'ClipDataPreprocessor',
+    'MaskedL1',
+    'PackMaskedInputs',
+    'RandomUnitMask',
+    'ReconstructionVisualizer',
+    'SimMIM',
+    'UnlabeledImages',
+    'UnlabeledVideos',
+    'registry',
+]

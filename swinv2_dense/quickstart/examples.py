@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from ..tables import text_table
 from . import motions, shapes, surfaces
@@ -23,11 +24,27 @@ PICTURES = {'predictions and ground truth': 'predictions.png'}
 Results = Mapping[str, Mapping[str, float]]  # metrics of each test of an example
 
 
+class Training(NamedTuple):
+    """A training, and the tests of its last checkpoint.
+
+    Attributes:
+        folder: In the work directory of the example.
+        config: What is trained.
+        tests: Configs by the name of their test.
+        start: The config option that takes the last checkpoint of the first training, if any.
+    """
+
+    folder: str
+    config: str
+    tests: Mapping[str, str]
+    start: str = ''
+
+
 class Detection:
     """HTC++ on textured shapes; the outline of a shape is its class."""
 
-    config = 'configs/quickstart/htc++_swinv2-c32-w8_1xb8-600it_shapes-128.py'
-    tests = {'test': config}
+    _config = 'configs/quickstart/htc++_swinv2-c32-w8_1xb8-600it_shapes-128.py'
+    trainings = (Training('', _config, {'test': _config}),)
     next_config = 'configs/detection/htc_swinv2-t-w16_1xb4-bf16-1x_coco.py'
     next_data = 'COCO, or your own data in its format'
     next_steps, next_commands = BROWSE_AND_TRAIN
@@ -50,7 +67,7 @@ class Detection:
             *(f'{split}_evaluator.ann_file={self._annotations(root)}' for split in SPLITS[1:]),
         ]
 
-    def test_arguments(self, results: Path) -> tuple[list[str], list[str]]:
+    def test_arguments(self, test: str, results: Path) -> tuple[list[str], list[str]]:
         """Flags and config options that make the test write its predictions."""
         return [], [f'test_evaluator.outfile_prefix={results}']
 
@@ -94,8 +111,8 @@ class Detection:
 class Segmentation:
     """UperNet on patterned surfaces."""
 
-    config = 'configs/quickstart/upernet_swinv2-c32-w8_1xb8-200it_surfaces-128.py'
-    tests = {'test': config}
+    _config = 'configs/quickstart/upernet_swinv2-c32-w8_1xb8-200it_surfaces-128.py'
+    trainings = (Training('', _config, {'test': _config}),)
     next_config = 'configs/segmentation/upernet_swinv2-t-w16_1xb16-bf16-160k_ade20k-512x512.py'
     next_data = 'ADE20K, or your own images and label maps'
     next_steps, next_commands = BROWSE_AND_TRAIN
@@ -109,7 +126,7 @@ class Segmentation:
         """Config options for data in another folder than the config's."""
         return [f'{split}_dataloader.dataset.data_root={root}/' for split in SPLITS]
 
-    def test_arguments(self, results: Path) -> tuple[list[str], list[str]]:
+    def test_arguments(self, test: str, results: Path) -> tuple[list[str], list[str]]:
         """Flags and config options that make the test write its predictions."""
         return ['--out', str(results)], []
 
@@ -148,8 +165,12 @@ class Video:
     """A recognizer on clips whose class is a motion, and two tests of what it learned from them."""
 
     _name = 'configs/quickstart/swinv2-c64-p288-w488_1xb16-8x2x1-400it_motions-rgb'
-    config = f'{_name}.py'
-    tests = {'test': config, 'shuffled': f'{_name}_shuffled.py', 'reversed': f'{_name}_reversed.py'}
+    _tests = {
+        'test': f'{_name}.py',
+        'shuffled': f'{_name}_shuffled.py',
+        'reversed': f'{_name}_reversed.py',
+    }
+    trainings = (Training('', _tests['test'], _tests),)
     next_config = (
         'configs/video/swinv2-tiny-p244-w888_in1k-pre_1xb8-bf16-acc8-32x2x1-30e_kinetics400-rgb.py'
     )
@@ -174,7 +195,7 @@ class Video:
         """Config options for data in another folder than the config's."""
         return [f'{split}_dataloader.dataset.data_root={root}/' for split in SPLITS]
 
-    def test_arguments(self, results: Path) -> tuple[list[str], list[str]]:
+    def test_arguments(self, test: str, results: Path) -> tuple[list[str], list[str]]:
         """Flags and config options that make the test write its predictions."""
         return [], [f'test_evaluator.1.out_file={results}.json']
 

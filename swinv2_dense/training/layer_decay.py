@@ -15,15 +15,19 @@ from ..errors import ConfigError
 from ..models import SwinTransformerV2
 
 # The official code's keywords. Vectors (norm, bias, q_bias, v_bias) are not decayed either.
-NO_DECAY = ('cpb_mlp', 'logit_scale', 'relative_position_bias_table', 'absolute_pos_embed')
+NO_DECAY = (
+    *('cpb_mlp', 'logit_scale', 'relative_position_bias_table', 'absolute_pos_embed'),
+    'mask_token',
+)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Optimizer wrapper with SwinV2's weight decay, layer decay and backbone multiplier.
 
-    Norms, biases, q and v biases, logit scales and the log-CPB MLP are never decayed, whatever
-    their learning rate (of mmengine's `custom_keys`, only the longest matching key applies).
+    Norms, biases, q and v biases, logit scales, the log-CPB MLP and SimMIM's mask token are never
+    decayed, whatever their learning rate (of mmengine's `custom_keys`, only the longest matching
+    key applies).
     `paramwise_cfg` takes `backbone_lr_mult` (default 1) and `layer_decay` (default 1): the learning
     rate of a backbone parameter in layer i of L is lr * backbone_lr_mult * layer_decay**(L-1-i),
     with layers counted as in the official fine-tuning code. It is lr for other parameters. Wrappers

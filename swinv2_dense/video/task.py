@@ -23,10 +23,12 @@ class RecognitionTask(Task):
 
     name = 'recognizer'
     samples = 'videos'
-    is_video = True
     model_hooks = ('Fp32ScoresHook',)
     visualizers = ('ActionVisualizer', 'ClipVisualizer')
     resize_keeps_ratio = True
+
+    def takes_clips(self, cfg: Mapping) -> bool:
+        return True
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
         model = cfg.get('model', {})

@@ -1,0 +1,98 @@
+"""Reconstruct masked images, videos and clips from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import TRANSFORMS
+from mmengine.structures import BaseDataElement
+
+from ..config_parts import type_name
+from ..drawing.video import write_video
+from ..errors import ConfigError
+from ..inference.base import CheckedInferencer, ImageInferencer
+from ..inference.outputs import Outputs
+from ..inference.video_files import frame_rate
+from .visualization import draw_frame, draw_panels, panels_of
+
+LOADER = 'LoadImageFromFile'
+
+
+class LoadedImage:
+    """Takes the place of a pipeline's loader, for images that are already loaded.
+
+    Args:
+        loader: Config of the loader; `from_file` is the loader itself.
+    """
+
+    def __init__(self, loader: dict) -> None:
+        self.from_file = TRANSFORMS.build(loader)
+
+    def __call__(self, results: dict) -> dict:
+        """Add the keys of the loader to `img` and `img_path`."""
+        size = results['img'].shape[:2]
+        return {**results, 'img_shape': size, 'ori_shape': size}
+
+
+class _Reconstructing(CheckedInferencer):
+    """What images and clips have in common."""
+
+    def visualize(self, *args: Any, **kwargs: Any) -> None:
+        """Abstract in mmengine's class; `process` takes its place."""
+
+    def postprocess(self, *args: Any, **kwargs: Any) -> None:
+        """See `visualize`."""
+
+
+class ImageReconstruction(_Reconstructing, ImageInferencer):
+    """Masks each image as a test would, and draws image, masked image and reconstruction."""
+
+    def _init_pipeline(self, cfg: Config) -> Callable:
+        first, *steps = cfg.test_dataloader.dataset.pipeline
+        if type_name(first) != LOADER:
+            raise ConfigError(
+                f'test_dataloader.dataset.pipeline starts with {type_name(first)!r}; inference on '
+                f'files needs {LOADER} there'
+            )
+        return Compose([LoadedImage(first), *steps])
+
+    def source(self, image: np.ndarray, path: Path) -> dict[str, Any]:
+        """The mask depends on the name of the file."""
+        return dict(img=image, img_path=str(path))
+
+    def describe(self, sample: BaseDataElement) -> dict[str, Any]:
+        return describe(sample)
+
+    def draw(self, image: np.ndarray, sample: BaseDataElement, caption: str) -> np.ndarray:
+        return draw_panels(panels_of(sample), caption)
+
+    def draw_frame(self, image: np.ndarray, sample: BaseDataElement) -> np.ndarray:
+        return draw_frame(panels_of(sample))
+
+
+class ClipReconstruction(_Reconstructing):
+    """Reconstructs the clip of each video that a test would, and writes it as a video."""
+
+    def _init_pipeline(self, cfg: Config) -> Callable:
+        return Compose(cfg.test_dataloader.dataset.pipeline)
+
+    def process(self, path: Path, outputs: Outputs) -> None:
+        sample = self.predict(dict(filename=str(path), start_index=0, modality='RGB'))
+        panels = panels_of(sample)
+        frames = (dict(zip(panels, images)) for images in zip(*panels.values()))
+        steps = (getattr(step, 'frame_interval', None) for step in self.pipeline.transforms)
+        interval = next(filter(None, steps), 1)
+        with outputs.picture() as draft:
+            write_video(draft, map(draw_frame, frames), Fraction(frame_rate(path)) / interval)
+        outputs.write_json(dict(input=str(path), **describe(sample)))
+
+
+def describe(sample: BaseDataElement) -> dict[str, Any]:
+    """The loss of an image or a clip, and its mask as nested lists."""
+    return dict(masked_l1=float(sample.masked_l1), mask=sample.mask.tolist())
