@@ -29,6 +29,7 @@ from .training import (
     amp,
     backbone_weights,
     checkpoint_classes,
+    early_stopping,
     expected,
     image_check,
     layer_decay,

@@ -115,6 +115,7 @@ class Pretrained(NamedTuple):
     checkpoint: str
     prefix: str | None = None
     allow_missing: bool = False
+    new_bands: str | None = None
 
 
 def pretrained(init_cfg: object) -> Pretrained | None:
@@ -136,8 +137,8 @@ def pretrained(init_cfg: object) -> Pretrained | None:
     settings = {k: v for k, v in entries[0].items() if k not in ('type', 'map_location', '_scope_')}
     if not {'checkpoint'} <= set(settings) <= set(Pretrained._fields):
         raise ValueError(
-            f'init_cfg={dict(entries[0])}: Pretrained needs checkpoint and may have prefix and '
-            'allow_missing'
+            f'init_cfg={dict(entries[0])}: Pretrained needs checkpoint and may have prefix, '
+            'allow_missing and new_bands'
         )
     return Pretrained(**settings)
 

@@ -17,3 +17,4 @@ PEER_PACKAGES = {  # libraries that the benchmark compares against
 NATIVE = 'native'  # ATEN_CPU_CAPABILITY unset: torch uses the best that the CPU has
 CPU_CAPABILITIES = ('default', 'avx2', NATIVE)
 MAX_PIXELS = 178_956_970  # default of --max-pixels; Pillow raises DecompressionBombError above it
+EXPORTS = ('coco', 'cvat', 'labelme', 'label-studio')  # formats of `det.exports`

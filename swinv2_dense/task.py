@@ -11,6 +11,7 @@ det/task.py      seg/task.py      video/task.py      your own
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -96,6 +97,14 @@ class Task:
             raise ConfigError(f'--tta needs {" and ".join(missing)} in the config')
         wrap_for_tta(cfg, cfg.tta_model, lambda key, pipeline: cfg.tta_pipeline)
 
+    def enable_slices(self, cfg: Config, size: Sequence[int], overlap: int | None) -> None:
+        """Let the model look at slices of large images, for `--slice H W --overlap PIXELS`.
+
+        Raises:
+            ConfigError: The task does not support it, or the sizes do not fit.
+        """
+        raise ConfigError(f'--slice is for detectors; a {self.name} does not support it')
+
     def write_predictions(self, cfg: Config, folder: str) -> None:
         """Make a test write its predictions to a folder, for `test.py --out FOLDER`.
 
@@ -105,6 +114,25 @@ class Task:
         raise ConfigError(
             f'--out={folder!r} must end in .pkl: a {self.name} has no other format for predictions'
         )
+
+    def export_predictions(
+        self, formats: Sequence[str], folder: Path, names: Sequence[str], classes: Sequence[str]
+    ) -> list[Path]:
+        """Write the predictions of `infer.py` in other formats, for `--export FORMAT...`.
+
+        Args:
+            formats: See `choices.EXPORTS`.
+            folder: The output folder, with `predictions/NAME.json`.
+            names: Of the inputs.
+            classes: Names of all classes.
+
+        Returns:
+            What was written.
+
+        Raises:
+            ConfigError: The task does not support it.
+        """
+        raise ConfigError(f'--export is for detectors; a {self.name} does not support it')
 
     def dump_metric(self, path: str) -> BaseMetric:
         """The metric that writes the predictions of a test to a pickle file."""

@@ -28,6 +28,13 @@ TESTED = [(c, name) for c, name in CONFIGS if '-test-' in name and c is not dete
 each_config = pytest.mark.parametrize('contract, name', CONFIGS, ids=[name for _, name in CONFIGS])
 
 
+def slow_variant(config: tuple[Contract, str]) -> Any:
+    """A parameter for tests that take long, in which variants differ in numbers only."""
+    contract, name = config
+    is_variant = any(base.startswith('./') for base in bases(contract.folder / f'{name}.py'))
+    return pytest.param(contract, name, id=name, marks=[pytest.mark.slow] * is_variant)
+
+
 @each_config
 def test_name_matches_the_content(contract: Contract, name: str) -> None:
     cfg, said = contract.load(name), contract.grammar.fullmatch(name)
@@ -79,7 +86,7 @@ def test_fragments_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 170
 
 
-@each_config
+@pytest.mark.parametrize('contract, name', [slow_variant(config) for config in CONFIGS])
 def test_dumping_and_loading_changes_nothing(contract: Contract, name: str, tmp_path: Path) -> None:
     cfg = contract.load(name)
     cfg.dump(tmp_path / 'written.py')

@@ -18,8 +18,11 @@ from ..arguments import Arch
 from ..errors import CheckpointError, truncate
 from .fetching import LocalCheckpoint, fetch
 from .formats import HEAD, Weights, arch_name, arch_of, convert, summarize_keys
+from .new_bands import fit_bands
 from .pretrained_windows import PretrainedWindows, find_pretrained_windows
 from .reading import read_checkpoint_file
+
+PROJ = 'patch_embed.proj.weight'
 
 
 class Backbone(Protocol):
@@ -120,6 +123,7 @@ def load_pretrained(
     source: str,
     prefix: str | None = None,
     allow_missing: bool = False,
+    new_bands: str | None = None,
 ) -> LoadReport:
     """Load a checkpoint of any known format into `model`, or raise and change nothing.
 
@@ -132,6 +136,8 @@ def load_pretrained(
         source: Path, URL or `hf://owner/name`.
         prefix: Prefix of the backbone's keys, for checkpoints with several backbones.
         allow_missing: Accept missing parameters other than output norms; they stay unchanged.
+        new_bands: How to fit weights to a model with other `in_channels`: 'repeat', 'average' or
+            'zero', see `fit_bands`.
 
     Raises:
         CheckpointError: The checkpoint cannot be read, is not SwinV2, lacks a parameter other than
@@ -139,7 +145,7 @@ def load_pretrained(
             unknown or contradict the config.
     """
     weights, file = read_weights(source, prefix)
-    return load_weights(model, weights, file, allow_missing)
+    return load_weights(model, weights, file, allow_missing, new_bands=new_bands)
 
 
 def load_weights(
@@ -148,6 +154,7 @@ def load_weights(
     file: LocalCheckpoint,
     allow_missing: bool = False,
     head: Mapping[str, nn.Parameter] | None = None,
+    new_bands: str | None = None,
 ) -> LoadReport:
     """`load_pretrained`, given what `read_weights` returned.
 
@@ -158,6 +165,7 @@ def load_weights(
         allow_missing: See `load_pretrained`.
         head: Parameters of a classifier's head that are loaded too; `fc.weight` and `fc.bias` are
             in the checkpoint.
+        new_bands: See `load_pretrained`.
     """
     source = file.name
     arch = arch_of(weights.state)
@@ -168,6 +176,7 @@ def load_weights(
         windows = _inflate(weights.state, windows, model, source)
     check_arch(model, weights.state, source)
     own = dict(model.named_parameters())
+    _fit_bands(weights.state, own, new_bands, source)
     found = _for_model(weights.state, model, report, len(arch.depths))
     if head is None:
         report.ignored += weights.head_keys
@@ -236,7 +245,7 @@ def _inflate(
         )
     frames = model.patch_size[0]
     for key, value in state.items():
-        if key == 'patch_embed.proj.weight':
+        if key == PROJ:
             state[key] = value.unsqueeze(2).repeat(1, 1, frames, 1, 1) / frames
         elif key.endswith('attn.cpb_mlp.0.weight'):
             state[key] = torch.cat([torch.zeros_like(value[:, :1]), value], dim=1)
@@ -245,6 +254,27 @@ def _inflate(
     own = model.pretrained_window_sizes
     windows = [(t[0], *w) for t, w in zip(own, pretrained.windows)]
     return PretrainedWindows(windows, f'{pretrained.origin}; the temporal ones from the config')
+
+
+def _fit_bands(
+    state: dict[str, Tensor], own: Mapping[str, Tensor], mode: str | None, source: str
+) -> None:
+    """Fit the patch embedding to the bands of the model, in place."""
+    weight, wanted = state.get(PROJ), own.get(PROJ)
+    if weight is None or wanted is None or weight.shape[1] == wanted.shape[1]:
+        return
+    if mode is None:
+        raise CheckpointError(
+            f'checkpoint {source} takes {weight.shape[1]} bands, the backbone has in_channels='
+            f"{wanted.shape[1]}; set new_bands='repeat', 'average' or 'zero' in init_cfg, or use "
+            'weights with as many bands'
+        )
+    state[PROJ] = fit_bands(weight, wanted.shape[1], mode, source)
+    print_log(
+        f'{source}: patch embedding fitted from {weight.shape[1]} to {wanted.shape[1]} bands '
+        f'({mode})',
+        'current',
+    )
 
 
 def _adopt_pretrained_windows(

@@ -14,7 +14,7 @@ from ..resilience.unreadable_samples import skip_unreadable
 from ..tasks import task_of
 from ..training.prefetch import prefetch
 from ..training.terminal import log_prints, quiet_start
-from .common import build_runner, check_config, load_config
+from .common import build_runner, check_config, load_config, use_views
 from .options import test_parser
 
 TESTING = (  # top-level keys that a test uses
@@ -52,8 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         draw_predictions(cfg, task.visualizers, folder, args.interval, args.show, args.wait_time)
     if args.report:
         task.prepare_drawing(cfg)
-    if args.tta:
-        task.enable_tta(cfg)
+    use_views(cfg, args)
     pickled = args.dump
     if args.out and args.out.endswith(('.pkl', '.pickle')):
         pickled = args.out

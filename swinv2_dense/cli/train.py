@@ -19,6 +19,7 @@ from ..resilience.work_dir_lock import lock_work_dir
 from ..tasks import task_of
 from ..training.amp import enable_amp, run_amp_on_cpu
 from ..training.batch_size import scale_learning_rate
+from ..training.early_stopping import keep_best, stop_early
 from ..training.interruption import say_how_to_resume
 from ..training.log_backends import log_to
 from ..training.prefetch import prefetch
@@ -52,6 +53,10 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     about_batch = scale_learning_rate(cfg, args.auto_scale_lr)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.save_best:
+        keep_best(cfg)
+    if args.early_stop:
+        stop_early(cfg, args.early_stop)
     randomness = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed)
     randomness = {k: v for k, v in randomness.items() if v is not None and v is not False}
     if args.deterministic:

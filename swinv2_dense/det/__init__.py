@@ -1,5 +1,6 @@
 """Extensions for mmdet, which it imports; list it in `custom_imports` next to `swinv2_dense`."""
 
+from .. import transforms
 from .classwise_metric import (
     ClasswiseCocoMetric,
     ClasswiseLVISMetric,
@@ -10,6 +11,7 @@ from .global_attention import GlobalAttention
 from .htc import MaskEnsembleHTCRoIHead
 from .instaboost import RunLengthInstaBoost
 from .precision import DetectorFp32Hook, keep_borders_in_fp32
+from .slices import SlicedDetector
 from .tta import InstanceSegTTAModel
 from .visualization import ClassColorDetVisualizer
 
@@ -23,6 +25,8 @@ __all__ = [
     'InstanceSegTTAModel',
     'MaskEnsembleHTCRoIHead',
     'RunLengthInstaBoost',
+    'SlicedDetector',
     'keep_borders_in_fp32',
     'separate_classwise_keys',
+    'transforms',
 ]

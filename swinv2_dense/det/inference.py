@@ -10,6 +10,7 @@ from mmdet.structures import DetDataSample
 
 from ..inference.base import ImageInferencer
 from .large_masks import crop_large_masks
+from .slices import SlicedDetector
 
 
 class DetectionInferencer(ImageInferencer, DetInferencer):
@@ -19,13 +20,17 @@ class DetectionInferencer(ImageInferencer, DetInferencer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        crop_large_masks(self.model)
+        if isinstance(self.model, SlicedDetector):
+            self.model.encode = False
+        else:
+            crop_large_masks(getattr(self.model, 'module', self.model))
 
-    def predict(self, source: Any) -> DetDataSample:
-        sample = super().predict(source)
-        found = sample.pred_instances
-        sample.pred_instances = found[found.scores >= self.score_thr]
-        return sample
+    def run(self, prepared: list[dict[str, Any]]) -> list[DetDataSample]:
+        samples = super().run(prepared)
+        for sample in samples:
+            found = sample.pred_instances
+            sample.pred_instances = found[found.scores >= self.score_thr]
+        return samples
 
     def describe(self, sample: DetDataSample) -> dict[str, Any]:
         """mmdet's dict, sorted by score, and `names` of the labels.

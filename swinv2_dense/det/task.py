@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .annotation_files import check_annotation_files, repair_runner, use_repaired
 from .check_classes import check_classes
+from .check_masks import check_masks
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
+from .exports import export
+from .slices_config import use_slices
 from .tta_config import use_tta
 from .val_targets import load_targets
 from .visualization import draw_sample
@@ -33,8 +37,10 @@ class DetectionTask(Task):
     visualizers = ('DetLocalVisualizer', 'ClassColorDetVisualizer')
 
     def check_early(self, cfg: Mapping, loaders: Loaders) -> None:
-        if 'train' in loaders:  # testing needs no semantic maps
-            train_sets = loaded_datasets(cfg, ('train',))
+        train_sets = loaded_datasets(cfg, [name for name in loaders if name == 'train'])
+        evaluators = [f'{name}_evaluator' for name in loaders if name != 'train']
+        check_masks(_model(cfg), train_sets, [(key, cfg.get(key)) for key in evaluators])
+        if train_sets:  # testing needs no semantic maps
             check_semantic(_model(cfg), train_sets, getattr(cfg, 'filename', None))
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
@@ -59,6 +65,14 @@ class DetectionTask(Task):
 
     def enable_tta(self, cfg: Config) -> None:
         use_tta(cfg)
+
+    def enable_slices(self, cfg: Config, size: Sequence[int], overlap: int | None) -> None:
+        use_slices(cfg, size, overlap)
+
+    def export_predictions(
+        self, formats: Sequence[str], folder: Path, names: Sequence[str], classes: Sequence[str]
+    ) -> list[Path]:
+        return [export(one, folder, names, classes) for one in formats]
 
     def dump_metric(self, path: str) -> DumpDetResults:
         return DumpDetResults(out_file_path=path)

@@ -16,6 +16,7 @@ from ..config_parts import (
     type_name,
 )
 from ..costs.segmentors import segmentor_parts
+from ..errors import ConfigError
 from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .check_classes import check_segmentation
@@ -50,6 +51,12 @@ class SegmentationTask(Task):
     def enable_tta(self, cfg: Config) -> None:
         use_seg_tta(cfg)
 
+    def enable_slices(self, cfg: Config, size: Sequence[int], overlap: int | None) -> None:
+        raise ConfigError(
+            '--slice is for detectors; for windows of a segmentor, set --cfg-options '
+            'model.test_cfg.mode=slide model.test_cfg.crop_size=[H,W] model.test_cfg.stride=[H,W]'
+        )
+
     def write_predictions(self, cfg: Config, folder: str) -> None:
         write_label_maps(cfg, folder)
 
@@ -62,8 +69,12 @@ class SegmentationTask(Task):
         from .inference import SegmentationInferencer  # mmseg's takes seconds to import
 
         cfg.visualizer = plain_visualizer(cfg, 'LegendSegVisualizer')
-        if type_name(cfg.model) == 'EncoderDecoder':
-            cfg.model.type = 'TiledEncoderDecoder'  # the same labels without a map per class
+        # The same labels without a map per class:
+        model = cfg.model.get('module', cfg.model)
+        if type_name(model) == 'EncoderDecoder':
+            model.type = 'TiledEncoderDecoder'
+        if type_name(cfg.model) == 'SegTTAModel':
+            cfg.model.type = 'TiledSegTTAModel'
         return SegmentationInferencer(cfg, device, classes)
 
     def build_reporter(self, dataset: Any) -> Reporter:

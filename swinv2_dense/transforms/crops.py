@@ -1,4 +1,4 @@
-"""Crops of random size and shape."""
+"""Crops: of random size and shape, and windows that cover an image."""
 
 from __future__ import annotations
 
@@ -124,3 +124,13 @@ class PlacedCrop(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(crop_size={self.crop_size}, place={self.place!r})'
+
+
+def covering_spans(extent: int, size: int, stride: int) -> list[tuple[int, int]]:
+    """(start, stop) of windows of `size` that cover an axis, as in mmseg's `slide_inference`.
+
+    They are `stride` apart; the last one ends with the axis, and overlaps more.
+    """
+    count = max(extent - size + stride - 1, 0) // stride + 1
+    stops = [min(i * stride + size, extent) for i in range(count)]
+    return [(max(stop - size, 0), stop) for stop in stops]

@@ -28,8 +28,9 @@ class RecognitionInferencer(CheckedInferencer, ActionRecogInferencer):
         style = Style.of(self.model.dataset_meta)
         lines = [f'{value:.3f}  {style.name(label)}' for label, value in zip(labels, values)]
         rate = frame_rate(path)
-        with outputs.picture() as draft:
-            write_video(draft, (labelled(frame, lines) for frame in read_frames(path)), rate)
+        if self.with_pictures:
+            with outputs.picture() as draft:
+                write_video(draft, (labelled(frame, lines) for frame in read_frames(path)), rate)
         outputs.write_json(dict(input=str(path), top=top))
 
     def _init_pipeline(self, cfg: Config) -> Compose:

@@ -17,7 +17,7 @@ def narrow_model(model: Any, width: int = WIDTH) -> None:
     """Fewer channels, blocks and proposals; every part and loss stays, the window too."""
     model.backbone.update(arch=ARCH, init_cfg=None)
     for part in model.neck if isinstance(model.neck, list) else [model.neck]:
-        part.in_channels = CHANNELS
+        part.in_channels = CHANNELS[-len(part.in_channels) :]
         if 'num_heads' in part:
             part.num_heads = 4
     for node in _mappings(model):
@@ -28,10 +28,13 @@ def narrow_model(model: Any, width: int = WIDTH) -> None:
             node.update(fc_out_channels=2 * width, conv_out_channels=width)
         if node.get('nms_pre'):
             node.update(nms_pre=200, max_per_img=40)
+        if node.get('num_groups'):
+            node.num_groups = 4
         if node.get('type') == 'RandomSampler':
             node.num = 32
-    model.train_cfg.rpn.allowed_border = -1  # no anchor lies within a very small image
-    model.test_cfg.rcnn.update(max_per_img=5, score_thr=0.0)
+    if 'rpn_head' in model:
+        model.train_cfg.rpn.allowed_border = -1  # no anchor lies within a very small image
+    model.test_cfg.get('rcnn', model.test_cfg).update(max_per_img=5, score_thr=0.0)
 
 
 def shrink_images(cfg: Any, factor: float) -> None:

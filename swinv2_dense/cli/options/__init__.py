@@ -6,7 +6,7 @@ nothing else of the package.
 
 from __future__ import annotations
 
-from .data import coco_submission_parser, prepare_data_parser
+from .data import band_statistics_parser, coco_submission_parser, prepare_data_parser
 from .measuring import analyze_parser, benchmark_parser, plan_parser, plot_log_parser
 from .models import (
     browse_dataset_parser,
@@ -21,6 +21,7 @@ from .quickstart import make_shapes_parser, quickstart_parser, quickstart_spread
 
 PARSERS = {  # by command
     'analyze': analyze_parser,
+    'band_statistics': band_statistics_parser,
     'benchmark': benchmark_parser,
     'browse_dataset': browse_dataset_parser,
     'coco_submission': coco_submission_parser,

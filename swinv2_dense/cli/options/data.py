@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from .shared import DEFAULT, command_parser
+from .shared import DEFAULT, command_parser, positive
 
 DATASETS = {
     'ade20k': 'ADE20K scene parsing, 150 classes (ADEChallengeData2016)',
@@ -42,6 +42,22 @@ command or an archive that cannot be unpacked.
         choices=[256, 320],
         help='write smaller copies of the videos, whose short side has at most this many pixels; '
         'needs ffmpeg',
+    )
+    return parser
+
+
+def band_statistics_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Measure the bands of a set of images (TIFF with any number of bands, .npy, PNG,
+JPEG; 8 or 16 bits or floating point): minimum, maximum, mean, standard
+deviation and percentiles. Prints the config lines that use them. Measure the
+training images only.
+""")
+    parser.add_argument(
+        'paths', metavar='PATH', nargs='+', type=Path, help='images, or folders of images'
+    )
+    parser.add_argument(
+        '--nodata', type=float, metavar='VALUE', help='leave out pixels with this value'
     )
     return parser
 
@@ -92,9 +108,3 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='number of threads (default: number of CPU cores)',
     )
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a positive integer')
-    return int(text)

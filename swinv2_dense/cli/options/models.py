@@ -6,8 +6,16 @@ import argparse
 import ast
 from pathlib import Path
 
-from ...choices import LOG_BACKENDS
-from .shared import DEFAULT, add_cfg_options, add_config, add_max_pixels, command_parser
+from ...choices import EXPORTS, LOG_BACKENDS
+from .shared import (
+    DEFAULT,
+    add_cfg_options,
+    add_config,
+    add_max_pixels,
+    add_slices,
+    command_parser,
+    positive,
+)
 
 HOOKS = """
 Some hooks are added to every run. The config entry added_hooks maps the name
@@ -36,6 +44,17 @@ def train_parser() -> argparse.ArgumentParser:
         type=int,
         metavar='N',
         help='keep the last N checkpoints, and the best (default: as in the config)',
+    )
+    parser.add_argument(
+        '--save-best',
+        action='store_true',
+        help='also save the checkpoint with the best mAP, mIoU or top-1, as best_*.pth',
+    )
+    parser.add_argument(
+        '--early-stop',
+        type=positive,
+        metavar='N',
+        help='stop when mAP, mIoU or top-1 has not improved in N validations',
     )
     parser.add_argument(
         '--log-to',
@@ -94,6 +113,7 @@ def test_parser() -> argparse.ArgumentParser:
         help=f'draw every N-th sample {DEFAULT}',
     )
     parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
+    add_slices(parser)
     parser.add_argument(
         '--skip-unreadable',
         action='store_true',
@@ -125,12 +145,16 @@ test.py --report writes it directly.
 def infer_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Predict for images and videos with the test pipeline of a config. Detectors
-and segmentors process videos frame by frame.
+and segmentors process videos frame by frame. Without CONFIG.py, the config is
+the one that training stored in the checkpoint, or the only one next to it.
+docs/predictions.md describes the files that are written.
 
 Exit status: 0 if all inputs are done, 1 if unreadable inputs were skipped, 2
 for a wrong command.
 """)
-    add_config(parser)
+    parser.add_argument(
+        'config', metavar='CONFIG', nargs='?', help='config file, ends in .py; may be left out'
+    )
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
     parser.add_argument(
         'inputs',
@@ -139,7 +163,10 @@ for a wrong command.
         help='file, folder (searched at any depth) or pattern such as "videos/*.mp4"',
     )
     parser.add_argument(
-        '--out-dir', metavar='DIR', help='folder for results (default: work_dirs/CONFIG/infer)'
+        '--out-dir',
+        metavar='DIR',
+        help='folder for results (default: work_dirs/CONFIG/infer, without CONFIG '
+        'work_dirs/CHECKPOINT/infer)',
     )
     parser.add_argument(
         '--score-thr',
@@ -153,6 +180,26 @@ for a wrong command.
         metavar='FILE',
         help='class names, one per line (default: from the checkpoint, or from the config)',
     )
+    parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
+    add_slices(parser)
+    parser.add_argument(
+        '--batch-size',
+        type=positive,
+        default=1,
+        metavar='N',
+        help=f'images of equal size, frames or slices to predict at a time {DEFAULT}',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
+    )
+    parser.add_argument(
+        '--export',
+        nargs='+',
+        choices=EXPORTS,
+        default=[],
+        help='mmdet: also write the objects as a COCO dataset or as pre-annotations',
+    )
+    parser.add_argument('--no-pictures', action='store_true', help='write no pictures and videos')
     add_max_pixels(parser)
     parser.add_argument('--device', help='e.g. cuda:1 (default: cuda if available, else cpu)')
     add_cfg_options(parser)
