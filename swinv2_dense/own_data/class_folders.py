@@ -9,15 +9,9 @@ from typing import NamedTuple
 
 from ..checks import image_files
 from ..checks.files import files_below
-from ..checks.image_files import counted_suffixes
+from ..checks.image_files import counted_suffixes, files_with_suffix
+from ..checks.video_files import UNREAD_SUFFIXES, VIDEO_SUFFIXES
 from ..errors import ConfigError, truncate
-
-VIDEO_SUFFIXES = ('.mp4', '.mkv', '.avi', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
-
-UNREAD_SUFFIXES = (  # formats in which decoders do not find frames reliably
-    *('.ts', '.mts', '.m2ts', '.m2v', '.vob', '.3gp', '.3g2', '.ogv', '.asf', '.f4v'),
-    *('.rm', '.rmvb', '.divx', '.mxf', '.mpe', '.mjpg', '.mjpeg', '.gif', '.y4m', '.hevc'),
-)
 
 
 class Media(NamedTuple):
