@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..checks import image_files
 from ..checks.files import files_below
-from ..checks.image_files import counted_suffixes, files_with_suffix
+from ..checks.image_files import counted_suffixes
 from ..checks.video_files import UNREAD_SUFFIXES, VIDEO_SUFFIXES
 from ..errors import ConfigError, truncate
 
