@@ -6,7 +6,9 @@ mmengine. It also replaces mmengine's loaders of checkpoints in this process, se
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from . import compat
 
@@ -42,7 +44,20 @@ from .training import (
 from . import engine  # isort: skip  the former home of these names
 
 __version__ = '0.1.0'
-__all__ = ['SwinTransformerV2', 'VideoSwinTransformerV2', 'config_path', 'engine', 'own_data']
+__all__ = [
+    'SwinTransformerV2',
+    'VideoSwinTransformerV2',
+    'config_path',
+    'engine',
+    'load',
+    'own_data',
+]
+
+
+def load(*args: Any, **kwargs: Any) -> Any:
+    """Load a model for predictions in Python: see `api.load`."""
+    api = import_module('.api', __name__)  # imports the libraries
+    return api.load(*args, **kwargs)
 
 
 def config_path(name: str) -> str:

@@ -13,7 +13,7 @@ from mmengine.registry import TRANSFORMS
 
 from ..drawing.clips import labelled
 from ..errors import ConfigError
-from ..inference.base import ImageInferencer
+from ..inference.base import ImageInferencer, plain_scores
 from .samples import ClassificationSample
 from .weights import ClassifierWeightsHook
 
@@ -47,6 +47,9 @@ class ClassificationInferencer(ImageInferencer):
             for i, score in zip(*(part.tolist() for part in self._top(sample)))
         ]
         return dict(top=top)
+
+    def plain(self, sample: ClassificationSample) -> dict[str, Any]:
+        return plain_scores(sample.pred_score, self.name)
 
     def draw(self, image: np.ndarray, sample: ClassificationSample, caption: str) -> np.ndarray:
         """The image with the best classes in its corner."""

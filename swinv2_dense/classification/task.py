@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ..config_parts import as_list, loaded_datasets
 from ..costs.classifiers import classifier_parts
+from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from . import registry  # noqa: F401  the registries of the scope
 from .check_data import check_image_data
@@ -47,6 +48,11 @@ class ClassificationTask(Task):
         from .inference import ClassificationInferencer
 
         return ClassificationInferencer(cfg, device, classes)
+
+    def build_reporter(self, dataset: Any) -> Reporter:
+        from .report import ClassificationReporter
+
+        return ClassificationReporter(dataset)
 
     def cost_parts(self) -> Callable[..., list]:
         return classifier_parts

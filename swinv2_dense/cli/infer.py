@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     use_flag(args)
     folder = Path(args.out_dir or f'work_dirs/{Path(args.config or args.checkpoint).stem}/infer')
     check_writable('--out-dir', folder)
-    cfg = _read_config(args)
+    cfg = read_model_config(args)
     task = task_of(cfg)
     takes_clips = task.takes_clips(cfg)
     if args.export:  # raises if the task has none
@@ -97,7 +97,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _read_config(args: argparse.Namespace) -> Config:
+def read_model_config(args: argparse.Namespace) -> Config:
     """Read the config; an error points to the saved config, if there is one.
 
     A config that reads its classes from the training data fails where the data is missing; the

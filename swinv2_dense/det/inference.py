@@ -40,6 +40,18 @@ class DetectionInferencer(ImageInferencer, DetInferencer):
         found = self.pred2dict(sample)
         return dict(names=[self.name(label) for label in found['labels']], **found)
 
+    def plain(self, sample: DetDataSample) -> dict[str, Any]:
+        found = sample.pred_instances.to('cpu')
+        found = found[found.scores.argsort(descending=True, stable=True)]
+        labels = found.labels.numpy()
+        return dict(
+            boxes=found.bboxes.numpy(),
+            scores=found.scores.numpy(),
+            labels=labels,
+            names=[self.name(int(label)) for label in labels],
+            masks=np.asarray(found.masks).astype(bool) if 'masks' in found else None,
+        )
+
     def draw(self, image: np.ndarray, sample: DetDataSample, caption: str) -> np.ndarray:
         return self.visualizer.picture(
             image, sample, caption, draw_gt=False, pred_score_thr=self.score_thr

@@ -154,10 +154,24 @@ class CheckedInferencer(BaseInferencer):
         if has_classes and knows_classes(model_cfg) and count in (None, len(trained)):
             _check_names(cfg.load_from, trained, class_names(metas[1]), given)
 
+    def plain(self, sample: Any) -> dict[str, Any]:
+        """A prediction as arrays and lists, see `api.Prediction`.
+
+        Raises:
+            ConfigError: The task does not support it.
+        """
+        raise ConfigError(f'load() does not support {type(self.model).__name__}')
+
     def name(self, label: int) -> str:
         """Name of a class; its number if it has no name."""
         names = self.model.dataset_meta['classes']
         return names[label] if label < len(names) else str(label)
+
+
+def plain_scores(scores: torch.Tensor, name: Callable[[int], str]) -> dict[str, Any]:
+    """Scores (C,) of all classes, and the labels and names of the best five."""
+    best = scores.argsort(descending=True, stable=True)[:5].tolist()
+    return dict(scores=scores.cpu().numpy(), labels=best, names=[name(label) for label in best])
 
 
 def _check_names(

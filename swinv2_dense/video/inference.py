@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mmaction.apis.inferencers import ActionRecogInferencer
+from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
 from ..drawing.clips import labelled
 from ..drawing.style import Style
 from ..drawing.video import write_video
-from ..inference.base import CheckedInferencer
+from ..inference.base import CheckedInferencer, plain_scores
 from ..inference.outputs import Outputs
 from ..inference.video_files import frame_rate, read_frames
 
@@ -32,6 +34,9 @@ class RecognitionInferencer(CheckedInferencer, ActionRecogInferencer):
             with outputs.picture() as draft:
                 write_video(draft, (labelled(frame, lines) for frame in read_frames(path)), rate)
         outputs.write_json(dict(input=str(path), top=top))
+
+    def plain(self, sample: ActionDataSample) -> dict[str, Any]:
+        return plain_scores(sample.pred_score, self.name)
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         """The config's pipeline; mmaction2's class supports one view and only decord."""
