@@ -67,8 +67,8 @@ def paste(images: Tensor, weight: float) -> tuple[Tensor, float]:
     side = math.sqrt(1 - weight)
     h, w = int(height * side), int(width * side)
     y, x = np.random.randint(height), np.random.randint(width)
-    top, bottom = max(y - h // 2, 0), min(y + h // 2, height)
-    left, right = max(x - w // 2, 0), min(x + w // 2, width)
+    top, bottom = max(y - h // 2, 0), min(y + (h + 1) // 2, height)
+    left, right = max(x - w // 2, 0), min(x + (w + 1) // 2, width)
     images = images.clone()
     images[:, :, top:bottom, left:right] = images.flip(0)[:, :, top:bottom, left:right]
     return images, 1 - (bottom - top) * (right - left) / (height * width)

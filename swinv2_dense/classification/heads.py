@@ -18,9 +18,14 @@ class SmoothedCrossEntropy(nn.CrossEntropyLoss):
 
     Args:
         label_smoothing: s, from 0 to 1.
+
+    Raises:
+        ValueError: It is out of range.
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0 <= label_smoothing <= 1:  # torch only says so in the first step
+            raise ValueError(f'label_smoothing={label_smoothing} must be from 0 to 1')
         super().__init__(label_smoothing=label_smoothing)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:

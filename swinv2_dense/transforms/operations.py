@@ -38,7 +38,7 @@ OPERATIONS: dict[str, Callable[[Image.Image, float, Border], Image.Image]] = dic
     invert=lambda image, _, border: ImageOps.invert(image),
     # degrees, counterclockwise
     rotate=lambda image, v, border: image.rotate(v, border.resample, fillcolor=border.fill),
-    # bits that are kept, 0 to 8
+    # bits that are kept, 1 to 8
     posterize=lambda image, v, border: ImageOps.posterize(image, int(v)),
     # the smallest value that is inverted, 0 to 256
     solarize=lambda image, v, border: ImageOps.solarize(image, int(v)),
@@ -64,7 +64,7 @@ STRENGTHS: dict[str, Callable[[float], float]] = dict(
     equalize=lambda s: 0,
     invert=lambda s: 0,
     rotate=lambda s: 30 * s,
-    posterize=lambda s: 4 - int(4 * abs(s)),
+    posterize=lambda s: max(4 - int(4 * abs(s)), 1),  # Pillow refuses 0
     solarize=lambda s: 256 - int(256 * abs(s)),
     color=lambda s: 1 + 0.9 * s,
     contrast=lambda s: 1 + 0.9 * s,

@@ -58,7 +58,7 @@ class AttentiveProbeHead(BaseHead):
     def forward(self, x: Tensor, **kwargs: Any) -> Tensor:
         """A map (B, C, T, H, W) -> scores (B, N)."""
         tokens = self.norm1(x.flatten(2).transpose(1, 2))
-        query = self.query.expand(len(x), -1, -1)
+        query = self.query.repeat(len(x), 1, 1)
         found, _ = self.attention(query, tokens, tokens, need_weights=False)
         query = query + found
         query = query + self.mlp(self.norm2(query))

@@ -122,6 +122,11 @@ def test_mixing_reaches_the_loss():
     assert not mixed(same, labelled(4, 0), mode='loss')['loss'].allclose(expected)
 
 
+def test_smoothing_out_of_range_is_an_error():
+    with pytest.raises(ValueError, match='label_smoothing=2 must be from 0 to 1'):
+        build(2)
+
+
 def test_an_unknown_mode_is_an_error():
     with pytest.raises(ValueError, match="mode='logits' must be 'loss', 'predict' or 'tensor'"):
         build()(IMAGES, mode='logits')

@@ -16,8 +16,6 @@ from swinv2_dense.classification import (
 )
 from swinv2_dense.errors import ConfigError
 
-VARIANTS = ('matched-frequency', 'threshold0.7', 'top-images')  # of ImageNet-V2
-
 
 def touch(root: Path, *names: str) -> Path:
     for name in names:
@@ -31,10 +29,9 @@ def labels_of(dataset: ClassFolderDataset | ImageListDataset) -> dict[str, int]:
     return {os.path.relpath(d['img_path'], dataset.data_root): d['gt_label'] for d in infos}
 
 
-@pytest.mark.parametrize('variant', VARIANTS)
-def test_folders_of_imagenet_v2_are_read_as_numbers(tmp_path, variant):
+def test_folders_of_imagenet_v2_are_read_as_numbers(tmp_path):
     """Sorted as text, 10 and 100 come before 2, and 996 of 1000 classes get another's label."""
-    folder = f'imagenetv2-{variant}-format-val'
+    folder = 'imagenetv2-matched-frequency-format-val'
     touch(tmp_path, *(f'{folder}/{label}/{label:04x}.jpeg' for label in range(1000)))
     dataset = NumberedFolderDataset(data_root=str(tmp_path), data_prefix=dict(img_path=folder))
     found = labels_of(dataset)

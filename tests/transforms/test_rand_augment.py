@@ -77,6 +77,13 @@ def test_draws_follow_the_recipe():
     assert np.abs(degrees).max() <= 30 and abs((degrees > 0).mean() - 0.5) < 0.1
 
 
+@pytest.mark.parametrize('name', STRENGTHS)
+def test_the_largest_magnitude_is_accepted(name):
+    """To which one draw in fifty is clipped."""
+    for strength in (-1.0, 1.0):
+        assert operated(name, strength, noise()).shape == noise().shape
+
+
 def test_the_given_image_is_not_written_to():
     image = noise()
     image.flags.writeable = False

@@ -68,3 +68,21 @@ def test_only_the_probe_of_the_fragment_learns():
     assert learned == {f'cls_head.{name}' for name, _ in model.cls_head.named_parameters()}
     assert all(p.grad.abs().sum() > 0 for n, p in model.named_parameters() if n in learned)
     assert not model.backbone.layers[3].training
+
+
+def test_its_costs_are_counted():
+    """By hand: projections of query and tokens, attention, MLP and linear layer, of width C."""
+    from swinv2_dense.costs.recognizers import recognizer_parts
+
+    cfg = Config.fromfile(ROOT / 'configs/_base_/models/recognizer_attentive-probe.py').model
+    cfg.backbone.update(arch=ARCH, window_size=(2, 2, 2), init_cfg=None)
+    cfg.cls_head.update(in_channels=CHANNELS[-1], num_heads=4, num_classes=5)
+    with torch.device('meta'):
+        model = MODELS.build(cfg)
+    parts = {part.name: part for part in recognizer_parts(model, (4, 64, 64), (4, 64, 64))}
+    tokens, width = 2 * 2 * 2, CHANNELS[-1]
+    projections = (2 * tokens + 2) * width**2  # keys and values; query and output
+    assert parts['cls_head'].macs == pytest.approx(
+        projections + 2 * tokens * width + 8 * width**2 + 5 * width
+    )
+    assert parts['backbone'].kept == 0  # frozen
