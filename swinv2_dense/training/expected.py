@@ -16,8 +16,8 @@ from ..checks.expected_values import ExpectedValue, check_metric, expected_value
 from ..tables import text_table
 
 MEANING = (
-    'Not as expected: the checkpoint, the images, the order of the classes or the preprocessing '
-    'differ from those of the source, or the computation does.'
+    'Not as expected. Compare with the source: the number of images and classes, the order of the '
+    'classes, the preprocessing, the checkpoint (docs/checkpoints.md). The exit status stays 0.'
 )
 HEADER = ('metric', 'measured', 'expected', 'difference', '', 'source')
 

@@ -71,6 +71,11 @@ def test_init_cfg_loads_the_head(tmp_path: Path, layout: str) -> None:
     assert logits(model).std() > 0.1
 
 
+@pytest.fixture(scope='module')
+def ours() -> dict[str, Tensor]:
+    return source_state(classifier())
+
+
 @pytest.mark.parametrize('layout', WITH_HEAD)
 @pytest.mark.parametrize(
     'wrap',
@@ -82,8 +87,7 @@ def test_init_cfg_loads_the_head(tmp_path: Path, layout: str) -> None:
     ],
     ids=['model', 'DDP', 'EMA', 'deep'],
 )
-def test_heads_in_containers(layout: str, wrap: object) -> None:
-    ours = source_state(classifier())
+def test_heads_in_containers(layout: str, wrap: object, ours: dict[str, Tensor]) -> None:
     weights = convert(wrap(LAYOUTS[layout](ours)), 'x')
     assert weights.num_classes == 7 and len(weights.head_keys) == 2
     assert torch.equal(weights.head['weight'], ours['head.fc.weight'])

@@ -1,8 +1,8 @@
 # ImageNet-V2 (arXiv 1902.10811), variant matched-frequency: 10,000 images; data/README.md shows the
-# layout. For the other two: --cfg-options
-# test_dataloader.dataset.data_root=data/imagenetv2-threshold0.7-format-val/ (or top-images). The
-# pipeline is that of a fragment in _base_/preprocessing.
-data_root = 'data/imagenetv2-matched-frequency-format-val/'
+# layout. For another variant: --cfg-options
+# test_dataloader.dataset.data_prefix.img_path=imagenetv2-top-images-format-val. The pipeline is
+# that of a fragment in _base_/preprocessing.
+data_root = 'data/imagenetv2/'
 test_dataloader = dict(
     batch_size=64,
     num_workers=8,
@@ -10,7 +10,7 @@ test_dataloader = dict(
     dataset=dict(
         type='ImageNetV2',
         data_root=data_root,
-        data_prefix=dict(img_path=''),
+        data_prefix=dict(img_path='imagenetv2-matched-frequency-format-val'),
         test_mode=True,
     ),
 )
