@@ -43,6 +43,9 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     if 'train' in loaders:  # testing initializes nothing
         settings = pretrained(backbone.get('init_cfg'))
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
+        whole = model.get('init_cfg')  # of a classifier
+        for name in ('checkpoint', 'head_rows') if isinstance(whole, Mapping) else ():
+            _check_file(f'model.init_cfg.{name}', whole.get(name))
     for name in loaders:
         for key, dataset in loaded_datasets(cfg, (name,)):
             check_transforms(

@@ -52,7 +52,7 @@ class ImageClassifier(BaseModel):
         if found is None or not hasattr(self.backbone, 'set_pretrained_window_sizes'):
             super().init_weights()
             return
-        if found.allow_missing:  # such as a head
+        if settings.get('allow_missing'):  # such as a head
             self.init_cfg = None
             super().init_weights()
             self.init_cfg = init_cfg

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from tiny_models import TINY, randomized
 from torch.testing import assert_close
 
 from swinv2_dense.classification import ImageClassifier, ImageNet
-from swinv2_dense.cli.common import read_config
+from swinv2_dense.cli.common import check_config, read_config
+from swinv2_dense.errors import ConfigError
 
 PWS = [6, 6, 6, 3]
 CONFIG = """
@@ -143,6 +145,30 @@ def test_unknown_pretrained_windows_stop(tmp_path: Path, root: Path) -> None:
     )
     assert result.returncode == 2
     assert 'set model.backbone.pretrained_window_sizes' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(prefix='a', allow_missing=True), None),
+        (
+            dict(head_rows='none.txt'),
+            r"^model.init_cfg.head_rows='none.txt': there is no such file",
+        ),
+        (
+            dict(checkpoint='none.pth'),
+            r"^model.init_cfg.checkpoint='none.pth': there is no such fil",
+        ),
+        (dict(head_row='x'), r"model.init_cfg.head_row='x': PretrainedInit takes no 'head_row'"),
+    ],
+)
+def test_settings_of_init_cfg_are_checked_before_the_start(
+    tmp_path: Path, root: Path, settings: dict, message: str | None
+) -> None:
+    path = write(tmp_path, root, None)
+    init_cfg = dict(type='Pretrained', checkpoint=str(path)) | settings
+    with pytest.raises(ConfigError, match=message) if message else nullcontext():
+        check_config(read_config(str(path), {'model.init_cfg': init_cfg}), ('train',))
 
 
 def test_infer_takes_the_file_too(tmp_path: Path, root: Path) -> None:
