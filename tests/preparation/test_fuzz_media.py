@@ -279,7 +279,7 @@ assert all(results.values())
 
 
 @pytest.mark.parametrize('decoder', ['pyav', 'opencv'])
-@amounts(150, 10000)
+@amounts(50, 10000)
 def test_a_damaged_video_is_decoded_or_reported(tmp_path, decoder, examples):
     """In a process of its own. decord 0.6.0 is not among them: such files can end its process."""
     pytest.importorskip('mmaction')

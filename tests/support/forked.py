@@ -79,7 +79,7 @@ def run_scripts(
     """Run one process per element of `args` and `environments`; none outlives the call."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         outputs = [(f'{folder}/{rank}.out', f'{folder}/{rank}.err') for rank in range(len(args))]
-        processes = []
+        processes: list[BaseProcess] = []
         for given, env, files in zip(args, environments, outputs):
             call = (str(script), list(map(str, given)), dict(env), str(cwd), files)
             process = start(_main, call)
@@ -96,7 +96,7 @@ def run_scripts(
         for process in late:
             process.kill()
             process.join()
-        texts = [[Path(path).read_text() for path in files] for files in outputs]
+        texts = [[Path(path).read_text(errors='replace') for path in files] for files in outputs]
         if late and not any(process.exitcode for process in processes if process not in late):
             raise subprocess.TimeoutExpired(str(script), limit, *map(''.join, zip(*texts)))
     return [
