@@ -15,6 +15,7 @@ from ..tables import text_table
 from . import motions, shapes, surfaces
 from .clip_panel import draw_clips, draw_confusion, read_predictions
 from .detection_panel import draw_curves, draw_panel
+from .few_labels import draw_reconstructions
 from .goals import GOALS
 from .label_panel import draw_label_panel
 
@@ -246,9 +247,71 @@ class Video:
         return found and f'top-1 {float(found[1]):.3f}'
 
 
+class Pretraining(Segmentation):
+    """SimMIM on images without labels, then UperNet on few labels, with and without it."""
+
+    _upernet = 'configs/quickstart/few-labels_upernet_swinv2-c32-w8_{}1xb8-60it_surfaces-64.py'
+    _simmim = 'configs/quickstart/simmim_swinv2-c32-w8_1xb16-500it_surfaces-64.py'
+    _start, _scratch = _upernet.format('simmim-pre_'), _upernet.format('')
+    trainings = (
+        Training('simmim', _simmim, {'reconstruction': _simmim}),
+        Training(
+            'pretrained', _start, {'test': _start}, start='model.backbone.init_cfg.checkpoint'
+        ),
+        Training('scratch', _scratch, {'scratch_test': _scratch}),
+    )
+    next_config = 'configs/pretraining/simmim_swinv2-s-w12_16xb128-bf16-800e_in1k-192.py'
+    next_data = 'a folder of your own images (docs/pretraining.md), or ImageNet without its labels'
+    next_steps, next_commands = BROWSE_AND_TRAIN
+    model = 'UperNet on a small SwinV2, pre-trained with SimMIM and from scratch'
+    data = 'surfaces-64'
+    pictures = PICTURES | {'reconstructions': 'reconstructions.png'}
+    spec, metric, target = GOALS['pretraining']
+    rows = {'pre-trained': 'test', 'from scratch': 'scratch_test'}
+
+    def test_arguments(self, test: str, results: Path) -> tuple[list[str], list[str]]:
+        """Flags and config options that make the test write its predictions or pictures."""
+        return ['--show-dir' if test == 'reconstruction' else '--out', str(results)], []
+
+    def draw(self, root: Path, work_dir: Path) -> None:
+        """Write the pictures."""
+        super().draw(root, work_dir)
+        pictures = work_dir / 'reconstruction' / 'predictions'
+        draw_reconstructions(pictures, work_dir / 'reconstructions.png')
+
+    def draw_curves(self, log: Path, out: Path, target: float) -> None:
+        """Write a PNG with the loss of SimMIM."""
+        curves = {'simmim/masked_l1': 'masked L1'}
+        draw_curves(log, out, None, curves, 'masked pixels of unseen images')
+
+    def figures(self, results: Results) -> dict[str, float]:
+        """The mIoU with and without pre-training, and the loss of the pre-training."""
+        figures = {row: results[test].get('mIoU', 0.0) / 100 for row, test in self.rows.items()}
+        return {**figures, 'masked L1': results['reconstruction']['simmim/masked_l1']}
+
+    def reached(self, results: Results, target: float) -> bool:
+        """Whether pre-training raises the mIoU by `target` or more."""
+        found = self.figures(results)
+        return found['pre-trained'] - found['from scratch'] >= target
+
+    def table(self, results: Results) -> str:
+        """The metrics as lines of text."""
+        rows = []
+        for row, test in self.rows.items():
+            values = (results[test].get(key, 0.0) / 100 for key in self.columns.values())
+            rows.append([row, *(f'{value:.3f}' for value in values)])
+        return text_table(rows, ['16 labeled images', *self.columns])
+
+    def progress(self, line: str) -> str | None:
+        """The metrics in a line of the log, if it reports an evaluation."""
+        found = re.search(r'Iter\(val\).*masked_l1: (\S+)', line)
+        return f'masked L1 {float(found[1]):.3f}' if found else super().progress(line)
+
+
 Example = Detection | Segmentation | Video
 EXAMPLES: dict[str, Example] = {
     'detection': Detection(),
     'segmentation': Segmentation(),
     'video': Video(),
+    'pretraining': Pretraining(),
 }

@@ -266,6 +266,43 @@ def test_a_short_quickstart(tmp_path: Path) -> None:
         assert np.allclose([float(value) for value in shown], right, atol=1e-3), row
 
 
+@pytest.mark.slow
+def test_a_short_pretraining(tmp_path: Path) -> None:
+    """SimMIM, and UperNet with and without it; not among the default tasks."""
+    work_dir = tmp_path / 'work'
+    loaders = [f'{split}_dataloader' for split in ('train', 'val', 'test')]
+    done = quickstart(
+        *('--task', 'pretraining', '--work-dir', work_dir, '--data-root', tmp_path / 'data'),
+        *('--target', -1, '--train-samples', 20, '--val-samples', 4, '--cfg-options'),
+        *('train_cfg.max_iters=4', 'train_cfg.val_interval=4', 'train_dataloader.batch_size=2'),
+        *('default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=4'),
+        *('param_scheduler.0.end=1', 'param_scheduler.1.begin=1'),
+        *(f'{loader}.num_workers=0' for loader in loaders),
+        *(f'{loader}.persistent_workers=False' for loader in loaders),
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert re.search(r'on unseen data: masked L1 \d\.\d+', done.stdout)
+    assert 'Reached the target of -1.00 for mIoU gained by pre-training' in done.stdout
+    folder = work_dir / 'pretraining'
+    for name in ('predictions.png', 'curves.png', 'reconstructions.png'):
+        image = cv2.imread(str(folder / name))
+        assert min(image.shape[:2]) > 300 and image.std() > 20, name
+    starts = {name: (folder / name / 'train.log').read_text() for name in ('pretrained', 'scratch')}
+    assert f'{folder}/simmim/iter_4.pth' in starts['pretrained']
+    assert 'random initialization' in starts['scratch']
+
+
+MIOU = dict(test=dict(mIoU=80.0), reconstruction={'simmim/masked_l1': 0.7})
+
+
+@pytest.mark.parametrize(('scratch', 'reached'), [(78.0, True), (79.5, False), (81.0, False)])
+def test_pretraining_must_raise_the_miou(scratch: float, reached: bool) -> None:
+    results = {**MIOU, 'scratch_test': dict(mIoU=scratch)}
+    assert EXAMPLES['pretraining'].reached(results, 0.01) is reached
+    figures = {'pre-trained': 0.8, 'from scratch': scratch / 100, 'masked L1': 0.7}
+    assert EXAMPLES['pretraining'].figures(results) == figures
+
+
 def test_quickstart_refuses_other_data(dataset: Path) -> None:
     done = quickstart('--data-root', dataset.parent)
     assert done.returncode == 2

@@ -1,11 +1,12 @@
-# Pre-training quickstart
+# Pre-training quickstart: SimMIM on 400 generated images without labels, from which
+# few-labels_upernet_swinv2-c32-w8_simmim-pre_1xb8-60it_surfaces-64.py starts.
 _base_ = [
     '../_base_/models/simmim_small.py',
-    '../_base_/datasets/surfaces_unlabeled.py',
+    '../_base_/datasets/surfaces-64_unlabeled.py',
     '../_base_/runtime/pretraining.py',
 ]
-max_iters = 1000
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=250)
+max_iters = 500
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=125)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -15,8 +16,8 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, end=50, by_epoch=False),
-    dict(type='CosineAnnealingLR', begin=50, T_max=max_iters - 50, by_epoch=False),
+    dict(type='LinearLR', start_factor=0.05, end=20, by_epoch=False),
+    dict(type='CosineAnnealingLR', begin=20, T_max=max_iters - 20, by_epoch=False),
 ]
 default_hooks = dict(
     logger=dict(interval=25, log_metric_by_epoch=False),
