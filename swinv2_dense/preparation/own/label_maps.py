@@ -6,7 +6,6 @@ Maps are found by their folder (masks/x.png for images/x.jpg) or the end of thei
 from __future__ import annotations
 
 import posixpath
-import re
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,18 +17,13 @@ from PIL import Image
 from ...checks.image_headers import read_image_size
 from ...checks.pixel_limit import PixelLimitError, check_pixels
 from .found import Found, Sample
+from .map_files import MAP_WORDS, NAME_END, is_map, words_of
 from .map_names import MapNames, read_map_names
 from .notes import Notes
 from .source import Source, split_of_folders
 
-MAP_WORDS = {
-    *('mask', 'masks', 'label', 'labels', 'labelmap', 'labelmaps', 'annotation', 'annotations'),
-    *('annot', 'annots', 'seg', 'segs', 'segmentation', 'segmentations', 'segmentationclass'),
-    *('gt', 'groundtruth', 'truth', 'map', 'maps', 'target', 'targets'),
-}
 NOT_MAPS = {'segmentationobject'}
 IMAGE_WORDS = {'image', 'images', 'img', 'imgs', 'jpegimages', 'data', 'input', 'inputs', 'rgb'}
-NAME_END = re.compile(r'(.+)[-_. ](mask|masks|label|labels|seg|segmentation|gt|annotation|L)$')
 IGNORED = 255
 GRAY = 1 << 16 | 1 << 8 | 1  # the color (1, 1, 1)
 BORDER = 224 << 16 | 224 << 8 | 192  # the color of borders in VOC, which are ignored
@@ -86,13 +80,6 @@ def read(source: Source, notes: Notes) -> Found:
     ]
     text = f'label maps of {_kind(is_painted, ids, names)}'
     return Found(text, classes, samples, ('maps',), ids=ids, is_painted=is_painted)
-
-
-def is_map(name: str) -> bool:
-    """Whether the name of an image says that it is a label map."""
-    folders = [_words(part) for part in posixpath.dirname(name).split('/')]
-    in_folder = any(words & MAP_WORDS for words in folders)
-    return in_folder or bool(NAME_END.match(posixpath.splitext(posixpath.basename(name))[0]))
 
 
 class _Content(NamedTuple):
@@ -199,7 +186,7 @@ def _pairs(source: Source) -> tuple[dict[str, str], list[str]]:
     pairs: dict[str, str] = {}
     alone = []
     for name in maps:
-        if any(_words(part) & NOT_MAPS for part in name.split('/')[:-1]):
+        if any(words_of(part) & NOT_MAPS for part in name.split('/')[:-1]):
             continue
         stem = posixpath.splitext(posixpath.basename(name))[0]
         end = NAME_END.match(stem)
@@ -215,9 +202,5 @@ def _pairs(source: Source) -> tuple[dict[str, str], list[str]]:
 
 def _key(name: str, stem: str) -> tuple:
     """What image and map have in common: folders without words for either, and the stem."""
-    folders = [_words(part) - MAP_WORDS - IMAGE_WORDS for part in name.split('/')[:-1]]
+    folders = [words_of(part) - MAP_WORDS - IMAGE_WORDS for part in name.split('/')[:-1]]
     return (*(tuple(sorted(words)) for words in folders if words), stem)
-
-
-def _words(part: str) -> set[str]:
-    return set(filter(None, re.split(r'[^a-z0-9]+', part.lower())))

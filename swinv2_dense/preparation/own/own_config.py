@@ -137,7 +137,7 @@ optim_wrapper = dict(
 )
 """,
     ('images', 'cpu'): """model['backbone'].update(
-    arch=dict(embed_dims=32, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8)),
+    arch=dict(_delete_=True, embed_dims=32, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8)),
     drop_path_rate=0.0,
     init_cfg=[
         dict(type='Xavier', layer='Linear'),

@@ -12,6 +12,7 @@ from ...checks.files import files_below
 from ...checks.image_files import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from ...checks.video_files import VIDEO_SUFFIXES
 from ...errors import ConfigError
+from .map_files import is_map
 from .notes import Notes
 
 SPLIT_WORDS = {
@@ -119,9 +120,12 @@ class Source:
         best = [other for other, score in zip(found, scores) if score == max(scores)]
         near = [len(posixpath.commonpath([folder, other])) if folder else 0 for other in best]
         best = [other for other, length in zip(best, near) if length == max(near)]
+        split = split_of(where)
         if len(best) > 1:
-            split = split_of(where)
             best = [other for other in best if split and split_of(other) == split] or best
+            best = [other for other in best if not is_map(other)] or best
+            depth = min(other.count('/') for other in best)
+            best = [other for other in best if other.count('/') == depth]
         if len(best) > 1:
             notes.fault(AMBIGUOUS, f'{given!r} of {where}: {best[0]}, {best[1]}')
             return None

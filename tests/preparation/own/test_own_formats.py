@@ -173,6 +173,16 @@ def test_the_split_decides_between_equal_names(tmp_path):
         assert things_of(sample) == truth([scene])['x.jpg']
 
 
+def test_images_are_preferred_to_maps_and_to_copies(tmp_path):
+    write_coco(tmp_path, BOXES)
+    for scene in BOXES:
+        write_image(tmp_path / 'masks' / scene.name, scene._replace(name=f'm{scene.name}'))
+        write_image(tmp_path / 'old' / 'images' / scene.name, scene._replace(name=f'o{scene.name}'))
+    assert {s.path.parent for s in prepare(tmp_path, Options()).found.samples} == {
+        tmp_path / 'images'
+    }
+
+
 def test_rle_and_crowds_are_kept(tmp_path):
     write_coco(tmp_path, MASKS)
     path = tmp_path / 'annotations' / 'all.json'
