@@ -22,6 +22,7 @@ EXTRAS = {
     'onedl-seg': [*ONEDL, 'onedl-mmsegmentation>=1.4.2', 'ftfy', 'regex'],
     'onedl-video': [*ONEDL, *VIDEO, 'importlib_metadata'],  # and mmaction2 with --no-deps
     'report': ['hotcoco>=1.3'],
+    'bands': ['tifffile>=2023.7'],
     'hub': ['huggingface_hub>=0.25'],
     'test': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'ruff', 'transformers>=5'],
 }

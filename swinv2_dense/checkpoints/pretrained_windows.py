@@ -35,6 +35,7 @@ RELEASES = (
     (r'swinv2_(tiny|small|base)_w8_3rdparty', (8, 8, 8, 8)),
     (r'swinv2_(tiny|small|base)_w16_3rdparty', (16, 16, 16, 8)),
     (r'swin_v2_[tsb]', (8, 8, 8, 8)),
+    (r'(sentinel[12]|landsat|aerial)_swin[tb]_(si|mi)', (8, 8, 8, 8)),  # SatlasPretrain
     # SimMIM; fine-tuned at 224 pixels and window 14, with the windows of the pre-training.
     (r'(finetune_)?swinv2_(small|base|large|huge|giant)_(in)?\d+k[a-z0-9]*_\d+k', (12, 12, 12, 6)),
 )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from commands import run_here
+from commands import ROOT, run_here
 from layouts import TABLES, torchvision, with_tables
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 from narrow import narrow_model
 
-import swinv2_dense
 from swinv2_dense.checkpoints.loading import load_pretrained
 from swinv2_dense.checkpoints.new_bands import fit_bands
 from swinv2_dense.cli.band_statistics import main as band_statistics
@@ -209,25 +209,7 @@ def test_weights_of_remote_sensing_load(tmp_path, bands):
 
 # ---------------------------------------------------------------------------- from file to metric
 
-CONFIG = """
-_base_ = [
-    __import__('swinv2_dense').config_path('_base_/models/faster-rcnn.py'),
-    __import__('swinv2_dense').config_path('_base_/datasets/own_boxes.py'),
-    __import__('swinv2_dense').config_path('_base_/schedules/adamw_1x.py'),
-    'mmdet::_base_/default_runtime.py',
-]
-load = [
-    dict(type='LoadBands'),
-    dict(type='NormalizeBands', mean=[3000.0, 3100, 3200, 3300, 3400], std=[900.0] * 5),
-]
-model = dict(
-    data_preprocessor=dict(mean=None, std=None, bgr_to_rgb=False),
-    backbone=dict(in_channels=5),
-)
-train_dataloader = dict(dataset=dict(pipeline=[*load, *_base_.train_pipeline[1:]]))
-val_dataloader = dict(dataset=dict(pipeline=[*load, *_base_.test_pipeline[1:]]))
-test_dataloader = val_dataloader
-"""
+CONFIG = re.search(r'```python\n(.*?)```', (ROOT / 'docs/bands.md').read_text(), re.S)[1]
 
 
 @pytest.fixture
@@ -258,9 +240,9 @@ def test_a_detector_of_five_bands(own, tmp_path):
     pytest.importorskip('mmdet')
     (tmp_path / 'own.py').write_text(CONFIG)
     cfg = Config.fromfile(tmp_path / 'own.py')
-    cfg.model = swinv2_dense.own_data.set_num_classes(cfg.model, 1)
-    narrow_model(cfg.model)
     assert cfg.model.backbone.in_channels == 5
+    assert cfg.model.backbone.init_cfg.new_bands == 'repeat'
+    narrow_model(cfg.model)
     for name in ('train', 'val', 'test'):
         cfg[f'{name}_dataloader'].update(num_workers=0, persistent_workers=False)
         for step in cfg[f'{name}_dataloader'].dataset.pipeline:
