@@ -136,6 +136,9 @@ def test_a_small_model_on_a_cpu_with_the_best_checkpoint(data, tmp_path):
             if 'Resize' in step.type:
                 step.update(type='Resize', scale=(96, 72))
     cfg.val_dataloader.dataset.indices = 2
+    cfg.model.roi_head.bbox_head.fc_out_channels = 64
+    cfg.model.train_cfg.rcnn.sampler.num = 32
+    cfg.model.train_cfg.rpn_proposal.max_per_img = cfg.model.test_cfg.rpn.max_per_img = 50
     cfg.train_cfg.max_epochs = 6
     cfg.optim_wrapper.optimizer.lr = 0.0  # nothing improves
     cfg.dump(tmp_path / 'small.py')
