@@ -161,7 +161,8 @@ def opened(decoder: str, *paths: Path) -> tuple[list[str], list[str]]:
     result = run_code(OPENED, decoder, *paths)
     assert result.returncode == 0, result.stderr
     *logged, used = result.stdout.splitlines()
-    return used.split(), [line.partition(' - WARNING - ')[2] for line in logged]
+    warnings = [line.partition(' - WARNING - ')[2] for line in logged]
+    return used.split(), [line for line in warnings if 'FileClient' not in line]  # of mmengine
 
 
 def test_files_that_decord_gets_wrong_are_decoded_with_pyav(tmp_path, monkeypatch):
