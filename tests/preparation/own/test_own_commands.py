@@ -12,8 +12,12 @@ import pytest
 from clips import write_clip
 from commands import ROOT, run_here
 from format_writers import OBJECT_WRITERS, Scene, Thing, classes_of, coco_dict, write_image
+from mmengine.config import Config
 from PIL import Image
 from pycocotools.coco import COCO
+
+from swinv2_dense.preparation.own.found import TARGETS
+from swinv2_dense.preparation.own.own_config import FRAGMENTS, ROOT_LINE
 
 HALF = (0.0, 0.0, 24.0, 0.0, 24.0, 20.0, 0.0, 20.0)
 
@@ -173,3 +177,28 @@ def test_images(tmp_path, monkeypatch):
         write_image(tmp_path / 'src' / str(len(scene.things)) / scene.name, scene)
     metrics = three_commands(tmp_path / 'src', tmp_path, monkeypatch, ONE_EPOCH)
     assert metrics['acc/top1'] in (0, 0.5, 1)
+
+
+@pytest.mark.parametrize('target', TARGETS)
+def test_fragments_begin_with_the_folder(target):
+    """dataset.py is a copy of the fragment that reads its own folder instead."""
+    path = ROOT / 'configs/_base_/datasets' / f'{FRAGMENTS[target]}.py'
+    if not path.is_file():
+        pytest.skip(f'no {path.name} in this version')
+    assert path.read_text().count(ROOT_LINE) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('target', ['boxes', 'masks', 'maps'])
+def test_configs_for_a_gpu(target, tmp_path, monkeypatch):
+    """They pass the checks of a training; the commands scale the learning rate to the batch."""
+    OBJECT_WRITERS['coco'](tmp_path / 'src', scenes(polygons=True))
+    monkeypatch.chdir(tmp_path)
+    result = run_here('prepare_data', 'own', 'src', '--device', 'cuda', '--target', target)
+    assert result.returncode == 0, result.stderr
+    train, test = result.stdout.splitlines()[-2:]
+    assert train.endswith('train.py data/own/own.py --amp --auto-scale-lr')
+    assert test.endswith('_200.pth' if target == 'maps' else '_100.pth')
+    cfg = Config.fromfile('data/own/own.py')
+    assert 'checkpoint' in str(cfg.model.backbone.init_cfg)
+    assert cfg.train_dataloader.batch_size == 4

@@ -178,7 +178,7 @@ def test_images_are_preferred_to_maps_and_to_copies(tmp_path):
     for scene in BOXES:
         write_image(tmp_path / 'masks' / scene.name, scene._replace(name=f'm{scene.name}'))
         write_image(tmp_path / 'old' / 'images' / scene.name, scene._replace(name=f'o{scene.name}'))
-    assert {s.path.parent for s in prepare(tmp_path, Options()).found.samples} == {
+    assert {s.path.parent for s in prepare(tmp_path, Options(format='coco')).found.samples} == {
         tmp_path / 'images'
     }
 
