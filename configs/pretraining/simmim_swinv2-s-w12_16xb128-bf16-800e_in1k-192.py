@@ -9,7 +9,7 @@
 _base_ = [
     '../_base_/models/simmim.py',
     '../_base_/datasets/imagenet_unlabeled.py',
-    '../_base_/schedules/simmim_800e.py',
+    '../_base_/schedules/adamw_800e.py',
     '../_base_/runtime/pretraining.py',
 ]
 model = dict(backbone=dict(arch='s'))

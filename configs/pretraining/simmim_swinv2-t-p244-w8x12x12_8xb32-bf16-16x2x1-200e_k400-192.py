@@ -6,7 +6,7 @@
 _base_ = [
     '../_base_/models/simmim_video.py',
     '../_base_/datasets/kinetics400_unlabeled.py',
-    '../_base_/schedules/simmim_800e.py',
+    '../_base_/schedules/adamw_800e.py',
     '../_base_/runtime/pretraining.py',
 ]
 optim_wrapper = dict(optimizer=dict(lr=5e-5))

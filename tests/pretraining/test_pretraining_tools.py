@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from commands import check_start, run_here, scalars
+from commands import ROOT, check_start, run_here, scalars
 from mmengine.config import Config
 from narrow_simmim import SIZE, write_config, write_images, write_videos
 
@@ -163,3 +164,18 @@ def test_an_image_smaller_than_a_unit_is_named(images, tmp_path) -> None:
 def test_costs_of_a_config_are_planned(config) -> None:
     assert 'images of 64 x 64 per GPU' in succeed('plan', config, '--gpus', 8)
     assert 'decoder' in succeed('analyze', config, '--count-only')
+
+
+def test_the_config_of_the_page_is_ready_to_train(images, tmp_path, monkeypatch) -> None:
+    """docs/pretraining.md, with the folder that OWN_DATA names."""
+    monkeypatch.setenv('OWN_DATA', str(images))
+    page = (ROOT / 'docs/pretraining.md').read_text()
+    own, continued, dense = re.findall(r'```python\n(.*?)```', page, re.S)
+    (tmp_path / 'own_pretraining.py').write_text(own)
+    cfg = Config.fromfile(tmp_path / 'own_pretraining.py')
+    assert cfg.train_dataloader.dataset.data_root == f'{images}/'
+    check_config(cfg, ('train', 'val'))
+    checkpoint = re.search(r"checkpoint='(hf://.*)'", continued)[1]
+    assert f"checkpoint='{checkpoint}'" in (ROOT / 'docs/model_zoo.md').read_text()
+    assert 'work_dirs/own_pretraining/epoch_300.pth' in dense
+    assert cfg.train_cfg.max_epochs == 300
