@@ -39,6 +39,7 @@ from ..training.checkpoint_classes import (
 )
 from ..training.image_check import is_default_loader
 from ..training.load_report import LoadReportHook
+from .loaded_image import image_results
 from .outputs import Outputs
 from .video_files import UnreadableError, frame_rate, is_moving, read_frames, reading
 
@@ -240,12 +241,6 @@ def describe_classes(
     return dict(classes=names, palette=[tuple(color) for color in palette.tolist()])
 
 
-def _as_results(image: np.ndarray) -> dict[str, Any]:
-    """The first step of a pipeline, for an image that is loaded."""
-    size = image.shape[:2]
-    return dict(img=image, img_shape=size, ori_shape=size, img_path=None)
-
-
 class _Prepared(NamedTuple):
     """An image that waits for its batch."""
 
@@ -261,6 +256,8 @@ class _Prepared(NamedTuple):
 
 class ImageInferencer(CheckedInferencer):
     """For tasks on images; videos are processed frame by frame. Images are (H, W, 3)."""
+
+    load_bands: Any = None  # the first step of the pipeline, if it is one
 
     @abstractmethod
     def describe(self, sample: Any) -> dict[str, Any]:
@@ -327,11 +324,10 @@ class ImageInferencer(CheckedInferencer):
     def _init_pipeline(self, cfg: Config) -> Compose:
         """The library's, or one that takes images of `LoadBands`."""
         steps = cfg.test_dataloader.dataset.pipeline
-        self.load_bands = None
         if type_name(steps[0]) != 'LoadBands':
             return super()._init_pipeline(cfg)
         self.load_bands = TRANSFORMS.build(steps[0])
-        return Compose([_as_results, *steps[1:]])
+        return Compose([image_results, *steps[1:]])
 
     def read(self, path: Path) -> np.ndarray:
         """An image (BGR) as the pipeline's LoadImageFromFile reads it, or its bands."""
