@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from commands import ROOT, check_start, run_here, scalars
+from commands import ROOT, check_start, run_here, scalars, succeed
 from mmengine.config import Config
 from narrow_simmim import SIZE, write_config, write_images, write_videos
 
@@ -18,12 +18,6 @@ from swinv2_dense.cli.common import check_config
 from swinv2_dense.errors import ConfigError
 
 VIDEO = 'simmim_swinv2-t-p244-w8x12x12_8xb32-bf16-16x2x1-200e_k400-192'
-
-
-def succeed(name: str, *args: object) -> str:
-    result = run_here(name, *args)
-    assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
-    return result.stdout + result.stderr
 
 
 @pytest.fixture(scope='module')

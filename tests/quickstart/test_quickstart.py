@@ -337,13 +337,16 @@ def test_quickstart_reaches_its_target(tmp_path: Path) -> None:
     assert 'Reached the target of 0.90' in done.stdout
 
 
-@pytest.mark.parametrize('task', EXAMPLES)
+# Not of pre-training, whose goal is a difference of two trainings.
+@pytest.mark.parametrize('task', ['detection', 'segmentation', 'video'])
 def test_configs_expect_the_goals(task: str) -> None:
     """tools/test.py and tools/quickstart.py judge by the same numbers."""
     example = EXAMPLES[task]
+    (training,) = example.trainings
+    configs = {test: Config.fromfile(ROOT / path) for test, path in training.tests.items()}
     expected = {
         test: [(e.metric, e.get('at_least'), e.get('at_most')) for e in loaded.expected]
-        for test, loaded in ((t, Config.fromfile(ROOT / path)) for t, path in example.tests.items())
+        for test, loaded in configs.items()
     }
     target = example.target
     assert (
