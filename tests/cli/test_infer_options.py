@@ -166,7 +166,7 @@ def test_types_of_a_stored_config_must_be_registered(saved, tmp_path, kind, monk
     monkeypatch.chdir(tmp_path)
     content = torch.load(saved / 'random.pth', weights_only=False)
     text = content['meta']['cfg']
-    at = re.search(r'^model = (dict\(|\{)', text, re.MULTILINE)  # formatted by yapf, or not
+    at = re.search(r'^model *= *(dict\(|\{)', text, re.MULTILINE)  # formatted by yapf, or not
     part = f"dict(type={kind!r}, command='touch hacked'), "
     part = ('a=' if at[1] == 'dict(' else "'a': ") + part
     content['meta']['cfg'] = text[: at.end()] + part + text[at.end() :]
