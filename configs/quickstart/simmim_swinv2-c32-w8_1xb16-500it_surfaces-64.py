@@ -1,5 +1,5 @@
 # Pre-training quickstart: SimMIM on 400 generated images without labels, from which
-# few-labels_upernet_swinv2-c32-w8_simmim-pre_1xb8-60it_surfaces-64.py starts.
+# few-labels_upernet_swinv2-c32-w8_simmim-pre_1xb8-160it_surfaces-64.py starts.
 _base_ = [
     '../_base_/models/simmim_small.py',
     '../_base_/datasets/surfaces-64_unlabeled.py',

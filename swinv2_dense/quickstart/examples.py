@@ -250,7 +250,7 @@ class Video:
 class Pretraining(Segmentation):
     """SimMIM on images without labels, then UperNet on few labels, with and without it."""
 
-    _upernet = 'configs/quickstart/few-labels_upernet_swinv2-c32-w8_{}1xb8-60it_surfaces-64.py'
+    _upernet = 'configs/quickstart/few-labels_upernet_swinv2-c32-w8_{}1xb8-160it_surfaces-64.py'
     _simmim = 'configs/quickstart/simmim_swinv2-c32-w8_1xb16-500it_surfaces-64.py'
     _start, _scratch = _upernet.format('simmim-pre_'), _upernet.format('')
     trainings = (

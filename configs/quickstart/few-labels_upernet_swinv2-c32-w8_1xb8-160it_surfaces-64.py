@@ -14,10 +14,10 @@ model = dict(
     ),
     decode_head=dict(in_channels=[32, 64, 128], in_index=[0, 1, 2]),
 )
-max_iters = 60
-train_cfg = dict(max_iters=max_iters, val_interval=20)
+max_iters = 160
+train_cfg = dict(max_iters=max_iters, val_interval=40)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, end=10, by_epoch=False),
-    dict(type='CosineAnnealingLR', begin=10, T_max=max_iters - 10, by_epoch=False),
+    dict(type='LinearLR', start_factor=0.05, end=25, by_epoch=False),
+    dict(type='CosineAnnealingLR', begin=25, T_max=max_iters - 25, by_epoch=False),
 ]
 default_hooks = dict(checkpoint=dict(interval=max_iters))
