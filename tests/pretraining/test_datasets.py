@@ -6,6 +6,7 @@ import re
 import shutil
 
 import pytest
+from mmengine.logging import MMLogger
 
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.pretraining.datasets import UnlabeledImages, UnlabeledVideos
@@ -54,12 +55,11 @@ def test_one_file_of_a_tiny_folder_is_held_out(folder):
     assert len(held) == 1 and sorted(held + train) == sorted(paths(folder))
 
 
-def test_formats_that_cannot_be_read_are_counted(folder, tmp_path, capfd):
+def test_formats_that_cannot_be_read_are_counted(folder, tmp_path, caplog):
+    MMLogger.get_current_instance().addHandler(caplog.handler)
     (folder / 'a.heic').touch()
     assert len(paths(folder)) == 100
-    assert re.search(
-        r'1 images are not used.*\.heic \(1\); the first is a\.heic', capfd.readouterr().out
-    )
+    assert re.search(r'1 images are not used.*\.heic \(1\); the first is a\.heic', caplog.text)
     (tmp_path / 'other').mkdir()
     shutil.move(folder / 'a.heic', tmp_path / 'other' / 'a.heic')
     with pytest.raises(ConfigError, match=r'has no images .*; \.heic \(1\) cannot be read'):
