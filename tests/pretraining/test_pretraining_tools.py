@@ -140,7 +140,7 @@ def test_an_empty_folder_ends_the_start_in_one_line(config, tmp_path) -> None:
     root = f'train_dataloader.dataset.data_root={tmp_path / "empty"}'
     result = run_here('train', config, '--work-dir', tmp_path / 'work', '--cfg-options', root)
     assert result.returncode == 2
-    assert f'error: {tmp_path / "empty"}/ has no images (.jpg, ' in result.stderr
+    assert f'error: {tmp_path / "empty"} has no images (.jpg, ' in result.stderr
 
 
 def test_an_image_smaller_than_a_unit_is_named(images, tmp_path) -> None:
