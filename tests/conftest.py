@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import shortcuts
 import torch
+from isolation import forget_runs
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,8 +58,9 @@ def scope_of_module() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def scope(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same for the tests of a file."""
+    """The same for the tests of a file, which do not share runs either."""
     monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
+    forget_runs(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,10 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 
 from ..drawing.clips import labelled
-from ..inference.base import ImageInferencer, plain_scores
+from ..inference.base import ImageInferencer
 from ..inference.loaded_image import pipeline_for_loaded
 from .samples import ClassificationSample
 from .weights import ClassifierWeightsHook
-
-TOP = 5  # classes to report
 
 
 class ClassificationInferencer(ImageInferencer):
@@ -25,14 +23,10 @@ class ClassificationInferencer(ImageInferencer):
 
     def describe(self, sample: ClassificationSample) -> dict[str, Any]:
         """The best classes with their scores: `label`, `name` and `score`."""
-        top = [
-            dict(label=i, name=self.name(i), score=score)
-            for i, score in zip(*(part.tolist() for part in self._top(sample)))
-        ]
-        return dict(top=top)
+        return dict(top=self.top(sample.pred_score))
 
     def plain(self, sample: ClassificationSample) -> dict[str, Any]:
-        return plain_scores(sample.pred_score, self.name)
+        return self.plain_scores(sample.pred_score)
 
     def draw(self, image: np.ndarray, sample: ClassificationSample, caption: str) -> np.ndarray:
         """The image with the best classes in its corner."""
@@ -42,11 +36,6 @@ class ClassificationInferencer(ImageInferencer):
         """See `draw`."""
         top = self.describe(sample)['top']
         return labelled(image, [f'{entry["score"]:.3f}  {entry["name"]}' for entry in top])
-
-    @staticmethod
-    def _top(sample: ClassificationSample) -> tuple:
-        scores, labels = sample.pred_score.topk(min(TOP, len(sample.pred_score)))
-        return labels, scores
 
     def source(self, image: np.ndarray, path: Path) -> dict[str, Any]:
         return dict(img=image, img_path=str(path))

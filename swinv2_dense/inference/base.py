@@ -25,6 +25,7 @@ from ..checks.class_heads import class_heads
 from ..checks.class_lists import first_difference
 from ..checks.image_files import loader_problem
 from ..checks.pixel_limit import PixelLimitError, check_image_file
+from ..checks.topk import top_classes
 from ..config_parts import as_list, type_name
 from ..drawing.palette import as_palette, class_colors
 from ..drawing.sheet import displayable, write_picture
@@ -163,16 +164,21 @@ class CheckedInferencer(BaseInferencer):
         """
         raise ConfigError(f'load() does not support {type(self.model).__name__}')
 
+    def top(self, scores: torch.Tensor) -> list[dict[str, Any]]:
+        """`label`, `name` and `score` of the best classes of a classifier, from all scores (N,)."""
+        best = top_classes(scores)
+        return [dict(label=label, name=self.name(label), score=score) for label, score in best]
+
+    def plain_scores(self, scores: torch.Tensor) -> dict[str, Any]:
+        """`plain` of a classifier: all scores (N,), and labels and names of the best classes."""
+        best = self.top(scores)
+        labels, names = ([entry[key] for entry in best] for key in ('label', 'name'))
+        return dict(scores=scores.cpu().numpy(), labels=labels, names=names)
+
     def name(self, label: int) -> str:
         """Name of a class; its number if it has no name."""
         names = self.model.dataset_meta['classes']
         return names[label] if label < len(names) else str(label)
-
-
-def plain_scores(scores: torch.Tensor, name: Callable[[int], str]) -> dict[str, Any]:
-    """Scores (C,) of all classes, and the labels and names of the best five."""
-    best = scores.argsort(descending=True, stable=True)[:5].tolist()
-    return dict(scores=scores.cpu().numpy(), labels=best, names=[name(label) for label in best])
 
 
 def _check_names(

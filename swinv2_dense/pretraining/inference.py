@@ -62,8 +62,9 @@ class ClipReconstruction(_Reconstructing):
         frames = (dict(zip(panels, images)) for images in zip(*panels.values()))
         steps = (getattr(step, 'frame_interval', None) for step in self.pipeline.transforms)
         interval = next(filter(None, steps), 1)
-        with outputs.picture() as draft:
-            write_video(draft, map(draw_frame, frames), Fraction(frame_rate(path)) / interval)
+        if self.with_pictures:
+            with outputs.picture() as draft:
+                write_video(draft, map(draw_frame, frames), Fraction(frame_rate(path)) / interval)
         outputs.write_json(dict(input=str(path), **describe(sample)))
 
 

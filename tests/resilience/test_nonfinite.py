@@ -88,8 +88,6 @@ def config(work_dir: Path, bad: list[int] = (), parts: int = 1, **changes: objec
     cfg = dict(
         default_scope='mmseg',
         work_dir=str(work_dir),
-        # Runs that start within a second would share a logger, and its file.
-        experiment_name=f'{work_dir.parent.name}_{work_dir.name}',
         log_level='WARNING',
         model=dict(type='Sums'),
         train_cfg=dict(by_epoch=False, max_iters=6),
