@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import shortcuts
 import torch
@@ -66,6 +68,8 @@ def scope(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def seed() -> None:
     """The same random numbers whichever tests run before."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (mmengine and the mm packages draw from it)
     torch.manual_seed(0)
 
 
