@@ -47,6 +47,13 @@ def plain_visualizer(cfg: Mapping, kind: str) -> ConfigDict:
     return ConfigDict(type=kind, **kept)
 
 
+def set_custom_hook(cfg: Any, hook: Mapping) -> None:
+    """Add a hook to `custom_hooks` of a config, or replace the one of its type there."""
+    hooks = cfg.get('custom_hooks') or []
+    others = [h for h in hooks if not (isinstance(h, Mapping) and type_name(h) == type_name(hook))]
+    cfg.custom_hooks = [*others, hook]
+
+
 def merge_custom_hooks(cfg: Any) -> None:
     """Add the lists `custom_hooks_NAME` of a config to its `custom_hooks`.
 

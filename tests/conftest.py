@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import shortcuts
 import torch
+from isolation import forget_runs
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,13 +60,16 @@ def scope_of_module() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def scope(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same for the tests of a file."""
+    """The same for the tests of a file, which do not share runs either."""
     monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
+    forget_runs(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
     """The same random numbers whichever tests run before."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (mmengine and the mm packages draw from it)
     torch.manual_seed(0)
 
 

@@ -30,6 +30,7 @@ def load_classifier(
     source: str,
     prefix: str | None = None,
     allow_missing: bool = False,
+    new_bands: str | None = None,
     head_rows: str | None = None,
 ) -> LoadReport:
     """Load backbone and head from a checkpoint of any known format, or raise and change nothing.
@@ -39,6 +40,7 @@ def load_classifier(
         source: Path, URL or `hf://owner/name`.
         prefix: See `load_pretrained`.
         allow_missing: Accept missing parameters, also a missing head; they stay unchanged.
+        new_bands: See `load_pretrained`.
         head_rows: Text file with one line per class of the model: the class of the checkpoint,
             counted from 0, whose weights it gets. Fine-tuning from ImageNet-22K to 1K uses
             `data/map22kto1k.txt` of the official code.
@@ -54,7 +56,7 @@ def load_classifier(
     head: nn.Module = model.head
     own = dict(head.named_parameters())
     _check_classes(weights, own, source, allow_missing)
-    return load_weights(model.backbone, weights, file, allow_missing, own)
+    return load_weights(model.backbone, weights, file, allow_missing, own, new_bands)
 
 
 def select_rows(weights: Weights, path: str, source: str) -> Weights:

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from ..arguments import Arch
 from ..atomic_files import replacing
+from ..checks.result_cache import file_digest
 from ..errors import CheckpointError
-from .fetching import LocalCheckpoint, fetch, sha256_of
+from .fetching import LocalCheckpoint, fetch
 from .formats import METADATA_KEY, Weights, arch_name, arch_of, summarize_keys
 from .loading import read_weights
 from .pretrained_windows import PretrainedWindows, find_pretrained_windows, trained_window
@@ -74,7 +75,7 @@ class Inspection:
         path = self.file.path
         if path.is_file():
             rows['file'] = f'{path.stat().st_size / 2**20:.1f} MiB'
-            rows['sha256'] = sha256_of(path)
+            rows['sha256'] = file_digest(path)
         return '\n'.join([self.file.name, *(f'  {name:<11} {row}' for name, row in rows.items())])
 
 
@@ -113,7 +114,7 @@ def publish_checkpoint(source: str, target: Path) -> Path:
     unnamed = target.with_name(f'.{target.stem}.{os.getpid()}{target.suffix}')
     try:
         write(dict(state_dict=state, meta=meta), unnamed)
-        named = target.with_name(f'{target.stem}-{sha256_of(unnamed)[:8]}{target.suffix}')
+        named = target.with_name(f'{target.stem}-{file_digest(unnamed)[:8]}{target.suffix}')
         check_target(named)
         unnamed.replace(named)
     finally:

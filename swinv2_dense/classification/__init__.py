@@ -1,6 +1,7 @@
 """Image classification. Name it in `custom_imports` beside `swinv2_dense`."""
 
 from .. import transforms  # registers them
+from ..registry import scope_registries
 from .batch_augment import MixupCutmix
 from .classifier import ImageClassifier
 from .datasets import (
@@ -13,13 +14,16 @@ from .heads import LinearHead, SmoothedCrossEntropy
 from .imagenet import ImageNet, ImageNetV2
 from .metrics import ClassificationAccuracy, PredictionTable
 from .packing import PackClassificationInputs
-from .registry import SCOPE
 from .samples import ClassificationSample
 from .tta import ClassifierTTAModel
 from .visualization import ClassificationVisualizer
 from .weights import ClassifierWeightsHook
 
+SCOPE = 'swinv2_classification'
+REGISTRIES = scope_registries(SCOPE)
+
 __all__ = [
+    'REGISTRIES',
     'SCOPE',
     'ClassFolderDataset',
     'ClassificationAccuracy',

@@ -56,7 +56,7 @@ class ImageClassifier(BaseModel):
             self.init_cfg = None
             super().init_weights()
             self.init_cfg = init_cfg
-        load_classifier(self, *found, head_rows)
+        load_classifier(self, *found, head_rows=head_rows)
         self._is_init = True
 
     def forward(

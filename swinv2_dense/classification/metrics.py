@@ -14,10 +14,8 @@ from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
 from ..atomic_files import replacing
-from ..checks.topk import informative_topk
+from ..checks.topk import informative_topk, top_classes
 from ..tables import text_table
-
-TOP = 5  # classes per image in a table of predictions
 
 
 @METRICS.register_module()
@@ -122,10 +120,9 @@ class PredictionTable(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep file, label and best classes of each sample."""
         for sample in data_samples:
-            values, labels = sample['pred_score'].topk(min(TOP, len(sample['pred_score'])))
             label = sample.get('gt_label')
             label = None if label is None else int(label)
-            best = list(zip(labels.tolist(), values.tolist()))
+            best = top_classes(sample['pred_score'])
             self.results.append((sample.get('img_path') or '', label, best))
 
     def compute_metrics(self, results: list) -> dict[str, float]:

@@ -12,7 +12,6 @@ from ..config_parts import as_list, loaded_datasets
 from ..costs.classifiers import classifier_parts
 from ..reports.reporter import Reporter
 from ..task import Loaders, Task
-from . import registry  # noqa: F401  the registries of the scope
 from .check_data import check_image_data
 from .tta import enable_classifier_tta
 from .visualization import draw_sample

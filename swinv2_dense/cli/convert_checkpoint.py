@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.fetching import sha256_of
 from ..checkpoints.formats import HEAD, arch_name
 from ..checkpoints.loading import load_weights
 from ..checkpoints.reading import HEADER
 from ..checkpoints.writing import check_target, inspect, write
+from ..checks.result_cache import file_digest
 from ..errors import CheckpointError
 from ..models import SwinTransformerV2, VideoSwinTransformerV2
 from .options import convert_checkpoint_parser
@@ -93,7 +93,7 @@ def convert_checkpoint(
         arch=name if name.startswith('SwinV2') else json.dumps(arch),
         pretrained_window_sizes=[list(window) for window in report.pretrained_window_sizes],
         num_classes=found.weights.num_classes,
-        sha256=sha256_of(found.file.path) if found.file.path.is_file() else None,
+        sha256=file_digest(found.file.path) if found.file.path.is_file() else None,
     )
     write(dict(state_dict=state, meta={HEADER: meta}), target)
     return meta

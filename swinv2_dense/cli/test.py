@@ -44,14 +44,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16 on CUDA, bf16 on the CPU
+    if args.show or args.show_dir or args.report:
+        task.prepare_drawing(cfg)
     if args.show or args.show_dir:
         from ..drawing.options import draw_predictions  # imports matplotlib
 
         folder = os.path.abspath(args.show_dir) if args.show_dir else None
-        task.prepare_drawing(cfg)
         draw_predictions(cfg, task.visualizers, folder, args.interval, args.show, args.wait_time)
-    if args.report:
-        task.prepare_drawing(cfg)
     use_views(cfg, args)
     pickled = args.dump
     if args.out and args.out.endswith(('.pkl', '.pickle')):

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 
 from ..checks.paths import check_checkpoint
+from ..config_parts import set_custom_hook
 from ..distributed.strategy import check_sharding
 from ..errors import ConfigError
 from ..resilience.atomic_checkpoints import resume_last, share_resume
@@ -100,4 +101,4 @@ def _log_val_loss(cfg: Config) -> None:
         dataloader=dataloader,
         targets_in_training_only=task.targets_in_training_only,
     )
-    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+    set_custom_hook(cfg, hook)

@@ -109,30 +109,6 @@ class CocoEvaluation:
         return next(category for category, index in self.order.items() if index == label)
 
 
-def rle_polygons(segmentation: Any, tolerance: float) -> list[list[float]]:
-    """Outlines [x0, y0, x1, y1, ...] of an RLE or of COCO polygons, simplified.
-
-    Args:
-        segmentation: None, an RLE or polygons.
-        tolerance: Largest distance in pixels between an outline and its simplification.
-    """
-    import cv2
-    from pycocotools import mask
-
-    if not segmentation:
-        return []
-    if isinstance(segmentation, Mapping):
-        if isinstance(segmentation['counts'], list):
-            segmentation = mask.frPyObjects(segmentation, *segmentation['size'])
-        pixels = mask.decode(segmentation)
-        outlines, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    else:
-        outlines = [np.asarray(part, np.float32).reshape(-1, 1, 2) for part in segmentation]
-    short = (cv2.approxPolyDP(outline, tolerance, True) for outline in outlines)
-    kept = (outline.reshape(-1).astype(float) for outline in short if len(outline) > 2)
-    return [outline.round(1).tolist() for outline in kept]
-
-
 def _with_defaults(truth: Mapping) -> dict:
     annotations = []
     for item in truth['annotations']:

@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-import cv2
 from pycocotools import mask as coco_masks
 
 from ..atomic_files import replacing
-
-Points = list[list[float]]  # x, y in pixels
+from .outlines import outlines
 
 
 class Image(NamedTuple):
@@ -71,15 +69,6 @@ def _objects(image: Image) -> Iterator[Found]:
     return (Found(*row) for row in zip(*columns, masks))
 
 
-def polygons(rle: dict) -> list[Points]:
-    """The outlines of a mask, largest first; those of fewer than three points are dropped."""
-    mask = coco_masks.decode(rle)
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    contours = sorted(contours, key=cv2.contourArea, reverse=True)
-    # OpenCV counts pixels; in coordinates of an image, their centers are at half-integers.
-    return [(c[:, 0] + 0.5).tolist() for c in contours if len(c) >= 3]
-
-
 def write_coco(folder: Path, images: list[Image], classes: Sequence[str]) -> Path:
     """A dataset in COCO format; category ids are labels plus 1."""
     coco: dict[str, list] = dict(
@@ -116,9 +105,9 @@ def write_labelme(folder: Path, images: list[Image], classes: Sequence[str]) -> 
     for image in images:
         shapes = []
         for found in _objects(image):
-            outlines = polygons(found.mask) if found.mask else []
+            traced = outlines(found.mask)
             x1, y1, x2, y2 = found.box
-            parts = [('polygon', outline) for outline in outlines]
+            parts = [('polygon', outline) for outline in traced]
             for kind, points in parts or [('rectangle', [[x1, y1], [x2, y2]])]:
                 text = f'{found.score:.3f}'
                 shapes.append(
@@ -149,11 +138,11 @@ def write_cvat(folder: Path, images: list[Image], classes: Sequence[str]) -> Pat
         node = ElementTree.SubElement(root, 'image', id=str(index), name=image.name, **size)
         for found in _objects(image):
             common = dict(label=found.name, source='auto', occluded='0', z_order='0')
-            outlines = polygons(found.mask) if found.mask else []
-            for outline in outlines:
+            traced = outlines(found.mask)
+            for outline in traced:
                 points = ';'.join(f'{x:.2f},{y:.2f}' for x, y in outline)
                 ElementTree.SubElement(node, 'polygon', points=points, **common)
-            if not outlines:
+            if not traced:
                 corners = zip(('xtl', 'ytl', 'xbr', 'ybr'), found.box)
                 box = {key: f'{side:.2f}' for key, side in corners}
                 ElementTree.SubElement(node, 'box', **box, **common)
@@ -171,12 +160,12 @@ def write_label_studio(folder: Path, images: list[Image], classes: Sequence[str]
                 from_name='label', to_name='image', score=found.score,
                 original_width=width, original_height=height, image_rotation=0,
             )  # fmt: skip
-            outlines = polygons(found.mask) if found.mask else []
-            for outline in outlines:
+            traced = outlines(found.mask)
+            for outline in traced:
                 points = [[100 * x / width, 100 * y / height] for x, y in outline]
                 value = dict(points=points, polygonlabels=[found.name])
                 results.append(dict(type='polygonlabels', value=value, **common))
-            if not outlines:
+            if not traced:
                 x1, y1, x2, y2 = found.box
                 value = dict(
                     x=100 * x1 / width, y=100 * y1 / height,

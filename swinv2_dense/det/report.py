@@ -14,12 +14,14 @@ from mmengine.fileio import get_local_path
 
 from ..drawing.palette import class_colors
 from ..errors import ConfigError
+from ..reports.calibration import reliability
 from ..reports.confusion import confusion_blocks
 from ..reports.page import Bars, Gallery, Item, Lines, Numbers, Panel, Shape, Table
 from ..reports.reporter import MOST_PICTURES, Reporter
 from ..reports.thumbnails import edge_for, thumbnail
-from .coco_evaluation import CocoEvaluation, rle_polygons
+from .coco_evaluation import CocoEvaluation
 from .object_errors import KINDS, by_image, kinds_of_errors
+from .outlines import outlines
 
 NAMES = {'bbox': 'Box', 'segm': 'Mask'}
 GAINS = {  # hotcoco's names
@@ -211,7 +213,10 @@ class DetectionReporter(Reporter):
             '\n'.join(lines),
             item.get('score'),
             kind in KINDS,
-            rle_polygons(item.get('segmentation'), tolerance),
+            [
+                [round(value, 1) for point in part for value in point]
+                for part in outlines(item.get('segmentation'), tolerance)
+            ],
         )
 
 
@@ -300,17 +305,6 @@ def _errors(errors: Mapping) -> Bars:
 
 
 def _calibration(result: Mapping) -> Lines:
-    points = [
-        [bin['avg_confidence'], bin['avg_accuracy']] for bin in result['bins'] if bin['count']
-    ]
-    return Lines(
-        'Calibration',
-        _axis('Mean score'),
-        _axis('Part that is correct'),
-        [
-            dict(name='detections', points=points),
-            dict(name='perfectly calibrated', points=[[0.0, 0.0], [1.0, 1.0]]),
-        ],
-        note=f'Expected calibration error {result["ece"]:.3f}. Below the diagonal, scores promise '
-        'too much.',
-    )
+    bins = [bin for bin in result['bins'] if bin['count']]
+    points = [[bin['avg_confidence'], bin['avg_accuracy']] for bin in bins]
+    return reliability(points, result['ece'], 'Part that is correct')

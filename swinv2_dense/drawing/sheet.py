@@ -56,7 +56,8 @@ def displayable(image: np.ndarray) -> np.ndarray:
     is_float = image.dtype.kind == 'f' and image.size
     if is_float and (image.min() < 0 or image.max() > 255 or image.max() <= 2):
         low, high = np.quantile(image, (0.02, 0.98))
-        image = (image - low) * (255 / max(high - low, 1e-12))
+        if high > low:
+            image = (image - low) * (255 / (high - low))
     return image.clip(0, 255).astype(np.uint8)
 
 

@@ -25,6 +25,7 @@ from ..checks.class_heads import class_heads
 from ..checks.class_lists import first_difference
 from ..checks.image_files import loader_problem
 from ..checks.pixel_limit import PixelLimitError, check_image_file
+from ..checks.topk import top_classes
 from ..config_parts import as_list, type_name
 from ..drawing.palette import as_palette, class_colors
 from ..drawing.sheet import displayable, write_picture
@@ -39,6 +40,7 @@ from ..training.checkpoint_classes import (
 )
 from ..training.image_check import is_default_loader
 from ..training.load_report import LoadReportHook
+from .loaded_image import image_results
 from .outputs import Outputs
 from .video_files import UnreadableError, frame_rate, is_moving, read_frames, reading
 
@@ -162,16 +164,21 @@ class CheckedInferencer(BaseInferencer):
         """
         raise ConfigError(f'load() does not support {type(self.model).__name__}')
 
+    def top(self, scores: torch.Tensor) -> list[dict[str, Any]]:
+        """`label`, `name` and `score` of the best classes of a classifier, from all scores (N,)."""
+        best = top_classes(scores)
+        return [dict(label=label, name=self.name(label), score=score) for label, score in best]
+
+    def plain_scores(self, scores: torch.Tensor) -> dict[str, Any]:
+        """`plain` of a classifier: all scores (N,), and labels and names of the best classes."""
+        best = self.top(scores)
+        labels, names = ([entry[key] for entry in best] for key in ('label', 'name'))
+        return dict(scores=scores.cpu().numpy(), labels=labels, names=names)
+
     def name(self, label: int) -> str:
         """Name of a class; its number if it has no name."""
         names = self.model.dataset_meta['classes']
         return names[label] if label < len(names) else str(label)
-
-
-def plain_scores(scores: torch.Tensor, name: Callable[[int], str]) -> dict[str, Any]:
-    """Scores (C,) of all classes, and the labels and names of the best five."""
-    best = scores.argsort(descending=True, stable=True)[:5].tolist()
-    return dict(scores=scores.cpu().numpy(), labels=best, names=[name(label) for label in best])
 
 
 def _check_names(
@@ -240,12 +247,6 @@ def describe_classes(
     return dict(classes=names, palette=[tuple(color) for color in palette.tolist()])
 
 
-def _as_results(image: np.ndarray) -> dict[str, Any]:
-    """The first step of a pipeline, for an image that is loaded."""
-    size = image.shape[:2]
-    return dict(img=image, img_shape=size, ori_shape=size, img_path=None)
-
-
 class _Prepared(NamedTuple):
     """An image that waits for its batch."""
 
@@ -261,6 +262,8 @@ class _Prepared(NamedTuple):
 
 class ImageInferencer(CheckedInferencer):
     """For tasks on images; videos are processed frame by frame. Images are (H, W, 3)."""
+
+    load_bands: Any = None  # the first step of the pipeline, if it is one
 
     @abstractmethod
     def describe(self, sample: Any) -> dict[str, Any]:
@@ -327,11 +330,10 @@ class ImageInferencer(CheckedInferencer):
     def _init_pipeline(self, cfg: Config) -> Compose:
         """The library's, or one that takes images of `LoadBands`."""
         steps = cfg.test_dataloader.dataset.pipeline
-        self.load_bands = None
         if type_name(steps[0]) != 'LoadBands':
             return super()._init_pipeline(cfg)
         self.load_bands = TRANSFORMS.build(steps[0])
-        return Compose([_as_results, *steps[1:]])
+        return Compose([image_results, *steps[1:]])
 
     def read(self, path: Path) -> np.ndarray:
         """An image (BGR) as the pipeline's LoadImageFromFile reads it, or its bands."""

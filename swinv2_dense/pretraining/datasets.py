@@ -59,7 +59,7 @@ class UnlabeledImages(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """A dict per file, sorted by path."""
-        folder = next(iter(self.data_prefix.values()), self.data_root)
+        folder = os.path.normpath(next(iter(self.data_prefix.values()), self.data_root))
         if not os.path.isdir(folder):
             raise ConfigError(
                 f'folder of {self.WHAT} {folder!r} does not exist; fix data_root of the dataset, '

@@ -10,34 +10,14 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement
 
-from ..config_parts import type_name
 from ..drawing.video import write_video
-from ..errors import ConfigError
 from ..inference.base import CheckedInferencer, ImageInferencer
+from ..inference.loaded_image import pipeline_for_loaded
 from ..inference.outputs import Outputs
 from ..inference.video_files import frame_rate
 from .visualization import draw_frame, draw_panels, panels_of
-
-LOADER = 'LoadImageFromFile'
-
-
-class LoadedImage:
-    """Takes the place of a pipeline's loader, for images that are already loaded.
-
-    Args:
-        loader: Config of the loader; `from_file` is the loader itself.
-    """
-
-    def __init__(self, loader: dict) -> None:
-        self.from_file = TRANSFORMS.build(loader)
-
-    def __call__(self, results: dict) -> dict:
-        """Add the keys of the loader to `img` and `img_path`."""
-        size = results['img'].shape[:2]
-        return {**results, 'img_shape': size, 'ori_shape': size}
 
 
 class _Reconstructing(CheckedInferencer):
@@ -53,14 +33,8 @@ class _Reconstructing(CheckedInferencer):
 class ImageReconstruction(_Reconstructing, ImageInferencer):
     """Masks each image as a test would, and draws image, masked image and reconstruction."""
 
-    def _init_pipeline(self, cfg: Config) -> Callable:
-        first, *steps = cfg.test_dataloader.dataset.pipeline
-        if type_name(first) != LOADER:
-            raise ConfigError(
-                f'test_dataloader.dataset.pipeline starts with {type_name(first)!r}; inference on '
-                f'files needs {LOADER} there'
-            )
-        return Compose([LoadedImage(first), *steps])
+    def _init_pipeline(self, cfg: Config) -> Compose:
+        return pipeline_for_loaded(cfg)
 
     def source(self, image: np.ndarray, path: Path) -> dict[str, Any]:
         """The mask depends on the name of the file."""
@@ -88,8 +62,9 @@ class ClipReconstruction(_Reconstructing):
         frames = (dict(zip(panels, images)) for images in zip(*panels.values()))
         steps = (getattr(step, 'frame_interval', None) for step in self.pipeline.transforms)
         interval = next(filter(None, steps), 1)
-        with outputs.picture() as draft:
-            write_video(draft, map(draw_frame, frames), Fraction(frame_rate(path)) / interval)
+        if self.with_pictures:
+            with outputs.picture() as draft:
+                write_video(draft, map(draw_frame, frames), Fraction(frame_rate(path)) / interval)
         outputs.write_json(dict(input=str(path), **describe(sample)))
 
 

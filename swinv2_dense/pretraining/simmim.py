@@ -84,7 +84,10 @@ class SimMIM(BaseModel):
     def forward(
         self, inputs: Tensor, data_samples: Sequence[BaseDataElement], mode: str = 'tensor'
     ) -> dict[str, Tensor] | list[BaseDataElement] | Tensor:
-        """Predictions (B, 3, S'...), the loss, or the samples with what `restore` returns.
+        """Predictions (B, 3, S'...), the loss, or the samples with their loss and pixels.
+
+        With `mode='predict'`, a sample gets `masked_l1`, and `image` and `reconstruction` as RGB
+        values (3, S'...).
 
         Raises:
             ValueError: A mask does not fit the image.
@@ -126,9 +129,9 @@ class SimMIM(BaseModel):
     def restore(self, inputs: Tensor, predicted: Tensor, pixels: Tensor) -> Tensor:
         """The input with its masked pixels replaced by the prediction, for pictures.
 
-        A normalized prediction is scaled by the mean and deviation of the surroundings in the
-        true image, as is usual for such pictures: they show the predicted structure, while
-        brightness and contrast of a surrounding are given.
+        A normalized prediction is scaled by the local mean and deviation of the true image, as is
+        usual for such pictures: they show the predicted structure, while local brightness and
+        contrast are given.
         """
         if self.normalize_targets:
             average, deviation = local_statistics(inputs)

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..drawing.visualizer import file_of
+from .calibration import calibration
 from .confusion import confusion_blocks
-from .page import Gallery, Item, Lines, Numbers, Panel, Table
+from .page import Gallery, Item, Numbers, Panel, Table
 from .reporter import MOST_PICTURES, Reporter
 from .thumbnails import edge_for, thumbnail
 
 MISTAKES = ('wrong, right in the top 5', 'wrong')
-BINS = 10
-AXIS = dict(min=0.0, max=1.0)
 
 
 class LabelReporter(Reporter):
@@ -99,30 +98,6 @@ class LabelReporter(Reporter):
             [Panel('right' if first == truth else 'wrong')],
             [f'Truth: {names[truth]}', f'Prediction: {", ".join(guesses)}'], findings,
         )  # fmt: skip
-
-
-def calibration(scores: np.ndarray, correct: np.ndarray) -> Lines:
-    """Accuracy by score in ten bins, and the expected calibration error.
-
-    Guo et al., On Calibration of Modern Neural Networks (arXiv 1706.04599), equation 3.
-    """
-    bins = np.minimum((scores * BINS).astype(int), BINS - 1)
-    points, error = [], 0.0
-    for index in range(BINS):
-        inside = bins == index
-        if inside.any():
-            mean, accuracy = float(scores[inside].mean()), float(correct[inside].mean())
-            points.append([mean, accuracy])
-            error += inside.mean() * abs(mean - accuracy)
-    series = [
-        dict(name='predictions', points=points),
-        dict(name='perfectly calibrated', points=[[0.0, 0.0], [1.0, 1.0]]),
-    ]
-    return Lines(
-        'Calibration', dict(name='Mean score', **AXIS), dict(name='Accuracy', **AXIS), series,
-        note=f'Expected calibration error {error:.3f}. Below the diagonal, scores promise too '
-        'much.',
-    )  # fmt: skip
 
 
 def _numbers(records: Sequence[Mapping], matrix: np.ndarray) -> Numbers:

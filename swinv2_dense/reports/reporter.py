@@ -6,10 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from ..config_parts import leaf_datasets, transforms_within
-from ..drawing.sheet import displayable
+from ..config_parts import leaf_datasets
+from ..drawing.loading import ImageLoader
 from ..errors import ConfigError
 
 MOST_PICTURES = 500
@@ -26,6 +24,7 @@ class Reporter(ABC):
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = single_dataset(dataset)
+        self.image = ImageLoader([self.dataset])
 
     @abstractmethod
     def record(self, sample: Mapping) -> dict:
@@ -34,16 +33,6 @@ class Reporter(ABC):
     @abstractmethod
     def blocks(self, records: Sequence[Mapping]) -> list[Any]:
         """The blocks of the page, see `page`."""
-
-    def image(self, path: str) -> np.ndarray:
-        """An image as the pipeline of the dataset loads it, (H, W, 3) in RGB."""
-        import mmcv
-
-        steps = transforms_within(getattr(self.dataset, 'pipeline', None))
-        loader = next((step for step in steps if _loads_images(step)), None)
-        if loader is None:
-            return mmcv.imread(path, channel_order='rgb')
-        return np.ascontiguousarray(displayable(loader(dict(img_path=path))['img'])[..., ::-1])
 
 
 def single_dataset(dataset: Any) -> Any:
@@ -59,9 +48,3 @@ def single_dataset(dataset: Any) -> Any:
             'them one at a time'
         )
     return parts[0]
-
-
-def _loads_images(step: Any) -> bool:
-    from mmcv.transforms import LoadImageFromFile
-
-    return isinstance(step, LoadImageFromFile)

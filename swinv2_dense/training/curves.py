@@ -105,9 +105,11 @@ def _is_number(value: object) -> bool:
 
 def draw(logs: Sequence[TrainingLog], metrics: Sequence[str], out: Path) -> list[str]:
     """Write a PNG with a panel for each quantity in any log; returns the quantities in none."""
+    losses = [log.validation_loss() for log in logs]
+    validation = {'validation loss': losses} if any(losses) else {}
     curves = {
         'loss': [log.points(lambda r: r.get('loss')) for log in logs],
-        'validation loss': [log.validation_loss() for log in logs],
+        **validation,
         'learning rate': [log.points(lambda r: r.get('lr')) for log in logs],
         **{key: [log.metric(key) for log in logs] for key in metrics},
         'iterations per second': [log.points(_speed) for log in logs],

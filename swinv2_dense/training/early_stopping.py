@@ -9,6 +9,7 @@ from mmengine.hooks import EarlyStoppingHook
 from mmengine.registry import HOOKS
 
 from ..checks.main_metric import main_metric
+from ..config_parts import set_custom_hook
 from ..errors import ConfigError
 
 STATE = 'early_stopping'  # in the message hub, so that checkpoints contain it
@@ -58,5 +59,4 @@ def stop_early(cfg: Config, patience: int) -> None:
     """
     if not cfg.get('val_cfg') or not cfg.get('val_dataloader'):
         raise ConfigError(f'--early-stop={patience} needs a validation: remove --no-validate')
-    hook = dict(type='MainMetricStoppingHook', patience=patience)
-    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+    set_custom_hook(cfg, dict(type='MainMetricStoppingHook', patience=patience))

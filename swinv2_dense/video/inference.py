@@ -13,11 +13,9 @@ from mmengine.dataset import Compose
 from ..drawing.clips import labelled
 from ..drawing.style import Style
 from ..drawing.video import write_video
-from ..inference.base import CheckedInferencer, plain_scores
+from ..inference.base import CheckedInferencer
 from ..inference.outputs import Outputs
 from ..inference.video_files import frame_rate, read_frames
-
-TOP = 5  # classes to report
 
 
 class RecognitionInferencer(CheckedInferencer, ActionRecogInferencer):
@@ -25,10 +23,9 @@ class RecognitionInferencer(CheckedInferencer, ActionRecogInferencer):
 
     def process(self, path: Path, outputs: Outputs) -> None:
         scores = self.predict(str(path)).pred_score
-        values, labels = (best.tolist() for best in scores.topk(min(TOP, len(scores))))
-        top = [dict(label=i, name=self.name(i), score=value) for i, value in zip(labels, values)]
+        top = self.top(scores)
         style = Style.of(self.model.dataset_meta)
-        lines = [f'{value:.3f}  {style.name(label)}' for label, value in zip(labels, values)]
+        lines = [f'{entry["score"]:.3f}  {style.name(entry["label"])}' for entry in top]
         rate = frame_rate(path)
         if self.with_pictures:
             with outputs.picture() as draft:
@@ -36,7 +33,7 @@ class RecognitionInferencer(CheckedInferencer, ActionRecogInferencer):
         outputs.write_json(dict(input=str(path), top=top))
 
     def plain(self, sample: ActionDataSample) -> dict[str, Any]:
-        return plain_scores(sample.pred_score, self.name)
+        return self.plain_scores(sample.pred_score)
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         """The config's pipeline; mmaction2's class supports one view and only decord."""

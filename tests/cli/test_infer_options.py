@@ -165,8 +165,11 @@ def test_types_of_a_stored_config_must_be_registered(saved, tmp_path, kind, monk
     """mmengine imports any dotted name, and calls it with the other entries."""
     monkeypatch.chdir(tmp_path)
     content = torch.load(saved / 'random.pth', weights_only=False)
-    part = f"model = dict(a=dict(type={kind!r}, command='touch hacked'), "
-    content['meta']['cfg'] = content['meta']['cfg'].replace('model = dict(', part)
+    text = content['meta']['cfg']
+    at = re.search(r'^model *= *(dict\(|\{)', text, re.MULTILINE)  # formatted by yapf, or not
+    part = f"dict(type={kind!r}, command='touch hacked'), "
+    part = ('a=' if at[1] == 'dict(' else "'a': ") + part
+    content['meta']['cfg'] = text[: at.end()] + part + text[at.end() :]
     torch.save(content, 'evil.pth')
     with pytest.raises(CheckpointError, match=re.escape(f'type={kind!r}, which is not reg')):
         infer(['evil.pth', str(saved / 'images'), '--out-dir', 'out'])

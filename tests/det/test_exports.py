@@ -15,7 +15,8 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from swinv2_dense.choices import EXPORTS
-from swinv2_dense.det.exports import WRITERS, export, polygons
+from swinv2_dense.det.exports import WRITERS, export
+from swinv2_dense.det.outlines import outlines
 
 CLASSES = ('disc', 'ö & <x>')
 SIZE = (60, 80)
@@ -116,7 +117,7 @@ def test_label_studio(folder):
 @pytest.mark.parametrize('radius', [6, 10, 20])
 def test_polygons_outline_their_mask(radius):
     mask = disc(30, 28, radius)
-    (outline,) = polygons(rle(mask))
+    (outline,) = outlines(rle(mask))
     flat = [[side for point in outline for side in point]]
     again = coco_masks.decode(coco_masks.merge(coco_masks.frPyObjects(flat, *SIZE)))
     union = (mask | again).sum()

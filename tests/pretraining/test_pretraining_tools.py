@@ -10,20 +10,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from commands import ROOT, check_start, run_here, scalars
+from commands import ROOT, check_start, run_here, scalars, succeed
 from mmengine.config import Config
-from narrow_simmim import SIZE, write_config, write_images, write_videos
+from narrow import ARCH
+from narrow_simmim import CLIP, SIZE, shrink_steps, write_config, write_images, write_videos
+from random_models import save_random
 
 from swinv2_dense.cli.common import check_config
 from swinv2_dense.errors import ConfigError
 
 VIDEO = 'simmim_swinv2-t-p244-w8x12x12_8xb32-bf16-16x2x1-200e_k400-192'
-
-
-def succeed(name: str, *args: object) -> str:
-    result = run_here(name, *args)
-    assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
-    return result.stdout + result.stderr
 
 
 @pytest.fixture(scope='module')
@@ -81,6 +77,20 @@ def test_a_video_is_reconstructed_frame_by_frame(config, trained, tmp_path) -> N
     assert len(frames) == 12 and all(frame['mask'] == frames[0]['mask'] for frame in frames)
     (written,) = results.rglob('*.mp4')
     assert cv2.VideoCapture(str(written)).get(cv2.CAP_PROP_FRAME_COUNT) == 12
+
+
+def test_clips_are_reconstructed_with_and_without_pictures(tmp_path) -> None:
+    videos = write_videos(tmp_path / 'videos', 1)
+    cfg = Config.fromfile(ROOT / f'configs/pretraining/{VIDEO}.py')
+    cfg.model.backbone.arch = ARCH
+    shrink_steps(cfg)
+    config, weights = save_random(cfg, tmp_path)
+    for flags, pictures in ((), 1), (['--no-pictures'], 0):
+        out = tmp_path / f'out{pictures}'
+        succeed('infer', config, weights, videos, '--out-dir', out, *flags)
+        (record,) = (json.loads(path.read_text()) for path in out.glob('predictions/**/*.json'))
+        assert np.shape(record['mask']) == (CLIP // 2, SIZE // 32, SIZE // 32)
+        assert len(list(out.glob('pictures/**/*.mp4'))) == pictures
 
 
 def test_samples_are_drawn_with_their_mask(config, tmp_path) -> None:
@@ -146,7 +156,7 @@ def test_an_empty_folder_ends_the_start_in_one_line(config, tmp_path) -> None:
     root = f'train_dataloader.dataset.data_root={tmp_path / "empty"}'
     result = run_here('train', config, '--work-dir', tmp_path / 'work', '--cfg-options', root)
     assert result.returncode == 2
-    assert f'error: {tmp_path / "empty"}/ has no images (.jpg, ' in result.stderr
+    assert f'error: {tmp_path / "empty"} has no images (.jpg, ' in result.stderr
 
 
 def test_an_image_smaller_than_a_unit_is_named(images, tmp_path) -> None:

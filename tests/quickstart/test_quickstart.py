@@ -282,7 +282,7 @@ def test_a_short_pretraining(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert re.search(r'on unseen data: masked L1 \d\.\d+', done.stdout)
-    assert 'Reached the target of -1.00 for mIoU gained by pre-training' in done.stdout
+    assert 'Reached the target of -1.00 for mIoU after pre-training' in done.stdout
     folder = work_dir / 'pretraining'
     for name in ('predictions.png', 'curves.png', 'reconstructions.png'):
         image = cv2.imread(str(folder / name))
@@ -290,17 +290,6 @@ def test_a_short_pretraining(tmp_path: Path) -> None:
     starts = {name: (folder / name / 'train.log').read_text() for name in ('pretrained', 'scratch')}
     assert f'{folder}/simmim/iter_4.pth' in starts['pretrained']
     assert 'random initialization' in starts['scratch']
-
-
-MIOU = dict(test=dict(mIoU=80.0), reconstruction={'simmim/masked_l1': 0.7})
-
-
-@pytest.mark.parametrize(('scratch', 'reached'), [(78.0, True), (79.5, False), (81.0, False)])
-def test_pretraining_must_raise_the_miou(scratch: float, reached: bool) -> None:
-    results = {**MIOU, 'scratch_test': dict(mIoU=scratch)}
-    assert EXAMPLES['pretraining'].reached(results, 0.01) is reached
-    figures = {'pre-trained': 0.8, 'from scratch': scratch / 100, 'masked L1': 0.7}
-    assert EXAMPLES['pretraining'].figures(results) == figures
 
 
 def test_quickstart_refuses_other_data(dataset: Path) -> None:
@@ -337,13 +326,16 @@ def test_quickstart_reaches_its_target(tmp_path: Path) -> None:
     assert 'Reached the target of 0.90' in done.stdout
 
 
-@pytest.mark.parametrize('task', EXAMPLES)
+# Not of pre-training, whose goal is a difference of two trainings.
+@pytest.mark.parametrize('task', ['detection', 'segmentation', 'video'])
 def test_configs_expect_the_goals(task: str) -> None:
     """tools/test.py and tools/quickstart.py judge by the same numbers."""
     example = EXAMPLES[task]
+    (training,) = example.trainings
+    configs = {test: Config.fromfile(ROOT / path) for test, path in training.tests.items()}
     expected = {
         test: [(e.metric, e.get('at_least'), e.get('at_most')) for e in loaded.expected]
-        for test, loaded in ((t, Config.fromfile(ROOT / path)) for t, path in example.tests.items())
+        for test, loaded in configs.items()
     }
     target = example.target
     assert (

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from swinv2_dense.reports.labels import LabelReporter, calibration
+from swinv2_dense.reports.calibration import calibration
+from swinv2_dense.reports.labels import LabelReporter
 
 CLASSES = ('ant', 'bee', 'cat', 'dog', 'elk', 'fox', 'gnu')
 

@@ -11,7 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from forked import ROOT, run_script
+from isolation import forget_runs
 
 from swinv2_dense.training.known_warnings import KNOWN_WARNINGS
 
@@ -63,7 +65,12 @@ def run_here(name: str, *args: object) -> subprocess.CompletedProcess:
     out, err, argv = io.StringIO(), io.StringIO(), sys.argv
     sys.argv, code = [name, *map(str, args)], 0
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            forget_runs(patch)
             runpy.run_path(str(ROOT / 'tools' / f'{name}.py'), run_name='__main__')
     except SystemExit as end:
         code = end.code

@@ -54,6 +54,9 @@ def test_flags_change_the_config():
     assert cfg.default_hooks.checkpoint.save_best == 'auto'
     stop_early(cfg, 3)
     assert [hook.type for hook in cfg.custom_hooks] == ['X', 'MainMetricStoppingHook']
+    stop_early(cfg, 5)  # the config that was saved, with the flag again
+    assert [hook.type for hook in cfg.custom_hooks] == ['X', 'MainMetricStoppingHook']
+    assert cfg.custom_hooks[1].patience == 5
     given = Config(dict(default_hooks=dict(checkpoint=dict(save_best='coco/segm_mAP'))))
     keep_best(given)
     assert given.default_hooks.checkpoint.save_best == 'coco/segm_mAP'

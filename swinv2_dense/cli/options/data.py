@@ -17,9 +17,12 @@ DATASETS = {
 
 OWN_FORMATS = ['coco', 'yolo', 'voc', 'labelme', 'maps', 'table', 'folders']
 OWN_TARGETS = ['boxes', 'masks', 'maps', 'clips', 'images']
-OWN_TEXT = """Recognize the format of an annotated folder, check it, split off a validation set if
-there is none, link the images, and write the tree and the configs own.py and dataset.py. Everything
-that is left out is named. Ends with the commands for training and testing."""
+OWN_TEXT = """
+Recognize the format of an annotated folder, check it, split off a validation
+set if there is none, link the images, and write the tree and the configs
+own.py and dataset.py. Everything that is left out is named. Ends with the
+commands for training and testing.
+""".strip()
 
 
 def prepare_data_parser() -> argparse.ArgumentParser:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from multiprocessing.pool import ThreadPool
-from pathlib import Path
 
 from ...checks.coco_file import extent_of
 from ...checks.image_files import loader_problem
+from ...checks.result_cache import file_digest
 from ..images import File, FileError, image_size
 from ..report import progress
 from ..videos import check_video
@@ -180,17 +179,8 @@ def duplicates(samples: Sequence[Sample]) -> list[list[Sample]]:
     groups: dict[str, list[Sample]] = defaultdict(list)
     for alike in by_size.values():
         for sample in alike if len(alike) > 1 else ():
-            groups[_digest(sample.path)].append(sample)
+            groups[file_digest(sample.path)].append(sample)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _digest(path: Path) -> str:
-    with path.open('rb') as file:
-        return (
-            hashlib.file_digest(file, 'sha256').hexdigest()
-            if hasattr(hashlib, 'file_digest')
-            else hashlib.sha256(file.read()).hexdigest()
-        )
 
 
 def _name_duplicates(found: Found, source: Source, notes: Notes) -> None:

@@ -166,10 +166,11 @@ def test_a_rotated_png_with_annotations_of_the_stored_pixels(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     image.save(path, exif=exif)
-    if cv2.imread(str(path)).shape[:2] == (60, 80):
-        pytest.skip('this OpenCV does not rotate PNG files')
-    with pytest.raises(ConfigError, match='annotated without the rotation'):
-        prepare(tmp_path, Options())
+    if cv2.imread(str(path)).shape[:2] == (60, 80):  # older OpenCV does not rotate PNG files
+        assert boxes_of(prepare(tmp_path, Options()))['b.png']
+    else:
+        with pytest.raises(ConfigError, match='annotated without the rotation'):
+            prepare(tmp_path, Options())
 
 
 def test_broken_files_are_left_out_on_demand(tmp_path):

@@ -169,9 +169,6 @@ def test_clips(kind, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (ROOT / 'configs/_base_/datasets/own_images.py').is_file(), reason='no classification'
-)
 def test_images(tmp_path, monkeypatch):
     for scene in scenes(8):
         write_image(tmp_path / 'src' / str(len(scene.things)) / scene.name, scene)
@@ -183,8 +180,6 @@ def test_images(tmp_path, monkeypatch):
 def test_fragments_begin_with_the_folder(target):
     """dataset.py is a copy of the fragment that reads its own folder instead."""
     path = ROOT / 'configs/_base_/datasets' / f'{FRAGMENTS[target]}.py'
-    if not path.is_file():
-        pytest.skip(f'no {path.name} in this version')
     assert path.read_text().count(ROOT_LINE) == 1
 
 

@@ -1,6 +1,0 @@
-# Pre-training quickstart: as the config below, from what SimMIM learned without labels.
-_base_ = './few-labels_upernet_swinv2-c32-w8_1xb8-60it_surfaces-64.py'
-pretrained = (
-    'work_dirs/quickstart/pretraining/simmim/iter_500.pth'  # tools/quickstart.py sets its own
-)
-model = dict(backbone=dict(init_cfg=dict(_delete_=True, type='Pretrained', checkpoint=pretrained)))
