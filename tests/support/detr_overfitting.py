@@ -52,7 +52,9 @@ def small(
             by_epoch=False,
         ),
     ]
-    cfg.default_hooks.logger.update(interval=10, log_metric_by_epoch=False)
+    cfg.default_hooks.logger.update(
+        interval=min(10, max(1, iterations // 6)), log_metric_by_epoch=False
+    )
     cfg.default_hooks.checkpoint = ConfigDict(
         type='CheckpointHook', by_epoch=False, interval=iterations
     )
