@@ -11,11 +11,12 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from torch import Tensor
 
-from ...checkpoints.fetching import fetch, sha256_of
+from ...checkpoints.fetching import fetch
 from ...checkpoints.formats import DERIVED, METADATA_KEY
 from ...checkpoints.pretrained_windows import windows_from_coords_table
 from ...checkpoints.reading import HEADER, read_checkpoint_file, unwrap
 from ...checkpoints.writing import check_target, write
+from ...checks.result_cache import file_digest
 from ...errors import CheckpointError, truncate
 
 SIGNATURE = ('transformer.decoder.final_layer_norm.weight', 'class_embed.0.weight')
@@ -50,6 +51,8 @@ NAMES = (
 )
 # The decoder of the released code refers to the branches of the head under names of its own.
 COPIES = re.compile(r'transformer\.decoder\.(class_embed|bbox_embed)\.')
+# Of its backbone, also in fine-tuning; the configs set them.
+EPSILONS = dict(norm_eps=1e-6, cosine_eps=5e-5)
 # Of mmdet's 80 classes, in its order.
 COCO_IDS = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
 
@@ -77,7 +80,8 @@ def convert_plain_detr(source: str, target: Path) -> dict[str, Any]:
         source=source if '://' in source else Path(source).name,
         format='Plain-DETR',
         pretrained_window_sizes=[list(window) for window in windows],
-        sha256=sha256_of(file.path) if file.path.is_file() else None,
+        **EPSILONS,
+        sha256=file_digest(file.path) if file.path.is_file() else None,
     )
     dataset = dict(classes=CocoDataset.METAINFO['classes'])
     write(dict(state_dict=converted, meta={HEADER: meta, 'dataset_meta': dataset}), target)

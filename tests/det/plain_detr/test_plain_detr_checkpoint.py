@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
 import torch
-from commands import run_here
+from commands import ROOT, run_here
 from layouts import depths_of, plain_detr, with_tables
+from mmengine.config import Config
 from tiny_plain_detr import build_plain_detr
 
 pytest.importorskip('mmdet')
@@ -36,6 +38,9 @@ def test_a_released_checkpoint_becomes_a_detector(tmp_path, suffix):
     result = run_here('convert_checkpoint', path, target, '--detector')
     assert result.returncode == 0, result.stderr
     assert '[[8, 8], [8, 8], [8, 8], [4, 4]]' in result.stdout
+    backbone = Config.fromfile(ROOT / 'configs/_base_/models/plain-detr.py').model.backbone
+    for name in ('norm_eps', 'cosine_eps'):
+        assert re.search(rf'{name} +{backbone[name]}\n', result.stdout)
     other = build_plain_detr(seed=1, **OF_COCO)
     if suffix == 'pth':
         found = load_checkpoint(other, str(target), map_location='cpu', strict=True)
