@@ -22,9 +22,10 @@ class Prediction:
     """What a model predicts for one input, as plain arrays.
 
     Detectors: `boxes` (N, 4) as x1, y1, x2, y2 in pixels, `scores` (N,), `labels` (N,), `names`,
-    and `masks` (N, H, W) of bool, or None. Segmentors: `label_map` (H, W) and `names`, which
-    labels index. Classifiers and recognizers: `scores` of all classes, and the best `labels`
-    with their `names`, best first.
+    and `masks` (N, H, W) of bool, or None. Panoptic models also: `segment_map` (H, W) of ids, 0
+    where there is no segment, and `segments`, dicts of `id`, `label`, `name` and `pixels`.
+    Segmentors: `label_map` (H, W) and `names`, which labels index. Classifiers and recognizers:
+    `scores` of all classes, and the best `labels` with their `names`, best first.
     """
 
     def __init__(self, inferencer: CheckedInferencer, source: Any, sample: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from PIL import Image
 
 from ..inference.base import ImageInferencer
@@ -68,7 +69,14 @@ class DetectionInferencer(ImageInferencer, DetInferencer):
                 Image.fromarray(as_rgb(self._panoptic(sample)[0])).save(draft)
 
     def plain(self, sample: DetDataSample) -> dict[str, Any]:
-        found = sample.pred_instances.to('cpu')
+        arrays: dict[str, Any] = {}
+        if 'pred_instances' in sample:
+            arrays.update(self._plain_objects(sample.pred_instances.to('cpu')))
+        if 'pred_panoptic_seg' in sample:
+            arrays.update(segment_map=self._panoptic(sample)[0], segments=self._segments(sample))
+        return arrays
+
+    def _plain_objects(self, found: InstanceData) -> dict[str, Any]:
         found = found[found.scores.argsort(descending=True, stable=True)]
         labels = found.labels.numpy()
         return dict(

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmdet.datasets import CocoPanopticDataset
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 
 from ..config_parts import annotated_first, datasets_of, loaded_datasets, plain_visualizer
 from ..costs.query_detectors import parts_of_any_detector
-from ..reports.reporter import Reporter
+from ..reports.reporter import Reporter, single_dataset
 from ..task import Loaders, Task
 from .annotation_files import check_annotation_files, repair_runner, use_repaired
 from .check_classes import check_classes
@@ -97,6 +98,10 @@ class DetectionTask(Task):
         return inferencer
 
     def build_reporter(self, dataset: Any) -> Reporter:
+        if isinstance(single_dataset(dataset), CocoPanopticDataset):
+            from .panoptic.report import PanopticReporter
+
+            return PanopticReporter(dataset)
         from .report import DetectionReporter
 
         return DetectionReporter(dataset)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..config_parts import datasets_of, loaded_datasets, type_name
+from ..config_parts import ANNOTATION_LOADERS, datasets_of, loaded_datasets, type_name
 from ..errors import ConfigError
 
 
@@ -24,7 +24,7 @@ def load_targets(cfg: Config, dataset: Any) -> None:
         step
         for _, part in loaded_datasets(cfg, ('train',))
         for step in part.get('pipeline') or []
-        if type_name(step) == 'LoadAnnotations'
+        if type_name(step) in ANNOTATION_LOADERS
     ]
     if not steps:
         raise ConfigError('--val-loss: no pipeline of train_dataloader has LoadAnnotations')
@@ -37,6 +37,6 @@ def load_targets(cfg: Config, dataset: Any) -> None:
         names = [type_name(step) for step in part.pipeline]
         if 'LoadImageFromFile' not in names:
             raise ConfigError(f'--val-loss: {key}.pipeline has no LoadImageFromFile')
-        rest = [s for s, name in zip(part.pipeline, names) if name != 'LoadAnnotations']
+        rest = [s for s, name in zip(part.pipeline, names) if name not in ANNOTATION_LOADERS]
         rest.insert(names.index('LoadImageFromFile') + 1, copy.deepcopy(steps[0]))
         part.pipeline = rest

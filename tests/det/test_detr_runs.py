@@ -74,5 +74,8 @@ def test_boxes_of_augmented_views_are_merged(name):
 
 @pytest.mark.parametrize('name', [MASKS, f'{MASKS}-panoptic'])
 def test_masks_of_augmented_views_are_refused(name):
+    cfg = narrow(name)
+    if isinstance(cfg.test_evaluator, list):
+        cfg.test_evaluator = cfg.test_evaluator[:1]  # PQ alone
     with pytest.raises(ConfigError, match='cannot merge the masks of a Mask2Former'):
-        use_tta(narrow(name))
+        use_tta(cfg)

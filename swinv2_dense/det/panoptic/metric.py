@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import get, load
 from mmengine.logging import MMLogger, print_log
 
-from ...preparation.panoptic_ids import segment_ids
-from .quality import Segment, count_matches, panoptic_quality
-from .segments import found_segments
+from .quality import groups_of, panoptic_quality
+from .truth import PanopticTruth
 
 
 @METRICS.register_module()
@@ -43,52 +39,26 @@ class PanopticQualityMetric(BaseMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.seg_prefix, self.classwise, self.backend_args = seg_prefix, classwise, backend_args
-        coco = load(ann_file, backend_args=backend_args)
-        self.annotations = {entry['image_id']: entry for entry in coco['annotations']}
-        self.categories = {entry['id']: entry for entry in coco['categories']}
+        self.classwise, self.truth = classwise, PanopticTruth(ann_file, seg_prefix, backend_args)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the matches of a batch of predictions, dicts of `DetDataSample`s."""
-        labels = self._labels()
-        for sample in data_samples:
-            truth = self.annotations[sample['img_id']]
-            path = os.path.join(self.seg_prefix, truth['file_name'])
-            rgb = mmcv.imfrombytes(
-                get(path, backend_args=self.backend_args), flag='color', channel_order='rgb'
-            )
-            segments = {
-                entry['id']: Segment(labels[entry['category_id']], bool(entry.get('iscrowd')))
-                for entry in truth['segments_info']
-            }
-            ids, found = found_segments(sample['pred_panoptic_seg'], len(labels))
-            self.results.append(count_matches(segment_ids(rgb), segments, ids, found, len(labels)))
+        classes = self.dataset_meta['classes']
+        self.results += [self.truth.compare(sample, classes).counts for sample in data_samples]
 
     def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
-        counts = np.sum(results, axis=0)
-        labels = self._labels()
-        is_thing = {labels[key]: entry['isthing'] for key, entry in self.categories.items()}
-        groups = {
-            '': list(labels.values()),
-            '_th': [label for label in labels.values() if is_thing[label]],
-            '_st': [label for label in labels.values() if not is_thing[label]],
-        }
+        counts, classes = np.sum(results, axis=0), self.dataset_meta['classes']
+        groups = groups_of(self.truth.things(classes))
         metrics = {}
-        for suffix, group in groups.items():
-            score = panoptic_quality(counts, group)
+        for suffix, labels in zip(('', '_th', '_st'), groups):
+            score = panoptic_quality(counts, labels)
             for name in ('pq', 'sq', 'rq'):
                 metrics[f'{name.upper()}{suffix}'] = 100 * getattr(score, name)
         if self.classwise:
             lines = [
-                f'  {self.dataset_meta["classes"][label]}: '
-                f'{100 * panoptic_quality(counts, [label]).pq:.1f}'
-                for label in labels.values()
+                f'  {classes[label]}: {100 * panoptic_quality(counts, [label]).pq:.1f}'
+                for label in groups[0]
                 if counts[label, 1:].any()
             ]
             print_log('PQ by class:\n' + '\n'.join(lines), MMLogger.get_current_instance())
         return metrics
-
-    def _labels(self) -> dict[int, int]:
-        """Label by category id: the place of its name among the classes of the dataset."""
-        places = {name: label for label, name in enumerate(self.dataset_meta['classes'])}
-        return {key: places[entry['name']] for key, entry in self.categories.items()}

@@ -92,6 +92,15 @@ def panoptic_quality(counts: np.ndarray, labels: Sequence[int]) -> Score:
     )
 
 
+def groups_of(things: Mapping[int, bool]) -> tuple[list[int], list[int], list[int]]:
+    """All labels, those of things, and those of stuff."""
+    return (
+        list(things),
+        [label for label, is_thing in things.items() if is_thing],
+        [label for label, is_thing in things.items() if not is_thing],
+    )
+
+
 def _sums(common: Mapping[tuple[int, int], int], axis: int) -> dict[int, int]:
     areas: dict[int, int] = {}
     for pair, area in common.items():

@@ -12,7 +12,7 @@ from narrow import shrink_images, use_data
 from narrow_detr import narrow_detr
 from panoptic_tree import write_panoptic
 
-from . import Contract, Recipe, folder_of, train_one_iteration
+from . import Contract, Recipe, folder_of, published, train_one_iteration
 from .detection import sizes
 
 FOLDER = folder_of('detr')
@@ -121,6 +121,8 @@ def check_comment(name: str, comment: str) -> None:
     kind = family(name)
     if kind == 'plain-detr':
         assert 'Table 2' in comment
+        expected = published(CONTRACT.load(name), ('coco/bbox_mAP',), tta=False)
+        assert expected == PUBLISHED[name]
     else:
         assert 'Not in the paper' in comment
         assert ('number to beat' in comment) == (name in PUBLISHED)
