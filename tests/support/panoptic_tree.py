@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from coco_tree import BOXES, SIZE
 
 
@@ -47,3 +49,34 @@ def write_panoptic(root: Path, num_images: int = 2) -> Path:
         (root / f'annotations/panoptic_{split}.json').write_text(json.dumps(coco))
         (root / f'annotations/panoptic_{split}2017').symlink_to(maps)
     return root
+
+
+def dataset_of(tree: Path, split: str = 'train') -> dict:
+    """The config of a dataset that reads the tree."""
+    return dict(
+        type='CocoPanopticDataset',
+        data_root=f'{tree}/',
+        ann_file=f'annotations/panoptic_{split}.json',
+        data_prefix=dict(img='train2017/', seg=f'annotations/panoptic_{split}2017/'),
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadPanopticMaps')],
+    )
+
+
+def built(tree: Path) -> Any:
+    """The dataset."""
+    from mmdet.datasets import CocoPanopticDataset
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        return CocoPanopticDataset(**{k: v for k, v in dataset_of(tree).items() if k != 'type'})
+
+
+def perfect_prediction() -> Any:
+    """The truth of an image, as mmdet's model would say it."""
+    from mmengine.structures import PixelData
+
+    sem_seg = torch.full((1, *SIZE), 132)
+    sem_seg[0, :20, :30] = 133
+    for k, (x, y, w, h) in enumerate(BOXES):
+        sem_seg[0, y : y + h, x : x + w] = 7 * k + 1000 * (k + 1)
+    return PixelData(sem_seg=sem_seg)

@@ -8,13 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from coco_tree import BOXES, SIZE, write_tree
 from commands import ROOT, run_here
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmengine.structures import PixelData
-from panoptic_tree import write_panoptic
+from panoptic_tree import built, dataset_of, perfect_prediction, write_panoptic
 
 pytest.importorskip('mmdet')
 from mmdet.datasets import CocoPanopticDataset  # noqa: E402
@@ -35,16 +33,6 @@ def tree(tmp_path: Path) -> Path:
     return write_panoptic(write_tree(tmp_path / 'coco', ('person',)))
 
 
-def dataset_of(tree: Path, split: str = 'train') -> dict:
-    return dict(
-        type='CocoPanopticDataset',
-        data_root=f'{tree}/',
-        ann_file=f'annotations/panoptic_{split}.json',
-        data_prefix=dict(img='train2017/', seg=f'annotations/panoptic_{split}2017/'),
-        pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadPanopticMaps')],
-    )
-
-
 def edit(tree: Path, change) -> None:
     path = tree / 'annotations/panoptic_train.json'
     coco = json.loads(path.read_text())
@@ -57,11 +45,6 @@ def checked(tree: Path, model: dict = MODEL) -> str:
         check_panoptic(model, [('train_dataloader.dataset', dataset_of(tree))])
     assert '\n' not in str(error.value)
     return str(error.value)
-
-
-def built(tree: Path) -> CocoPanopticDataset:
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        return CocoPanopticDataset(**{k: v for k, v in dataset_of(tree).items() if k != 'type'})
 
 
 def test_maps_are_loaded_as_masks_and_labels(tree):
@@ -140,21 +123,12 @@ def test_prepare_data_compares_every_map(tree):
     assert 'has ids that segments_info lacks' in maps.faults
 
 
-def prediction(tree: Path) -> PixelData:
-    """The truth of the first image, as mmdet's model would say it."""
-    sem_seg = torch.full((1, *SIZE), 132)
-    sem_seg[0, :20, :30] = 133
-    for k, (x, y, w, h) in enumerate(BOXES):
-        sem_seg[0, y : y + h, x : x + w] = 7 * k + 1000 * (k + 1)
-    return PixelData(sem_seg=sem_seg)
-
-
 def test_the_metric_gives_100_for_the_truth(tree):
     metric = PanopticQualityMetric(
         str(tree / 'annotations/panoptic_val.json'), str(tree / 'annotations/panoptic_val2017')
     )
     metric.dataset_meta = CocoPanopticDataset.METAINFO
-    samples = [dict(img_id=i, pred_panoptic_seg=prediction(tree).to_dict()) for i in (0, 1)]
+    samples = [dict(img_id=i, pred_panoptic_seg=perfect_prediction().to_dict()) for i in (0, 1)]
     metric.process(None, samples)
     found = metric.evaluate(2)
     assert {key: found[f'coco_panoptic/{key}'] for key in ('PQ', 'PQ_th', 'PQ_st')} == {
@@ -167,11 +141,11 @@ def test_the_metric_gives_100_for_the_truth(tree):
 def test_segments_are_drawn(tree):
     from swinv2_dense.det.visualization import ClassColorDetVisualizer
 
-    objects = panoptic_objects(prediction(tree), 133)
+    objects = panoptic_objects(perfect_prediction(), 133)
     assert objects.labels.tolist() == [132, 0, 7]
     visualizer = ClassColorDetVisualizer()
     visualizer.dataset_meta = CocoPanopticDataset.METAINFO
-    sample = DetDataSample(pred_panoptic_seg=prediction(tree))
+    sample = DetDataSample(pred_panoptic_seg=perfect_prediction())
     image = np.full((*SIZE, 3), 128, np.uint8)
     frame = visualizer.frame(image, sample, 0.5)
     factor = frame.shape[0] // SIZE[0]
