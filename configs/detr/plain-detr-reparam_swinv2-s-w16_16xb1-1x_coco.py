@@ -22,11 +22,4 @@ model = dict(
     ),
 )
 optim_wrapper = dict(paramwise_cfg=dict(backbone_lr_mult=1.0, layer_decay=0.9))
-expected = [
-    dict(
-        metric='coco/bbox_mAP',
-        value=0.509,
-        tolerance=0.003,
-        source='arXiv 2308.01904, Table 2, row 6',
-    ),
-]
+expected = [dict(metric='coco/bbox_mAP', value=0.509, tolerance=0.003, source='Table 2, row 6')]

@@ -7,11 +7,4 @@ _base_ = [
     '../_base_/schedules/adamw_plain-detr_1x.py',
 ]
 train_dataloader = dict(batch_size=1)
-expected = [
-    dict(
-        metric='coco/bbox_mAP',
-        value=0.461,
-        tolerance=0.003,
-        source='arXiv 2308.01904, Table 2, row 2',
-    ),
-]
+expected = [dict(metric='coco/bbox_mAP', value=0.461, tolerance=0.003, source='Table 2, row 2')]
