@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +19,9 @@ HEADER = 64  # bytes with the size of a PNG
 
 
 class PanopticImage(NamedTuple):
-    """An annotated image: its PNG, its size in pixels, and its segments by id."""
+    """An annotated image: its name, its PNG, its size in pixels, and its segments by id."""
 
+    file_name: str
     png: str
     width: int
     height: int
@@ -44,8 +45,10 @@ def read_panoptic(path: str | Path) -> tuple[list[PanopticImage], list[Mapping[s
     if missing:
         raise ConfigError(f'has no {", ".join(missing)}; give a panoptic_*.json')
     categories = content['categories']
+    for entry in categories:
+        _require(entry, ('id', 'name', 'isthing'), f'the category {entry.get("name")}')
     ids = {category['id'] for category in categories}
-    sizes = {image['id']: (image['width'], image['height']) for image in content['images']}
+    listed = {image['id']: image for image in content['images']}
     found = []
     for entry in content['annotations']:
         if 'segments_info' not in entry or 'file_name' not in entry:
@@ -53,17 +56,32 @@ def read_panoptic(path: str | Path) -> tuple[list[PanopticImage], list[Mapping[s
                 f'the annotation of image {entry.get("image_id")} has no segments_info or '
                 'file_name; instances_*.json is for boxes and masks, give a panoptic_*.json'
             )
-        if entry['image_id'] not in sizes:
+        image = listed.get(entry['image_id'])
+        if image is None:
             raise ConfigError(f'image {entry["image_id"]} of an annotation is not listed')
-        segments = {segment['id']: segment for segment in entry['segments_info']}
-        for number, segment in segments.items():
+        for segment in entry['segments_info']:
+            named = f'segment {segment.get("id")} of {entry["file_name"]}'
+            _require(segment, ('id', 'category_id', 'area', 'bbox'), named)
             if segment['category_id'] not in ids:
                 raise ConfigError(
-                    f'segment {number} of {entry["file_name"]} has '
-                    f'category_id={segment["category_id"]}, which is not listed'
+                    f'{named} has category_id={segment["category_id"]}, which is not listed'
                 )
-        found.append(PanopticImage(entry['file_name'], *sizes[entry['image_id']], segments))
+        segments = {segment['id']: segment for segment in entry['segments_info']}
+        size = image['width'], image['height']
+        found.append(PanopticImage(image['file_name'], entry['file_name'], *size, segments))
+    bare = sorted(listed.keys() - {entry['image_id'] for entry in content['annotations']}, key=str)
+    if bare:
+        raise ConfigError(
+            f'{len(bare)} of {len(listed)} images have no annotation, first '
+            f'{listed[bare[0]]["file_name"]}; annotate or remove them'
+        )
     return found, categories
+
+
+def _require(entry: Mapping[str, Any], keys: Sequence[str], named: str) -> None:
+    missing = [key for key in keys if key not in entry]
+    if missing:
+        raise ConfigError(f'{named} has no {", ".join(missing)}')
 
 
 def check_png(folder: str | Path, image: PanopticImage, decode: bool) -> str:

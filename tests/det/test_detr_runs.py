@@ -63,6 +63,18 @@ def test_bf16_trains_and_predicts_in_fp32(name):
     assert sample.pred_instances.scores.isfinite().all()
 
 
+@pytest.mark.parametrize('name', [DINO, MASKS])
+def test_images_without_objects_train_every_parameter(name):
+    """DDP waits for a gradient of each."""
+    model, data = build(narrow(name)).train(), detection_data()
+    for sample in data['data_samples']:
+        sample.gt_instances = sample.gt_instances[:0]
+    loss = losses(model, data)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
 @pytest.mark.parametrize('name', [DINO, PLAIN])
 def test_boxes_of_augmented_views_are_merged(name):
     cfg = narrow(name)

@@ -100,6 +100,20 @@ def test_ids_without_pixels_and_unknown_categories_are_named(tree):
     assert 'give a panoptic_*.json' in checked(tree)
 
 
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (lambda coco: coco['annotations'].pop(), '1 of 2 images have no annotation, first 00'),
+        (lambda coco: coco['images'][0].update(file_name='a.jpeg'), 'but mmdet reads a.jpeg'),
+        (lambda coco: coco['annotations'][0]['segments_info'][0].pop('area'), '.png has no area'),
+        (lambda coco: coco['categories'][1].pop('isthing'), 'category bicycle has no isthing'),
+    ],
+)
+def test_what_mmdet_would_stumble_over_in_training_is_named_before(tree, change, said):
+    edit(tree, change)
+    assert said in checked(tree)
+
+
 def test_fewer_queries_than_segments_or_objects_are_an_error(tree):
     said = checked(tree, dict(panoptic_head=dict(num_queries=2)))
     assert 'model.panoptic_head.num_queries=2, but 000000000000.png has 3 segments' in said
