@@ -88,7 +88,10 @@ def _at_size_of(image: np.ndarray, instances: Any) -> Any:
 
 
 def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
-    """The image with boxes, masks and class names, next to its numbered semantic map."""
+    """The image with boxes, masks and class names, next to its semantic map.
+
+    The labels of a panoptic dataset are those of its classes; those of other maps have no names.
+    """
     image, data = packed_image(sample), sample['data_samples']
     factor = enlargement(*image.shape[:2])
     titles = ['truth', 'semantic map'] if 'gt_sem_seg' in data else ['truth']
@@ -100,7 +103,9 @@ def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
     draw_objects(views[0], objects, Style.of(metainfo), factor, ignored=ignored)
     if 'gt_sem_seg' in data:
         labels = data.gt_sem_seg.sem_seg[0].numpy()
-        numbers = Style([str(label) for label in range(IGNORE_INDEX)])
-        tint_labels(views[1], labels, numbers, factor)
-        label_regions(views[1], labels, numbers)
+        style = Style([str(label) for label in range(IGNORE_INDEX)])
+        if 'stuff_classes' in metainfo:
+            style = Style.of(metainfo)
+        tint_labels(views[1], labels, style, factor)
+        label_regions(views[1], labels, style)
     return picture
