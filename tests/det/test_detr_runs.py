@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 import torch
 from commands import ROOT
 from detection_data import detection_data
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from narrow_detr import narrow_detr
 
@@ -73,6 +75,22 @@ def test_images_without_objects_train_every_parameter(name):
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    'name, embeddings', [(PLAIN, 'map_embed'), (MASKS, 'query_embed|query_feat|level_embed')]
+)
+def test_weights_alone_are_decayed_and_the_backbone_learns_slowly(name, embeddings):
+    """Neither norms, biases, MLPs of position biases, temperatures nor these embeddings."""
+    cfg = narrow(name)
+    model, optimizer = build(cfg), cfg.optim_wrapper.optimizer
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    found = {id(p): (g['lr'], g['weight_decay']) for g in groups for p in g['params']}
+    exempt = re.compile(rf'norm|[.]gn[.]|bias$|cpb_mlp|logit_scale|{embeddings}')
+    for key, param in model.named_parameters():
+        rate = optimizer.lr * (0.1 if key.startswith('backbone.') else 1)
+        decay = 0 if exempt.search(key) or key.endswith('.bn.weight') else optimizer.weight_decay
+        assert found[id(param)] == (pytest.approx(rate), decay), key
 
 
 @pytest.mark.parametrize('name', [DINO, PLAIN])

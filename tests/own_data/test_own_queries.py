@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from commands import ROOT
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
@@ -42,6 +43,25 @@ def test_masks(folder):
     assert cfg.optim_wrapper.clip_grad.max_norm == 0.01
     cfg.dump(folder / 'written.py')
     assert Config.fromfile(folder / 'written.py').to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize(
+    'name', ['dino-4scale_swinv2-t-w16_8xb2-1x_coco', 'plain-detr_swinv2-s-w16_16xb1-1x_coco']
+)
+def test_boxes(folder, name):
+    """The page says: name another config, and evaluate boxes only."""
+    text = re.sub('mask2former_.*?(?=[.]py)', name, INSTANCE)
+    text = '\n'.join(line for line in text.splitlines() if 'batch_augments' not in line)
+    (folder / 'own.py').write_text(
+        f"{text}\nval_evaluator = test_evaluator = dict(metric='bbox')\n"
+    )
+    cfg = Config.fromfile(folder / 'own.py')
+    assert cfg.model.bbox_head.num_classes == 3
+    assert cfg.test_evaluator.metric == 'bbox'
+    cfg.model.backbone.init_cfg = None
+    with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    assert {branch.out_features for branch in model.bbox_head.cls_branches} == {3}
 
 
 def test_semantic_maps(folder):

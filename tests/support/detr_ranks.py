@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def write_config(folder: Path, tree: Path, head: str, images: int, fragment: str
 
     from swinv2_dense import config_path
 
-    cfg = CONTRACT.load(HEADS[head]).copy()
+    cfg = copy.deepcopy(CONTRACT.load(HEADS[head]))
     shrink(cfg, tree)
     cfg.custom_hooks += [dict(type='RecordRankHook'), dict(type='SeedStepsHook')]
     cfg.model.backbone.update(drop_path_rate=0.0, with_cp=True)
