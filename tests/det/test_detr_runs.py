@@ -86,10 +86,13 @@ def test_weights_alone_are_decayed_and_the_backbone_learns_slowly(name, embeddin
     model, optimizer = build(cfg), cfg.optim_wrapper.optimizer
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
     found = {id(p): (g['lr'], g['weight_decay']) for g in groups for p in g['params']}
-    exempt = re.compile(rf'norm|[.]gn[.]|bias$|cpb_mlp|logit_scale|{embeddings}')
+    kinds = (torch.nn.LayerNorm, torch.nn.GroupNorm)
+    norms = {key for key, module in model.named_modules() if isinstance(module, kinds)}
+    exempt = re.compile(rf'bias$|cpb_mlp|logit_scale|{embeddings}')
     for key, param in model.named_parameters():
         rate = optimizer.lr * (0.1 if key.startswith('backbone.') else 1)
-        decay = 0 if exempt.search(key) or key.endswith('.bn.weight') else optimizer.weight_decay
+        is_exempt = exempt.search(key) or key.rpartition('.')[0] in norms
+        decay = 0 if is_exempt else optimizer.weight_decay
         assert found[id(param)] == (pytest.approx(rate), decay), key
 
 
