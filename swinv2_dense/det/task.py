@@ -22,7 +22,7 @@ from .check_queries import check_queries
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
 from .exports import export
-from .panoptic.check import check_panoptic
+from .panoptic.check import check_panoptic, check_panopticapi
 from .slices_config import use_slices
 from .tta_config import use_tta
 from .val_targets import load_targets
@@ -49,6 +49,8 @@ class DetectionTask(Task):
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
         datasets = loaded_datasets(cfg, loaders)
         check_classes(_model(cfg), datasets)
+        evaluators = [f'{name}_evaluator' for name in loaders if name != 'train']
+        check_panopticapi(datasets, [(key, cfg.get(key)) for key in evaluators])
         check_panoptic(_model(cfg), datasets)
         if loaders:
             checked = check_annotation_files(cfg, loaders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,13 @@ JOBS = SUPPORT / 'detr_ranks.py'
 
 @pytest.fixture(scope='module')
 def tree(tmp_path_factory) -> Path:
-    return write_data(tmp_path_factory.mktemp('data') / 'coco')
+    """Two images with two objects and one, so that their numbers must be averaged."""
+    root = write_data(tmp_path_factory.mktemp('data') / 'coco')
+    path = root / 'annotations/train.json'
+    coco = json.loads(path.read_text())
+    coco['annotations'].pop()
+    path.write_text(json.dumps(coco))
+    return root
 
 
 def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
 
 from mmdet.datasets import CocoPanopticDataset
 
-from ...config_parts import is_local
+from ...config_parts import as_list, is_local, step_names, type_name
 from ...errors import ConfigError, truncate
 from ...preparation.panoptic_files import PanopticImage, check_png, read_panoptic
 from ..datasets import dataset_class, metainfo_of
 
+LOADERS = {'LoadPanopticAnnotations': 'LoadPanopticMaps'}
+METRICS = {'CocoPanopticMetric': 'PanopticQualityMetric'}
 DECODED = 20  # maps whose ids are compared before a run; prepare_data compares all
 
 
@@ -19,6 +23,36 @@ def is_panoptic(dataset: Mapping) -> bool:
     """Whether a dataset reads panoptic maps."""
     kind = dataset_class(dataset)
     return kind is not None and issubclass(kind, CocoPanopticDataset)
+
+
+def check_panopticapi(
+    datasets: Sequence[tuple[str, Mapping]], evaluators: Sequence[tuple[str, Any]]
+) -> None:
+    """Name parts of mmdet that need panopticapi, where it is not installed.
+
+    Args:
+        datasets: Key and config of each dataset without wrappers.
+        evaluators: Key and config of each evaluator.
+
+    Raises:
+        ConfigError: There is such a part.
+    """
+    if find_spec('panopticapi') is not None:
+        return
+    for key, dataset in datasets:
+        _refuse(f'{key}.pipeline', step_names(dataset.get('pipeline') or []), LOADERS)
+    for key, evaluator in evaluators:
+        metrics = [part for part in as_list(evaluator or []) if isinstance(part, Mapping)]
+        _refuse(key, [type_name(part) for part in metrics], METRICS)
+
+
+def _refuse(key: str, names: Sequence[str], replacements: Mapping[str, str]) -> None:
+    for name in names:
+        if name in replacements:
+            raise ConfigError(
+                f'{key}: {name} needs panopticapi, which is not installed; use '
+                f'{replacements[name]}, which does without'
+            )
 
 
 def check_panoptic(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ from mmdet.datasets import CocoPanopticDataset  # noqa: E402
 from mmdet.structures import DetDataSample  # noqa: E402
 
 from swinv2_dense.det.check_queries import check_queries  # noqa: E402
-from swinv2_dense.det.panoptic.check import check_panoptic  # noqa: E402
+from swinv2_dense.det.panoptic.check import check_panoptic, check_panopticapi  # noqa: E402
 from swinv2_dense.det.panoptic.metric import PanopticQualityMetric  # noqa: E402
 from swinv2_dense.det.panoptic.segments import panoptic_objects  # noqa: E402
 from swinv2_dense.errors import ConfigError  # noqa: E402
@@ -112,6 +113,19 @@ def test_ids_without_pixels_and_unknown_categories_are_named(tree):
 def test_what_mmdet_would_stumble_over_in_training_is_named_before(tree, change, said):
     edit(tree, change)
     assert said in checked(tree)
+
+
+def test_parts_of_mmdet_that_need_another_package_are_named(tree):
+    if find_spec('panopticapi'):
+        pytest.skip('panopticapi is installed')
+    dataset = dataset_of(tree)
+    steps = [('train_dataloader.dataset', dataset)]
+    check_panopticapi(steps, [('val_evaluator', [dict(type='PanopticQualityMetric')])])
+    with pytest.raises(ConfigError, match='val_evaluator: CocoPanopticMetric needs panopticapi'):
+        check_panopticapi(steps, [('val_evaluator', dict(type='CocoPanopticMetric'))])
+    dataset['pipeline'][1]['type'] = 'LoadPanopticAnnotations'
+    with pytest.raises(ConfigError, match='use LoadPanopticMaps, which does without'):
+        check_panopticapi(steps, [])
 
 
 def test_fewer_queries_than_segments_or_objects_are_an_error(tree):
