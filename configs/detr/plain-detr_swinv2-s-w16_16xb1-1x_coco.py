@@ -5,6 +5,7 @@ _base_ = [
     '../_base_/models/plain-detr.py',
     '../_base_/datasets/coco_detection_detr-480-800.py',
     '../_base_/schedules/adamw_plain-detr_1x.py',
+    'mmdet::_base_/default_runtime.py',
 ]
 train_dataloader = dict(batch_size=1)
 expected = [dict(metric='coco/bbox_mAP', value=0.461, tolerance=0.003, source='Table 2, row 2')]

@@ -76,7 +76,7 @@ def test_fragments_that_extend_any_config(added, tmp_path):
     """In both orders, with each fragment that sets hooks, and with whole configs."""
     others = [path for path in BASE.glob('models/*.py') if 'custom_hooks' in path.read_text()]
     others += [ADDED[0], BASE / 'schedules/adamw_160k.py', *ROOT.glob('configs/quickstart/htc*.py')]
-    assert len(others) == 7
+    assert len(others) == 8
     for other in others:
         if other != added:
             one, two = loaded(tmp_path, added, other), loaded(tmp_path, other, added)

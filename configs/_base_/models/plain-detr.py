@@ -2,7 +2,6 @@
 # last map, whose two blocks attend globally, at stride 16; proposals at strides 8 to 64 from it; 6
 # decoder layers with BoxRPB; 300 one-to-one and 1500 one-to-many queries. Epsilons are those that
 # the released weights were trained with.
-_base_ = 'mmdet::_base_/default_runtime.py'
 custom_imports = dict(imports=['swinv2_dense', 'swinv2_dense.det'], allow_failed_imports=False)
 custom_hooks = [dict(type='DetectorFp32Hook')]
 model = dict(

@@ -1,5 +1,5 @@
 # Mask2Former for ADE20K with mmseg's pipeline for crops of 640 x 640: short side 320 to 1280.
-_base_ = './mask2former_semantic.py'
+_base_ = './mask2former.py'
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
