@@ -252,6 +252,18 @@ def test_labels_beyond_the_head(own, tmp_path):
     assert f'{tmp_path}/list.txt:2: label 3, but model.head.num_classes=3' in checked(own)
 
 
+def test_names_of_a_list_in_a_file_that_does_not_exist(own, tmp_path):
+    write_image(tmp_path / 'a.jpg', (1, 2, 3))
+    (tmp_path / 'list.txt').write_text('a.jpg 2\n')
+    dataset = own.train_dataloader.dataset
+    dataset.update(data_root=str(tmp_path), ann_file='list.txt', data_prefix=dict(img_path=''))
+    dataset.update(type='ImageListDataset', metainfo=dict(classes='gone.txt'))
+    assert "dataset.metainfo.classes='gone.txt': there is no such file; give a tuple" in checked(own)
+    (tmp_path / 'names.txt').write_text('apple\nbanana\n')
+    dataset.metainfo = dict(classes=str(tmp_path / 'names.txt'))
+    assert 'model.head.num_classes=3, but train_dataloader.dataset has 2 classes' in checked(own)
+
+
 @pytest.mark.usefixtures('unformatted')
 def test_an_unreadable_image_ends_a_run_before_the_first_step(own, folder, tmp_path):
     """Or is replaced by another one, as everywhere; here 16 bits that hold only 12."""
