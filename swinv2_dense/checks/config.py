@@ -20,7 +20,12 @@ from .expected_values import check_expected_values
 from .loaders import check_loaders
 from .metric_names import check_metric_names
 
-BACKBONES = ('SwinTransformerV2', 'VideoSwinTransformerV2')
+BACKBONES = (
+    'SwinTransformerV2',
+    'VideoSwinTransformerV2',
+    'LowRankSwinTransformerV2',
+    'LowRankVideoSwinTransformerV2',
+)
 RUN_BY_READING = ('.pkl', '.pickle', '.yaml', '.yml')
 KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck with as many output as input channels
 

@@ -183,7 +183,9 @@ def test_rows_of_imagenet_1k_have_a_name(tmp_path: Path) -> None:
     model.init_weights()
     assert torch.equal(model.head.fc.weight[[0, 999]], source.head.fc.weight[[359, 21817]])
     small = dict(type='Pretrained', checkpoint=saved(tmp_path, 'official', classifier(9)))
-    with pytest.raises(CheckpointError, match=r"^head_rows, entry 1: '359' is not a class of .* 9 "):
+    with pytest.raises(
+        CheckpointError, match=r"^head_rows, entry 1: '359' is not a class of .* 9 "
+    ):
         classifier(1000, init_cfg=small | dict(head_rows='imagenet1k')).init_weights()
 
 

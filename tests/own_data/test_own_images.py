@@ -258,7 +258,9 @@ def test_names_of_a_list_in_a_file_that_does_not_exist(own, tmp_path):
     dataset = own.train_dataloader.dataset
     dataset.update(data_root=str(tmp_path), ann_file='list.txt', data_prefix=dict(img_path=''))
     dataset.update(type='ImageListDataset', metainfo=dict(classes='gone.txt'))
-    assert "dataset.metainfo.classes='gone.txt': there is no such file; give a tuple" in checked(own)
+    assert "dataset.metainfo.classes='gone.txt': there is no such file; give a tuple" in checked(
+        own
+    )
     (tmp_path / 'names.txt').write_text('apple\nbanana\n')
     dataset.metainfo = dict(classes=str(tmp_path / 'names.txt'))
     assert 'model.head.num_classes=3, but train_dataloader.dataset has 2 classes' in checked(own)

@@ -1,7 +1,7 @@
 # ImageNet-22K (fall 2011, 21841 classes, 14 million images) at 192 x 192, from the lists of the
-# official code; data/README.md shows the layout. Pipelines as in imagenet.py. Classes have the names
-# of WordNet. Assumed: the paths in the lists begin with fall11_whole/, which lies beside them.
-# Looking for all files takes minutes at each start, so it is left out.
+# official code; data/README.md shows the layout. Pipelines as in imagenet.py. WordNet names the
+# classes. Assumed: the paths in the lists begin with fall11_whole/, which lies beside them. Looking
+# for all files takes minutes at each start, so it is left out.
 _base_ = './imagenet.py'
 data_root = 'data/imagenet22k/'
 added_hooks = dict(CheckFilesHook=False)
