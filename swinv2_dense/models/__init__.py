@@ -1,6 +1,6 @@
 """Backbones, registered in mmengine's root registry."""
 
-from .low_rank import LowRankSwinTransformerV2, LowRankVideoSwinTransformerV2
+from .low_rank_backbones import LowRankSwinTransformerV2, LowRankVideoSwinTransformerV2
 from .swin_transformer_v2 import SwinTransformerV2, VideoSwinTransformerV2
 
 __all__ = [

@@ -1,29 +1,18 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) in the linear layers of a frozen backbone.
-
-Attention multiplies with the weight of `qkv` instead of calling the layer, so an adapter must be
-part of the weight: `LowRankLinear.weight` is the sum of the pretrained weight and the product of
-two thin matrices.
-"""
+"""Linear layers with a low-rank adapter (LoRA, arXiv 2106.09685)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import torch
-from mmengine.registry import MODELS
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..arguments import is_int
-from ..checkpoints.low_rank import DOWN, UP, is_adapter
-from .swin_transformer_v2 import SwinTransformerV2, VideoSwinTransformerV2
-
-LAYERS = ('qkv', 'proj', 'fc1', 'fc2')
+from ..checkpoints.low_rank import DOWN, UP
 
 
 class LowRankLinear(nn.Linear):
-    """A linear layer with the weight W + up @ down, equations 3 and below of the paper.
+    """A linear layer with the weight W + up @ down, equation 3 of the paper.
 
     `down` (rank, in) is random and `up` (out, rank) zero, so that training starts from W. There is
     no factor alpha / rank: with AdamW, it does what the learning rate does.
@@ -42,60 +31,13 @@ class LowRankLinear(nn.Linear):
         self.register_parameter(UP, nn.Parameter(torch.zeros(layer.out_features, rank)))
         nn.init.kaiming_uniform_(down, a=math.sqrt(5))
 
-    @property
-    def weight(self) -> Tensor:  # type: ignore[override]
-        """(out, in), with the adapter; parameters and state dicts have the one without it."""
-        if UP not in self._parameters:  # nn.Linear.__init__; nn.Module looks for the parameter
-            raise AttributeError('weight')
-        return self._parameters['weight'] + getattr(self, UP) @ getattr(self, DOWN)
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)"""
+        return F.linear(x, full_weight(self), self.bias)
 
 
-@MODELS.register_module()
-class LowRankSwinTransformerV2(SwinTransformerV2):
-    """`SwinTransformerV2` of which only low-rank adapters and the output norms are trained.
-
-    Checkpoints hold the pretrained weights and the adapters. Loading one into another backbone, and
-    tools/convert_checkpoint.py, add the adapters to the weights, so the result costs nothing more.
-
-    Args:
-        args: Of `SwinTransformerV2`.
-        low_rank: Rank of the adapters, at least 1.
-        adapted: Layers of each block with an adapter, of 'qkv' and 'proj' of the attention, 'fc1'
-            and 'fc2' of the MLP.
-        kwargs: Of `SwinTransformerV2`.
-
-    Raises:
-        ValueError: An argument does not fit.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        low_rank: int = 8,
-        adapted: Sequence[str] = ('qkv', 'proj'),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        if not is_int(low_rank) or low_rank < 1:
-            raise ValueError(f'low_rank={low_rank!r} must be an int >= 1')
-        if not adapted or not set(adapted) <= set(LAYERS):
-            raise ValueError(f'adapted={adapted!r} must be some of {", ".join(LAYERS)}')
-        for stage in self._stages():
-            for block in stage.blocks:
-                for name in adapted:
-                    part = block.attn if hasattr(block.attn, name) else block.mlp
-                    setattr(part, name, LowRankLinear(getattr(part, name), low_rank))
-        self._freeze_stages()
-
-    def _freeze_stages(self) -> None:
-        """Freeze what is neither an adapter nor an output norm."""
-        super()._freeze_stages()
-        norms = tuple(f'norm{i}.' for i in self.out_indices)
-        for name, parameter in self.named_parameters():
-            if not is_adapter(name) and not name.startswith(norms):
-                parameter.requires_grad_(False)
-
-
-@MODELS.register_module()
-class LowRankVideoSwinTransformerV2(LowRankSwinTransformerV2, VideoSwinTransformerV2):
-    """`VideoSwinTransformerV2` with the adapters of `LowRankSwinTransformerV2`."""
+def full_weight(layer: nn.Linear) -> Tensor:
+    """The weight (out, in) that a layer multiplies with, with its adapter if it has one."""
+    if not isinstance(layer, LowRankLinear):
+        return layer.weight
+    return layer.weight + getattr(layer, UP) @ getattr(layer, DOWN)
