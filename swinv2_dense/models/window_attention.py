@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .attention_backends import BACKENDS, select_backend
+from .low_rank import full_weight
 from .position_bias import LogCPB
 from .precision import at_least_fp32, matmul_dtype, safe_normalize, without_autocast
 from .tiled_attention import TiledWindowAttention, compiled_attention, tiled_forward
@@ -75,7 +76,7 @@ class WindowAttention(nn.Module):
         if not isinstance(self.qkv, nn.Linear):
             raise TypeError(
                 f'attn.qkv is a {type(self.qkv).__name__}; attention multiplies with its weight '
-                'and would skip whatever else it does. Parametrize the weight, or adapt attn.proj '
+                'and would skip whatever else it does. Use LowRankLinear, or adapt attn.proj '
                 'and the MLP instead'
             )
         windows = [min(size, window) for size, window in zip(x.shape[1:-1], self.window_size)]
@@ -84,7 +85,7 @@ class WindowAttention(nn.Module):
             scale = at_least_fp32(self.logit_scale).clamp(max=MAX_LOGIT_SCALE).exp()
         # A padded token is a key like any other: its cosine is 0 and its value is the bias of v.
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        tensors = x, self.qkv.weight, bias, scale, table
+        tensors = x, full_weight(self.qkv), bias, scale, table
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         backend = select_backend(self.backend, x, needs_grad, table.requires_grad)
         if backend == 'tiled':
