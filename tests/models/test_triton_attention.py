@@ -73,7 +73,7 @@ def test_equals_tiled(sizes, window, shifted, interpreter):
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_half_precision_is_close_to_fp32(dtype, interpreter):
-    """To 2 %; the gradient of the scale, a sum of terms of both signs, to 20 %.
+    """To 5 %; the gradient of the scale, a sum of terms of both signs, to 20 %.
 
     It suffers from the rounding of the output, which the backward pass reads again.
     """
@@ -84,7 +84,7 @@ def test_half_precision_is_close_to_fp32(dtype, interpreter):
         found = attend(module, x, 'triton')
     names = ['out', 'x', *dict(module.named_parameters())]
     for name, a, b in zip(names, found, exact, strict=True):
-        bound = 0.2 if name == 'logit_scale' else 0.02
+        bound = 0.2 if name == 'logit_scale' else 0.05
         assert (a.float() - b).norm() < bound * b.norm(), name
 
 
