@@ -55,7 +55,7 @@ class SwinTransformerV2(BaseModule):
         sequential_attention: Project to q, k and v again in the backward pass, one group of
             windows after the other, instead of keeping them (the paper's sequential
             self-attention). A bool, or a list with one per stage. Logits are never kept.
-        attention_backend: 'auto', 'tiled', 'sdpa', 'flex' or 'plain'; see `select_backend` in
+        attention_backend: 'auto', 'tiled', 'sdpa', 'triton' or 'plain'; see `select_backend` in
             models/attention_backends.py.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads a checkpoint of any known format
             from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix` and

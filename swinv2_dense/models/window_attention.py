@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention_backends import BACKENDS, select_backend
+from .attention_backends import BACKENDS, check_backend, select_backend
 from .low_rank import full_weight
 from .position_bias import LogCPB
 from .precision import at_least_fp32, matmul_dtype, safe_normalize, without_autocast
@@ -55,6 +55,7 @@ class WindowAttention(nn.Module):
         backend: str = 'auto',
     ) -> None:
         super().__init__()
+        check_backend(backend, embed_dims // num_heads)
         self.num_heads = num_heads
         self.window_size = window_size
         self.shifted = shifted
@@ -89,12 +90,12 @@ class WindowAttention(nn.Module):
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         backend = select_backend(self.backend, x, needs_grad, table.requires_grad)
         if backend == 'tiled':
-            x = self._tiled(*tensors)
-        elif self.sequential and needs_grad:
-            fn = partial(self._composed, BACKENDS[backend])
-            x = checkpoint(fn, *tensors, use_reentrant=False, preserve_rng_state=False)
+            return self.proj(self._tiled(*tensors))
+        attend = self._triton if backend == 'triton' else partial(self._composed, BACKENDS[backend])
+        if self.sequential and needs_grad:
+            x = checkpoint(attend, *tensors, use_reentrant=False, preserve_rng_state=False)
         else:
-            x = self._composed(BACKENDS[backend], *tensors)
+            x = attend(*tensors)
         return self.proj(x)
 
     def _tiled(
@@ -110,6 +111,17 @@ class WindowAttention(nn.Module):
         if needs_grad:
             return TiledWindowAttention.apply(*tensors, *geometry, self.sequential)
         return tiled_forward(*tensors, *geometry, keep_qkv=False)[0]
+
+    def _triton(
+        self, x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, table: Tensor
+    ) -> Tensor:
+        """Attention of the whole map by Triton kernels."""
+        from .triton_attention import triton_attention  # an optional package
+
+        qkv = F.linear(x, weight, bias)
+        pad = bias.to(qkv.dtype)
+        with without_autocast(x):
+            return triton_attention(qkv, pad, scale, table, self.window_size, self.shifted)
 
     def _composed(
         self,
