@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..arguments import pretrained
+from ..arguments import Pretrained, pretrained
 from ..checkpoints.classifiers import load_classifier
 from .samples import ClassificationSample
 
@@ -29,6 +29,8 @@ class ImageClassifier(BaseModel):
             backbone and its head from any known format, with `prefix`, `allow_missing` and
             `head_rows` of `checkpoints.classifiers.load_classifier`.
     """
+
+    INIT_SETTINGS = (*Pretrained._fields, 'head_rows')  # of init_cfg, for the check of configs
 
     def __init__(
         self,

@@ -23,8 +23,8 @@ from swinv2_dense.errors import CheckpointError, ConfigError
 from swinv2_dense.models import SwinTransformerV2
 
 tifffile = pytest.importorskip('tifffile')
-from swinv2_dense.transforms.band_files import read_bands  # noqa: E402
-from swinv2_dense.transforms.band_statistics import measure_bands  # noqa: E402
+from swinv2_dense.checks.band_files import read_bands  # noqa: E402
+from swinv2_dense.preparation.band_statistics import measure_bands  # noqa: E402
 
 ARCH = dict(embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8))
 

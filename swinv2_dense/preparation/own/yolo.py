@@ -19,6 +19,7 @@ import yaml
 
 from ...checks.image_sizes import stored_sizes
 from ...errors import ConfigError, truncate
+from ..images import FileError, image_size
 from .found import SPLITS, Found, Object, Sample
 from .notes import Notes
 from .source import ABSOLUTE, OUTSIDE, Source, split_of_folders
@@ -64,9 +65,10 @@ def read(source: Source, notes: Notes) -> Found:
     for (image, text), size in zip(pairs, sizes):
         sample = Sample(source.path(image), splits.get(image) or split_of_folders(image))
         samples.append(sample)
-        if size is None:
+        try:  # fractions of the rotated image
+            width, height = _rotated(size) if size else image_size(sample.path)
+        except FileError:
             continue  # a damaged image, which the audit reports
-        width, height = size[:2] if not size[2] else size[1::-1]  # fractions of the rotated image
         if text is None:
             notes.warn('images without a label file, kept as images without objects', image)
             continue
@@ -90,6 +92,11 @@ def read(source: Source, notes: Notes) -> Found:
     with_masks = any(o.has_mask for sample in samples for o in sample.objects)
     targets = ('masks', 'boxes', 'maps') if with_masks else ('boxes',)
     return Found(f'YOLO: names from {origin}', names, samples, targets)
+
+
+def _rotated(size: tuple[int, int, bool]) -> tuple[int, int]:
+    width, height, is_turned = size
+    return (height, width) if is_turned else (width, height)
 
 
 def _pairs(source: Source) -> list[tuple[str, str | None]]:
