@@ -11,7 +11,7 @@ import pytest
 from commands import run_here
 from format_writers import Scene, Thing, coco_dict, write_labelme, write_voc, write_yolo
 from mmengine.config import Config
-from own_commands import ONE_EPOCH, QUICK_MAPS, three_commands
+from own_commands import ONE_EPOCH, QUICK, QUICK_MAPS, three_commands
 from PIL import Image
 
 from swinv2_dense.errors import ConfigError
@@ -188,7 +188,7 @@ def test_a_stored_rotation(tmp_path):
         prepare(tmp_path, Options())
 
 
-# ------------------------------------------------------------------------- from a folder to a metric
+# ------------------------------------------------------------------------ from a folder to a metric
 
 
 @pytest.mark.parametrize('target', ['boxes', 'masks', 'maps'])
@@ -210,12 +210,22 @@ def test_configs_for_a_gpu(target, tmp_path, monkeypatch):
         assert not {'LoadImageFromFile', 'PhotoMetricDistortion'} & set(types)
 
 
+def written_map(checkpoint: str) -> np.ndarray:
+    """What `infer` predicts for an image."""
+    args = (checkpoint, 'src/images/0.tif', '--out-dir', 'out', '--device', 'cpu')
+    result = run_here('infer', *args)
+    assert result.returncode == 0, result.stderr
+    (path,) = Path('out/label_maps').iterdir()
+    return np.asarray(Image.open(path))
+
+
 def test_maps(tmp_path, monkeypatch):
     """A segmentor of five bands, from floating-point TIFF to mIoU."""
     pytest.importorskip('mmseg')
     write_maps(tmp_path / 'src', 'float32')
     metrics = three_commands(tmp_path / 'src', tmp_path, monkeypatch, QUICK_MAPS)
     assert 0 < metrics['mIoU'] <= 100
+    assert written_map('work_dirs/mine/iter_2.pth').shape == (HEIGHT, WIDTH)
 
 
 @pytest.mark.slow
@@ -227,15 +237,14 @@ def test_a_segmentor_learns_from_the_last_band(tmp_path, monkeypatch):
     steps += ['default_hooks.checkpoint.interval=80', 'param_scheduler.1.end=80']
     metrics = three_commands(tmp_path / 'src', tmp_path, monkeypatch, steps)
     assert metrics['mIoU'] > 80
-    checkpoint = 'work_dirs/mine/iter_80.pth'
-    result = run_here(
-        'infer', checkpoint, 'src/images/0.tif', '--out-dir', 'out', '--device', 'cpu'
-    )
-    assert result.returncode == 0, result.stderr
-    (written,) = Path('out/label_maps').iterdir()
-    found = np.asarray(Image.open(written))
+    found = written_map('work_dirs/mine/iter_80.pth')
     truth = np.asarray(Image.open('src/masks/0.png'))
     assert (found == truth).mean() > 0.9
+    args = ('data/mine/own.py', 'work_dirs/mine/iter_80.pth', '--show-dir', 'shown')
+    result = run_here('test', *args, '--cfg-options', *QUICK)
+    assert result.returncode == 0, result.stderr
+    for path in Path('shown').rglob('*.*'):
+        assert np.asarray(Image.open(path)).std() > 20  # stretched, not black
 
 
 @pytest.mark.slow
