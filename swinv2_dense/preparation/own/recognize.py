@@ -19,6 +19,7 @@ READERS: dict[str, ModuleType] = {
     'table': path_table,
     'folders': class_folders,
 }
+ARCHIVES = ('.zip', '.tar', '.tgz', '.tar.gz', '.7z', '.rar')
 WEAK = 'folders'  # any folder of images has folders; they count if nothing else is found
 
 
@@ -47,6 +48,8 @@ def recognize(source: Source, given: str | None = None) -> tuple[str, str]:
         )
     if not found and (reason := READERS[WEAK].evidence(source)):
         found = {WEAK: reason}
+    if not found and (packed := source.with_suffix(*ARCHIVES)):
+        raise ConfigError(f'{source.root} has no annotations; unpack {packed[0]} first')
     if not found:
         raise ConfigError(
             f'{source.root} has no annotations in a known format; it has {contents(source)}. Known '
@@ -60,4 +63,7 @@ def contents(source: Source) -> str:
     """What the folder has, by suffix."""
     suffixes = (posixpath.splitext(name)[1].lower() or 'no suffix' for name in source.names)
     most = Counter(suffixes).most_common(5)
-    return f'{len(source.names)} files, ' + ', '.join(f'{n} {suffix}' for suffix, n in most)
+    count = len(source.names)
+    return f'{count} file{"s" if count != 1 else ""}, ' + ', '.join(
+        f'{n} {suffix}' for suffix, n in most
+    )

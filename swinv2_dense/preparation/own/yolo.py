@@ -22,7 +22,7 @@ from ...errors import ConfigError, truncate
 from ..images import FileError, image_size
 from .found import SPLITS, Found, Object, Sample
 from .notes import Notes
-from .source import ABSOLUTE, OUTSIDE, Source, split_of_folders
+from .source import ABSOLUTE, OUTSIDE, Source, same_name, split_of_folders
 
 NAME_FILES = ('classes.txt', 'obj.names', '_darknet.labels', 'labels.txt', 'classes.names')
 SNIFFED = 200  # text files
@@ -100,15 +100,25 @@ def _rotated(size: tuple[int, int, bool]) -> tuple[int, int]:
 
 
 def _pairs(source: Source) -> list[tuple[str, str | None]]:
-    """Each image and its label file, if there is one."""
+    """Each image and its label file, if there is one.
+
+    Names are compared exactly, and what is left without regard to case (Images/ and Labels/).
+    """
     texts = {name[:-4]: name for name in source.with_suffix('.txt')}
-    pairs = []
-    for image in source.images:
-        stem = posixpath.splitext(image)[0]
-        # The last folder called images, as ultralytics does.
-        moved = re.sub(r'(^|.*/)images/', r'\1labels/', stem, count=1)
-        pairs.append((image, texts.get(moved) or texts.get(stem)))
-    return pairs
+    pairs = {image: _label_of(image, texts) for image in source.images}
+    used = set(pairs.values())
+    left = {same_name(stem): name for stem, name in texts.items() if name not in used}
+    for image, text in pairs.items() if left else ():
+        if text is None:
+            pairs[image] = _label_of(same_name(image), left)
+    return list(pairs.items())
+
+
+def _label_of(image: str, texts: Mapping[str, str]) -> str | None:
+    stem = posixpath.splitext(image)[0]
+    # The last folder called images, as ultralytics does.
+    moved = re.sub(r'(^|.*/)images/', r'\1labels/', stem, count=1)
+    return texts.get(moved) or texts.get(stem)
 
 
 def _looks_like_rows(source: Source, name: str) -> bool:
