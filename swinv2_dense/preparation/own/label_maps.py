@@ -17,6 +17,7 @@ from PIL import Image
 from ...checks.image_headers import read_image_size
 from ...checks.pixel_limit import PixelLimitError, check_pixels
 from .found import Found, Sample
+from .image_sets import image_sets
 from .map_files import MAP_WORDS, NAME_END, is_map, words_of
 from .map_names import MapNames, read_map_names
 from .notes import Notes
@@ -77,8 +78,13 @@ def read(source: Source, notes: Notes) -> Found:
         ids = {GRAY * code: index for code, index in ids.items()}
     else:
         classes, ids = (_colors if is_painted else _ids)(codes, names, notes)
+    listed = image_sets(source, 'Segmentation')
     samples = [
-        Sample(source.path(image), split_of_folders(image), label_map=source.path(label_map))
+        Sample(
+            source.path(image),
+            listed.get(posixpath.splitext(posixpath.basename(image))[0]) or split_of_folders(image),
+            label_map=source.path(label_map),
+        )
         for image, label_map in pairs.items()
     ]
     text = f'label maps of {_kind(is_painted, ids, names)}'

@@ -242,6 +242,8 @@ def _split_off(
     members: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         members[group(sample)].append(sample)
+    if len(samples) < 2:
+        raise ConfigError(f'{source.root}: one sample is too few for training and validation')
     if len(members) < 2:
         raise ConfigError(
             f'{source.root}: no validation set can be split off: by their names, all '

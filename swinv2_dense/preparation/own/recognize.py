@@ -48,6 +48,8 @@ def recognize(source: Source, given: str | None = None) -> tuple[str, str]:
         )
     if not found and (reason := READERS[WEAK].evidence(source)):
         found = {WEAK: reason}
+    if not found:
+        _refuse_cvat(source)
     if not found and (packed := source.with_suffix(*ARCHIVES)):
         raise ConfigError(f'{source.root} has no annotations; unpack {packed[0]} first')
     if not found:
@@ -57,6 +59,17 @@ def recognize(source: Source, given: str | None = None) -> tuple[str, str]:
             'the columns path and label, and one folder per class'
         )
     return next(iter(found.items()))
+
+
+def _refuse_cvat(source: Source) -> None:
+    """CVAT's own format, which has the shapes of all images, and tracks of videos, in one file."""
+    for name in source.with_suffix('.xml'):
+        with source.path(name).open('rb') as file:
+            if b'<annotations>' in file.read(4096):
+                raise ConfigError(
+                    f'{source.path(name)} is in "CVAT for images" or "CVAT for video" format; '
+                    'export "COCO 1.0" or, for boxes only, "PASCAL VOC 1.1" from CVAT instead'
+                )
 
 
 def contents(source: Source) -> str:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from format_writers import OBJECT_WRITERS, Scene, write_coco, write_image, write_yolo
+from format_writers import (
+    OBJECT_WRITERS,
+    Scene,
+    coco_dict,
+    write_coco,
+    write_image,
+    write_yolo,
+)
 from own_truth import BOXES, MASKS, in_splits, objects_of, things_of, truth
 from PIL import Image
 
@@ -84,6 +91,21 @@ def test_an_archive(tmp_path):
         prepare(tmp_path, Options())
 
 
+def test_the_own_format_of_cvat(tmp_path):
+    write_image(tmp_path / 'a.jpg', BOXES[0])
+    (tmp_path / 'annotations.xml').write_text(
+        '<?xml version="1.0"?><annotations><image id="0" name="a.jpg"/></annotations>'
+    )
+    with pytest.raises(ConfigError, match='is in "CVAT for images" .* export "COCO 1.0"'):
+        prepare(tmp_path, Options())
+
+
+def test_one_image(tmp_path):
+    write_coco(tmp_path, BOXES[:1])
+    with pytest.raises(ConfigError, match='one sample is too few for training and validation'):
+        prepare(tmp_path, Options())
+
+
 def test_a_folder_without_annotations(tmp_path):
     write_image(tmp_path / 'a.jpg', BOXES[0])
     (tmp_path / 'README').write_text('hello')
@@ -121,6 +143,16 @@ def test_the_files_of_all_splits_are_proposed(tmp_path):
     files = str(error.value).rpartition('--annotations ')[2].split()
     assert files == [f'annotations/instances_{split}2017.json' for split in ('train', 'val')]
     assert objects_of(prepare(tmp_path, Options(annotations=files))) == truth(BOXES)
+
+
+def test_one_file_for_images_in_folders_of_splits(tmp_path):
+    write_coco(tmp_path, in_splits(BOXES))
+    for split in ('train', 'val'):
+        (tmp_path / f'annotations/{split}.json').unlink()
+    (tmp_path / 'all.json').write_text(json.dumps(coco_dict(BOXES, ['cat', 'dog'])))
+    prepared = prepare(tmp_path, Options())
+    assert [sample.path.name for sample in prepared.splits['val']] == ['c.jpg']
+    assert objects_of(prepared) == truth(BOXES)
 
 
 def test_umlauts_of_apple(tmp_path):

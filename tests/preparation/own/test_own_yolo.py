@@ -95,3 +95,23 @@ def test_images_without_a_label_file_are_named_negatives(tmp_path):
     assert prepared.notes.warnings[
         'images without a label file, kept as images without objects'
     ] == ['images/c.jpg']
+
+
+def test_keypoints_are_named_and_their_boxes_used(tmp_path):
+    write_yolo(tmp_path, BOXES)
+    for path in (tmp_path / 'labels').iterdir():
+        rows = path.read_text().split('\n')
+        path.write_text('\n'.join(f'{row} 0.5 0.5 2 0.1 0.1 0' if row else row for row in rows))
+    with (tmp_path / 'data.yaml').open('a') as file:
+        file.write('kpt_shape: [2, 3]\n')
+    prepared = prepare(tmp_path, Options())
+    assert objects_of(prepared) == truth(BOXES)
+    assert 'keypoints, of which only the boxes are used' in prepared.notes.warnings
+
+
+def test_text_files_of_windows(tmp_path):
+    """With a byte order mark, and CR LF."""
+    write_yolo(tmp_path, BOXES, yaml=False)
+    for path in tmp_path.rglob('*.txt'):
+        path.write_bytes(b'\xef\xbb\xbf' + path.read_bytes().replace(b'\n', b'\r\n'))
+    assert objects_of(prepare(tmp_path, Options())) == truth(BOXES)
