@@ -49,14 +49,18 @@ def _read_tiff(path: str | os.PathLike) -> np.ndarray:
         import tifffile
     except ImportError:
         raise ConfigError(f'{path}: to read TIFF with bands, pip install tifffile') from None
+    is_plain = False
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
+            is_plain = len(file.pages) == 1 and file.pages[0].samplesperpixel in (1, 3)
             image, axes = series.asarray(), series.axes
     except OSError:
         raise
     except Exception as error:
-        if 'imagecodecs' in str(error):
+        if 'imagecodecs' in str(error):  # for LZW, which OpenCV writes by default
+            if is_plain:
+                return _read_with_opencv(path)
             raise ConfigError(f'{path}: {error}: pip install imagecodecs') from error
         # A damaged file can raise almost anything.
         raise ValueError(f'{path} is not a TIFF that can be read: {error}') from error

@@ -38,6 +38,17 @@ def write(path: Path, pixels: np.ndarray) -> None:
     tifffile.imwrite(path, pixels, photometric='minisblack', planarconfig='contig')
 
 
+@pytest.mark.parametrize('bands', [1, 3])
+@pytest.mark.parametrize('dtype', ['uint8', 'uint16'])
+def test_tiff_of_opencv(tmp_path, dtype, bands):
+    """Compressed by LZW, for which tifffile needs a package of its own."""
+    expected = image(dtype, bands)
+    assert cv2.imwrite(str(tmp_path / 'a.tif'), np.ascontiguousarray(expected[..., ::-1]))
+    with tifffile.TiffFile(tmp_path / 'a.tif') as file:
+        assert file.pages[0].compression == 5
+    assert np.array_equal(read_bands(tmp_path / 'a.tif'), expected)
+
+
 @pytest.mark.parametrize('dtype', ['uint8', 'uint16', 'int16', 'float32', 'float64'])
 @pytest.mark.parametrize('layout', ['interleaved', 'planes', 'pages'])
 def test_tiff_of_any_type_and_layout(tmp_path, dtype, layout):
