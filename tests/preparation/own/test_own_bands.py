@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,11 @@ def test_images_that_are_not_bands(tmp_path):
         line = refused(src)
         assert re.search(message, line), line
     assert len(prepare(tmp_path / 'cut', Options(skip_broken=True)).found.samples) == 4
+
+
+def test_without_tifffile(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'tifffile', None)
+    assert 'pip install tifffile' in refused(write_coco(tmp_path / 'src'))
 
 
 def test_a_stored_rotation(tmp_path):
