@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..arguments import pretrained
+from ..arguments import Pretrained, pretrained
 from ..checkpoints.classifiers import load_classifier
 from ..choices import IMAGENET_1K_ROWS
 from .imagenet import rows_of_imagenet1k
@@ -32,6 +32,8 @@ class ImageClassifier(BaseModel):
             `head_rows` of `checkpoints.classifiers.load_classifier`. `head_rows='imagenet1k'` are
             the rows of a head for ImageNet-22K that belong to ImageNet-1K.
     """
+
+    INIT_SETTINGS = (*Pretrained._fields, 'head_rows')  # of init_cfg, for the check of configs
 
     def __init__(
         self,

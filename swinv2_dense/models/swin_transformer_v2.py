@@ -16,7 +16,15 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..arguments import Arch, arch_settings, is_int, out_stages, pretrained, stage_windows
+from ..arguments import (
+    Arch,
+    Pretrained,
+    arch_settings,
+    is_int,
+    out_stages,
+    pretrained,
+    stage_windows,
+)
 from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
 from ..checkpoints.pretrained_windows import windows_from_coords_table
@@ -58,14 +66,15 @@ class SwinTransformerV2(BaseModule):
         attention_backend: 'auto', 'tiled', 'sdpa', 'triton' or 'plain'; see `select_backend` in
             models/attention_backends.py.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads a checkpoint of any known format
-            from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix` and
-            `allow_missing`.
+            from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix`,
+            `allow_missing` and `new_bands`.
         in_channels: Channels of the image.
 
     Raises:
         ValueError: An argument, an input or a checkpoint does not fit.
     """
 
+    INIT_SETTINGS = Pretrained._fields  # of init_cfg, for the check of configs
     rank = 2
 
     def __init__(
