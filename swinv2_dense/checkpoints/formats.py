@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..arguments import ARCHS, Arch
 from ..errors import CheckpointError, truncate
+from .low_rank import merge_adapters
 from .reading import unwrap
 
 NATIVE = 'swinv2_dense'  # format of this package
@@ -195,6 +196,8 @@ OTHER_ARCHITECTURES = (
 def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights:
     """Find the SwinV2 backbone in a checkpoint and rename its parameters to ours.
 
+    Low-rank adapters are added to the weights that they adapt.
+
     Args:
         checkpoint: What `read_checkpoint_file` returned.
         name: Name of the checkpoint, for messages.
@@ -219,6 +222,7 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
         else:
             ignored.append(old)
     form.finish(renamed)
+    merge_adapters(renamed)
     tables = {k: v for k, v in renamed.items() if k.endswith(TABLE)}
     dropped = [k for k in renamed if k.endswith(DERIVED) or k.startswith(NOT_BACKBONE)]
     layer = {part: state[old] for part, old in head.items()}

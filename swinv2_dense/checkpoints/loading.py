@@ -18,6 +18,7 @@ from ..arguments import Arch
 from ..errors import CheckpointError, truncate
 from .fetching import LocalCheckpoint, fetch
 from .formats import HEAD, Weights, arch_name, arch_of, convert, summarize_keys
+from .low_rank import is_adapter
 from .new_bands import fit_bands
 from .pretrained_windows import PretrainedWindows, find_pretrained_windows
 from .reading import read_checkpoint_file
@@ -187,6 +188,8 @@ def load_weights(
     report.matched = [key for key in own if key in found]
     output_norms = tuple(f'norm{i}.' for i in model.out_indices)
     for key in own.keys() - found.keys():
+        if is_adapter(key):  # `convert` has added those of the checkpoint to its weights
+            continue
         is_norm = key.startswith(output_norms)
         (report.reinitialized if is_norm else report.missing).append(key)
     report.missing.sort()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..arguments import (
     Arch,
+    Pretrained,
     arch_settings,
     block_positions,
     is_int,
@@ -66,11 +67,11 @@ class SwinTransformerV2(BaseModule):
         sequential_attention: Project to q, k and v again in the backward pass, one group of
             windows after the other, instead of keeping them (the paper's sequential
             self-attention). A bool, or a list with one per stage. Logits are never kept.
-        attention_backend: 'auto', 'tiled', 'sdpa', 'flex' or 'plain'; see `select_backend` in
+        attention_backend: 'auto', 'tiled', 'sdpa', 'triton' or 'plain'; see `select_backend` in
             models/attention_backends.py.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads a checkpoint of any known format
-            from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix` and
-            `allow_missing`.
+            from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix`,
+            `allow_missing` and `new_bands`.
         in_channels: Channels of the image.
         global_blocks: Blocks that attend to their whole map, as a dict from stages to lists of
             blocks, both counted from 0; Plain-DETR has {3: [0, 1]}.
@@ -81,6 +82,7 @@ class SwinTransformerV2(BaseModule):
         ValueError: An argument, an input or a checkpoint does not fit.
     """
 
+    INIT_SETTINGS = Pretrained._fields  # of init_cfg, for the check of configs
     rank = 2
 
     def __init__(

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention_backends import BACKENDS, select_backend
+from .attention_backends import BACKENDS, check_backend, select_backend
+from .low_rank import full_weight
 from .position_bias import LogCPB
 from .precision import at_least_fp32, matmul_dtype, safe_normalize, without_autocast
 from .tiled_attention import TiledWindowAttention, compiled_attention, tiled_forward
@@ -56,6 +57,7 @@ class WindowAttention(nn.Module):
         cosine_eps: float = 0.0,
     ) -> None:
         super().__init__()
+        check_backend(backend, embed_dims // num_heads, cosine_eps)
         self.num_heads = num_heads
         self.window_size = window_size
         self.shifted = shifted
@@ -78,7 +80,7 @@ class WindowAttention(nn.Module):
         if not isinstance(self.qkv, nn.Linear):
             raise TypeError(
                 f'attn.qkv is a {type(self.qkv).__name__}; attention multiplies with its weight '
-                'and would skip whatever else it does. Parametrize the weight, or adapt attn.proj '
+                'and would skip whatever else it does. Use LowRankLinear, or adapt attn.proj '
                 'and the MLP instead'
             )
         windows = [min(size, window) for size, window in zip(x.shape[1:-1], self.window_size)]
@@ -87,16 +89,16 @@ class WindowAttention(nn.Module):
             scale = at_least_fp32(self.logit_scale).clamp(max=MAX_LOGIT_SCALE).exp()
         # A padded token is a key like any other: its cosine is 0 and its value is the bias of v.
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        tensors = x, self.qkv.weight, bias, scale, table
+        tensors = x, full_weight(self.qkv), bias, scale, table
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         backend = select_backend(self.backend, x, needs_grad, table.requires_grad)
         if backend == 'tiled':
-            x = self._tiled(*tensors)
-        elif self.sequential and needs_grad:
-            fn = partial(self._composed, BACKENDS[backend])
-            x = checkpoint(fn, *tensors, use_reentrant=False, preserve_rng_state=False)
+            return self.proj(self._tiled(*tensors))
+        attend = self._triton if backend == 'triton' else partial(self._composed, BACKENDS[backend])
+        if self.sequential and needs_grad:
+            x = checkpoint(attend, *tensors, use_reentrant=False, preserve_rng_state=False)
         else:
-            x = self._composed(BACKENDS[backend], *tensors)
+            x = attend(*tensors)
         return self.proj(x)
 
     def _tiled(
@@ -112,6 +114,17 @@ class WindowAttention(nn.Module):
         if needs_grad:
             return TiledWindowAttention.apply(*tensors, *geometry, self.sequential)
         return tiled_forward(*tensors, *geometry, keep_qkv=False)[0]
+
+    def _triton(
+        self, x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, table: Tensor
+    ) -> Tensor:
+        """Attention of the whole map by Triton kernels."""
+        from .triton_attention import triton_attention  # an optional package
+
+        qkv = F.linear(x, weight, bias)
+        pad = bias.to(qkv.dtype)
+        with without_autocast(x):
+            return triton_attention(qkv, pad, scale, table, self.window_size, self.shifted)
 
     def _composed(
         self,
