@@ -21,7 +21,7 @@ FROZEN = {
     'make_shapes': '--out --seed --size --train --val',
     'plan': '--bandwidth --cfg-options --gpu-memory --gpus --samples --size --tflops '
     '--utilisation --utilization CONFIG',
-    'plot_log': '--metric --out RUN',
+    'plot_log': '--html --metric --out RUN',
     'prepare_data': '',
     'prepare_data ade20k': f'{DATASET} --convert-full',
     'prepare_data coco': DATASET,
@@ -29,7 +29,7 @@ FROZEN = {
     'prepare_data objects365': DATASET,
     'prepare_data own': '--annotations --device --format --ignore-groups --max-pixels --out --seed '
     '--skip-broken --target --val --workers SRC',
-    'publish_checkpoint': 'SRC DST',
+    'publish_checkpoint': '--license --metrics --private --repo SRC DST',
     'quickstart': '--cfg-options --data-root --seed --target --task --train-samples --val-samples '
     '--work-dir',
     'quickstart_spread': '--capabilities --jobs --seeds --task --work-dir',

@@ -266,17 +266,35 @@ writes nothing.
 def publish_checkpoint_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Strip a training checkpoint for release: keep the weights and what inference
-needs. The start of the file's SHA-256 is added to its name.
+needs.
 
-A .pth file keeps the config that it was trained with: check it for private
-paths.
+If DST is a file, the start of its SHA-256 is added to its name. It keeps the
+config that it was trained with: check it for private paths.
+
+If DST is a folder (no dot in its name), it gets model.safetensors, config.py
+and README.md, a model card for the Hugging Face hub. In it, absolute paths of
+the config are cut to their last part. --repo uploads the folder; then
+hf://OWNER/NAME loads it. To edit the card first, leave --repo out, and upload
+with publish_checkpoint FOLDER --repo OWNER/NAME later.
 """)
     parser.add_argument('src', metavar='SRC', help='checkpoint of a training')
     parser.add_argument(
         'dst',
         metavar='DST',
+        nargs='?',
         type=Path,
-        help='file to write: NAME.pth becomes NAME-CHECKSUM.pth; or .safetensors',
+        help='file to write: NAME.pth becomes NAME-CHECKSUM.pth; or .safetensors; or a new folder',
+    )
+    parser.add_argument('--repo', metavar='OWNER/NAME', help='upload to this repository of the hub')
+    parser.add_argument('--private', action='store_true', help='make a new repository private')
+    parser.add_argument(
+        '--license', metavar='ID', help='license of the weights, such as apache-2.0, for the card'
+    )
+    parser.add_argument(
+        '--metrics',
+        type=Path,
+        metavar='FILE.json',
+        help='results for the card: the JSON file of the test command, WORK_DIR/TIME/TIME.json',
     )
     return parser
 
