@@ -168,30 +168,7 @@ for a wrong command.
         help='folder for results (default: work_dirs/CONFIG/infer, without CONFIG '
         'work_dirs/CHECKPOINT/infer)',
     )
-    parser.add_argument(
-        '--score-thr',
-        type=float,
-        default=0.3,
-        metavar='SCORE',
-        help=f'mmdet: drop objects with a lower score {DEFAULT}',
-    )
-    parser.add_argument(
-        '--classes',
-        metavar='FILE',
-        help='class names, one per line (default: from the checkpoint, or from the config)',
-    )
-    parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
-    add_slices(parser)
-    parser.add_argument(
-        '--batch-size',
-        type=positive,
-        default=1,
-        metavar='N',
-        help=f'images of equal size, frames or slices to predict at a time {DEFAULT}',
-    )
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
-    )
+    _add_inference_options(parser)
     parser.add_argument(
         '--export',
         nargs='+',
@@ -200,9 +177,34 @@ for a wrong command.
         help='mmdet: also write the objects as a COCO dataset or as pre-annotations',
     )
     parser.add_argument('--no-pictures', action='store_true', help='write no pictures and videos')
-    add_max_pixels(parser)
-    parser.add_argument('--device', help='e.g. cuda:1 (default: cuda if available, else cpu)')
-    add_cfg_options(parser)
+    return parser
+
+
+def demo_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Open a page on this machine that predicts for images and videos that you drop
+on it. Without CONFIG.py, the config is the one that training stored in the
+checkpoint, or the only one next to it. Needs gradio (the extra demo).
+""")
+    parser.add_argument(
+        'config', metavar='CONFIG', nargs='?', help='config file, ends in .py; may be left out'
+    )
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
+    parser.add_argument(
+        '--host',
+        default='127.0.0.1',
+        help=f'address to listen on; 0.0.0.0 lets other machines in {DEFAULT}',
+    )
+    parser.add_argument('--port', type=positive, default=7860, help=f'port {DEFAULT}')
+    parser.add_argument(
+        '--max-upload',
+        type=positive,
+        default=100,
+        metavar='MB',
+        help=f'refuse larger files {DEFAULT}',
+    )
+    _add_inference_options(parser)
+    parser.set_defaults(no_pictures=False)
     return parser
 
 
@@ -297,6 +299,36 @@ with publish_checkpoint FOLDER --repo OWNER/NAME later.
         help='results for the card: the JSON file of the test command, WORK_DIR/TIME/TIME.json',
     )
     return parser
+
+
+def _add_inference_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        metavar='SCORE',
+        help=f'mmdet: drop objects with a lower score {DEFAULT}',
+    )
+    parser.add_argument(
+        '--classes',
+        metavar='FILE',
+        help='class names, one per line (default: from the checkpoint, or from the config)',
+    )
+    parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
+    add_slices(parser)
+    parser.add_argument(
+        '--batch-size',
+        type=positive,
+        default=1,
+        metavar='N',
+        help=f'images of equal size, frames or slices to predict at a time {DEFAULT}',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
+    )
+    add_max_pixels(parser)
+    parser.add_argument('--device', help='e.g. cuda:1 (default: cuda if available, else cpu)')
+    add_cfg_options(parser)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
