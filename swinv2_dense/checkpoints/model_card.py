@@ -12,9 +12,12 @@ from typing import Any
 
 import yaml
 
+from ..errors import truncate
+
 LICENSES = 'https://huggingface.co/docs/hub/repositories-licenses'
 PAPER = 'https://arxiv.org/abs/2111.09883'
 LIBRARY = 'swinv2_dense'
+MOST = 200  # classes that are listed
 SOURCE, UNNAMED = 'hf://{}', 'OWNER/NAME'  # of the weights, before the repository has a name
 
 
@@ -55,7 +58,7 @@ class ModelCard:
             rows = [f'| {name} | {value:g} |' for name, value in self.metrics.items()]
             parts.append('\n'.join(['## Results', '', '| metric | value |', '|---|---|', *rows]))
         if self.classes:
-            listed = textwrap.fill(', '.join(self.classes), 100, break_on_hyphens=False)
+            listed = textwrap.fill(truncate(self.classes, MOST), 100, break_on_hyphens=False)
             parts.append(f'## Classes\n\n{listed}')
         parts.append(
             '## Data and limits\n\nFill in: what the training data are, where they come from, and '
@@ -94,9 +97,9 @@ class ModelCard:
     def _facts(self) -> str:
         rows = [f'| {name} | {value} |' for name, value in self.facts.items()]
         first = (
-            f'A {self.kind} with a [Swin Transformer V2]({PAPER}) backbone, trained with '
-            f'{LIBRARY}.\n`{self.weights}` holds weights, class names and config; `{self.config}` '
-            'is the config as text.'
+            f'A {self.kind} with a [Swin Transformer V2]({PAPER}) backbone, trained with\n'
+            f'{LIBRARY}. `{self.weights}` holds weights, class names and config; '
+            f'`{self.config}` is\nthe config as text.'
         )
         return '\n'.join([first, '', '| | |', '|---|---|', *rows])
 

@@ -25,6 +25,7 @@ from ..checks.paths import check_writable
 from ..config_parts import datasets_of, type_name
 from ..errors import CheckpointError, ConfigError
 from ..tasks import task_of
+from ..training.curves import NO_METRICS
 from .options import publish_checkpoint_parser
 
 FILES = WEIGHTS, CONFIG, CARD = 'model.safetensors', 'config.py', 'README.md'
@@ -177,8 +178,8 @@ def read_metrics(path: Path) -> dict[str, float]:
     numbers = {
         key: round(value, 4)
         for key, value in (found.items() if isinstance(found, dict) else ())
-        if isinstance(value, (int, float)) and value == value  # JSON of mmengine may hold NaN
-    }
+        if isinstance(value, (int, float)) and value >= 0 and key not in NO_METRICS
+    }  # not NaN, nor COCO's -1 for what cannot be evaluated
     if not numbers:
         raise ConfigError(
             f'--metrics={str(path)!r} has no metrics; give the JSON file that the test command '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -32,7 +33,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     meta = dict(cfg=cfg.pretty_text, iter=200, epoch=0, dataset_meta=dict(classes=classes))
     checkpoint = read_checkpoint_file(weights)
     torch.save({**checkpoint, 'meta': meta, 'optimizer': {}}, folder / 'trained.pth')
-    (folder / 'metrics.json').write_text('{"aAcc": 98.12345, "mIoU": 96.2, "note": "x"}')
+    metrics = dict(aAcc=98.12345, mIoU=96.2, note='x', AP_l=-1.0, time=0.5, mFscore=math.nan)
+    (folder / 'metrics.json').write_text(json.dumps(metrics))
     return folder
 
 
