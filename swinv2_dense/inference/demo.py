@@ -122,7 +122,7 @@ def import_gradio() -> Any:
         import gradio
     except ImportError:
         raise ConfigError(
-            'the demo needs gradio: pip install "gradio>=6.20,<7", or the extra demo'
+            'the demo needs gradio: pip install "gradio>=6.31,<7", or the extra demo'
         ) from None
     return gradio
 
