@@ -27,7 +27,7 @@ FENCE = re.compile(r'^```.*?^```', re.M | re.S)
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages, the configs that they link to, and the page of commands."""
+    """Add the pages, and the configs that they link to."""
     pages = [ROOT / name for name in PAGES] + sorted(ROOT.glob('configs/*/README.md'))
     for path in pages:
         name = path.relative_to(ROOT).as_posix()
@@ -35,13 +35,14 @@ def on_files(files: Files, config: Any) -> Files:
     for path in [ROOT / 'model-index.yml', *sorted(ROOT.glob('configs/**/*.py'))]:
         name = path.relative_to(ROOT).as_posix() + AS_TEXT
         files.append(File.generated(config, name, content=path.read_text(encoding='utf-8')))
-    files.append(File.generated(config, 'commands.md', content=commands_page()))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Translate links between places in the repository into links between pages."""
     source = page.file.src_uri
+    if source == 'commands.md':
+        markdown = f'{markdown}\n{options_of_commands()}'
     home = source if (ROOT / source).is_file() else f'docs/{source}'
 
     def translated(match: re.Match) -> str:
@@ -62,12 +63,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     return ''.join([*parts, LINK.sub(translated, markdown[end:])])
 
 
-def commands_page() -> str:
+def options_of_commands() -> str:
     """The help of every command."""
-    parts = [
-        '# Commands\n\nEach is `python tools/NAME.py` in a checkout, and `swinv2-dense NAME` once '
-        'installed.\n'
-    ]
+    parts = []
     for path in sorted(ROOT.glob('tools/*.py')):
         if 'launch' in path.read_text():
             parts.append(f'## {path.stem}\n\n```text\n{_help(path)}\n```\n')
@@ -86,6 +84,9 @@ def _help(path: Path, *words: str) -> str:
 
 
 def _subcommands(path: Path) -> list[str]:
-    """Those in braces in the usage, if they come first."""
-    found = re.search(r'^usage: \S+ (?:\[-h\] )?\{([\w,]+)\} \.\.\.', _help(path), re.M)
-    return found[1].split(',') if found else []
+    """Those that a command lists below its positional arguments."""
+    text = _help(path)
+    if not re.match(r'usage: .* \.\.\.$', text.partition('\n\n')[0]):
+        return []
+    section = text.partition('positional arguments:\n')[2].partition('\n\n')[0]
+    return re.findall(r'^    ([a-z]\w*)', section, re.M)

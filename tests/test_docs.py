@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from commands import ROOT
 from remote_browser import open_tab
 
@@ -70,12 +71,14 @@ def test_every_command_parses(page, capsys):
         if first == 'bash':
             assert (ROOT / words[0]).is_file(), command
             continue
+        if words[0] == 'tools/NAME.py':
+            continue
         if first == 'python' and words[0].startswith('tools/'):
             assert (ROOT / words[0]).is_file(), command
             name, words = Path(words[0]).stem, words[1:]
         else:
             name, *words = words[2:] if first == 'python' else words
-        if name in ('COMMAND', 'NAME.py', 'NAME') or words in ([], ['--help']):
+        if name in ('COMMAND', 'NAME') or words in ([], ['--help']):
             continue
         try:
             parse(name, words)
@@ -100,6 +103,32 @@ def test_every_option_in_the_text_exists():
         for code in re.findall(r'`(--[^`]+)`', page.read_text()):
             for flag in re.findall(r'(?<![\w-])--[a-z][\w-]*', code):
                 assert flag in known | others, f'{page.relative_to(ROOT)}: {flag}'
+
+
+def test_relative_links_lead_to_files():
+    for page in PAGES:
+        text = re.sub(r'^```.*?^```', '', page.read_text(), flags=re.M | re.S)
+        for target in re.findall(r'\]\((?![a-z]+:|#)([^)\s#]+)', text):
+            assert (page.parent / target).exists(), f'{page.relative_to(ROOT)}: {target}'
+
+
+def test_every_page_has_a_place_on_the_site():
+    """What the strict build checks, without mkdocs."""
+    nav = yaml.safe_load((ROOT / 'mkdocs.yml').read_text())['nav']
+    listed = [path for section in nav for entry in section.values() for path in pages_of(entry)]
+    names = [page.relative_to(ROOT).as_posix().removeprefix('docs/') for page in PAGES[1:]]
+    assert sorted(listed) == sorted(names)
+
+
+def test_the_page_of_commands_lists_all():
+    rows = re.findall(r'^\| `(\w+)` \| (.+) \|$', (ROOT / 'docs/commands.md').read_text(), re.M)
+    assert [name for name, _ in rows] == list(PARSERS)
+    for name, text in rows:
+        assert ' '.join(PARSERS[name]().description.split()).startswith(text)
+
+
+def pages_of(entries: list[dict[str, str]]) -> list[str]:
+    return [path for entry in entries for path in entry.values()]
 
 
 def test_the_readme_is_short():
@@ -127,7 +156,8 @@ def test_the_site_has_every_page(site):
         name = re.sub(r'(^|/)README$', r'\1index', name)
         assert (site / f'{name}.html').is_file(), name
     text = (site / 'commands.html').read_text()
-    assert all(f'usage: {name}.py' in text for name in PARSERS)
+    commands = [*(f'{name}.py' for name in PARSERS), 'prepare_data.py coco', 'prepare_data.py own']
+    assert all(f'usage: {command} ' in text for command in commands)
     assert 'SwinV2OptimWrapperConstructor' in (site / 'api.html').read_text()
 
 
