@@ -48,8 +48,7 @@ class TrainingLog(NamedTuple):
     def losses(self) -> list[str]:
         """Names of the losses, the total first."""
         keys = (key for record in self.training.values() for key in record)
-        found = dict.fromkeys(key for key in keys if 'loss' in key.rpartition('.')[2])
-        return sorted(found, key=lambda key: key != 'loss')
+        return sorted(filter(_is_loss, dict.fromkeys(keys)), key=lambda key: key != 'loss')
 
     def validation_loss(self, key: str = 'loss') -> Points:
         """(iteration, value) of a validation loss that `--val-loss` logs."""
@@ -66,8 +65,12 @@ class TrainingLog(NamedTuple):
         return [
             key
             for key in dict.fromkeys(keys)
-            if key not in NO_METRICS and key.removeprefix('val_') not in self.losses
+            if key not in NO_METRICS and not (key.startswith('val_') and _is_loss(key))
         ]
+
+
+def _is_loss(key: str) -> bool:
+    return 'loss' in key.rpartition('.')[2]
 
 
 def read_log(path: Path) -> TrainingLog:
