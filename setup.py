@@ -25,6 +25,9 @@ EXTRAS = {
     'bands': ['tifffile>=2023.7'],
     'triton': ['triton>=3.4; platform_system == "Linux"'],
     'hub': ['huggingface_hub>=0.25'],
+    'fast-eval': ['faster-coco-eval>=1.8'],
+    'demo': ['gradio>=6.31,<7'],
+    'docs': ['mkdocs-material>=9.7', 'mkdocstrings-python>=2.0'],
     'test': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'ruff', 'transformers>=5'],
 }
 

@@ -45,6 +45,12 @@ class Task:
         """Whether the inputs of a config's model are clips (T, H, W) instead of images (H, W)."""
         return False
 
+    def pipeline_tag(self, cfg: Mapping) -> str | None:
+        """What the Hugging Face hub calls the task of a config's model, such as
+        'object-detection'; None if it has no name for it.
+        """
+        return None
+
     def check_early(self, cfg: Mapping, loaders: Loaders) -> None:
         """Run checks whose errors explain more than those of the shared checks, which follow.
 

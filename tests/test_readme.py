@@ -1,4 +1,4 @@
-"""What the README says, run."""
+"""What the README and the page about the backbone say, run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 README = (ROOT / 'README.md').read_text()
-SNIPPETS = dict(re.findall(r'^(\w+):\n```python\n(.*?)```', README, re.S | re.M))
+PAGE = (ROOT / 'docs/backbone.md').read_text()
+SNIPPET = re.compile(r'^(\w+):\n```python\n(.*?)```', re.S | re.M)
+SNIPPETS = dict(SNIPPET.findall(PAGE))
 INPUTS = {
     'mmdet': (1, 3, 70, 90),
     'mmsegmentation': (1, 3, 70, 90),
@@ -21,8 +23,9 @@ INPUTS = {
 SCOPES = {'mmdet': 'mmdet', 'mmsegmentation': 'mmseg', 'mmaction2': 'mmaction'}
 
 
-def test_there_are_three_snippets():
+def test_there_are_three_snippets_and_the_readme_has_the_first():
     assert set(SNIPPETS) == set(INPUTS)
+    assert SNIPPET.findall(README) == [('mmdet', SNIPPETS['mmdet'])]
 
 
 @pytest.mark.parametrize('library', INPUTS)
@@ -40,7 +43,10 @@ def test_snippet_builds_and_extracts_features(library, tmp_path):
 
 
 def test_paths_that_it_names_exist():
-    names = re.findall(r'(?:swinv2_dense|tools|tests|configs|docs|data)/[\w./+-]*\w', README)
+    text = README + PAGE
+    names = re.findall(
+        r'(?<![\w/])(?:swinv2_dense|tools|tests|configs|docs|data)/[\w./+-]*\w', text
+    )
     missing = [name for name in set(names) if not (ROOT / name).exists()]
     by_users = {'data/shapes', 'data/coco', 'data/kinetics400', 'data/own', 'data/own/own.py'}
     assert set(missing) <= by_users

@@ -102,6 +102,24 @@ def publish_checkpoint(source: str, target: Path) -> Path:
         CheckpointError: The source is not a training checkpoint, or the target cannot be written.
     """
     check_target(target, exists=False)
+    checkpoint = published_part(source)
+    unnamed = target.with_name(f'.{target.stem}.{os.getpid()}{target.suffix}')
+    try:
+        write(checkpoint, unnamed)
+        named = target.with_name(f'{target.stem}-{file_digest(unnamed)[:8]}{target.suffix}')
+        check_target(named)
+        unnamed.replace(named)
+    finally:
+        unnamed.unlink(missing_ok=True)
+    return named
+
+
+def published_part(source: str) -> dict[str, Any]:
+    """What a release keeps of a training checkpoint: `state_dict` and `meta`.
+
+    Raises:
+        CheckpointError: The source is not a training checkpoint.
+    """
     checkpoint = read_checkpoint_file(fetch(source).path, map_location='cpu')
     state = checkpoint.get('state_dict') if isinstance(checkpoint, Mapping) else None
     if not isinstance(state, Mapping) or not state:
@@ -111,15 +129,7 @@ def publish_checkpoint(source: str, target: Path) -> Path:
         )
     meta = checkpoint.get('meta') or {}
     meta = {key: meta[key] for key in PUBLISHED_META if key in meta}
-    unnamed = target.with_name(f'.{target.stem}.{os.getpid()}{target.suffix}')
-    try:
-        write(dict(state_dict=state, meta=meta), unnamed)
-        named = target.with_name(f'{target.stem}-{file_digest(unnamed)[:8]}{target.suffix}')
-        check_target(named)
-        unnamed.replace(named)
-    finally:
-        unnamed.unlink(missing_ok=True)
-    return named
+    return dict(state_dict=state, meta=meta)
 
 
 def write(checkpoint: dict[str, Any], target: Path) -> None:

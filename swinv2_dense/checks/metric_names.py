@@ -123,8 +123,14 @@ def _accuracy(evaluator: Mapping) -> Iterator[str]:
 
 YIELDS = {
     'CocoMetric': _coco,
+    'FasterCocoMetric': _coco,
     'IoUMetric': _segmentation,
     'AccMetric': _classification,
     'ClassificationAccuracy': _accuracy,
 }
-PREFIXES = {'CocoMetric': 'coco', 'AccMetric': 'acc', 'ClassificationAccuracy': 'acc'}
+PREFIXES = {
+    'CocoMetric': 'coco',
+    'FasterCocoMetric': 'coco',
+    'AccMetric': 'acc',
+    'ClassificationAccuracy': 'acc',
+}

@@ -27,6 +27,9 @@ class ClassificationTask(Task):
     visualizers = ('Visualizer', 'ClassificationVisualizer')
     height_first_crops = ('RandomResizedCrop',)
 
+    def pipeline_tag(self, cfg: Mapping) -> str:
+        return 'image-classification'
+
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
         model = cfg.get('model', {})
         check_image_data(model.get('module', model), loaded_datasets(cfg, loaders))

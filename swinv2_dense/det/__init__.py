@@ -7,6 +7,7 @@ from .classwise_metric import (
     ClasswiseOVCocoMetric,
     separate_classwise_keys,
 )
+from .faster_metric import FasterCocoMetric
 from .global_attention import GlobalAttention
 from .htc import MaskEnsembleHTCRoIHead
 from .instaboost import RunLengthInstaBoost
@@ -23,6 +24,7 @@ __all__ = [
     'ClasswiseLVISMetric',
     'ClasswiseOVCocoMetric',
     'DetectorFp32Hook',
+    'FasterCocoMetric',
     'GlobalAttention',
     'InstanceSegTTAModel',
     'LoadPanopticMaps',

@@ -17,7 +17,7 @@ from ..reports.reporter import Reporter, single_dataset
 from ..task import Loaders, Task
 from .annotation_files import check_annotation_files, repair_runner, use_repaired
 from .check_classes import check_classes
-from .check_masks import check_masks
+from .check_masks import check_masks, predicts_masks
 from .check_queries import check_queries
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
@@ -38,6 +38,9 @@ class DetectionTask(Task):
     check_hooks = ('CheckImagesHook',)
     model_hooks = ('DetectorFp32Hook',)
     visualizers = ('DetLocalVisualizer', 'ClassColorDetVisualizer')
+
+    def pipeline_tag(self, cfg: Mapping) -> str:
+        return 'image-segmentation' if predicts_masks(_model(cfg)) else 'object-detection'
 
     def check_early(self, cfg: Mapping, loaders: Loaders) -> None:
         train_sets = loaded_datasets(cfg, [name for name in loaders if name == 'train'])

@@ -31,6 +31,9 @@ class PretrainingTask(Task):
         backbone = (cfg.get('model') or {}).get('backbone')
         return type_name(backbone) in VIDEO_BACKBONES
 
+    def pipeline_tag(self, cfg: Mapping) -> str:
+        return 'image-feature-extraction'
+
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
         check_masks(cfg, loaders, self)
 

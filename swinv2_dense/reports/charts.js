@@ -28,6 +28,14 @@ function number(value, digits = 3) {
   return Number.isInteger(value) && digits === 0 ? value.toLocaleString('en') : value.toFixed(digits);
 }
 
+// A value of a curve, of any size.
+function short(value) {
+  const size = Math.abs(value);
+  if (size >= 100 && size < 1e7) return Math.round(value).toLocaleString('en');
+  const rounded = Number(value.toPrecision(3));
+  return size === 0 || (size >= 1e-3 && size < 1e7) ? String(rounded) : rounded.toExponential();
+}
+
 function showTip(event, text) {
   const tip = document.getElementById('tip');
   const dialog = document.getElementById('viewer');
@@ -131,19 +139,25 @@ function matrixBlock(block) {
   return element('div', { class: 'scroll' }, table);
 }
 
+function ticks(axis) {
+  const steps = axis.steps ?? 5;
+  return Array.from({ length: steps + 1 }, (_, step) => axis.min + (axis.max - axis.min) * step / steps);
+}
+
 function linesBlock(block) {
-  const [width, height, left, right, top, bottom] = [640, 360, 46, 14, 12, 40];
+  const [width, height, left, right, top, bottom] = [640, 360, 62, 28, 12, 48];
   const x = (value) => left + (value - block.x.min) / (block.x.max - block.x.min) * (width - left - right);
   const y = (value) => height - bottom
     - (value - block.y.min) / (block.y.max - block.y.min) * (height - top - bottom);
   const svg = drawn('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': block.title });
-  for (let step = 0; step <= 5; step += 1) {
-    const [across, up] = [block.x, block.y].map((axis) => axis.min + (axis.max - axis.min) * step / 5);
+  for (const up of ticks(block.y)) {
     svg.append(
       drawn('line', { class: 'grid', x1: left, x2: width - right, y1: y(up), y2: y(up) }),
-      drawn('text', { x: left - 6, y: y(up) + 4, 'text-anchor': 'end' }, up.toPrecision(2).replace(/\.?0+$/, '')),
-      drawn('text', { x: x(across), y: height - bottom + 18, 'text-anchor': 'middle' },
-        across.toPrecision(2).replace(/\.?0+$/, '')));
+      drawn('text', { x: left - 6, y: y(up) + 4, 'text-anchor': 'end' }, short(up)));
+  }
+  for (const across of ticks(block.x)) {
+    svg.append(drawn('text', { x: x(across), y: height - bottom + 20, 'text-anchor': 'middle' },
+      short(across)));
   }
   svg.append(
     drawn('text', { x: (left + width - right) / 2, y: height - 4, 'text-anchor': 'middle' }, block.x.name),
@@ -153,13 +167,16 @@ function linesBlock(block) {
   svg.append(guide);
   const legend = element('div', { class: 'legend' });
   const curves = block.series.map((series, index) => {
-    const style = `stroke: ${COLORS[index % COLORS.length]}; stroke-dasharray: ${
-      DASHES[Math.floor(index / COLORS.length) % DASHES.length] || 'none'}`;
+    const color = COLORS[(series.color ?? index) % COLORS.length];
+    const dash = series.dash ?? Math.floor(index / COLORS.length);
+    const style = `stroke: ${color}; stroke-dasharray: ${DASHES[dash % DASHES.length] || 'none'}`;
     const path = series.points.map(([a, b], i) => `${i ? 'L' : 'M'}${x(a).toFixed(1)} ${y(b).toFixed(1)}`);
     const group = drawn('g', {}, drawn('path', { class: 'curve', style, d: path.join('') }));
+    if (series.points.length <= 30) {  // a single point has no line
+      for (const [a, b] of series.points) group.append(drawn('circle', { cx: x(a), cy: y(b), r: 2.5, fill: color }));
+    }
     if (series.mark) {
-      group.append(drawn('circle', { cx: x(series.mark[0]), cy: y(series.mark[1]), r: 4,
-        fill: COLORS[index % COLORS.length] }));
+      group.append(drawn('circle', { cx: x(series.mark[0]), cy: y(series.mark[1]), r: 4, fill: color }));
     }
     const box = element('input', { type: 'checkbox' });
     box.checked = index < (block.shown ?? 6);
@@ -184,10 +201,16 @@ function linesBlock(block) {
       .map(({ series }) => {
         const near = series.points.reduce((best, point) =>
           Math.abs(point[0] - inside) < Math.abs(best[0] - inside) ? point : best);
-        return `${series.name}: ${near[1].toFixed(3)}`;
+        return `${series.name}: ${short(near[1])}`;
       });
-    showTip(event, [`${block.x.name} ${inside.toFixed(2)}`, ...lines].join('\n'));
+    showTip(event, [`${block.x.name} ${short(inside)}`, ...lines].join('\n'));
   });
   svg.addEventListener('pointerleave', () => { guide.setAttribute('visibility', 'hidden'); hideTip(); });
   return element('div', { class: 'chart' }, svg, legend);
+}
+
+function chartsBlock(block) {
+  const figures = block.charts.map((chart) =>
+    element('figure', {}, element('figcaption', {}, chart.title), linesBlock(chart)));
+  return element('div', { class: 'charts' }, ...figures);
 }

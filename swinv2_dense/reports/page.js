@@ -2,7 +2,7 @@
 
 const BLOCKS = {
   numbers: numbersBlock, table: tableBlock, bars: barsBlock, matrix: matrixBlock, lines: linesBlock,
-  gallery: galleryBlock,
+  gallery: galleryBlock, charts: chartsBlock,
 };
 
 (function build() {

@@ -65,8 +65,9 @@ class Lines:
     """Curves with a legend that turns them on and off.
 
     Args:
-        x, y: Axes, dicts of `name`, `min` and `max`.
-        series: Dicts of `name`, `points` (pairs) and, optionally, `mark` (a pair).
+        x, y: Axes, dicts of `name`, `min`, `max` and, optionally, `steps` between them.
+        series: Dicts of `name`, `points` (pairs) and, optionally, `mark` (a pair), `color` and
+            `dash` (numbers of those in charts.js).
         shown: The first curves, which are on at the start.
     """
 
@@ -77,6 +78,16 @@ class Lines:
     shown: int = 6
     note: str = ''
     kind: str = 'lines'
+
+
+@dataclass
+class Charts:
+    """Several small charts, side by side as the window allows."""
+
+    title: str
+    charts: list[Lines]
+    note: str = ''
+    kind: str = 'charts'
 
 
 @dataclass
@@ -175,21 +186,25 @@ def write_page(page: Page, folder: Path, files: Mapping[str, bytes] | None = Non
         apart = sum(len(picture.content) for picture in _thumbnails(page)) > EMBEDDED_BYTES
         if apart:
             _write_thumbnails(page, draft / 'thumbnails')
-        text = json.dumps(asdict(page, dict_factory=_plain), ensure_ascii=False, allow_nan=False)
-        parts = {name: (HERE / f'{name}.js').read_text() for name in ('charts', 'gallery')}
-        content = Template((HERE / 'page.html').read_text()).substitute(
-            parts,
-            title=html.escape(page.title),
-            style=(HERE / 'page.css').read_text(),
-            script=(HERE / 'page.js').read_text(),
-            # Neither </script> nor <!-- may occur in a script element.
-            data=text.replace('<', '\\u003c'),
-        )
-        (draft / 'index.html').write_text(content, encoding='utf-8')
+        (draft / 'index.html').write_text(render(page), encoding='utf-8')
         for name, extra in (files or {}).items():
             (draft / name).write_bytes(extra)
         _remove_old(folder)
     return folder / 'index.html'
+
+
+def render(page: Page) -> str:
+    """The page as HTML."""
+    text = json.dumps(asdict(page, dict_factory=_plain), ensure_ascii=False, allow_nan=False)
+    parts = {name: (HERE / f'{name}.js').read_text() for name in ('charts', 'gallery')}
+    return Template((HERE / 'page.html').read_text()).substitute(
+        parts,
+        title=html.escape(page.title),
+        style=(HERE / 'page.css').read_text(),
+        script=(HERE / 'page.js').read_text(),
+        # Neither </script> nor <!-- may occur in a script element.
+        data=text.replace('<', '\\u003c'),
+    )
 
 
 def check_folder(folder: Path) -> Path:

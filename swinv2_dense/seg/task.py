@@ -35,6 +35,9 @@ class SegmentationTask(Task):
     visualizers = ('SegLocalVisualizer', 'LegendSegVisualizer')
     height_first_crops = ('RandomCrop',)
 
+    def pipeline_tag(self, cfg: Mapping) -> str:
+        return 'image-segmentation'
+
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
         others = tuple(name for name in ('train', 'val', 'test') if name not in loaders)
         check_segmentation(

@@ -10,11 +10,15 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ..errors import ConfigError
 
 # Keys that are not metrics: times in seconds, memory in MiB, progress.
 NO_METRICS = ('lr', 'base_lr', 'data_time', 'time', 'memory', 'step', 'epoch', 'iter', 'grad_norm')
+LOSSES, METRICS, PROGRESS = 'Losses', 'Metrics', 'Learning rate, speed and memory'
+OPTIONAL = 'gradient norm'  # of trainings that clip it
+WIDTH = 12  # of a row of panels, in columns; a row has 1 to 4 panels
 Points = list[tuple[float, float]]
 
 
@@ -40,12 +44,18 @@ class TrainingLog(NamedTuple):
         found = sorted(self.evaluations.items())
         return [(step, record[key]) for step, record in found if key in record]
 
-    def validation_loss(self) -> Points:
-        """(iteration, value) of the validation losses that `--val-loss` logs."""
+    @property
+    def losses(self) -> list[str]:
+        """Names of the losses, the total first."""
+        keys = (key for record in self.training.values() for key in record)
+        return sorted(filter(_is_loss, dict.fromkeys(keys)), key=lambda key: key != 'loss')
+
+    def validation_loss(self, key: str = 'loss') -> Points:
+        """(iteration, value) of a validation loss that `--val-loss` logs."""
         ends: dict[float, int] = {}  # last iteration of each epoch
         for step, record in sorted(self.training.items()):
             ends[record.get('epoch', step)] = step
-        found = self.metric('val_loss')
+        found = self.metric(f'val_{key}')
         return [(ends.get(step, step) if self.by_epoch else step, loss) for step, loss in found]
 
     @property
@@ -55,8 +65,12 @@ class TrainingLog(NamedTuple):
         return [
             key
             for key in dict.fromkeys(keys)
-            if key not in NO_METRICS and not key.startswith('val_loss')
+            if key not in NO_METRICS and not (key.startswith('val_') and _is_loss(key))
         ]
+
+
+def _is_loss(key: str) -> bool:
+    return 'loss' in key.rpartition('.')[2]
 
 
 def read_log(path: Path) -> TrainingLog:
@@ -103,46 +117,99 @@ def _is_number(value: object) -> bool:
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
+class Curve(NamedTuple):
+    """A curve of a run in a chart; those of validation losses are dashed."""
+
+    name: str
+    run: int
+    points: Points
+    validation: bool = False
+
+
+class Chart(NamedTuple):
+    """Curves of one quantity of all runs; `part` is what it belongs to on a page."""
+
+    title: str
+    part: str
+    unit: str
+    curves: list[Curve]
+
+
+def charts(logs: Sequence[TrainingLog], metrics: Sequence[str]) -> tuple[list[Chart], list[str]]:
+    """A chart for each loss, the learning rate, each metric, speed and memory.
+
+    Returns:
+        Those with curves, and the quantities that are in none of the logs.
+    """
+    losses = dict.fromkeys(key for log in logs for key in log.losses)
+    lines = [_loss_chart(key, logs) for key in losses]
+    values = {
+        ('learning rate', PROGRESS): lambda log: log.points(lambda r: r.get('lr')),
+        **{(key, METRICS): lambda log, key=key: log.metric(key) for key in metrics},
+        ('gradient norm', PROGRESS): lambda log: log.points(lambda r: r.get('grad_norm')),
+        ('iterations per second', PROGRESS): lambda log: log.points(_speed),
+        ('memory (MiB)', PROGRESS): lambda log: log.points(lambda r: r.get('memory')),
+    }
+    by_epoch = all(log.by_epoch for log in logs)
+    for (title, part), points in values.items():
+        unit = 'epoch' if part == METRICS and by_epoch else 'iteration'
+        curves = [Curve(log.name, run, points(log)) for run, log in enumerate(logs)]
+        lines.append(Chart(title, part, unit, [curve for curve in curves if curve.points]))
+    missing = [chart.title for chart in lines if not chart.curves and chart.title != OPTIONAL]
+    return [chart for chart in lines if chart.curves], missing + ([] if metrics else ['metrics'])
+
+
+def _loss_chart(key: str, logs: Sequence[TrainingLog]) -> Chart:
+    curves = []
+    for run, log in enumerate(logs):
+        curves.append(Curve(log.name, run, log.points(lambda record: record.get(key))))
+        curves.append(Curve(f'{log.name}, validation', run, log.validation_loss(key), True))
+    return Chart(key, LOSSES, 'iteration', [curve for curve in curves if curve.points])
+
+
 def draw(logs: Sequence[TrainingLog], metrics: Sequence[str], out: Path) -> list[str]:
     """Write a PNG with a panel for each quantity in any log; returns the quantities in none."""
-    losses = [log.validation_loss() for log in logs]
-    validation = {'validation loss': losses} if any(losses) else {}
-    curves = {
-        'loss': [log.points(lambda r: r.get('loss')) for log in logs],
-        **validation,
-        'learning rate': [log.points(lambda r: r.get('lr')) for log in logs],
-        **{key: [log.metric(key) for log in logs] for key in metrics},
-        'iterations per second': [log.points(_speed) for log in logs],
-        'memory (MiB)': [log.points(lambda r: r.get('memory')) for log in logs],
-    }
-    shown = {title: lines for title, lines in curves.items() if any(lines)}
-    columns = min(3, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(4.4 * columns, 3.2 * rows + 0.3), layout='constrained')
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, (title, lines) in zip(grid, shown.items()):
-        by_epoch = title in metrics and all(log.by_epoch for log in logs)
-        _panel(axes, title, lines, [log.name for log in logs], 'epoch' if by_epoch else 'iteration')
-    for axes in grid[len(shown) :]:
-        axes.set_axis_off()
-    if len(logs) > 1:
-        handles, labels = grid[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc='outside lower center', frameon=False)
+    shown, missing = charts(logs, metrics)
+    rows = row_lengths(len(shown))
+    figure = Figure(figsize=(4.4 * max(rows), 3.2 * len(rows) + 0.3), layout='constrained')
+    grid = figure.add_gridspec(len(rows), WIDTH)
+    places = (
+        grid[row, WIDTH // length * column : WIDTH // length * (column + 1)]
+        for row, length in enumerate(rows)
+        for column in range(length)
+    )
+    named: dict[str, Line2D] = {}
+    for chart, place in zip(shown, places):
+        axes = figure.add_subplot(place)
+        _panel(axes, chart)
+        named.update({line.get_label(): line for line in axes.get_lines()})
+    if len(named) > 1:
+        columns = min(len(named), 2 * max(rows))
+        where = dict(loc='outside lower center', ncols=columns, frameon=False)
+        figure.legend(list(named.values()), list(named), **where)
     FigureCanvasAgg(figure).print_png(out)
-    return [title for title in curves if title not in shown] + ([] if metrics else ['metrics'])
+    return missing
+
+
+def row_lengths(count: int) -> list[int]:
+    """Panels in each row, at most 4, so that no row has a gap when it is as wide as the others."""
+    columns = 3 if count <= 9 else 4
+    rows = -(-count // columns)
+    return [count // rows + (row < count % rows) for row in range(rows)]
 
 
 def _speed(record: dict[str, float]) -> float | None:
     return 1 / record['time'] if record.get('time') else None
 
 
-def _panel(axes: Axes, title: str, lines: list[Points], names: list[str], unit: str) -> None:
-    for i, (points, name) in enumerate(zip(lines, names)):
+def _panel(axes: Axes, chart: Chart) -> None:
+    for name, run, points, is_validation in chart.curves:
         marker = '' if len(points) > 30 else 'o'
-        x, y = zip(*points) if points else ((), ())
-        axes.plot(x, y, marker=marker, ms=3, lw=1.3, color=f'C{i % 10}', label=name)
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel(unit)
+        dashes = '--' if is_validation else '-'
+        x, y = zip(*points)
+        axes.plot(x, y, dashes, marker=marker, ms=3, lw=1.3, color=f'C{run % 10}', label=name)
+    axes.set_title(chart.title, fontsize=10)
+    axes.set_xlabel(chart.unit)
     axes.set_xlim(0, None)
     axes.grid(alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)

@@ -30,6 +30,9 @@ class RecognitionTask(Task):
     def takes_clips(self, cfg: Mapping) -> bool:
         return True
 
+    def pipeline_tag(self, cfg: Mapping) -> str:
+        return 'video-classification'
+
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
         model = cfg.get('model', {})
         check_video_labels(model.get('module', model), loaded_datasets(cfg, loaders))
@@ -39,6 +42,7 @@ class RecognitionTask(Task):
         drop_certain_topk(cfg)
 
     def prepare_drawing(self, cfg: Config) -> None:
+        name_classes(cfg)
         for _, dataset in loaded_datasets(cfg, ('test',)):
             keep_file_names(dataset.get('pipeline') or [])
 

@@ -16,12 +16,14 @@ FROZEN = {
     'browse_dataset': '--cfg-options --max-pixels --number --output-dir --seed --split CONFIG',
     'coco_submission': '--image-info --name --out RESULTS',
     'convert_checkpoint': '--detector --inspect --prefix --pretrained-window-sizes SRC DST',
+    'demo': '--amp --batch-size --cfg-options --classes --device --host --max-pixels '
+    '--max-upload --overlap --port --score-thr --slice --tta CONFIG CHECKPOINT',
     'infer': '--amp --batch-size --cfg-options --classes --device --export --max-pixels '
     '--no-pictures --out-dir --overlap --score-thr --slice --tta CONFIG CHECKPOINT INPUT',
     'make_shapes': '--out --seed --size --train --val',
     'plan': '--bandwidth --cfg-options --gpu-memory --gpus --samples --size --tflops '
     '--utilisation --utilization CONFIG',
-    'plot_log': '--metric --out RUN',
+    'plot_log': '--html --metric --out RUN',
     'prepare_data': '',
     'prepare_data ade20k': f'{DATASET} --convert-full',
     'prepare_data coco': DATASET,
@@ -29,7 +31,7 @@ FROZEN = {
     'prepare_data objects365': DATASET,
     'prepare_data own': '--annotations --bands --device --format --ignore-groups --max-pixels '
     '--out --seed --skip-broken --target --val --workers SRC',
-    'publish_checkpoint': 'SRC DST',
+    'publish_checkpoint': '--license --metrics --private --repo SRC DST',
     'quickstart': '--cfg-options --data-root --seed --target --task --train-samples --val-samples '
     '--work-dir',
     'quickstart_spread': '--capabilities --jobs --seeds --task --work-dir',

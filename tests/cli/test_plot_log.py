@@ -8,11 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from browser import run_in_page
 from commands import tool
 
 from swinv2_dense.cli.plot_log import main as plot_log
 from swinv2_dense.errors import ConfigError
-from swinv2_dense.training.curves import draw, read_log, summary
+from swinv2_dense.training.curve_page import axis
+from swinv2_dense.training.curves import charts, draw, read_log, row_lengths, summary
 
 
 def write(work_dir: Path, start: str, records: list[dict]) -> Path:
@@ -84,6 +86,84 @@ def test_several_runs_in_one_picture(tmp_path, capsys):
     image = cv2.imread(str(tmp_path / 'new/both.png')).astype(int)
     orange = ((image[..., 2] - image[..., 0]) > 150).sum()
     assert orange > 100, 'the second run has its own color'
+
+
+def with_losses(folder: Path) -> Path:
+    """A run by epochs with two losses, and their validation losses."""
+    losses = {'loss_cls': 2.0, 'aux.loss_ce': 1.0}
+    records = [r for e in (1, 2) for r in training(range(10 * e - 9, 10 * e + 1), 3.0, epoch=e)]
+    records = [{**record, **losses} for record in records]
+    records += [{'val_loss': 4.0, 'val_loss_cls': 3.0, 'mAP': 0.1 * e, 'step': e} for e in (1, 2)]
+    return write(folder, '1', records).parents[2]
+
+
+def test_every_loss_has_a_chart_with_its_validation_loss(tmp_path):
+    run = read_log(with_losses(tmp_path / 'run'))
+    assert run.metrics == ['mAP']
+    found, missing = charts([run], ['mAP'])
+    curves = {chart.title: {c.name: c.points for c in chart.curves} for chart in found}
+    assert list(curves)[:3] == ['loss', 'loss_cls', 'aux.loss_ce']
+    assert curves['loss']['run, validation'] == [(10, 4.0), (20, 4.0)]  # ends of the epochs
+    assert curves['loss_cls']['run, validation'] == [(10, 3.0), (20, 3.0)]
+    assert list(curves['aux.loss_ce']) == ['run']
+    assert missing == ['memory (MiB)']
+    assert {chart.title: chart.unit for chart in found}['mAP'] == 'epoch'
+
+
+def test_rows_of_panels_have_no_gaps():
+    for count in range(1, 41):
+        lengths = row_lengths(count)
+        assert sum(lengths) == count and max(lengths) - min(lengths) <= 1
+        assert all(12 % length == 0 for length in lengths)  # columns of a row
+
+
+@pytest.mark.parametrize(
+    ('values', 'expected'),
+    [
+        ([0, 600], (0, 600, 6)),
+        ([0, 160_000], (0, 200_000, 4)),
+        ([2.95, 4.36], (2.5, 4.5, 4)),
+        ([3.0], (2, 4, 4)),
+        ([0.0], (0, 1, 5)),
+        ([], (0, 1, 5)),
+        ([-1.0, 1.0], (-1, 1, 4)),
+    ],
+)
+def test_axes_have_round_numbers_around_their_values(values, expected):
+    found = axis(values)
+    if len(set(values)) > 1:
+        assert tuple(found.values()) == pytest.approx(expected)
+    assert all(found['min'] <= value <= found['max'] for value in values)
+    assert found['min'] < found['max'] and 1 <= found['steps'] <= 6
+
+
+@pytest.mark.parametrize('width', [500, pytest.param(1280, marks=pytest.mark.slow)])
+def test_the_page_shows_values_where_readers_point(tmp_path, width):
+    runs = [with_losses(tmp_path / 'A<b>'), with_losses(tmp_path / 'B')]
+    records = runs[1] / '1/vis_data/scalars.json'
+    records.write_text(records.read_text() + '{"loss": NaN, "step": 21, "epoch": 3}\n')
+    page = tmp_path / 'new/curves.html'
+    plot_log([*map(str, runs), '--out', str(tmp_path / 'x.png'), '--html', str(page)])
+    found = run_in_page(
+        page,
+        """
+const titles = [...document.querySelectorAll('figcaption')].map((n) => n.textContent);
+const svg = document.querySelector('.chart svg');
+const box = svg.getBoundingClientRect();
+const [clientX, clientY] = [box.right - 30, box.top + 20];
+svg.dispatchEvent(new PointerEvent('pointermove', { clientX, clientY }));
+const tip = document.getElementById('tip');
+const text = tip.hidden ? '' : tip.textContent;
+return { titles, text, page: document.documentElement.scrollWidth, window: window.innerWidth,
+         markup: document.querySelectorAll('main b').length,
+         rows: document.querySelectorAll('tbody tr').length };
+""",
+        width,
+    )
+    assert found['faults'] == [] and found['page'] <= found['window']
+    assert found['titles'][:4] == ['loss', 'loss_cls', 'aux.loss_ce', 'mAP']
+    assert 'A<b>: 0.15' in found['text'] and 'B, validation: 4' in found['text']
+    assert found['markup'] == 0 and found['rows'] == 2
 
 
 def test_a_truncated_line_is_skipped_at_the_end_and_an_error_elsewhere(tmp_path):

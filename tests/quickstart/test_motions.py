@@ -214,6 +214,7 @@ def test_the_config_agrees_with_the_generator() -> None:
     spec = MotionsSpec()
     for split, loader in (('train', cfg.train_dataloader), ('val', cfg.test_dataloader)):
         assert loader.dataset.ann_file == motions.list_file(Path(), split).name
+        assert tuple(loader.dataset.metainfo.classes) == CLASSES
         assert loader.dataset.data_prefix.video == motions.video_folder(Path(), split).name
         steps = {step.type: step for step in loader.dataset.pipeline}
         sample = steps['SampleFrames']

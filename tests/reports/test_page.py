@@ -14,6 +14,7 @@ from swinv2_dense.errors import ConfigError
 from swinv2_dense.reports.confusion import confusion_blocks
 from swinv2_dense.reports.page import (
     Bars,
+    Charts,
     Gallery,
     Item,
     Lines,
@@ -58,6 +59,7 @@ def page(edge: int = 64, count: int = 3) -> Page:
             Bars('Bars', [dict(name=EVIL, value=0.3, note=EVIL)]),
             *confusion_blocks(['car', EVIL], counts, {}),
             Gallery('Gallery', items, ['car'], ['missed', 'background'], 0.3),
+            Charts('Charts', [Lines(EVIL, axis, axis, series)] * 2),
         ],
     )
 
@@ -133,7 +135,7 @@ def test_nothing_is_wider_than_the_window(tmp_path, width):
 
 def test_many_pictures_are_beside_the_page(tmp_path):
     content = page(edge=480, count=4)
-    for item in content.blocks[-1].items:  # noise does not compress: 4 pictures, 20 MB in all
+    for item in content.blocks[-2].items:  # noise does not compress: 4 pictures, 20 MB in all
         item.picture.content += bytes(5_000_000)
     file = write_page(content, tmp_path / 'report')
     assert file.stat().st_size < 1_000_000

@@ -1,6 +1,7 @@
 # Generated clips (swinv2_dense/quickstart/motions.py) of 16 frames at 64 x 64; every second frame
 # is used. No flip, because it turns a motion into another class.
 data_root = 'data/motions/'
+classes = ('right', 'left', 'down', 'up', 'growing', 'shrinking')
 pack = [dict(type='FormatShape', input_format='NCTHW'), dict(type='PackActionInputs')]
 train_pipeline = [
     dict(type='VideoInit'),
@@ -26,6 +27,7 @@ def loader(split, pipeline, **settings):
             data_root=data_root,
             ann_file=f'motions_{split}_list_videos.txt',
             data_prefix=dict(video=f'videos_{split}'),
+            metainfo=dict(classes=classes),
             pipeline=pipeline,
             test_mode=split == 'val',
         ),

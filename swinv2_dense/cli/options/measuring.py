@@ -151,7 +151,7 @@ compared, with Swin V1 of mmaction2.
 
 def plot_log_parser() -> argparse.ArgumentParser:
     parser = command_parser(
-        'Plot loss, learning rate, metrics, speed and memory of one or more trainings.'
+        'Plot losses, learning rate, metrics, speed and memory of one or more trainings.'
     )
     parser.add_argument(
         'runs',
@@ -166,6 +166,12 @@ def plot_log_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar='FILE.png',
         help='picture to write (default: curves.png in the first RUN)',
+    )
+    parser.add_argument(
+        '--html',
+        type=Path,
+        metavar='FILE.html',
+        help='also write a page that shows the values where you point',
     )
     return parser
 

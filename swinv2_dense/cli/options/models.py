@@ -168,30 +168,7 @@ for a wrong command.
         help='folder for results (default: work_dirs/CONFIG/infer, without CONFIG '
         'work_dirs/CHECKPOINT/infer)',
     )
-    parser.add_argument(
-        '--score-thr',
-        type=float,
-        default=0.3,
-        metavar='SCORE',
-        help=f'mmdet: drop objects with a lower score {DEFAULT}',
-    )
-    parser.add_argument(
-        '--classes',
-        metavar='FILE',
-        help='class names, one per line (default: from the checkpoint, or from the config)',
-    )
-    parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
-    add_slices(parser)
-    parser.add_argument(
-        '--batch-size',
-        type=positive,
-        default=1,
-        metavar='N',
-        help=f'images of equal size, frames or slices to predict at a time {DEFAULT}',
-    )
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
-    )
+    _add_inference_options(parser)
     parser.add_argument(
         '--export',
         nargs='+',
@@ -200,9 +177,34 @@ for a wrong command.
         help='mmdet: also write the objects as a COCO dataset or as pre-annotations',
     )
     parser.add_argument('--no-pictures', action='store_true', help='write no pictures and videos')
-    add_max_pixels(parser)
-    parser.add_argument('--device', help='e.g. cuda:1 (default: cuda if available, else cpu)')
-    add_cfg_options(parser)
+    return parser
+
+
+def demo_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Open a page on this machine that predicts for images and videos that you drop
+on it. Without CONFIG.py, the config is the one that training stored in the
+checkpoint, or the only one next to it. Needs gradio (the extra demo).
+""")
+    parser.add_argument(
+        'config', metavar='CONFIG', nargs='?', help='config file, ends in .py; may be left out'
+    )
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
+    parser.add_argument(
+        '--host',
+        default='127.0.0.1',
+        help=f'address to listen on; 0.0.0.0 lets other machines in {DEFAULT}',
+    )
+    parser.add_argument('--port', type=positive, default=7860, help=f'port {DEFAULT}')
+    parser.add_argument(
+        '--max-upload',
+        type=positive,
+        default=100,
+        metavar='MB',
+        help=f'refuse larger files {DEFAULT}',
+    )
+    _add_inference_options(parser)
+    parser.set_defaults(no_pictures=False)
     return parser
 
 
@@ -270,19 +272,67 @@ test and infer.
 def publish_checkpoint_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Strip a training checkpoint for release: keep the weights and what inference
-needs. The start of the file's SHA-256 is added to its name.
+needs.
 
-A .pth file keeps the config that it was trained with: check it for private
-paths.
+If DST is a file, the start of its SHA-256 is added to its name. It keeps the
+config that it was trained with: check it for private paths.
+
+If DST is a folder (no dot in its name), it gets model.safetensors, config.py
+and README.md, a model card for the Hugging Face hub. In it, absolute paths of
+the config are cut to their last part. --repo uploads the folder; then
+hf://OWNER/NAME loads it. To edit the card first, leave --repo out, and upload
+with publish_checkpoint FOLDER --repo OWNER/NAME later.
 """)
     parser.add_argument('src', metavar='SRC', help='checkpoint of a training')
     parser.add_argument(
         'dst',
         metavar='DST',
+        nargs='?',
         type=Path,
-        help='file to write: NAME.pth becomes NAME-CHECKSUM.pth; or .safetensors',
+        help='file to write: NAME.pth becomes NAME-CHECKSUM.pth; or .safetensors; or a new folder',
+    )
+    parser.add_argument('--repo', metavar='OWNER/NAME', help='upload to this repository of the hub')
+    parser.add_argument('--private', action='store_true', help='make a new repository private')
+    parser.add_argument(
+        '--license', metavar='ID', help='license of the weights, such as apache-2.0, for the card'
+    )
+    parser.add_argument(
+        '--metrics',
+        type=Path,
+        metavar='FILE.json',
+        help='results for the card: the JSON file of the test command, WORK_DIR/TIME/TIME.json',
     )
     return parser
+
+
+def _add_inference_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        metavar='SCORE',
+        help=f'mmdet: drop objects with a lower score {DEFAULT}',
+    )
+    parser.add_argument(
+        '--classes',
+        metavar='FILE',
+        help='class names, one per line (default: from the checkpoint, or from the config)',
+    )
+    parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
+    add_slices(parser)
+    parser.add_argument(
+        '--batch-size',
+        type=positive,
+        default=1,
+        metavar='N',
+        help=f'images of equal size, frames or slices to predict at a time {DEFAULT}',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
+    )
+    add_max_pixels(parser)
+    parser.add_argument('--device', help='e.g. cuda:1 (default: cuda if available, else cpu)')
+    add_cfg_options(parser)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
