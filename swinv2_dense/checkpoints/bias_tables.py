@@ -84,12 +84,43 @@ def resize_table(table: Tensor, source: Sequence[int], target: Sequence[int]) ->
     return values.movedim(0, -1).flatten(0, -2).to(table.dtype).contiguous()
 
 
+def inflate_table(table: Tensor, depth: int) -> Tensor:
+    """The table of an image window for a video window of `depth`, as in Video Swin.
+
+    It ignores temporal offsets: all have the biases of the image.
+    """
+    return table.repeat(2 * depth - 1, 1)
+
+
 def table_windows(state: Mapping[str, Tensor], rank: int) -> list[tuple[int, ...]] | None:
     """Windows per stage of the tables in a state with our names; None if it has none.
 
-    Raises:
-        ValueError: See `window_of`.
+    A table that fits no window has the window 0; `fit_table` explains it where it matters.
     """
     stages = sorted({int(k.split('.')[1]) for k in state if k.endswith(KEY)})
-    tables = [state[f'layers.{stage}.blocks.0.{KEY}'] for stage in stages]
-    return [window_of(table, rank) for table in tables] or None
+    windows = []
+    for stage in stages:
+        table = state.get(f'layers.{stage}.blocks.0.{KEY}')
+        try:
+            windows.append((0,) * rank if table is None else window_of(table, rank))
+        except ValueError:
+            windows.append((0,) * rank)
+    return windows or None
+
+
+def fit_tables(state: dict[str, Tensor], windows: Sequence[Sequence[int]], source: str) -> int:
+    """Interpolate the tables of the checkpoint `source` to a window per stage, in place.
+
+    Returns:
+        How many were changed.
+
+    Raises:
+        CheckpointError: See `fit_table`.
+    """
+    changed = 0
+    for key, value in state.items():
+        stage = int(key.split('.')[1]) if key.endswith(KEY) else len(windows)
+        if stage < len(windows):  # later stages are not built
+            state[key] = fit_table(value, windows[stage], f'{key} of {source}')
+            changed += state[key] is not value
+    return changed

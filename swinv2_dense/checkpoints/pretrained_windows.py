@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from .bias_tables import table_windows
 from .fetching import LocalCheckpoint
 from .formats import METADATA_KEY, TABLE, WRAPPERS, Weights
 from .reading import HUB_FILES
@@ -58,6 +59,9 @@ def find_pretrained_windows(weights: Weights, file: LocalCheckpoint) -> Pretrain
     windows = windows_from_coords_table(weights.tables, num_stages)
     if windows is not None:
         return PretrainedWindows(windows, 'its stored coordinate tables')
+    windows = table_windows(weights.state, weights.rank)
+    if windows is not None:
+        return PretrainedWindows(windows, 'its bias tables')
     windows = _from_hf_config(_swinv2_config(file.config))
     if windows is not None:
         return PretrainedWindows(windows, 'the config.json next to it')

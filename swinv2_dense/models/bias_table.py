@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -68,13 +68,15 @@ class BiasTable(nn.Module):
         return f'pretrained_window_size={self.pretrained_window_size}'
 
 
-def fit_tables(state: dict[str, Any], model: nn.Module, prefix: str = '') -> None:
-    """Interpolate the tables in a state dict to the windows of a model, in place.
+def fit_tables(state: dict[str, Any], modules: Mapping[str, nn.Module]) -> None:
+    """Interpolate the tables in a state dict to the windows of modules with these names, in place.
+
+    `load_state_dict` does it by itself; this is for code that compares shapes before.
 
     Raises:
         CheckpointError: See `fit_table`.
     """
-    for name, module in model.named_modules():
-        key = f'{prefix}{name}.weight'
+    for name, module in modules.items():
+        key = f'{name}.weight'
         if isinstance(module, BiasTable) and key in state:
             state[key] = fit_table(state[key], module.pretrained_window_size, key)
