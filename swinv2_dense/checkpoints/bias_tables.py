@@ -14,29 +14,30 @@ from ..errors import CheckpointError
 KEY = 'attn.relative_position_bias_table.weight'
 
 
+DEPTHS = (8, 16)  # of the windows of Video Swin
+
+
 def window_of(table: Tensor, rank: int, like: Sequence[int] | None = None) -> tuple[int, ...]:
     """The window (tokens, one per axis) of a table (offsets, nH).
 
-    Its height equals its width. In three axes, the number of offsets can fit several windows;
-    then it is the one with the depth, or else the height, of the window `like`.
+    Its height equals its width. In three axes, the number of offsets can fit several windows: that
+    with the depth of the window `like` is preferred, then one with its height, then `DEPTHS`.
 
     Raises:
         ValueError: The number of offsets fits no window.
     """
-    rows = table.shape[0]
+    rows, like = len(table), tuple(like or (0,) * rank)
+    sides = [side for side in range(1, math.isqrt(rows) + 1, 2) if rows % side**2 == 0]
+    found = [(rows // side**2 + 1) // 2 for side in sides]  # depths
+    windows = [(depth, *[(side + 1) // 2] * 2) for depth, side in zip(found, sides)]
     if rank == 2:
-        depths = [1]
-    elif like is not None:
-        side = (2 * like[-1] - 1) ** 2
-        depths = [2 * like[0] - 1, rows // side if rows % side == 0 else 0]
-    else:  # those of Video Swin
-        depths = [2 * depth - 1 for depth in (8, 16)]
-    for depth in depths:
-        side = math.isqrt(rows // depth) if depth > 0 else 0
-        if depth % 2 and side % 2 and depth * side**2 == rows:
-            window = ((side + 1) // 2,) * 2
-            return window if rank == 2 else ((depth + 1) // 2, *window)
-    raise ValueError(f'{rows} offsets are not those of a window')
+        windows = [window for window in windows if window[0] == 1]
+        choices = [window[1:] for window in windows]
+    else:
+        choices = [w for w in windows if w[0] in (like[0], *DEPTHS) or w[1:] == like[1:]]
+    if rows % 2 == 0 or not choices:
+        raise ValueError(f'{rows} offsets are not those of a window with equal height and width')
+    return max(choices, key=lambda w: (w[0] == like[0], w[1:] == like[1:], w))
 
 
 def fit_table(table: Tensor, window_size: Sequence[int], name: str) -> Tensor:
@@ -58,7 +59,7 @@ def fit_table(table: Tensor, window_size: Sequence[int], name: str) -> Tensor:
     except ValueError as error:
         raise CheckpointError(
             f'{name} of shape {tuple(table.shape)} cannot be interpolated to the window '
-            f'{tuple(window_size)} of the model: {error} with equal height and width; set '
+            f'{tuple(window_size)} of the model: {error}; set '
             'window_size of the backbone to that of the checkpoint'
         ) from error
     return resize_table(table, source, window_size)
@@ -92,20 +93,25 @@ def inflate_table(table: Tensor, depth: int) -> Tensor:
     return table.repeat(2 * depth - 1, 1)
 
 
-def table_windows(state: Mapping[str, Tensor], rank: int) -> list[tuple[int, ...]] | None:
-    """Windows per stage of the tables in a state with our names; None if it has none.
+def table_windows(
+    state: Mapping[str, Tensor], rank: int, like: Sequence[Sequence[int]] | None = None
+) -> list[tuple[int, ...]] | None:
+    """Windows per stage of the tables in a state with our names; None if they are unknown.
 
-    A table that fits no window has the window 0; `fit_table` explains it where it matters.
+    `like` are the windows of a model, see `window_of`.
     """
     stages = sorted({int(k.split('.')[1]) for k in state if k.endswith(KEY)})
-    windows = []
-    for stage in stages:
-        table = state.get(f'layers.{stage}.blocks.0.{KEY}')
-        try:
-            windows.append((0,) * rank if table is None else window_of(table, rank))
-        except ValueError:
-            windows.append((0,) * rank)
-    return windows or None
+    try:
+        return [
+            window_of(
+                state[f'layers.{stage}.blocks.0.{KEY}'],
+                rank,
+                like[stage] if like and stage < len(like) else None,
+            )
+            for stage in stages
+        ] or None
+    except (KeyError, TypeError, ValueError):  # incomplete, or nothing that has a window
+        return None
 
 
 def fit_tables(state: dict[str, Tensor], windows: Sequence[Sequence[int]], source: str) -> int:

@@ -13,6 +13,7 @@ from .format_rules import (
     OPENMMLAB_RULES,
     TORCHVISION_RULES,
     Format,
+    Rule,
     Rules,
     State,
     down,
@@ -25,6 +26,10 @@ TABLE = 'attn.relative_position_bias_table'
 NAMES: Rules = (
     (r'(blocks\.\d+)\.norm([12])\.', r'\1.pre_norm\2.'),
     (r'attn\.relative_position_bias_table$', f'{TABLE}.weight'),
+)
+OUTPUT_NORMS: Rule = (  # of SwinBackbone, numbered from 1
+    r'^hidden_states_norms\.stage(\d+)\.',
+    lambda match: f'norm{int(match[1]) - 1}.',
 )
 
 
@@ -47,7 +52,7 @@ TIMM_V1 = Format('timm V1', OFFICIAL_V1.signature, (down(r'^layers\.(\d+)\.downs
 HUGGING_FACE_V1 = Format(
     'Hugging Face V1',
     f'encoder.layers.0.blocks.0.{TABLE}'.replace('attn', 'attention.self'),
-    (*HUGGING_FACE_RULES, *NAMES),
+    (OUTPUT_NORMS, *HUGGING_FACE_RULES, *NAMES),
     _join_qkv,
 )
 TORCHVISION_V1 = Format(

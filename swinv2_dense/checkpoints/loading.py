@@ -152,7 +152,8 @@ def load_weights(
     parts = parts_of(weights.state)
     report = LoadReport(source, str(weights), arch_name(arch, parts))
     check_parts(parts, model.parts, source)
-    windows = find_pretrained_windows(weights, file)
+    like = model.pretrained_window_sizes if weights.rank == model.rank else None
+    windows = find_pretrained_windows(weights, file, like)
     if weights.rank != model.rank:
         report.inflated = True
         windows = _inflate(weights.state, windows, model, source)
@@ -240,12 +241,13 @@ def _inflate(
 def _adopt_pretrained_windows(
     model: Backbone, pretrained: PretrainedWindows | None, report: LoadReport
 ) -> None:
+    if model.parts.position_bias == 'table':  # it has been fitted to the model
+        report.pretrained_window_sizes = [] if pretrained is None else pretrained.windows
+        report.windows_from = 'its bias tables'
+        return
     if pretrained is not None:
         model.set_pretrained_window_sizes(pretrained.windows, report.source)
         report.windows_from = pretrained.origin
-        if model.parts.position_bias == 'table':
-            report.pretrained_window_sizes = pretrained.windows
-            return
     elif not model.pretrained_windows_given:
         raise CheckpointError(
             f'checkpoint {report.source} does not say which windows its weights were trained with, '

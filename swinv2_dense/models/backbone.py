@@ -192,6 +192,8 @@ class SwinBackbone(BaseModule):
         Raises:
             CheckpointError: The config gives other windows; both are named.
         """
+        if self.parts.position_bias == 'table':  # tables have been fitted to the model's windows
+            return
         adopted = stage_windows('pretrained_window_sizes', list(windows), None, self.rank)
         adopted = adopted[: len(self.layers)]
         if self.pretrained_windows_given and list(adopted) != self.pretrained_window_sizes:
@@ -202,7 +204,7 @@ class SwinBackbone(BaseModule):
             )
         for stage, window in zip(self._stages(), adopted):
             for attention in stage.attentions():
-                attention.position_bias.adopt_pretrained_window_size(window)
+                attention.position_bias.pretrained_window_size = window
 
     @property
     def patch_size(self) -> tuple[int, ...]:

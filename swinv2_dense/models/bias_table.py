@@ -49,9 +49,6 @@ class BiasTable(nn.Module):
         table = at_least_fp32(self.weight).unflatten(0, sizes).movedim(-1, 0)
         return crop_table(table, window_size)
 
-    def adopt_pretrained_window_size(self, window_size: tuple[int, ...]) -> None:
-        """Nothing to do: loading interpolates the table to the window of this one."""
-
     def macs(self, window_size: Sequence[int]) -> int:
         """See `PositionBias`."""
         return 0

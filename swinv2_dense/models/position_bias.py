@@ -32,9 +32,6 @@ class PositionBias(Protocol):
     def __call__(self, window_size: Sequence[int]) -> Tensor:
         """Bias (nH, 2w-1, ...) of every offset within a window, at least fp32."""
 
-    def adopt_pretrained_window_size(self, window_size: tuple[int, ...]) -> None:
-        """Take over the window (tokens, one per axis) that loaded weights were trained with."""
-
     def macs(self, window_size: Sequence[int]) -> int:
         """Multiply-accumulates of the table of a window."""
 
@@ -117,10 +114,6 @@ class ContinuousBias(nn.Sequential):
     def coords(self, window: int, pretrained_window: int, like: Tensor) -> Tensor:
         """Coordinates (2w-1,) of the offsets within a window along one axis."""
         raise NotImplementedError
-
-    def adopt_pretrained_window_size(self, window_size: tuple[int, ...]) -> None:
-        """See `PositionBias`."""
-        self.pretrained_window_size = window_size
 
     def macs(self, window_size: Sequence[int]) -> int:
         """See `PositionBias`."""
