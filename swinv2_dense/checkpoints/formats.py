@@ -28,7 +28,7 @@ from .format_rules import (
     join_qkv,
     reorder_neighbors,
 )
-from .formats_v1 import FORMATS_V1, MMPRETRAIN_V1, TIMM_V1
+from .formats_v1 import FORMATS_V1, TIMM_V1
 from .reading import unwrap
 
 METADATA_KEY = 'pretrained_window_sizes'  # in the state dicts of this package
@@ -109,7 +109,7 @@ MIXED = (
 )
 FORMATS = (SIMMIM, HUGGING_FACE, TORCHVISION, MMPRETRAIN, OFFICIAL, *FORMATS_V1, *MIXED)
 # Formats with the same keys but for patch merging, which is at the start of stages in these.
-MERGES_FIRST = {'official': TIMM, 'official V1': TIMM_V1, 'mmdet V1': MMPRETRAIN_V1}
+MERGES_FIRST = {'official': TIMM, 'official V1': TIMM_V1}
 
 # Parts of keys that tell other models from Swin Transformers.
 OTHER_ARCHITECTURES = (
@@ -188,8 +188,8 @@ def _format_and_prefix(keys: list[str], name: str, prefix: str | None) -> tuple[
 
 
 def _merges_first(keys: list[str], prefix: str) -> bool:
-    """Whether patch merging is at the start of stages."""
-    pattern = re.compile(rf'{re.escape(prefix)}(?:layers|stages)\.(\d+)\.downsample\.')
+    """Whether patch merging is at the start of stages, as only in timm."""
+    pattern = re.compile(rf'{re.escape(prefix)}layers\.(\d+)\.downsample\.')
     stages = {int(match[1]) for match in map(pattern.match, keys) if match}
     return bool(stages) and 0 not in stages
 

@@ -63,18 +63,11 @@ TORCHVISION_VIDEO_V1 = Format(
     f'features.0.0.{TABLE}',
     (numbered(r'^features\.(\d+)\.', first=0), *TORCHVISION_RULES, *NAMES),
 )
-# mmdet and mmseg keep patch merging at the end of stages, mmpretrain at the start.
-MMDET_V1 = Format(
-    'mmdet V1',
+OPENMMLAB_V1 = Format(  # mmdet, mmseg and mmpretrain
+    'OpenMMLab V1',
     f'stages.0.blocks.0.{TABLE}'.replace('attn', 'attn.w_msa'),
     (*OPENMMLAB_RULES, *NAMES),
     _reorder_merging,
 )
-MMPRETRAIN_V1 = Format(
-    'mmpretrain V1',
-    MMDET_V1.signature,
-    (down(r'^stages\.(\d+)\.downsample\.'), *MMDET_V1.rules),
-    _reorder_merging,
-)
-# TIMM_V1 and MMPRETRAIN_V1 have the keys of the formats before them, see `formats.MERGES_FIRST`.
-FORMATS_V1 = (OWN, OFFICIAL_V1, HUGGING_FACE_V1, TORCHVISION_V1, TORCHVISION_VIDEO_V1, MMDET_V1)
+# TIMM_V1 has the keys of OFFICIAL_V1, see `formats.MERGES_FIRST`.
+FORMATS_V1 = (OWN, OFFICIAL_V1, HUGGING_FACE_V1, TORCHVISION_V1, TORCHVISION_VIDEO_V1, OPENMMLAB_V1)
