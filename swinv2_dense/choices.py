@@ -13,6 +13,7 @@ PEER_PACKAGES = {  # libraries that the benchmark compares against
     'timm': 'timm',
     'mmpretrain': 'mmpretrain',
     'mmaction2': 'mmaction2',
+    'mmdet': 'mmdet',
 }
 NATIVE = 'native'  # ATEN_CPU_CAPABILITY unset: torch uses the best that the CPU has
 CPU_CAPABILITIES = ('default', 'avx2', NATIVE)

@@ -55,6 +55,20 @@ HUGGING_FACE_V1 = Format(
     (OUTPUT_NORMS, *HUGGING_FACE_RULES, *NAMES),
     _join_qkv,
 )
+# What models of transformers 5 hold; its files have the names above.
+TRANSFORMERS_V1 = Format(
+    'transformers V1',
+    'encoder.layers.0.blocks.0.attention.relative_position_bias.relative_position_bias_table',
+    (
+        (r'attention\.q_proj\.', 'attn.query.'),
+        (r'attention\.k_proj\.', 'attn.key.'),
+        (r'attention\.v_proj\.', 'attn.value.'),
+        (r'attention\.o_proj\.', 'attn.proj.'),
+        (r'attention\.relative_position_bias\.', 'attn.'),
+        *HUGGING_FACE_V1.rules,
+    ),
+    _join_qkv,
+)
 TORCHVISION_V1 = Format(
     'torchvision V1', f'features.1.0.{TABLE}', (*IMAGE_FEATURES, *TORCHVISION_RULES, *NAMES)
 )
@@ -70,4 +84,12 @@ OPENMMLAB_V1 = Format(  # mmdet, mmseg and mmpretrain
     _reorder_merging,
 )
 # TIMM_V1 has the keys of OFFICIAL_V1, see `formats.MERGES_FIRST`.
-FORMATS_V1 = (OWN, OFFICIAL_V1, HUGGING_FACE_V1, TORCHVISION_V1, TORCHVISION_VIDEO_V1, OPENMMLAB_V1)
+FORMATS_V1 = (
+    OWN,
+    OFFICIAL_V1,
+    HUGGING_FACE_V1,
+    TRANSFORMERS_V1,
+    TORCHVISION_V1,
+    TORCHVISION_VIDEO_V1,
+    OPENMMLAB_V1,
+)

@@ -64,12 +64,13 @@ Measure time and memory of the backbones, compared with other libraries.
 
 Every combination of --arch, --size, --window, --phase and --dtype is a case.
 Each library runs in its own process, with the same weights; their feature maps
-are compared first, then they run in turn. For video, only time and memory are
-compared, with Swin V1 of mmaction2.
+are compared first, then they run in turn. For video, mmaction2 has V1 only: with
+V2, only time and memory are compared.
 
   --size 1024 --window 32 --against hf,timm,mmpretrain
   --arch b --size 16x320x320 --window 8x20x20 --phase training --with-cp
-  --size 16x224x224 --window 8x7x7 --against mmaction2
+  --version 1 --size 448 --window 7 --against mmdet,hf,timm
+  --version 1 --size 16x448x448 --window 8x7x7 --against mmaction2
 """)
     for flag, choices, default, text in (
         ('--arch', list(ARCHS), 't', 'architectures: {}'),
@@ -89,6 +90,13 @@ compared, with Swin V1 of mmaction2.
             metavar=flag.lstrip('-').upper(),
             help=f'{text.format(", ".join(choices))} (default: {default})',
         )
+    parser.add_argument(
+        '--version',
+        type=int,
+        default=2,
+        choices=[1, 2],
+        help=f'of Swin Transformer, for our model and the others {DEFAULT}',
+    )
     parser.add_argument(
         '--size',
         nargs='+',
