@@ -18,3 +18,4 @@ PEER_PACKAGES = {  # libraries that the benchmark compares against
 NATIVE = 'native'  # ATEN_CPU_CAPABILITY unset: torch uses the best that the CPU has
 CPU_CAPABILITIES = ('default', 'avx2', NATIVE)
 MAX_PIXELS = 178_956_970  # default of --max-pixels; Pillow raises DecompressionBombError above it
+CLAIMS = ('resolution', 'activations', 'logits', 'memory')  # modules of claims/

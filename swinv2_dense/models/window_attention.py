@@ -85,12 +85,12 @@ class WindowAttention(nn.Module):
         """The module that returns the table of biases; its name within this one is its `key`."""
         return getattr(self, self._bias_key)
 
-    def _scale(self, x: Tensor) -> Tensor:
+    def scale(self, x: Tensor) -> Tensor:
         """Factor (nH, 1, 1) of the products of queries and keys, at least fp32."""
         with without_autocast(x):
             return at_least_fp32(self.logit_scale).clamp(max=MAX_LOGIT_SCALE).exp()
 
-    def _qkv_bias(self) -> Tensor:
+    def qkv_bias(self) -> Tensor:
         """Bias (3C,) of the projection."""
         return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
 
@@ -109,7 +109,7 @@ class WindowAttention(nn.Module):
         windows = [min(size, window) for size, window in zip(x.shape[1:-1], self.window_size)]
         table = self.position_bias(windows)
         # A padded token is a key like any other: all that is projected of it is this bias.
-        tensors = x, self.qkv.weight, self._qkv_bias(), self._scale(x), table
+        tensors = x, self.qkv.weight, self.qkv_bias(), self.scale(x), table
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         backend = select_backend(self.backend, x, needs_grad, table.requires_grad)
         if backend == 'tiled':
@@ -176,13 +176,15 @@ class DotProductAttention(WindowAttention):
     def _add_projection(self, embed_dims: int) -> None:
         self.qkv = nn.Linear(embed_dims, 3 * embed_dims)
 
-    def _scale(self, x: Tensor) -> Tensor:
+    def scale(self, x: Tensor) -> Tensor:
+        """See `WindowAttention`."""
         weight = self.qkv.weight
         value = (weight.shape[1] // self.num_heads) ** -0.5
         dtype = torch.promote_types(weight.dtype, torch.float32)
         return weight.new_full((self.num_heads, 1, 1), value, dtype=dtype)
 
-    def _qkv_bias(self) -> Tensor:
+    def qkv_bias(self) -> Tensor:
+        """See `WindowAttention`."""
         return self.qkv.bias
 
 

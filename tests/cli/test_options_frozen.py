@@ -11,8 +11,9 @@ DATASET = '--archives --root --workers'
 FROZEN = {
     'analyze': '--cfg-options --count-only --runs --size CONFIG',
     'benchmark': '--against --arch --backend --batch --device --dtype --out --phase --runs '
-    '--sequential-attention --size --weights --window --with-cp',
+    '--sequential-attention --size --version --weights --window --with-cp',
     'browse_dataset': '--cfg-options --max-pixels --number --output-dir --seed --split CONFIG',
+    'claims': '--out --seeds --steps CLAIM',
     'coco_submission': '--image-info --name --out RESULTS',
     'convert_checkpoint': '--inspect --prefix --pretrained-window-sizes SRC DST',
     'infer': '--cfg-options --classes --device --max-pixels --out-dir --score-thr CONFIG '

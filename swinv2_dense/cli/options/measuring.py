@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ...arguments import ARCHS
-from ...choices import ATTENTION_BACKENDS, DTYPES, PEER_PACKAGES
+from ...choices import ATTENTION_BACKENDS, CLAIMS, DTYPES, PEER_PACKAGES
 from .shared import DEFAULT, add_cfg_options, add_config, command_parser
 
 
@@ -201,3 +201,29 @@ def peers(text: str) -> list[str]:
     if not set(names) <= set(PEER_PACKAGES):
         raise argparse.ArgumentTypeError(f'{text!r}: choose from {", ".join(PEER_PACKAGES)}')
     return names
+
+
+def claims_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Check a claim of the paper in miniature: train small models from scratch on
+generated data, several seeds each, and write a table and a plot.
+
+  resolution   transfer to larger images and windows, three position biases (Table 1)
+  activations  growth over depth, pre-norm and res-post-norm (Figure 2)
+  logits       cosines and dot products at two learning rates (section 3.2)
+  memory       checkpointing, sequential attention and ZeRO-1 (section 3.5)
+
+Seeds that --out already holds are not run again.
+""")
+    parser.add_argument('claim', metavar='CLAIM', choices=CLAIMS, help=', '.join(CLAIMS))
+    parser.add_argument(
+        '--seeds', type=int, default=5, metavar='N', help=f'runs seeds 0 to N-1 {DEFAULT}'
+    )
+    parser.add_argument(
+        '--steps', type=int, metavar='N', help='of training (default: depends on the claim)'
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs/claims'), metavar='DIR',
+        help=f'folder of CLAIM.json, CLAIM.md and CLAIM.png {DEFAULT}',
+    )  # fmt: skip
+    return parser
