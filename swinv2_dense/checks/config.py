@@ -18,7 +18,7 @@ from .class_lengths import check_class_weights
 from .loaders import check_loaders
 from .metric_names import check_metric_names
 
-BACKBONES = tuple(f'{video}SwinTransformerV{v}' for video in ('', 'Video') for v in (1, 2))
+BACKBONES = tuple(f'{video}SwinTransformerV{v}' for v in (2, 1) for video in ('', 'Video'))
 RUN_BY_READING = ('.pkl', '.pickle', '.yaml', '.yml')
 KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck with as many output as input channels
 

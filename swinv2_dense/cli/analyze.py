@@ -11,6 +11,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from ..costs import counts
 from ..costs.input_size import training_size
+from ..checks.config import BACKBONES
 from ..errors import ConfigError
 from ..models import SwinBackbone
 from ..tables import text_table
@@ -47,8 +48,8 @@ def build(cfg: Config) -> torch.nn.Module:
     kind = cfg.model.get('backbone', {}).get('type')
     if not isinstance(getattr(model, 'backbone', None), SwinBackbone):
         raise ConfigError(
-            f'{path}: model.backbone is {kind}; give a config whose backbone is SwinTransformerV2 '
-            'or VideoSwinTransformerV2'
+            f'{path}: model.backbone is {kind}; give a config whose backbone is '
+            f'{", ".join(BACKBONES)}'
         )
     return model
 

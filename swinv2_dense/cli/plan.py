@@ -15,6 +15,7 @@ from mmengine.registry import MODELS, init_default_scope
 from ..config_parts import type_name
 from ..costs.input_size import training_size
 from ..costs.training_step import SCHEMES, Costs, communication, costs_of, memory, step_seconds
+from ..checks.config import BACKBONES
 from ..errors import ConfigError
 from ..models import SwinBackbone
 from ..tables import text_table
@@ -87,7 +88,7 @@ def config_costs(cfg: Config, size: Sequence[int]) -> tuple[Costs, int]:
     if not isinstance(backbone, SwinBackbone):
         raise ConfigError(
             f'{cfg.filename}: model.backbone is {type(backbone).__name__}; give a config whose '
-            'backbone is SwinTransformerV2 or VideoSwinTransformerV2'
+            f'backbone is {", ".join(BACKBONES)}'
         )
     if len(size) != backbone.rank or min(size) < 1:
         raise ConfigError(f'--size {list(size)} must be {backbone.rank} positive numbers')
