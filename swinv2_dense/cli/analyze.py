@@ -9,9 +9,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from ..checks.config import BACKBONES
 from ..costs import counts
 from ..costs.input_size import training_size
-from ..checks.config import BACKBONES
 from ..errors import ConfigError
 from ..models import SwinBackbone
 from ..tables import text_table

@@ -12,10 +12,10 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from ..checks.config import BACKBONES
 from ..config_parts import type_name
 from ..costs.input_size import training_size
 from ..costs.training_step import SCHEMES, Costs, communication, costs_of, memory, step_seconds
-from ..checks.config import BACKBONES
 from ..errors import ConfigError
 from ..models import SwinBackbone
 from ..tables import text_table
