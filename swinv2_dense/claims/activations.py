@@ -65,4 +65,4 @@ def run(seed: int, steps: int = STEPS) -> Iterator[dict[str, Any]]:
 
 KEYS = ('arch', 'block', 'depth')
 VALUES = ('initial', 'trained')
-CURVES = dict(x='depth', y='trained', label='block', panel='arch')
+PLOT = dict(x='depth', y='trained', label='block', panel='arch')

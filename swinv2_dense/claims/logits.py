@@ -82,4 +82,4 @@ def run(seed: int, steps: int = STEPS) -> Iterator[dict[str, Any]]:
 
 KEYS = ('similarity', 'lr')
 VALUES = ('largest logit', 'median over heads', 'spikes', 'last loss')
-CURVES = dict(x='lr', y='largest logit', label='similarity')
+PLOT = dict(x='lr', y='largest logit', label='similarity')

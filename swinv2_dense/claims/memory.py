@@ -96,4 +96,4 @@ def _step_with_zero(rank: int, processes: int, folder: str) -> None:
 
 KEYS = ('setting',)
 VALUES = ('measured MB', 'derived MB', 'seconds')
-CURVES = dict(x='setting', y='measured MB', label=None)
+PLOT = dict(x='setting', bars=('measured MB', 'derived MB'))

@@ -85,26 +85,44 @@ def _with_spread(values: Sequence[float]) -> str:
 
 
 def plot(claim: ModuleType, rows: Sequence[Row], path: Path) -> None:
-    """Medians over `CURVES['x']` with bands from the smallest to the largest value."""
+    """Curves of medians with bands from the smallest to the largest value, or bars of medians.
+
+    `claim.PLOT` names the keys of rows: `x`, and `y` and `label` for curves, or `bars`; `panel` if
+    there are several.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    curves = claim.CURVES
-    panels = list(dict.fromkeys(row.get(curves.get('panel')) for row in rows))
-    figure = Figure(figsize=(max(6, 3.2 * len(panels)), 4))
+    panel_key = claim.PLOT.get('panel')
+    panels = list(dict.fromkeys(row.get(panel_key) for row in rows))
+    figure = Figure(figsize=(max(7, 3.2 * len(panels)), 4))
     FigureCanvasAgg(figure)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
-        within = [row for row in rows if row.get(curves.get('panel')) == panel]
-        for label in dict.fromkeys(row.get(curves['label']) for row in within):
-            found = [row for row in within if row.get(curves['label']) == label]
-            by_x = grouped([curves['x']], found)
-            low, median, high = zip(*(spread([r[curves['y']] for r in g]) for g in by_x.values()))
-            xs = [x for (x,) in by_x]
-            axes.plot(xs, median, marker='.', label=label)
-            axes.fill_between(xs, low, high, alpha=0.2)
-        axes.set(xlabel=curves['x'], ylabel=curves['y'], title=panel or '')
-        if curves['label']:
-            axes.legend(fontsize=8)
-        axes.tick_params(axis='x', labelrotation=30 if isinstance(xs[0], str) else 0)
+        draw = _bars if 'bars' in claim.PLOT else _curves
+        draw(axes, [row for row in rows if row.get(panel_key) == panel], **claim.PLOT)
+        axes.set_title(panel or '')
+        axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
+
+
+def _curves(axes: Any, rows: Sequence[Row], x: str, y: str, label: str, **_: str) -> None:
+    for (name,), found in grouped([label], rows).items():
+        by_x = grouped([x], found)
+        low, median, high = zip(*(spread([row[y] for row in group]) for group in by_x.values()))
+        positions = [position for (position,) in by_x]
+        axes.plot(positions, median, marker='.', label=name)
+        axes.fill_between(positions, low, high, alpha=0.2)
+    axes.set(xlabel=x, ylabel=y)
+
+
+def _bars(axes: Any, rows: Sequence[Row], x: str, bars: Sequence[str], **_: str) -> None:
+    groups = grouped([x], rows)
+    for i, name in enumerate(bars):
+        medians = [spread([row[name] for row in group])[1] for group in groups.values()]
+        places = [
+            place + (i - (len(bars) - 1) / 2) * 0.8 / len(bars) for place in range(len(groups))
+        ]
+        axes.barh(places, medians, 0.8 / len(bars), label=name)
+    axes.set_yticks(range(len(groups)), [setting for (setting,) in groups])
+    axes.invert_yaxis()

@@ -45,4 +45,4 @@ def run(seed: int, steps: int = STEPS) -> Iterator[dict[str, Any]]:
 
 KEYS = ('bias', 'size', 'window')
 VALUES = ('accuracy', 'fine-tuned')
-CURVES = dict(x='size', y='accuracy', label='bias')
+PLOT = dict(x='size', y='accuracy', label='bias')
