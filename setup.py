@@ -21,6 +21,8 @@ EXTRAS = {
     'onedl-det': [*ONEDL, 'onedl-mmdetection>=3.5.1', 'pycocotools'],
     'onedl-seg': [*ONEDL, 'onedl-mmsegmentation>=1.4.2', 'ftfy', 'regex'],
     'onedl-video': [*ONEDL, *VIDEO, 'importlib_metadata'],  # and mmaction2 with --no-deps
+    'report': ['hotcoco>=1.3'],
+    'bands': ['tifffile>=2023.7'],
     'hub': ['huggingface_hub>=0.25'],
     'test': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'ruff', 'transformers>=5'],
 }
@@ -36,7 +38,11 @@ setup(
     python_requires='>=3.10',
     packages=[*find_packages(include=['swinv2_dense', 'swinv2_dense.*']), 'swinv2_dense.configs'],
     package_dir={'swinv2_dense.configs': 'configs'},
-    package_data={'swinv2_dense.configs': ['**/*.py', '**/*.md', '**/*.yml']},
+    package_data={
+        'swinv2_dense.configs': ['**/*.py', '**/*.md', '**/*.yml'],
+        'swinv2_dense.reports': ['page.*', '*.js'],
+        'swinv2_dense.classification': ['*.txt'],
+    },
     install_requires=['torch>=2.6', 'safetensors>=0.4'],
     extras_require=EXTRAS,
     entry_points={'console_scripts': ['swinv2-dense = swinv2_dense.cli.main:main']},

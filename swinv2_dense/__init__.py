@@ -6,7 +6,9 @@ mmengine. It also replaces mmengine's loaders of checkpoints in this process, se
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from . import compat
 
@@ -34,6 +36,8 @@ from .training import (
     amp,
     backbone_weights,
     checkpoint_classes,
+    early_stopping,
+    expected,
     image_check,
     layer_decay,
     load_report,
@@ -52,8 +56,15 @@ __all__ = [
     'VideoSwinTransformerV2',
     'config_path',
     'engine',
+    'load',
     'own_data',
 ]
+
+
+def load(*args: Any, **kwargs: Any) -> Any:
+    """Load a model for predictions in Python: see `api.load`."""
+    api = import_module('.api', __name__)  # imports the libraries
+    return api.load(*args, **kwargs)
 
 
 def config_path(name: str) -> str:

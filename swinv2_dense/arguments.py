@@ -113,6 +113,29 @@ def stage_windows(
     return tuple(tuple(window) for window in windows)
 
 
+def block_positions(
+    name: str, value: Mapping[int, Sequence[int]] | None, depths: Sequence[int]
+) -> set[tuple[int, int]]:
+    """(stage, block) of every block in `{stage: [block, ...]}`.
+
+    Raises:
+        ValueError: A stage or block does not exist.
+    """
+    if not isinstance(value or {}, Mapping):
+        raise ValueError(
+            f'{name}={value!r} must be a dict from stages to lists of blocks, such as {{3: [0, 1]}}'
+        )
+    found = {(s, b) for s, blocks in (value or {}).items() for b in _tuple(name, blocks)}
+    for stage, block in found:
+        known = is_int(stage) and 0 <= stage < len(depths)
+        if not known or not is_int(block) or not 0 <= block < depths[stage]:
+            raise ValueError(
+                f'{name}={value}: there is no block {block!r} in stage {stage!r}; stages '
+                f'have {tuple(depths)} blocks, all counted from 0'
+            )
+    return found
+
+
 def out_stages(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
     """`out_indices` as a tuple.
 
@@ -136,6 +159,7 @@ class Pretrained(NamedTuple):
     checkpoint: str
     prefix: str | None = None
     allow_missing: bool = False
+    new_bands: str | None = None
 
 
 def pretrained(init_cfg: object) -> Pretrained | None:
@@ -157,8 +181,8 @@ def pretrained(init_cfg: object) -> Pretrained | None:
     settings = {k: v for k, v in entries[0].items() if k not in ('type', 'map_location', '_scope_')}
     if not {'checkpoint'} <= set(settings) <= set(Pretrained._fields):
         raise ValueError(
-            f'init_cfg={dict(entries[0])}: Pretrained needs checkpoint and may have prefix and '
-            'allow_missing'
+            f'init_cfg={dict(entries[0])}: Pretrained needs checkpoint and may have prefix, '
+            'allow_missing and new_bands'
         )
     return Pretrained(**settings)
 

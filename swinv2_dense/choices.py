@@ -19,3 +19,4 @@ NATIVE = 'native'  # ATEN_CPU_CAPABILITY unset: torch uses the best that the CPU
 CPU_CAPABILITIES = ('default', 'avx2', NATIVE)
 MAX_PIXELS = 178_956_970  # default of --max-pixels; Pillow raises DecompressionBombError above it
 CLAIMS = ('resolution', 'activations', 'logits', 'memory')  # modules of claims/
+EXPORTS = ('coco', 'cvat', 'labelme', 'label-studio')  # formats of `det.exports`

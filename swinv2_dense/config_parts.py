@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
+ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadPanopticAnnotations', 'LoadPanopticMaps')
+
 
 def as_list(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
@@ -43,6 +45,13 @@ def plain_visualizer(cfg: Mapping, kind: str) -> ConfigDict:
     """The config's visualizer as one of type `kind` without storage backends."""
     kept = {k: v for k, v in (cfg.get('visualizer') or {}).items() if k in ('alpha', 'line_width')}
     return ConfigDict(type=kind, **kept)
+
+
+def set_custom_hook(cfg: Any, hook: Mapping) -> None:
+    """Add a hook to `custom_hooks` of a config, or replace the one of its type there."""
+    hooks = cfg.get('custom_hooks') or []
+    others = [h for h in hooks if not (isinstance(h, Mapping) and type_name(h) == type_name(hook))]
+    cfg.custom_hooks = [*others, hook]
 
 
 def merge_custom_hooks(cfg: Any) -> None:
@@ -88,3 +97,20 @@ def step_names(steps: Iterable) -> list[str]:
         names += [] if is_list else [type_name(step)]
         names += step_names(step if is_list else step.get('transforms') or [])
     return names
+
+
+def annotated_first(pipeline: list) -> list:
+    """A pipeline that loads annotations right after the image, so that they are resized with it.
+
+    Test pipelines of mmdet and mmseg load them after resizing, at the original size, to evaluate.
+    """
+    names = [getattr(step.type, '__name__', step.type) for step in pipeline]
+    loaders = [i for i, name in enumerate(names) if name in ANNOTATION_LOADERS]
+    if 'LoadImageFromFile' not in names or not loaders:
+        return pipeline
+    image, annotations = names.index('LoadImageFromFile'), loaders[0]
+    if 'Resize' not in names[image:annotations]:
+        return pipeline
+    steps = list(pipeline)
+    steps.insert(image + 1, steps.pop(annotations))
+    return steps

@@ -6,6 +6,9 @@ this package is registered. Without them it would log a warning for every name.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
@@ -18,6 +21,13 @@ def child_registries(scope: str) -> list[Registry]:
     """
     roots = [root for root in vars(mmengine_registry).values() if isinstance(root, Registry)]
     return [Registry(root.name, parent=root, scope=scope) for root in roots]
+
+
+def scope_registries(scope: str) -> list[Registry]:
+    """`child_registries` for a scope that is not a package, such as one of our tasks."""
+    name = f'{scope}.registry'  # which mmengine imports, as if the scope were a package
+    sys.modules.setdefault(name, ModuleType(name))
+    return child_registries(scope)
 
 
 CHILDREN = child_registries('swinv2_dense')

@@ -11,6 +11,7 @@ det/task.py      seg/task.py      video/task.py      your own
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -32,13 +33,17 @@ class Task:
 
     name = 'model'  # used in messages
     samples = 'samples'  # what its datasets contain, used in reports
-    is_video = False  # inputs are clips (T, H, W) instead of images (H, W)
     check_hooks: tuple[str, ...] = ()  # hooks that check data, see training.added_hooks
     model_hooks: tuple[str, ...] = ()  # hooks that change what models compute
     visualizers: tuple[str, str] | None = None  # the library's default, and its replacement
+    targets_in_training_only = False  # see training.val_loss.ValLossHook
     # Conventions of the library's transforms, to compute the output size of a pipeline:
     resize_keeps_ratio = False  # default of Resize for `keep_ratio`
     height_first_crops: tuple[str, ...] = ()  # their size is (H, W) instead of (W, H)
+
+    def takes_clips(self, cfg: Mapping) -> bool:
+        """Whether the inputs of a config's model are clips (T, H, W) instead of images (H, W)."""
+        return False
 
     def check_early(self, cfg: Mapping, loaders: Loaders) -> None:
         """Run checks whose errors explain more than those of the shared checks, which follow.
@@ -73,6 +78,14 @@ class Task:
             ConfigError: The first mistake found.
         """
 
+    def prepare_val_loss(self, cfg: Config, dataset: Any) -> None:
+        """Modify a copy of a config's validation dataset so that samples have training targets.
+
+        Raises:
+            ConfigError: They cannot have them.
+        """
+        self.prepare_dataset(dataset, 'val')
+
     def enable_tta(self, cfg: Config) -> None:
         """Wrap the model in `tta_model` and set `tta_pipeline` in the test datasets.
 
@@ -84,6 +97,14 @@ class Task:
             raise ConfigError(f'--tta needs {" and ".join(missing)} in the config')
         wrap_for_tta(cfg, cfg.tta_model, lambda key, pipeline: cfg.tta_pipeline)
 
+    def enable_slices(self, cfg: Config, size: Sequence[int], overlap: int | None) -> None:
+        """Let the model look at slices of large images, for `--slice H W --overlap PIXELS`.
+
+        Raises:
+            ConfigError: The task does not support it, or the sizes do not fit.
+        """
+        raise ConfigError(f'--slice is for detectors; a {self.name} does not support it')
+
     def write_predictions(self, cfg: Config, folder: str) -> None:
         """Make a test write its predictions to a folder, for `test.py --out FOLDER`.
 
@@ -93,6 +114,25 @@ class Task:
         raise ConfigError(
             f'--out={folder!r} must end in .pkl: a {self.name} has no other format for predictions'
         )
+
+    def export_predictions(
+        self, formats: Sequence[str], folder: Path, names: Sequence[str], classes: Sequence[str]
+    ) -> list[Path]:
+        """Write the predictions of `infer.py` in other formats, for `--export FORMAT...`.
+
+        Args:
+            formats: See `choices.EXPORTS`.
+            folder: The output folder, with `predictions/NAME.json`.
+            names: Of the inputs.
+            classes: Names of all classes.
+
+        Returns:
+            What was written.
+
+        Raises:
+            ConfigError: The task does not support it.
+        """
+        raise ConfigError(f'--export is for detectors; a {self.name} does not support it')
 
     def dump_metric(self, path: str) -> BaseMetric:
         """The metric that writes the predictions of a test to a pickle file."""
@@ -124,6 +164,14 @@ class Task:
             ConfigError: The task does not support inference on files.
         """
         raise ConfigError(f'a {self.name} does not support inference on files')
+
+    def build_reporter(self, dataset: Any) -> Any:
+        """The `reports.reporter.Reporter` for a test on a built dataset.
+
+        Raises:
+            ConfigError: The task has no reports, or none for this dataset.
+        """
+        raise ConfigError(f'there are no reports on a {self.name}')
 
     def cost_parts(self) -> Callable[..., list]:
         """The function that counts operations and memory of a model, see `costs.training_step`.

@@ -23,6 +23,8 @@ MODULES = {
     'mmdet': 'swinv2_dense.det.task',
     'mmseg': 'swinv2_dense.seg.task',
     'mmaction': 'swinv2_dense.video.task',
+    'swinv2_classification': 'swinv2_dense.classification.task',
+    'swinv2_pretraining': 'swinv2_dense.pretraining.task',
 }
 TASKS: dict[str, Task] = {}
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import shortcuts
 import torch
+from isolation import forget_runs
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
 if 'PYTEST_XDIST_WORKER' in os.environ:  # one core for each of the processes that test side by side
     torch.set_num_threads(1)
     os.environ['OMP_NUM_THREADS'] = '1'  # of the tools that tests start
+shortcuts.take_shortcuts()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +40,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_collection_finish() -> None:
+    shortcuts.freeze()
+
+
 @pytest.fixture(autouse=True, scope='session')
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Results of checks are kept for the session alone, also those of tools that tests start."""
@@ -51,13 +60,16 @@ def scope_of_module() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def scope(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same for the tests of a file."""
+    """The same for the tests of a file, which do not share runs either."""
     monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
+    forget_runs(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
     """The same random numbers whichever tests run before."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (mmengine and the mm packages draw from it)
     torch.manual_seed(0)
 
 

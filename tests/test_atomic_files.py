@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from forked import run_code
 
 from swinv2_dense.atomic_files import replacing, write_bytes
 
@@ -89,6 +89,7 @@ def test_errors_name_the_file_and_not_the_draft(tmp_path):
 
 WRITER = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from swinv2_dense.atomic_files import write_bytes
 for _ in range(100):
@@ -99,12 +100,12 @@ for _ in range(100):
 def test_processes_that_write_one_file_do_not_mix(tmp_path):
     """Every rank writes the metrics of a test, and the times in them differ."""
     path, texts = tmp_path / 'a.json', ['short', 'long' * 999]
-    command = [sys.executable, '-W', 'ignore', '-c', WRITER, str(path)]
-    writers = [subprocess.Popen([*command, text]) for text in texts]
     found = set()
-    while any(writer.poll() is None for writer in writers):
-        if path.exists():
-            found.add(path.read_text())
-    assert [writer.returncode for writer in writers] == [0, 0]
+    with ThreadPoolExecutor() as pool:
+        writers = [pool.submit(run_code, WRITER, path, text) for text in texts]
+        while not all(writer.done() for writer in writers):
+            if path.exists():
+                found.add(path.read_text())
+    assert [writer.result().returncode for writer in writers] == [0, 0]
     assert found and found <= set(texts)
     assert names(tmp_path) == ['a.json']

@@ -19,12 +19,20 @@ from swinv2_dense.cli.common import build_runner, check_config
 
 for library in ('mmdet', 'mmseg', 'mmaction'):
     pytest.importorskip(library)
-from contracts import detection, segmentation, video  # noqa: E402
+from contracts import classification, detection, detr, pretraining, segmentation, video  # noqa: E402
 
-CONTRACTS = (detection.CONTRACT, segmentation.CONTRACT, video.CONTRACT)
+TASKS = (classification, detection, detr, segmentation, video, pretraining)
+CONTRACTS = tuple(task.CONTRACT for task in TASKS)
 CONFIGS = [(c, path.stem) for c in CONTRACTS for path in sorted(c.folder.glob('*.py'))]
 TESTED = [(c, name) for c, name in CONFIGS if '-test-' in name and c is not detection.CONTRACT]
 each_config = pytest.mark.parametrize('contract, name', CONFIGS, ids=[name for _, name in CONFIGS])
+
+
+def slow_variant(config: tuple[Contract, str]) -> Any:
+    """A parameter for tests that take long, in which variants differ in numbers only."""
+    contract, name = config
+    is_variant = any(base.startswith('./') for base in bases(contract.folder / f'{name}.py'))
+    return pytest.param(contract, name, id=name, marks=[pytest.mark.slow] * is_variant)
 
 
 @each_config
@@ -78,7 +86,7 @@ def test_fragments_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 170
 
 
-@each_config
+@pytest.mark.parametrize('contract, name', [slow_variant(config) for config in CONFIGS])
 def test_dumping_and_loading_changes_nothing(contract: Contract, name: str, tmp_path: Path) -> None:
     cfg = contract.load(name)
     cfg.dump(tmp_path / 'written.py')
@@ -100,16 +108,27 @@ def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Contract], An
     return functools.cache(lambda c: c.write_data(tmp_path_factory.mktemp(c.scope) / 'data'))
 
 
-@each_config
+def kind(contract: Contract, name: str) -> tuple:
+    """What remains of a name when the config has been made small."""
+    said = contract.grammar.fullmatch(name).groupdict()
+    said['tricks'] = said['tricks'].replace('fsdp-', '')
+    same = ('arch', 'window', 'weights', 'gpus', 'batch', 'length', 'unit', 'epochs', 'size')
+    return tuple(said[key] for key in sorted(said.keys() - {*same, 'height', 'width'}))
+
+
+FIRST = {(c, kind(c, name)): name for c, name in reversed(CONFIGS)}.values()
+
+
+@pytest.mark.parametrize(
+    'contract, name',
+    [pytest.param(c, n, marks=[pytest.mark.slow] * (n not in FIRST), id=n) for c, n in CONFIGS],
+)
 def test_one_training_step_and_one_test_step(
     contract: Contract,
     name: str,
     data_of: Callable[[Contract], Any],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The runner logs the config; formatting it takes longer than the steps.
-    monkeypatch.setattr(Config, 'pretty_text', 'not formatted here')
     cfg = copy.deepcopy(contract.load(name))
     contract.shrink(cfg, data_of(contract))
     cfg.work_dir = str(tmp_path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import SUPPORT, run_here, tool
+from commands import SUPPORT, fresh_tool, run_here, tool
 from toy_task import CONFIG, write_config
 
 LOOKUP_WARNING = 'Failed to'  # how mmengine begins its warnings about a scope without registries
@@ -19,8 +20,8 @@ def path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('PYTHONPATH', str(SUPPORT), prepend=':')
 
 
-def succeed(*args: object) -> str:
-    result = tool(*args)
+def succeed(*args: object, run: Callable = tool) -> str:
+    result = run(*args)
     assert result.returncode == 0, result.printed[-3000:]
     assert LOOKUP_WARNING not in result.printed
     return result.printed
@@ -61,7 +62,7 @@ def test_its_samples_are_drawn(tmp_path: Path) -> None:
 def test_names_of_mmengine_resolve_in_our_own_scope(tmp_path: Path) -> None:
     """DefaultSampler, AdamW and so on, without a warning about the registries of the scope."""
     config, work_dir = write_config(tmp_path, 'swinv2_dense'), tmp_path / 'work'
-    succeed('train', config, '--work-dir', work_dir)
+    succeed('train', config, '--work-dir', work_dir, run=fresh_tool)
     (log,) = work_dir.glob('*/*.log')
     assert LOOKUP_WARNING not in log.read_text()
 
@@ -87,4 +88,7 @@ def test_an_unknown_scope_is_an_error_that_lists_the_known_ones(tmp_path: Path) 
     result = run_here('train', config, '--work-dir', tmp_path / 'work')
     assert result.returncode == 2
     assert f"default_scope='nothing' of {config}" in result.stderr
-    assert 'one of mmdet, mmseg, mmaction, toy_task, swinv2_dense' in result.stderr
+    known = result.stderr.partition('one of ')[2]
+    scopes = ('mmdet', 'mmseg', 'mmaction', 'swinv2_classification', 'swinv2_pretraining')
+    for scope in (*scopes, 'toy_task'):
+        assert f'{scope}, ' in known

@@ -1,4 +1,4 @@
-"""Unpack the archives of a dataset and check it: python tools/prepare_data.py DATASET [--help]."""
+"""Prepare a dataset, also your own: python tools/prepare_data.py DATASET [--help]."""
 
 import sys
 from importlib.util import find_spec

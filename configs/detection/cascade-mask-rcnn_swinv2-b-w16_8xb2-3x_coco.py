@@ -12,3 +12,4 @@ model = dict(
     ),
     neck=dict(in_channels=[128, 256, 512, 1024]),
 )
+expected = None  # not a row of the paper

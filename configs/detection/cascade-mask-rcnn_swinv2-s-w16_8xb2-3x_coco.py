@@ -10,3 +10,4 @@ model = dict(
         ),
     ),
 )
+expected = None  # not a row of the paper

@@ -11,3 +11,4 @@ model = dict(
         ),
     ),
 )
+expected = None  # not a row of the paper

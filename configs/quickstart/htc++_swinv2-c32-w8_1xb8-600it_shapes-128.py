@@ -26,3 +26,7 @@ default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=max_iters),
 )
 log_processor = dict(by_epoch=False)
+expected = [  # the goals of tools/quickstart.py
+    dict(metric='coco/bbox_mAP_50', at_least=0.6, source='quickstart'),
+    dict(metric='coco/segm_mAP_50', at_least=0.6, source='quickstart'),
+]

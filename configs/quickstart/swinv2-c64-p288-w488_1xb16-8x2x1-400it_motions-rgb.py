@@ -24,3 +24,6 @@ default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=max_iters, save_best=None, max_keep_ckpts=1),
 )
 log_processor = dict(by_epoch=False)
+expected = [  # the goals of tools/quickstart.py
+    dict(metric='acc/top1', at_least=0.9, source='quickstart'),
+]

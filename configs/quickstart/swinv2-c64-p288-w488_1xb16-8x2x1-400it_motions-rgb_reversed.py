@@ -5,3 +5,6 @@ test_dataloader = dict(
         pipeline=[*_base_.test_pipeline[:3], dict(type='ReverseFrames'), *_base_.test_pipeline[3:]]
     )
 )
+expected = [  # the goals of tools/quickstart.py
+    dict(metric='pair/swapped', at_least=0.9, source='quickstart'),
+]

@@ -5,3 +5,6 @@ test_dataloader = dict(
         pipeline=[*_base_.test_pipeline[:3], dict(type='ShuffleFrames'), *_base_.test_pipeline[3:]]
     )
 )
+expected = [  # the goals of tools/quickstart.py
+    dict(metric='acc/top1', at_most=0.6, source='quickstart'),
+]

@@ -24,3 +24,6 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=20, log_metric_by_epoch=False),
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=max_iters),
 )
+expected = [  # the goals of tools/quickstart.py
+    dict(metric='mIoU', at_least=70, source='quickstart'),
+]

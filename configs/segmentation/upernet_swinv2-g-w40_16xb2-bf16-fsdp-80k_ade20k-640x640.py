@@ -1,4 +1,4 @@
-# Table 4, SwinV2-G (UperNet), train 640(40), test 640(40): mIoU 59.1.
+# Table 4, SwinV2-G (UperNet), train 640(40), test 640(40).
 # Appendix A2.2: 640 x 640, window 40, AdamW with lr 4e-5 and weight decay 0.05, linear decay after
 # 750 iterations of warm-up, batch 32, 80K iterations, drop path 0.4. Assumed, because the paper
 # does not specify it: data as for SwinV2-L, bf16, and the assumptions of the fragments. The weights
@@ -19,3 +19,6 @@ model = dict(
 )
 train_dataloader = dict(batch_size=2)
 optim_wrapper = dict(type='Bf16OptimWrapper')
+expected = [
+    dict(metric='mIoU', value=59.1, tolerance=0.5, source='Table 4, G, 640(40)'),
+]

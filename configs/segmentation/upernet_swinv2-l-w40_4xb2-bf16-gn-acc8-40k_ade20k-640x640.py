@@ -1,4 +1,4 @@
-# Table 4, SwinV2-L at 640(40), multi-scale mIoU 55.9, on 4 GPUs: gradients of 8 passes with 4 x 2
+# Table 4, SwinV2-L at 640(40), multi-scale, on 4 GPUs: gradients of 8 passes with 4 x 2
 # images each are accumulated to the batch of 64. An iteration is one pass, so 40,000 steps are
 # 320,000 iterations, and 375 steps of warm-up are 3000. Group norm, because batch norm would see
 # only one pass; otherwise the paper's recipe.

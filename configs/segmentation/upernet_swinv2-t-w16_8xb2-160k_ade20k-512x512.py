@@ -1,4 +1,4 @@
-# Table 1, log-CPB, ADE20K W16: mIoU 47.0 (SwinV2-T, ImageNet-1K weights of window 8 at 256 pixels).
+# Table 1, log-CPB, ADE20K W16 (SwinV2-T, ImageNet-1K weights of window 8 at 256 pixels).
 # Appendix A1: 512 x 512, window 16, AdamW with lr 4e-5 and weight decay 0.05, layer decay 0.95,
 # linear decay after 1500 iterations of warm-up, batch 16, 160K iterations, drop path 0.3, flips,
 # random scale 0.5 to 2.0, photometric distortion.
@@ -19,3 +19,6 @@ model = dict(
     )
 )
 train_dataloader = dict(batch_size=2)
+expected = [
+    dict(metric='mIoU', value=47.0, tolerance=0.5, source='Table 1, log-CPB, ADE20K W16'),
+]

@@ -20,6 +20,7 @@ import torch
 from mmengine import fileio
 
 from ..atomic_files import replacing
+from ..checks.result_cache import file_digest
 from ..errors import CheckpointError, CheckpointNotFoundError
 from .download_lock import download_once
 from .reading import HUB_FILES, read_checkpoint, read_checkpoint_file
@@ -91,15 +92,6 @@ def load_from_backend(filename: str, map_location: Any = None) -> Any:
     return read_checkpoint(io.BytesIO(data), filename, map_location)
 
 
-def sha256_of(path: Path) -> str:
-    """sha256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _config_beside(path: Path) -> dict:
     """The config.json that transformers and timm store next to weights."""
     folder = path if path.is_dir() else path.parent
@@ -123,7 +115,7 @@ def _from_url(url: str, cache: Path, progress: bool) -> Path:
         lock = path.with_name(f'.{path.name}.lock')
         download_once(url, lock, path.is_file, lambda: _download(url, path, progress))
     checksum = CHECKSUM.search(path.name)  # verifies files that were copied there, too
-    if checksum and not sha256_of(path).startswith(checksum[1]):
+    if checksum and not file_digest(path).startswith(checksum[1]):
         raise CheckpointError(
             f'the sha256 of checkpoint {path}, downloaded from {url}, does not match its name; '
             'delete it and download it again'

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+NATIVE = 'swinv2_dense'  # the format of this package
 State = dict[str, Tensor]
 Rule = tuple[str, str | Callable[[re.Match], str]]
 Rules = tuple[Rule, ...]

@@ -19,6 +19,7 @@ from ..errors import CheckpointError, truncate
 from .format_rules import (
     HUGGING_FACE_RULES,
     IMAGE_FEATURES,
+    NATIVE,
     OPENMMLAB_RULES,
     TORCHVISION_RULES,
     Format,
@@ -34,6 +35,9 @@ from .reading import unwrap
 METADATA_KEY = 'pretrained_window_sizes'  # in the state dicts of this package
 TABLE = 'attn.relative_coords_table'
 DERIVED = (TABLE, 'attn.relative_position_index', 'attn_mask')
+# The linear layer of a classifier: of timm, mmpretrain and ours; official and torchvision's; HF's.
+HEAD = 'head.fc.'
+HEADS = (HEAD, 'head.', 'classifier.')
 # What classifiers and masked image modeling add to the backbone.
 NOT_BACKBONE = ('head.', 'classifier.', 'decoder.', 'mask_token', 'embeddings.mask_token')
 WRAPPERS = re.compile(r'_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.')
@@ -43,8 +47,11 @@ WRAPPERS = re.compile(r'_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_m
 class Weights:
     """Parameters of a backbone under our names, and what else its checkpoint holds.
 
-    `tables` are the stored tables of log-spaced coordinates, `ignored` the checkpoint's names of
-    everything that is not part of a backbone, `metadata` that of the backbone's state dict.
+    `tables` are the stored tables of log-spaced coordinates, `rest` all tensors that are not part
+    of a backbone, under their names without the backbone's prefix, `ignored` the names of `rest`
+    and of entries without a tensor, `metadata` that of the backbone's state dict. `head` has
+    `weight` (classes, D) and `bias` (classes) of the layer that classifies, or nothing,
+    `head_keys` their names in the checkpoint.
     """
 
     format: str
@@ -54,6 +61,19 @@ class Weights:
     tables: State
     ignored: list[str]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    rest: State = field(default_factory=dict)
+    head: State = field(default_factory=dict)
+    head_keys: list[str] = field(default_factory=list)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether keys are named and tensors arranged as in our state dicts."""
+        return self.format in (NATIVE, OFFICIAL.name)
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes of the head; None without one."""
+        return self.head['bias'].numel() if self.head else None
 
     @property
     def rank(self) -> int:
@@ -104,8 +124,8 @@ MMPRETRAIN = Format(
 )
 # What this package saves where the parts of V1 and V2 are mixed, so that no other format applies.
 MIXED = (
-    Format('swinv2_dense', 'layers.0.blocks.0.attn.cpb_mlp.0.weight'),
-    Format('swinv2_dense', 'layers.0.blocks.0.attn.linear_cpb_mlp.0.weight'),
+    Format(NATIVE, 'layers.0.blocks.0.attn.cpb_mlp.0.weight'),
+    Format(NATIVE, 'layers.0.blocks.0.attn.linear_cpb_mlp.0.weight'),
 )
 FORMATS = (SIMMIM, HUGGING_FACE, TORCHVISION, MMPRETRAIN, OFFICIAL, *FORMATS_V1, *MIXED)
 # Formats with the same keys but for patch merging, which is at the start of stages in these.
@@ -139,9 +159,12 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
     metadata = {_clean(f'{key}.').rstrip('.'): value for key, value in metadata.items()}
     original = {_clean(key): key for key in state}
     form, prefix = _format_and_prefix(list(original), name, prefix)
+    head = _head_keys(state, original, prefix)
     renamed: State = {}
     ignored = []
     for key, old in original.items():
+        if old in head.values():
+            continue
         if key.startswith(prefix) and isinstance(state[old], Tensor):
             renamed[_rename(key[len(prefix) :], form.rules)] = state[old]
         else:
@@ -149,11 +172,37 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
     form.finish(renamed)
     tables = {k: v for k, v in renamed.items() if k.endswith(TABLE)}
     dropped = [k for k in renamed if k.endswith(DERIVED) or k.startswith(NOT_BACKBONE)]
-    state = {k: v for k, v in renamed.items() if k not in set(dropped)}
+    layer = {part: state[old] for part, old in head.items()}
+    rest = {k: renamed[k] for k in dropped}
+    rest |= {k: state[k] for k in ignored if isinstance(state[k], Tensor)}
+    state = {k: v for k, v in renamed.items() if k not in rest}
     metadata = metadata.get(prefix.rstrip('.'), {})
     ours = form is OFFICIAL and METADATA_KEY in metadata
-    form_name = 'swinv2_dense' if ours else form.name
-    return Weights(form_name, prefix, container, state, tables, dropped + ignored, metadata)
+    form_name = NATIVE if ours else form.name
+    ignored = dropped + ignored
+    keys = list(head.values())
+    return Weights(
+        form_name, prefix, container, state, tables, ignored, metadata, rest, layer, keys
+    )
+
+
+def _head_keys(
+    state: Mapping[str, Any], original: Mapping[str, str], prefix: str
+) -> dict[str, str]:
+    """The checkpoint's names of `weight` and `bias` of a classifier, in the backbone or beside it.
+
+    Args:
+        state: The state dict.
+        original: Its keys, by their names without the marks of wrappers.
+        prefix: That of the backbone, such as 'model.backbone.'.
+    """
+    beside = re.sub(r'[^.]+\.$', '', prefix)
+    for layer in (place + head for place in (prefix, beside) for head in HEADS):
+        found = {part: original.get(layer + part, '') for part in ('weight', 'bias')}
+        shapes = [tuple(getattr(state.get(old), 'shape', ())) for old in found.values()]
+        if len(shapes[0]) == 2 and shapes[1] == shapes[0][:1]:
+            return found
+    return {}
 
 
 def _clean(key: str) -> str:
@@ -209,8 +258,8 @@ def _refusal(keys: list[str], name: str, prefix: str | None) -> str:
 # ------------------------------------------------------------------------------------- architecture
 
 
-# Parameters with an axis of heads, and which it is.
-HEADS = {
+# Parameters with an axis of heads of attention, and which it is.
+HEAD_AXES = {
     'attn.logit_scale': 0,
     'attn.cpb_mlp.2.weight': 0,
     'attn.linear_cpb_mlp.2.weight': 0,
@@ -230,8 +279,8 @@ def arch_of(state: Mapping[str, Tensor]) -> Arch:
         if match := re.fullmatch(r'layers\.(\d+)\.blocks\.(\d+)\.(.+)', key):
             stage, block = int(match[1]), int(match[2])
             blocks = heads.setdefault(stage, {})
-            if value.dim() > HEADS.get(match[3], value.dim()):
-                blocks[block] = value.shape[HEADS[match[3]]]
+            if value.dim() > HEAD_AXES.get(match[3], value.dim()):
+                blocks[block] = value.shape[HEAD_AXES[match[3]]]
             elif match[3] == 'norm3.weight':
                 extra.add(block + 1)
     stages = sorted(heads)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from .format_rules import (
     HUGGING_FACE_RULES,
     IMAGE_FEATURES,
+    NATIVE,
     OPENMMLAB_RULES,
     TORCHVISION_RULES,
     Format,
@@ -45,7 +46,7 @@ def _reorder_merging(state: State) -> None:
         reorder_neighbors(state, f'downsample.{name}')
 
 
-OWN = Format('swinv2_dense', f'layers.0.blocks.0.{TABLE}.weight')
+OWN = Format(NATIVE, f'layers.0.blocks.0.{TABLE}.weight')
 # Video Swin and mmaction2 use the official names.
 OFFICIAL_V1 = Format('official V1', f'layers.0.blocks.0.{TABLE}', NAMES)
 TIMM_V1 = Format('timm V1', OFFICIAL_V1.signature, (down(r'^layers\.(\d+)\.downsample\.'), *NAMES))

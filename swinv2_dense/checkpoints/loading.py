@@ -18,10 +18,13 @@ from ..arguments import Arch, Parts
 from ..errors import CheckpointError, truncate
 from .bias_tables import KEY, fit_tables, inflate_table
 from .fetching import LocalCheckpoint, fetch
-from .formats import Weights, arch_name, arch_of, convert, summarize_keys
+from .formats import HEAD, Weights, arch_name, arch_of, convert, summarize_keys
+from .new_bands import fit_bands
 from .parts import check_parts, parts_of
 from .pretrained_windows import PretrainedWindows, find_pretrained_windows
 from .reading import read_checkpoint_file
+
+PROJ = 'patch_embed.proj.weight'
 
 
 class Backbone(Protocol):
@@ -103,14 +106,22 @@ def read_weights(source: str, prefix: str | None = None) -> tuple[Weights, Local
     Raises:
         CheckpointError: See `fetch`, `read_checkpoint_file` and `convert`.
     """
-    scheme = re.match(r'(\S+:)?([\w-]+)://', source)
-    if scheme and scheme[2] not in ('http', 'https', 'hf'):  # object storage, model zoo names
-        file = LocalCheckpoint(source, Path(source))
-        checkpoint = CheckpointLoader.load_checkpoint(source, map_location='cpu')
-    else:
-        file = fetch(source)
+    file = local_file(source)
+    if _is_fetched(source):
         checkpoint = read_checkpoint_file(file.path, map_location='cpu')
+    else:
+        checkpoint = CheckpointLoader.load_checkpoint(source, map_location='cpu')
     return convert(checkpoint, source, prefix), file
+
+
+def local_file(source: str) -> LocalCheckpoint:
+    """The local copy of a checkpoint; of one in object storage or a model zoo only its name."""
+    return fetch(source) if _is_fetched(source) else LocalCheckpoint(source, Path(source))
+
+
+def _is_fetched(source: str) -> bool:
+    scheme = re.match(r'(\S+:)?([\w-]+)://', source)
+    return scheme is None or scheme[2] in ('http', 'https', 'hf')
 
 
 def load_pretrained(
@@ -118,6 +129,7 @@ def load_pretrained(
     source: str,
     prefix: str | None = None,
     allow_missing: bool = False,
+    new_bands: str | None = None,
 ) -> LoadReport:
     """Load a checkpoint of any known format into `model`, or raise and change nothing.
 
@@ -130,6 +142,8 @@ def load_pretrained(
         source: Path, URL or `hf://owner/name`.
         prefix: Prefix of the backbone's keys, for checkpoints with several backbones.
         allow_missing: Accept missing parameters other than output norms; they stay unchanged.
+        new_bands: How to fit weights to a model with other `in_channels`: 'repeat', 'average' or
+            'zero', see `fit_bands`.
 
     Raises:
         CheckpointError: The checkpoint cannot be read, lacks a parameter other than an output norm,
@@ -137,7 +151,7 @@ def load_pretrained(
             contradict the config.
     """
     weights, file = read_weights(source, prefix)
-    return load_weights(model, weights, file, allow_missing)
+    return load_weights(model, weights, file, allow_missing, new_bands=new_bands)
 
 
 def load_weights(
@@ -145,8 +159,20 @@ def load_weights(
     weights: Weights,
     file: LocalCheckpoint,
     allow_missing: bool = False,
+    head: Mapping[str, nn.Parameter] | None = None,
+    new_bands: str | None = None,
 ) -> LoadReport:
-    """`load_pretrained`, given what `read_weights` returned."""
+    """`load_pretrained`, given what `read_weights` returned.
+
+    Args:
+        model: The backbone.
+        weights: Of any format.
+        file: Where they are from.
+        allow_missing: See `load_pretrained`.
+        head: Parameters of a classifier's head that are loaded too; `fc.weight` and `fc.bias` are
+            in the checkpoint.
+        new_bands: See `load_pretrained`.
+    """
     source = file.name
     arch = arch_of(weights.state)
     parts = parts_of(weights.state)
@@ -161,7 +187,13 @@ def load_weights(
     if fit_tables(weights.state, model.pretrained_window_sizes, source):
         report.tables_for = model.pretrained_window_sizes
     own = dict(model.named_parameters())
+    _fit_bands(weights.state, own, new_bands, source)
     found = _for_model(weights.state, model, report, len(arch.depths))
+    if head is None:
+        report.ignored += weights.head_keys
+    else:
+        own |= {f'head.{key}': value for key, value in head.items()}
+        found |= {f'{HEAD}{key}': value for key, value in weights.head.items()}
     report.ignored += weights.ignored
     report.matched = [key for key in own if key in found]
     output_norms = tuple(f'norm{i}.' for i in model.out_indices)
@@ -224,7 +256,7 @@ def _inflate(
         )
     frames = model.patch_size[0]
     for key, value in state.items():
-        if key == 'patch_embed.proj.weight':
+        if key == PROJ:
             state[key] = value.unsqueeze(2).repeat(1, 1, frames, 1, 1) / frames
         elif key.endswith('cpb_mlp.0.weight'):
             state[key] = torch.cat([torch.zeros_like(value[:, :1]), value], dim=1)
@@ -236,6 +268,27 @@ def _inflate(
     own = model.pretrained_window_sizes
     windows = [(t[0], *w) for t, w in zip(own, pretrained.windows)]
     return PretrainedWindows(windows, f'{pretrained.origin}; the temporal ones from the config')
+
+
+def _fit_bands(
+    state: dict[str, Tensor], own: Mapping[str, Tensor], mode: str | None, source: str
+) -> None:
+    """Fit the patch embedding to the bands of the model, in place."""
+    weight, wanted = state.get(PROJ), own.get(PROJ)
+    if weight is None or wanted is None or weight.shape[1] == wanted.shape[1]:
+        return
+    if mode is None:
+        raise CheckpointError(
+            f'checkpoint {source} takes {weight.shape[1]} bands, the backbone has in_channels='
+            f"{wanted.shape[1]}; set new_bands='repeat', 'average' or 'zero' in init_cfg, or use "
+            'weights with as many bands'
+        )
+    state[PROJ] = fit_bands(weight, wanted.shape[1], mode, source)
+    print_log(
+        f'{source}: patch embedding fitted from {weight.shape[1]} to {wanted.shape[1]} bands '
+        f'({mode})',
+        'current',
+    )
 
 
 def _adopt_pretrained_windows(

@@ -36,6 +36,7 @@ RELEASES = (
     (r'swinv2_(tiny|small|base)_w8_3rdparty', (8, 8, 8, 8)),
     (r'swinv2_(tiny|small|base)_w16_3rdparty', (16, 16, 16, 8)),
     (r'swin_v2_[tsb]', (8, 8, 8, 8)),
+    (r'(sentinel[12]|landsat|aerial)_swin[tb]_(si|mi)', (8, 8, 8, 8)),  # SatlasPretrain
     # SimMIM; fine-tuned at 224 pixels and window 14, with the windows of the pre-training.
     (r'(finetune_)?swinv2_(small|base|large|huge|giant)_(in)?\d+k[a-z0-9]*_\d+k', (12, 12, 12, 6)),
 )
@@ -115,7 +116,7 @@ def from_name(name: str) -> PretrainedWindows | None:
 
 def release_name(path: str) -> str:
     """Name of a checkpoint without folders, revision and suffix."""
-    parts = path.rpartition('://')[2].split('/')
+    parts = path.rpartition('://')[2].partition('?')[0].split('/')
     name = parts[-2] if parts[-1] in HUB_FILES and len(parts) > 1 else parts[-1]
     return re.sub(r'(\.(pth|pt|bin|ckpt|tar|safetensors))+$', '', name.partition('@')[0])
 

@@ -1,8 +1,9 @@
 """Write checkpoints in this package's format, atomically.
 
 For a backbone: `state_dict` with our parameter names, the final norm as the output norm of the last
-stage, and `meta['swinv2_dense']` with `source`, `format`, `arch`, `pretrained_window_sizes` and
-`sha256` of the original file. In safetensors, the header holds everything that is not a tensor.
+stage, a classifier's head as `head.fc`, and `meta['swinv2_dense']` with `source`, `format`, `arch`,
+`pretrained_window_sizes`, `num_classes` and `sha256` of the original file. In safetensors, the
+header holds everything that is not a tensor.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from torch import Tensor
 
 from ..arguments import Arch, Parts, parts_name
 from ..atomic_files import replacing
+from ..checks.result_cache import file_digest
 from ..errors import CheckpointError
-from .fetching import LocalCheckpoint, fetch, sha256_of
+from .fetching import LocalCheckpoint, fetch
 from .formats import METADATA_KEY, Weights, arch_name, arch_of, summarize_keys
 from .loading import read_weights
 from .parts import parts_of
@@ -60,6 +62,7 @@ class Inspection:
 
     def __str__(self) -> str:
         pretrained, windows = self.pretrained, self.windows
+        classes = self.weights.num_classes
         dtypes = sorted({str(v.dtype).removeprefix('torch.') for v in self.weights.state.values()})
         rows = dict(
             format=self.weights,
@@ -73,12 +76,13 @@ class Inspection:
             pretrained=f'windows {pretrained.windows} (from {pretrained.origin})'
             if pretrained
             else 'windows unknown: set pretrained_window_sizes when loading',
+            head=f'{classes} classes ({", ".join(self.weights.head_keys)})' if classes else 'none',
             ignored=f'{len(self.weights.ignored)} {summarize_keys(self.weights.ignored)}',
         )
         path = self.file.path
         if path.is_file():
             rows['file'] = f'{path.stat().st_size / 2**20:.1f} MiB'
-            rows['sha256'] = sha256_of(path)
+            rows['sha256'] = file_digest(path)
         return '\n'.join([self.file.name, *(f'  {name:<11} {row}' for name, row in rows.items())])
 
 
@@ -117,7 +121,7 @@ def publish_checkpoint(source: str, target: Path) -> Path:
     unnamed = target.with_name(f'.{target.stem}.{os.getpid()}{target.suffix}')
     try:
         write(dict(state_dict=state, meta=meta), unnamed)
-        named = target.with_name(f'{target.stem}-{sha256_of(unnamed)[:8]}{target.suffix}')
+        named = target.with_name(f'{target.stem}-{file_digest(unnamed)[:8]}{target.suffix}')
         check_target(named)
         unnamed.replace(named)
     finally:

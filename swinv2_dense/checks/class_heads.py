@@ -16,7 +16,7 @@ def class_heads(model: Mapping) -> Iterator[tuple[str, Any]]:
     """Keys and configs of the heads of a model that predict the classes of its data."""
     for owner, parts in (('model', model), ('model.roi_head', model.get('roi_head') or {})):
         for name, heads in parts.items():
-            if not name.endswith('_head') or name in OTHER_HEADS:
+            if not name.endswith('head') or name in OTHER_HEADS:
                 continue
             numbered = isinstance(heads, (list, tuple))
             for i, head in enumerate(heads if numbered else [heads]):

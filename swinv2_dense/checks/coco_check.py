@@ -14,7 +14,7 @@ from .coco_sizes import image_path
 from .result_cache import cache_folder, cached, file_digest, key_of
 from .shared_images import shared_images
 
-RULES = 1  # increase when the checks change, to invalidate cached results
+RULES = 2  # increase when the checks change, to invalidate cached results
 
 
 class Result(NamedTuple):
@@ -26,6 +26,7 @@ class Result(NamedTuple):
     counts: str
     kept: int  # objects in mmdet's dataset
     learned: int  # without crowds
+    most: int  # learned of one image
     listed: int
     images: list[list]  # id and file name
     copy: str | None  # the repaired file to read instead
@@ -87,7 +88,7 @@ def _examine(path: str, use: Use, key: str) -> Result:
     try:
         file = read_coco_file(path, use.with_masks)
     except ValueError as error:
-        return Result(_printable([str(error)]), [], [], '', 0, 0, 0, [], None)
+        return Result(_printable([str(error)]), [], [], '', 0, 0, 0, 0, [], None)
     report = check_objects(file, use)
     copy = None
     if report.repairs and not report.errors:
@@ -107,6 +108,7 @@ def _examine(path: str, use: Use, key: str) -> Result:
         counts=report.counts,
         kept=report.kept,
         learned=report.learned,
+        most=report.most,
         listed=report.listed,
         images=[[file.keys[image.key], image.file_name] for image in file.images],
         copy=copy and str(copy),

@@ -23,6 +23,11 @@ from .coco_file import (
 )
 from .coco_report import MANY, Report, Use, chosen_categories
 
+BOX_MODELS = 'faster-rcnn.py, cascade-rcnn.py, atss.py or htc++_without-mask.py'
+FOR_BOXES = (
+    'use configs/_base_/datasets/own_boxes.py with a model '
+    f'without masks, such as {BOX_MODELS} in configs/_base_/models'
+)
 SHORT_POLYGONS = 'only polygons of odd or fewer than 6 numbers'
 
 
@@ -79,6 +84,8 @@ def count_objects(file: CocoFile, sizes: np.ndarray, use: Use, report: Report) -
     repeats = times[tally.rows[:, IMAGE].astype(int)]
     is_crowd = tally.rows[:, CROWD] != 0
     report.kept, report.learned = int(repeats.sum()), int(repeats[~is_crowd].sum())
+    per_image = np.bincount(tally.rows[~is_crowd, IMAGE].astype(int), minlength=1)
+    report.most = int(per_image.max())
     report.counts = _in_words(report, tally, len(kept_images), len(images))
     if use.with_masks:
         _check_masks(file, tally, use, report)
@@ -121,17 +128,22 @@ def _check_masks(file: CocoFile, tally: _Tally, use: Use, report: Report) -> Non
         places = np.flatnonzero(np.isin(file.rows[:, CATEGORY], list(chosen_categories(file, use))))
     none = places[file.rows[places, MASK] == NO_MASK]
     if len(none):
-        report.errors.append(
-            f'{len(none)} of {len(places)} objects have no segmentation, first '
-            f'{file.name(none[0])}, and masks are used; add polygons, or use a model without '
-            "mask_head with with_mask=False and metric='bbox'"
-        )
+        report.errors.append(_missing_masks(len(none), len(places), file.name(none[0])))
     short = tally.rows[:, MASK] == SHORT
     if short.any():  # kept but ignored: by mmdet in training, as crowds in evaluation
         tally.losses[f'ignored, having {SHORT_POLYGONS}'] = int(short.sum())
         tally.lost.append(int(tally.places[short][0]))
         if not use.is_evaluated:
             report.notes.append(f'{short.sum()} objects have {SHORT_POLYGONS}, and are ignored')
+
+
+def _missing_masks(missing: int, total: int, first: str) -> str:
+    """What a file lacks whose masks are used, and the remedy; continues after its name."""
+    remedy = 'for boxes only' if missing == total else 'add polygons to them, or for all boxes'
+    return (
+        f'{missing} of {total} objects have no segmentation, first {first}, and masks are used; '
+        f'{remedy}, {FOR_BOXES}'
+    )
 
 
 def _judge(file: CocoFile, tally: _Tally, total: int, use: Use, report: Report) -> None:

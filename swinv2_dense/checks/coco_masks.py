@@ -40,7 +40,10 @@ def check_masks(dataset: Any, index: Any) -> None:
     """
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
     if any(getattr(step, 'with_mask', False) for step in steps):
-        for instance in dataset.get_data_info(index).get('instances', ()):
+        info = dataset.get_data_info(index)
+        if 'segments_info' in info:  # masks are in a panoptic map
+            return
+        for instance in info.get('instances', ()):
             check_mask(instance.get('mask'))
 
 

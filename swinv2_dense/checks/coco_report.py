@@ -37,6 +37,7 @@ class Report:
     listed: int = 0
     kept: int = 0  # in mmdet's dataset, including crowds
     learned: int = 0  # without crowds
+    most: int = 0  # learned of one image
     # Input of the copy besides the file: sizes by the index of an id in `keys`, new ids, areas.
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
     renumbers: bool = False

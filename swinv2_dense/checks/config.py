@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from .building import check_transforms
 from .class_heads import class_heads
 from .class_lengths import check_class_weights
+from .expected_values import check_expected_values
 from .loaders import check_loaders
 from .metric_names import check_metric_names
 
@@ -34,6 +35,7 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     backbone = model.get('backbone') or {}
     if str(backbone.get('type', '')).split('.')[-1] in BACKBONES:
         _check_channels(model, _build_on_meta(backbone))
+    check_expected_values(cfg, loaders)
     _check_file('load_from', cfg.get('load_from'))
     check_loaders(cfg, loaders)
     if 'val' in loaders:
@@ -41,6 +43,9 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     if 'train' in loaders:  # testing initializes nothing
         settings = pretrained(backbone.get('init_cfg'))
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
+        whole = model.get('init_cfg')  # of a classifier
+        for name in ('checkpoint', 'head_rows') if isinstance(whole, Mapping) else ():
+            _check_file(f'model.init_cfg.{name}', whole.get(name))
     for name in loaders:
         for key, dataset in loaded_datasets(cfg, (name,)):
             check_transforms(
@@ -81,7 +86,7 @@ def _check_channels(model: Mapping, backbone: Any) -> None:
             if str(neck.get('type')).split('.')[-1] not in KEEP_CHANNELS:
                 break  # parts after it take other maps
         return
-    for name in ('decode_head', 'auxiliary_head', 'cls_head'):
+    for name in ('decode_head', 'auxiliary_head', 'cls_head', 'head'):
         for head in as_list(model.get(name) or []):
             taken = as_list(head.get('in_channels', []))
             everything = list(range(len(channels)))  # mmseg's Mask2Former has no in_index

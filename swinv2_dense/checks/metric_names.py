@@ -116,5 +116,15 @@ def _classification(evaluator: Mapping) -> Iterator[str]:
             yield CLASSIFICATION[kind]
 
 
-YIELDS = {'CocoMetric': _coco, 'IoUMetric': _segmentation, 'AccMetric': _classification}
-PREFIXES = {'CocoMetric': 'coco', 'AccMetric': 'acc'}
+def _accuracy(evaluator: Mapping) -> Iterator[str]:
+    yield from (f'top{k}' for k in as_list(evaluator.get('topk', (1, 5))))
+    yield 'mean1'
+
+
+YIELDS = {
+    'CocoMetric': _coco,
+    'IoUMetric': _segmentation,
+    'AccMetric': _classification,
+    'ClassificationAccuracy': _accuracy,
+}
+PREFIXES = {'CocoMetric': 'coco', 'AccMetric': 'acc', 'ClassificationAccuracy': 'acc'}

@@ -24,7 +24,7 @@ from .signatures import accepted
 ALSO_READ = {
     *('runner_type', 'model_wrapper_cfg', 'sync_bn', 'find_unused_parameters', 'custom_imports'),
     *('activation_checkpointing', 'efficient_conv_bn_eval', 'init_weights_for_test_or_val'),
-    *('tta_model', 'tta_pipeline'),
+    *('tta_model', 'tta_pipeline', 'expected'),
 }
 # Keys of MMDetection 2, MMSegmentation 0 and MMAction2 0, or their beginnings, and the new keys.
 RENAMED = {

@@ -37,7 +37,7 @@ def largest_logits(model: Classifier) -> list[float]:
         x = inputs[0].flatten(1, -2)  # the window is the map
         qkv = x @ attn.qkv.weight.T + attn.qkv_bias()
         heads = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        vectors = SIMILARITIES[attn.similarity].vectors
+        vectors = SIMILARITIES[attn.similarity]().vectors
         logits = vectors(heads[0]) * attn.scale(x) @ vectors(heads[1]).mT
         found.extend(logits.abs().amax((0, 2, 3)).tolist())
 

@@ -88,14 +88,20 @@ def read_config(
     Raises:
         ConfigError: There is no such config, no task for its scope, or it cannot be built.
     """
-    cfg = load_config_file(path)
+    return complete_config(load_config_file(path), options, parts)
+
+
+def complete_config(
+    cfg: Config, options: dict[str, Any] | None = None, parts: Sequence[str] | None = None
+) -> Config:
+    """`read_config` of a config that is read."""
     merge_options(cfg, options or {})
     merge_custom_hooks(cfg)
     if cfg.get('default_scope') is None:  # in configs with classes as types
         cfg.default_scope = scope_of_model(cfg)
     task_of(cfg)  # imports the library
     if cfg.get('custom_imports'):
-        import_custom_modules(path, cfg.custom_imports)  # --cfg-options may add some
+        import_custom_modules(cfg.filename, cfg.custom_imports)  # --cfg-options may add some
     for line in misspelled_keys(cfg) if rank() == 0 else ():
         print(f'warning: {line}', file=sys.stderr)
     check_types(cfg, parts, options or ())
@@ -115,6 +121,22 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
     task.check_early(cfg, loaders)
     checks_of_all_tasks(cfg, loaders)
     task.check_config(cfg, loaders)
+
+
+def use_views(cfg: Config, args: argparse.Namespace) -> None:
+    """Apply `--tta`, or `--slice` and `--overlap`.
+
+    Raises:
+        ConfigError: They exclude each other, or do not fit the config.
+    """
+    if args.overlap is not None and not args.slice:
+        raise ConfigError(f'--overlap={args.overlap} needs --slice H W')
+    if args.slice and args.tta:
+        raise ConfigError('--slice and --tta exclude each other; choose one')
+    if args.tta:
+        task_of(cfg).enable_tta(cfg)
+    elif args.slice:
+        task_of(cfg).enable_slices(cfg, args.slice, args.overlap)
 
 
 def build_runner(cfg: Config, keep: int | None = None) -> Runner:

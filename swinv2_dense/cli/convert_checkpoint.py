@@ -1,4 +1,4 @@
-"""Convert a Swin backbone from any known format to the format of this package."""
+"""Convert a Swin backbone and its head from any known format, or a whole Plain-DETR, to ours."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.fetching import sha256_of
-from ..checkpoints.formats import arch_name
+from ..checkpoints.formats import HEAD, arch_name
 from ..checkpoints.loading import load_weights
 from ..checkpoints.reading import HEADER
 from ..checkpoints.writing import check_target, inspect, write
+from ..checks.result_cache import file_digest
 from ..errors import CheckpointError
 from ..models.backbone import SwinBackbone, VideoSwinBackbone
 from .options import convert_checkpoint_parser
@@ -23,23 +23,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.inspect == (args.dst is not None):
         parser.error('give either DST or --inspect')
+    if args.detector and (args.inspect or args.prefix or args.pretrained_window_sizes):
+        parser.error('--detector takes no other options')
     try:
         if args.inspect:
             print(inspect(args.src, args.prefix))
             return
-        meta = convert_checkpoint(args.src, args.dst, args.prefix, args.pretrained_window_sizes)
+        if args.detector:
+            from ..det.plain_detr.checkpoint import convert_plain_detr  # imports mmdet
+
+            meta = convert_plain_detr(args.src, args.dst)
+        else:
+            meta = convert_checkpoint(args.src, args.dst, args.prefix, args.pretrained_window_sizes)
     except ValueError as error:  # CheckpointError, or invalid windows
         parser.exit(2, f'error: {error}\n')
     print(f'Wrote {args.dst}')
     for key, value in meta.items():
         print(f'  {key:<23} {value}')
-    print(f"Load it with init_cfg=dict(type='Pretrained', checkpoint={str(args.dst)!r})")
+    if args.detector:
+        print(f'Test it with the config of its row, or train on from load_from={str(args.dst)!r}')
+    else:
+        print(f"Load it with init_cfg=dict(type='Pretrained', checkpoint={str(args.dst)!r})")
 
 
 def convert_checkpoint(
     source: str, target: Path, prefix: str | None = None, pretrained_windows: list | None = None
 ) -> dict[str, Any]:
-    """Write the backbone of a checkpoint of any known format to `target`, in our format.
+    """Write backbone and head of a checkpoint of any known format to `target`, in our format.
 
     Args:
         source: Path, URL or `hf://owner/name`.
@@ -78,6 +88,8 @@ def convert_checkpoint(
     state = model.state_dict()
     for key in report.reinitialized:
         del state[key]
+    for key, value in found.weights.head.items():
+        state[HEAD + key] = value
     for key, value in state.items():
         state[key] = value.to(proj.dtype)
     name = arch_name(found.arch, parts)
@@ -86,7 +98,8 @@ def convert_checkpoint(
         format=found.weights.format,
         arch=name if name.startswith('Swin') else json.dumps(arch),
         pretrained_window_sizes=[list(window) for window in report.pretrained_window_sizes],
-        sha256=sha256_of(found.file.path) if found.file.path.is_file() else None,
+        num_classes=found.weights.num_classes,
+        sha256=file_digest(found.file.path) if found.file.path.is_file() else None,
     )
     write(dict(state_dict=state, meta={HEADER: meta}), target)
     return meta

@@ -30,56 +30,86 @@ from ..drawing.files import names_below, picture_names, picture_suffix
 from ..errors import ConfigError
 from ..inference.base import CheckedInferencer
 from ..inference.outputs import KINDS, Outputs
-from ..inference.video_files import UnreadableError, is_moving
+from ..inference.video_files import is_moving
 from ..own_data.class_folders import VIDEO_SUFFIXES
 from ..own_data.class_names import read_class_names
 from ..preparation.report import progress
 from ..tasks import task_of
-from .common import check_config, read_config
+from .common import check_config, read_config, use_views
+from .config_of_checkpoint import config_of_checkpoint
 from .options import infer_parser
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp', '.gif')
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """`infer CONFIG CHECKPOINT INPUT... [flags]`.
+    """`infer [CONFIG] CHECKPOINT INPUT... [flags]`.
 
     Exits with status 1 if inputs were skipped because they cannot be read.
     """
-    args = infer_parser().parse_args(argv)
+    args = parse(argv)
     check_checkpoint('CHECKPOINT', args.checkpoint)
     use_flag(args)
-    folder = Path(args.out_dir or f'work_dirs/{Path(args.config).stem}/infer')
+    folder = Path(args.out_dir or f'work_dirs/{Path(args.config or args.checkpoint).stem}/infer')
     check_writable('--out-dir', folder)
-    cfg = _read_config(args)
-    is_video = task_of(cfg).is_video
-    suffixes = ('.gif', *VIDEO_SUFFIXES) if is_video else IMAGE_SUFFIXES + VIDEO_SUFFIXES
+    cfg = read_model_config(args)
+    task = task_of(cfg)
+    takes_clips = task.takes_clips(cfg)
+    if args.export:  # raises if the task has none
+        task.export_predictions([], folder, [], [])
+    suffixes = ('.gif', *VIDEO_SUFFIXES) if takes_clips else IMAGE_SUFFIXES + VIDEO_SUFFIXES
     files = find_inputs(args.inputs, suffixes, folder)
     if others := other_files(args.inputs, suffixes, folder):
         print(f'ignored files: {others}', file=sys.stderr)
     inferencer = build_inferencer(cfg, args)
     skipped = 0
-    outputs = list(map(partial(Outputs, folder), names_below(files), _pictures(files, is_video)))
-    for file, output in progress(zip(files, outputs), 'inputs', len(files)):
-        try:
-            inferencer.process(file, output)
-        except UnreadableError as error:
+    outputs = map(partial(Outputs, folder), names_below(files), _pictures(files, takes_clips))
+    results = inferencer.process_all(zip(files, outputs))
+    for file, error in progress(results, 'inputs', len(files)):
+        if error is not None:
             skipped += 1
             print(f'skipped {file}: {error}', file=sys.stderr)
+    if args.export:
+        classes = inferencer.model.dataset_meta['classes']
+        for path in task.export_predictions(args.export, folder, names_below(files), classes):
+            print(f'wrote {path}')
     done = len(files) - skipped
     print(f'{done} of {len(files)} inputs done, {skipped} skipped. Results are in {folder}')
     if skipped:
         sys.exit(1)
 
 
-def _read_config(args: argparse.Namespace) -> Config:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; a first one that does not end in .py is the checkpoint.
+
+    Raises:
+        ConfigError: A config and a checkpoint, but no input.
+    """
+    args = infer_parser().parse_intermixed_args(argv)
+    if args.config is None and args.checkpoint.endswith('.py'):
+        raise ConfigError(
+            f'{args.checkpoint} is a config and {args.inputs[0]} the checkpoint, but no INPUT is '
+            'given; the order is CONFIG CHECKPOINT INPUT'
+        )
+    if args.config is not None and not args.config.endswith('.py'):
+        args.inputs.insert(0, args.checkpoint)
+        args.config, args.checkpoint = None, args.config
+    return args
+
+
+def read_model_config(args: argparse.Namespace) -> Config:
     """Read the config; an error points to the saved config, if there is one.
 
     A config that reads its classes from the training data fails where the data is missing; the
     config that training saved contains the classes.
     """
+    parts = ['model', 'test_dataloader']
+    if args.config is None:
+        cfg, args.config = config_of_checkpoint(args.checkpoint, args.cfg_options, parts)
+        print(f'config: {args.config}')
+        return cfg
     try:
-        return read_config(args.config, args.cfg_options, ['model', 'test_dataloader'])
+        return read_config(args.config, args.cfg_options, parts)
     except ConfigError as error:
         saved = saved_config(args.checkpoint, args.config)
         if isinstance(error.__cause__, (ConfigError, OSError)) and saved:
@@ -186,8 +216,16 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
     if not datasets:
         raise ConfigError(f'{args.config} has no test_dataloader.dataset, whose pipeline is needed')
     cfg.test_dataloader.dataset = next(iter(datasets.values()))
+    cfg.test_dataloader.batch_size = args.batch_size
+    use_views(cfg, args)
     classes = read_class_names(args.classes) if args.classes else None
-    return task.build_inferencer(cfg, _device(args.device), classes, args.score_thr)
+    inferencer = task.build_inferencer(cfg, _device(args.device), classes, args.score_thr)
+    inferencer.with_pictures = not args.no_pictures
+    if not args.slice:  # which fill the batch themselves
+        inferencer.batch_size = args.batch_size
+    if args.amp:
+        inferencer.use_amp(task.model_hooks)
+    return inferencer
 
 
 def _device(name: str | None) -> str:

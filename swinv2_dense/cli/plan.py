@@ -114,7 +114,7 @@ def _heading(
     parts = cfg.optim_wrapper.get('accumulative_counts', 1)
     kind = type_name(cfg.optim_wrapper)
     dtype = {'Bf16OptimWrapper': 'bf16', 'AmpOptimWrapper': 'fp16'}.get(kind, 'fp32')
-    unit = 'clips' if task_of(cfg).is_video else 'images'
+    unit = 'clips' if task_of(cfg).takes_clips(cfg) else 'images'
     plural = '' if args.gpus == 1 else 's'
     accumulated = f' x {parts} accumulated' if parts > 1 else ''
     return (

@@ -1,4 +1,4 @@
-"""Unpack the archives of a dataset and check it."""
+"""Prepare a dataset: unpack and check a public one, or convert a folder of your own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..preparation import ade20k, ade20k_full, coco, kinetics, objects365
 from ..preparation.archives import unpack
 from ..preparation.report import format_report, is_sound
 from .options import prepare_data_parser
+from .prepare_own import prepare_own
 
 DATASETS = {'ade20k': ade20k, 'coco': coco, 'kinetics': kinetics, 'objects365': objects365}
 
@@ -18,6 +19,9 @@ DATASETS = {'ade20k': ade20k, 'coco': coco, 'kinetics': kinetics, 'objects365': 
 def main(argv: Sequence[str] | None = None) -> None:
     """`prepare_data DATASET [flags]`. Exits with status 1 if there are faults."""
     args = prepare_data_parser().parse_args(argv)
+    if args.dataset == 'own':
+        prepare_own(args)
+        return
     dataset = DATASETS[args.dataset]
     convert_full, resize = getattr(args, 'convert_full', None), getattr(args, 'resize', None)
     try:

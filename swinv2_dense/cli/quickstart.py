@@ -40,7 +40,7 @@ def run_example(example: Example, args: argparse.Namespace, work_dir: Path) -> b
     print(f'Model: {example.model}')
     checkpoint, results = train_and_test(example, args, root, work_dir)
     example.draw(root, work_dir)
-    log = newest(work_dir, '*/vis_data/scalars.json')
+    log = newest(work_dir / example.trainings[0].folder, '*/vis_data/scalars.json')
     example.draw_curves(log, work_dir / 'curves.png', target)
     reached = example.reached(results, target)
     seconds = round(time.monotonic() - start)
@@ -88,22 +88,26 @@ def write_data(example: Example, args: argparse.Namespace, root: Path) -> None:
 def train_and_test(
     example: Example, args: argparse.Namespace, root: Path, work_dir: Path
 ) -> tuple[Path, Results]:
-    """The last checkpoint, and the metrics of each test by its name.
+    """The last checkpoint of the first training, and the metrics of each test by its name.
 
     The predictions of a test are in the folder of `work_dir` with its name.
     """
+    checkpoints, results = [], {}
     options = example.data_options(root) if args.data_root.resolve() != DATA_ROOT else []
     options += [f'randomness.seed={args.seed}', *args.cfg_options]
-    train = [*command_words('train'), config_name(example.config), '--work-dir', work_dir]
-    execute(work_dir / 'train.log', example.progress, *train, '--cfg-options', *options)
-    checkpoint, results = Path((work_dir / 'last_checkpoint').read_text()), {}
-    for name, path in example.tests.items():
-        folder = work_dir / name
-        flags, more = example.test_arguments(folder / 'predictions')
-        test = [*command_words('test'), config_name(path), checkpoint, '--work-dir', folder, *flags]
-        execute(work_dir / f'{name}.log', example.progress, *test, '--cfg-options', *options, *more)
-        results[name] = json.loads(newest(folder, '*/*.json').read_text())
-    return checkpoint, results
+    for training in example.trainings:
+        folder = work_dir / training.folder
+        own = [*options, f'{training.start}={checkpoints[0]}'] if training.start else options
+        train = [*command_words('train'), config_name(training.config), '--work-dir', folder]
+        execute(folder / 'train.log', example.progress, *train, '--cfg-options', *own)
+        checkpoints.append(Path((folder / 'last_checkpoint').read_text()))
+        for name, path in training.tests.items():
+            run = [*command_words('test'), config_name(path), checkpoints[-1]]
+            flags, more = example.test_arguments(name, work_dir / name / 'predictions')
+            run += ['--work-dir', work_dir / name, *flags, '--cfg-options', *own, *more]
+            execute(work_dir / f'{name}.log', example.progress, *run)
+            results[name] = json.loads(newest(work_dir / name, '*/*.json').read_text())
+    return checkpoints[0], results
 
 
 def execute(log: Path, progress: Callable[[str], str | None], *command: str | Path) -> None:

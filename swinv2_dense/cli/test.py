@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..checks.paths import check_checkpoint, check_writable, check_writable_file
 from ..distributed.strategy import without_sharding
+from ..reports.hook import ReportHook
+from ..reports.page import check_folder
 from ..resilience.unreadable_samples import skip_unreadable
 from ..tasks import task_of
 from ..training.prefetch import prefetch
 from ..training.terminal import log_prints, quiet_start
-from .common import build_runner, check_config, load_config
+from .common import build_runner, check_config, load_config, use_views
 from .options import test_parser
 
 TESTING = (  # top-level keys that a test uses
@@ -32,20 +35,23 @@ def main(argv: Sequence[str] | None = None) -> None:
             check_writable(argument, file)
     if args.show_dir:
         check_writable('--show-dir', args.show_dir)
+    if args.report:
+        check_writable('--report', args.report)
+        check_folder(Path(args.report))
     cfg = load_config(args, TESTING)
     task = task_of(cfg)
     without_sharding(cfg)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16 on CUDA, bf16 on the CPU
+    if args.show or args.show_dir or args.report:
+        task.prepare_drawing(cfg)
     if args.show or args.show_dir:
         from ..drawing.options import draw_predictions  # imports matplotlib
 
         folder = os.path.abspath(args.show_dir) if args.show_dir else None
-        task.prepare_drawing(cfg)
         draw_predictions(cfg, task.visualizers, folder, args.interval, args.show, args.wait_time)
-    if args.tta:
-        task.enable_tta(cfg)
+    use_views(cfg, args)
     pickled = args.dump
     if args.out and args.out.endswith(('.pkl', '.pickle')):
         pickled = args.out
@@ -60,5 +66,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         task.repair_annotations(runner, ('test',))
         if pickled:
             runner.test_evaluator.metrics.append(task.dump_metric(pickled))
+        if args.report:
+            reporter = task.build_reporter(runner.test_dataloader.dataset)
+            facts = [('Config', args.config), ('Checkpoint', args.checkpoint)]
+            runner.register_hook(ReportHook(Path(args.report), reporter, facts), 'LOWEST')
         log_prints()
         runner.test()

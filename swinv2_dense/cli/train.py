@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -11,16 +12,20 @@ import torch
 from mmengine.config import Config
 
 from ..checks.paths import check_checkpoint
+from ..config_parts import set_custom_hook
 from ..distributed.strategy import check_sharding
+from ..errors import ConfigError
 from ..resilience.atomic_checkpoints import resume_last, share_resume
 from ..resilience.work_dir_lock import lock_work_dir
 from ..tasks import task_of
 from ..training.amp import enable_amp, run_amp_on_cpu
 from ..training.batch_size import scale_learning_rate
+from ..training.early_stopping import keep_best, stop_early
 from ..training.interruption import say_how_to_resume
 from ..training.log_backends import log_to
 from ..training.prefetch import prefetch
 from ..training.terminal import log_prints, quiet_start, rank
+from ..training.val_loss import ValLossHook
 from .common import build_runner, check_config, load_config
 from .options import train_parser
 
@@ -49,6 +54,10 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     about_batch = scale_learning_rate(cfg, args.auto_scale_lr)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.save_best:
+        keep_best(cfg)
+    if args.early_stop:
+        stop_early(cfg, args.early_stop)
     randomness = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed)
     randomness = {k: v for k, v in randomness.items() if v is not None and v is not False}
     if args.deterministic:
@@ -61,6 +70,8 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     if args.log_to:
         log_to(cfg, args.log_to)
     check_sharding(cfg)
+    if args.val_loss:
+        _log_val_loss(cfg)
     loaders = ('train',) if args.no_validate else ('train', 'val')
     task = task_of(cfg)
     check_config(cfg, loaders)
@@ -72,3 +83,22 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
         runner.logger.warning(about_batch)
     log_prints()
     runner.train()
+
+
+def _log_val_loss(cfg: Config) -> None:
+    """Add the hook that logs the loss on the validation set.
+
+    Raises:
+        ConfigError: The training does not validate.
+    """
+    if not cfg.get('val_dataloader'):
+        raise ConfigError('--val-loss needs val_dataloader in the config, and no --no-validate')
+    task = task_of(cfg)
+    dataloader = copy.deepcopy(cfg.val_dataloader)
+    task.prepare_val_loss(cfg, dataloader.dataset)
+    hook = dict(
+        type=ValLossHook.__name__,
+        dataloader=dataloader,
+        targets_in_training_only=task.targets_in_training_only,
+    )
+    set_custom_hook(cfg, hook)

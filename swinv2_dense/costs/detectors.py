@@ -1,4 +1,4 @@
-"""Multiply-accumulates and training memory of a two-stage detector, per module, from shapes.
+"""Multiply-accumulates and training memory of a detector, per module, from shapes.
 
 Nothing is computed: the modules run on tensors without storage, with as many proposals and boxes as
 the config's train_cfg and test_cfg allow. Elementwise operations, RoIAlign and NMS are not counted.
@@ -35,7 +35,9 @@ class ModuleCosts:
 def detector_parts(
     model: nn.Module, test_size: Sequence[int], train_size: Sequence[int]
 ) -> list[ModuleCosts]:
-    """Costs of `model`, a two-stage detector on the meta device, at sizes (H, W) in pixels.
+    """Costs of `model`, a detector on the meta device, at sizes (H, W) in pixels.
+
+    It has an RPN and RoI heads, or a dense `bbox_head` that takes all maps of the neck.
 
     To count what is kept, its parameters become fake CPU tensors: on the meta device, attention
     runs in its plain form, which keeps more than the tiled one.
@@ -46,7 +48,7 @@ def detector_parts(
     kept = _Measured(model, train_size, training=True)
     return [
         ModuleCosts(name, params, macs.parts[name], kept.parts[name], kept.largest[name])
-        for name, params in _parameters(model).items()
+        for name, params in parameters_of(model).items()
     ]
 
 
@@ -60,7 +62,7 @@ def training_bytes(parts: Sequence[ModuleCosts], images: int, shards: int = 1) -
     return states + images * sum(part.kept for part in parts)
 
 
-def _parameters(model: nn.Module) -> dict[str, int]:
+def parameters_of(model: nn.Module) -> dict[str, int]:
     return {
         name: sum(p.numel() for p in part.parameters())
         for name, part in model.named_children()
@@ -73,11 +75,14 @@ class _Measured:
 
     def __init__(self, model: nn.Module, size: Sequence[int], training: bool) -> None:
         self.model, self.training = model.train(training), training
-        self.parts = dict.fromkeys(_parameters(model), 0)
+        self.parts = dict.fromkeys(parameters_of(model), 0)
         self.largest = dict(self.parts)
         image = self._empty(1, 3, *size)
         maps = self._run('backbone', model.backbone, image)
         maps = self._run('neck', model.neck, maps)
+        if not hasattr(model, 'roi_head'):
+            self._run('bbox_head', model.bbox_head, maps)
+            return
         self._run('rpn_head', model.rpn_head, maps)
         roi_head = model.roi_head
         if getattr(roi_head, 'with_semantic', False):

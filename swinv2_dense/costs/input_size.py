@@ -12,7 +12,7 @@ from ..config_parts import as_list, type_name
 from ..errors import ConfigError
 from ..task import Task
 
-CROPS = ('RandomCrop', 'CenterCrop', 'ThreeCrop')
+CROPS = ('RandomCrop', 'RandomResizedCrop', 'CenterCrop', 'ThreeCrop')
 
 
 def training_size(cfg: Config, task: Task) -> tuple[int, ...]:
@@ -24,15 +24,20 @@ def training_size(cfg: Config, task: Task) -> tuple[int, ...]:
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or ConfigDict()
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset
-    steps = dataset.get('pipeline') or []
-    size = _size_after(steps, None, task)
-    frames = [step.clip_len for step in steps if 'clip_len' in step]
-    if size is None or task.is_video != bool(frames):
+    size = input_size(dataset.get('pipeline') or [], task)
+    if size is None or task.takes_clips(cfg) != (len(size) == 3):
         raise ConfigError(
             f'{cfg.filename}: the training pipeline does not determine the size of images; give it '
             'with --size H W, or T H W for video'
         )
-    return (*frames[-1:], *size)
+    return size
+
+
+def input_size(steps: Sequence[Mapping], task: Task) -> tuple[int, ...] | None:
+    """(H, W) or (T, H, W) in pixels that a pipeline produces, see `training_size`; else None."""
+    size = _size_after(steps, None, task)
+    frames = [step['clip_len'] for step in steps if 'clip_len' in step]
+    return size and (*frames[-1:], *size)
 
 
 def _size_after(steps: Sequence, size: tuple[int, int] | None, task: Task) -> Any:

@@ -9,7 +9,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mmdet.datasets import CocoDataset, Objects365V1Dataset, Objects365V2Dataset
+from mmdet.datasets import (
+    CocoDataset,
+    CocoPanopticDataset,
+    Objects365V1Dataset,
+    Objects365V2Dataset,
+)
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 
@@ -23,6 +28,7 @@ from .datasets import classes_of, dataset_class, metainfo_of
 # Datasets that read this format; subclasses with their own `load_data_list` are not checked.
 READERS = [kind.load_data_list for kind in (CocoDataset, Objects365V1Dataset, Objects365V2Dataset)]
 ROTATED = ('color', 'grayscale')  # color types with which mmcv applies EXIF orientation
+MASK_STEPS = ('InstaBoost', 'RunLengthInstaBoost')  # edit masks before they are loaded
 SHOWN = 3  # errors in one message
 
 
@@ -145,7 +151,9 @@ def _files_of(cfg: Mapping, loader: str) -> Iterator[AnnotationFile]:
     for key, part in parts:
         path = _path(part, part.get('ann_file'))
         kind = dataset_class(part)
-        if path and kind and issubclass(kind, CocoDataset) and kind.load_data_list in READERS:
+        reads_boxes = kind and issubclass(kind, CocoDataset) and kind.load_data_list in READERS
+        # Panoptic files are checked by panoptic/check.py.
+        if path and reads_boxes and not issubclass(kind, CocoPanopticDataset):
             use = _use(key, part, kind)
             if loader != 'train':
                 use = use._replace(
@@ -207,7 +215,7 @@ def _use(key: str, dataset: Mapping, kind: type) -> Use:
         filter_empty=bool((filters or {}).get('filter_empty_gt')),
         min_size=(filters or {}).get('min_size', 0),
         indices=tuple(indices) if isinstance(indices, (list, tuple)) else indices,
-        with_masks=any(step.get('with_mask') for step in steps),
+        with_masks=any(step.get('with_mask') or type_name(step) in MASK_STEPS for step in steps),
         folder=folder if '://' not in folder and os.path.isdir(folder) else None,
         is_rotated=is_rotated,
         depth=2 if kind.load_data_list is Objects365V2Dataset.load_data_list else 0,

@@ -55,7 +55,11 @@ def _problem(key: str, dataset: Mapping) -> str | None:
     prefix = dataset.get('data_prefix')
     folder = prefix.get('seg') if isinstance(prefix, Mapping) else None
     if not folder:
-        return f'{key}.data_prefix has no folder of semantic maps, seg=FOLDER.'
+        return (
+            f'{key}.data_prefix has no folder of semantic maps, seg=FOLDER (for data with boxes '
+            'only, use configs/_base_/models/htc++_without-mask.py with '
+            'configs/_base_/datasets/own_boxes.py).'
+        )
     folder = os.path.join(dataset.get('data_root') or '', folder)
     if is_local(dataset.get('backend_args')) and '://' not in folder and not os.path.isdir(folder):
         return f'{key}.data_prefix.seg={folder!r}: there is no such folder.'

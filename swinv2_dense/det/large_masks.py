@@ -79,7 +79,8 @@ def crop_large_masks(model: nn.Module) -> None:
     """Make the mask heads of a detector return `CroppedMasks` if the full array would be large."""
     heads = getattr(getattr(model, 'roi_head', None), 'mask_head', None) or []
     for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
-        if hasattr(head, 'predict_by_feat'):
+        is_done = isinstance(getattr(head, 'predict_by_feat', None), functools.partial)
+        if hasattr(head, 'predict_by_feat') and not is_done:
             head.predict_by_feat = functools.partial(_predict, head.predict_by_feat)
 
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmdet.datasets import CocoPanopticDataset
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 
-from ..config_parts import datasets_of, loaded_datasets, plain_visualizer
-from ..costs.detectors import detector_parts
+from ..config_parts import annotated_first, datasets_of, loaded_datasets, plain_visualizer
+from ..costs.query_detectors import parts_of_any_detector
+from ..reports.reporter import Reporter, single_dataset
 from ..task import Loaders, Task
 from .annotation_files import check_annotation_files, repair_runner, use_repaired
 from .check_classes import check_classes
+from .check_masks import check_masks
+from .check_queries import check_queries
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
+from .exports import export
+from .panoptic.check import check_panoptic
+from .slices_config import use_slices
 from .tta_config import use_tta
-from .visualization import annotated_first, draw_sample
+from .val_targets import load_targets
+from .visualization import draw_sample
 
 
 class DetectionTask(Task):
@@ -25,19 +34,26 @@ class DetectionTask(Task):
 
     name = 'detector'
     samples = 'images'
+    targets_in_training_only = True
     check_hooks = ('CheckImagesHook',)
     model_hooks = ('DetectorFp32Hook',)
     visualizers = ('DetLocalVisualizer', 'ClassColorDetVisualizer')
 
     def check_early(self, cfg: Mapping, loaders: Loaders) -> None:
-        if 'train' in loaders:  # testing needs no semantic maps
-            train_sets = loaded_datasets(cfg, ('train',))
+        train_sets = loaded_datasets(cfg, [name for name in loaders if name == 'train'])
+        evaluators = [f'{name}_evaluator' for name in loaders if name != 'train']
+        check_masks(_model(cfg), train_sets, [(key, cfg.get(key)) for key in evaluators])
+        if train_sets:  # testing needs no semantic maps
             check_semantic(_model(cfg), train_sets, getattr(cfg, 'filename', None))
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
-        check_classes(_model(cfg), loaded_datasets(cfg, loaders))
+        datasets = loaded_datasets(cfg, loaders)
+        check_classes(_model(cfg), datasets)
+        check_panoptic(_model(cfg), datasets)
         if loaders:
-            check_annotation_files(cfg, loaders)
+            checked = check_annotation_files(cfg, loaders)
+            learned = [(file.path, found.most) for file, found in checked if file.loader == 'train']
+            check_queries(_model(cfg), learned)
 
     def prepare_run(self, cfg: Config) -> None:
         separate_classwise_keys(cfg)
@@ -50,8 +66,20 @@ class DetectionTask(Task):
         for _, part in datasets_of(split, dataset):
             part.pipeline = annotated_first(part.pipeline)
 
+    def prepare_val_loss(self, cfg: Config, dataset: Any) -> None:
+        load_targets(cfg, dataset)
+        self.prepare_dataset(dataset, 'val')
+
     def enable_tta(self, cfg: Config) -> None:
         use_tta(cfg)
+
+    def enable_slices(self, cfg: Config, size: Sequence[int], overlap: int | None) -> None:
+        use_slices(cfg, size, overlap)
+
+    def export_predictions(
+        self, formats: Sequence[str], folder: Path, names: Sequence[str], classes: Sequence[str]
+    ) -> list[Path]:
+        return [export(one, folder, names, classes) for one in formats]
 
     def dump_metric(self, path: str) -> DumpDetResults:
         return DumpDetResults(out_file_path=path)
@@ -69,8 +97,17 @@ class DetectionTask(Task):
         inferencer.score_thr = score_thr
         return inferencer
 
+    def build_reporter(self, dataset: Any) -> Reporter:
+        if isinstance(single_dataset(dataset), CocoPanopticDataset):
+            from .panoptic.report import PanopticReporter
+
+            return PanopticReporter(dataset)
+        from .report import DetectionReporter
+
+        return DetectionReporter(dataset)
+
     def cost_parts(self) -> Callable[..., list]:
-        return detector_parts
+        return parts_of_any_detector
 
 
 def _model(cfg: Mapping) -> Mapping:

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from mmdet.models.layers import multiclass_nms
-from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, StandardRoIHead
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import bbox2roi, bbox_flip, scale_boxes
 from mmengine.config import ConfigDict
 from mmengine.model import BaseTTAModel
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from .views import (
+    BatchView,
+    batch_view,
+    into_frame,
+    into_view,
+    is_known_detector,
+    last_mask_head,
+    view_masks,
+)
 
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
-MASK_AXES = dict(horizontal=(3,), vertical=(2,), diagonal=(2, 3))  # of masks (n, C, h, w)
-ROI_HEADS = (StandardRoIHead, CascadeRoIHead, HybridTaskCascadeRoIHead)
 
 SizeRange = tuple[float, float]
-
-
-@dataclass
-class BatchView:
-    """One augmentation of a batch of images; lists have one entry per image.
-
-    Attributes:
-        samples: Data samples.
-        metas: Their metas: sizes, scale factor and flip.
-        maps: The neck's maps, each (B, C, H, W).
-        semantic: HTC's semantic feature, as an argument of the RoI head's methods.
-        raw: Boxes (n, 4) or one per class (n, 4 * classes), in pixels of this view; scores
-            (n, classes + 1), the last for the background.
-    """
-
-    samples: list[DetDataSample]
-    metas: list[dict]
-    maps: Sequence[Tensor]
-    semantic: dict[str, Tensor | None]
-    raw: list[InstanceData]
 
 
 @MODELS.register_module()
@@ -101,8 +85,7 @@ class InstanceSegTTAModel(BaseTTAModel):
         ranges = _ranges(self.size_ranges, len(views))
         images = range(len(views[0].metas))
         results = [_merge(views, image, ranges, self.tta_cfg) for image in images]
-        mask_head = head.mask_head[-1] if isinstance(head, CascadeRoIHead) else head.mask_head
-        results = mask_head.predict_by_feat(
+        results = last_mask_head(head).predict_by_feat(
             _mean_masks(head, views, [result.bboxes for result in results]),
             results,
             views[0].metas,
@@ -113,32 +96,9 @@ class InstanceSegTTAModel(BaseTTAModel):
         return self.module.add_pred_to_datasample(views[0].samples, results)
 
     def _view(self, batch: dict[str, list]) -> BatchView:
-        detector, head = self.module, self.module.roi_head
-        batch = detector.data_preprocessor(batch, False)
-        samples = batch['data_samples']
-        metas = [sample.metainfo for sample in samples]
-        for meta in metas:
-            _check_meta(meta)
-        maps = detector.extract_feat(batch['inputs'])
-        proposals = detector.rpn_head.predict(maps, samples, rescale=False)
-        semantic = {}
-        if isinstance(head, HybridTaskCascadeRoIHead):
-            semantic['semantic_feat'] = head.semantic_head(maps)[1] if head.with_semantic else None
-        raw = head.predict_bbox(maps, metas, proposals, rcnn_test_cfg=None, **semantic)
-        return BatchView(samples, metas, maps, semantic, raw)
-
-
-def into_frame(boxes: Tensor, meta: dict, frame: dict) -> Tensor:
-    """Boxes (n, 4k) of a view -> their coordinates in the view `frame` without its flip."""
-    if meta['flip']:
-        boxes = bbox_flip(boxes, meta['img_shape'], meta['flip_direction'])
-    return scale_boxes(boxes, _scales(meta, frame))
-
-
-def into_view(boxes: Tensor, meta: dict, frame: dict) -> Tensor:
-    """The inverse of `into_frame`."""
-    boxes = scale_boxes(boxes, _scales(frame, meta))
-    return bbox_flip(boxes, meta['img_shape'], meta['flip_direction']) if meta['flip'] else boxes
+        for sample in batch['data_samples']:
+            _check_meta(sample.metainfo)
+        return batch_view(self.module, batch)
 
 
 def gate(scores: Tensor, boxes: Tensor, size_range: SizeRange | None, meta: dict) -> Tensor:
@@ -153,12 +113,6 @@ def gate(scores: Tensor, boxes: Tensor, size_range: SizeRange | None, meta: dict
     sizes = ((right - left) * (bottom - top) / (x_scale * y_scale)).sqrt()
     outside = (sizes < size_range[0]) | (sizes >= size_range[1])
     return torch.cat([scores[:, :-1].masked_fill(outside, -torch.inf), scores[:, -1:]], dim=1)
-
-
-def _scales(meta: dict, target: dict) -> tuple[float, float]:
-    """Scale factors of x and y from one view to another; exactly 1 between equal ones."""
-    (x, y), (target_x, target_y) = meta['scale_factor'], target['scale_factor']
-    return target_x / x, target_y / y
 
 
 def _merge(
@@ -187,31 +141,9 @@ def _mean_masks(head: nn.Module, views: list[BatchView], boxes: list[Tensor]) ->
     sums = None
     for view in views:
         moved = [into_view(part, *pair) for part, *pair in zip(boxes, view.metas, views[0].metas)]
-        masks = _view_masks(head, view, moved)
+        masks = view_masks(head, view, moved)
         sums = masks if sums is None else [a + b for a, b in zip(sums, masks)]
     return [total / len(views) for total in sums]
-
-
-def _view_masks(head: nn.Module, view: BatchView, boxes: list[Tensor]) -> list[Tensor]:
-    """Per image, the unflipped mask probabilities of a view's boxes, averaged over stages."""
-    sizes = [len(part) for part in boxes]
-    stages = [logits.split(sizes) for logits in _mask_logits(head, view, bbox2roi(boxes))]
-    masks = []
-    for image, meta in zip(zip(*stages), view.metas):
-        mean = torch.stack([logits.sigmoid() for logits in image]).mean(dim=0)
-        masks.append(mean.flip(MASK_AXES[meta['flip_direction']]) if meta['flip'] else mean)
-    return masks
-
-
-def _mask_logits(head: nn.Module, view: BatchView, rois: Tensor) -> list[Tensor]:
-    """Mask logits (n, C, h, w) for rois (n, 5), per stage."""
-    if isinstance(head, HybridTaskCascadeRoIHead):
-        results = head._mask_forward(-1, view.maps, rois, **view.semantic, training=False)
-        return results['mask_preds']
-    if isinstance(head, CascadeRoIHead):
-        stages = range(head.num_stages)
-        return [head._mask_forward(stage, view.maps, rois)['mask_preds'] for stage in stages]
-    return [head._mask_forward(view.maps, rois)['mask_preds']]
 
 
 def _ranges(given: Sequence[SizeRange | None] | None, views: int) -> list[SizeRange | None]:
@@ -227,12 +159,7 @@ def _ranges(given: Sequence[SizeRange | None] | None, views: int) -> list[SizeRa
 
 def _check_detector(detector: nn.Module) -> None:
     head = getattr(detector, 'roi_head', None)
-    known = any(
-        type(head).predict_mask is kind.predict_mask and type(head).predict is kind.predict
-        for kind in ROI_HEADS
-        if isinstance(head, kind)
-    )
-    if not (known and head.with_mask and detector.with_rpn):
+    if not (is_known_detector(detector) and head.with_mask):
         raise ConfigError(
             'InstanceSegTTAModel is for Mask R-CNN, Cascade Mask R-CNN and HTC, with an RPN and '
             f'mask heads, not for a {type(detector).__name__} (roi_head: {type(head).__name__}); '

@@ -48,7 +48,9 @@ def _tta_model(cfg: Config) -> dict:
     if (cfg.model.get('roi_head') or {}).get('mask_head'):
         return dict(type='InstanceSegTTAModel')
     evaluators = as_list(cfg.get('test_evaluator') or [])
-    if any('segm' in as_list(evaluator.get('metric')) for evaluator in evaluators):
+    if cfg.model.get('panoptic_head') or any(
+        'segm' in as_list(evaluator.get('metric')) for evaluator in evaluators
+    ):
         raise ConfigError(
             f'--tta: cannot merge the masks of a {type_name(cfg.model)}, only those of Mask R-CNN, '
             'Cascade Mask R-CNN and HTC'

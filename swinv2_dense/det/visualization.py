@@ -14,6 +14,7 @@ from ..drawing.regions import IGNORE_INDEX, label_regions, tint_labels
 from ..drawing.sheet import displayable, enlarged, enlargement, packed_image, sheet
 from ..drawing.style import Style
 from ..drawing.visualizer import PictureVisualizer
+from .panoptic.segments import panoptic_objects
 
 
 @VISUALIZERS.register_module()
@@ -21,7 +22,7 @@ class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
     """mmdet's `DetLocalVisualizer` with truth and prediction side by side, colored by class.
 
     Takes its arguments. `alpha` is the opacity of the masks; colors and line widths depend on the
-    classes and the image size. Panoptic samples are drawn by mmdet.
+    classes and the image size. Of panoptic predictions, the segments are drawn.
     """
 
     def __init__(self, name: str = 'visualizer', alpha: float = ALPHA, **kwargs: Any) -> None:
@@ -45,8 +46,9 @@ class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
             crowds = _instances(data_sample, 'ignored_instances')
             if 'labels' in crowds:
                 ignored['truth'] = Objects.of(_at_size_of(image, crowds))
-        if draw_pred and 'labels' in (found := _instances(data_sample, 'pred_instances')):
-            panels['prediction'] = Objects.of(found).above(pred_score_thr)
+        found = self._found(data_sample, pred_score_thr) if draw_pred else None
+        if found is not None:
+            panels['prediction'] = found
         if not panels:
             return None
         return detection_sheet(image, panels, self.style, caption, ignored, self.alpha)
@@ -55,9 +57,16 @@ class ClassColorDetVisualizer(PictureVisualizer, DetLocalVisualizer):
         """An RGB frame with its predicted objects, enlarged if small, without a caption."""
         factor = enlargement(*image.shape[:2])
         drawn = np.array(enlarged(displayable(image), factor))
-        objects = Objects.of(data_sample.pred_instances).above(score_thr)
+        objects = self._found(data_sample, score_thr)
         draw_objects(drawn, objects, self.style, factor, self.alpha)
         return drawn
+
+    def _found(self, data_sample: DetDataSample | None, score_thr: float) -> Objects | None:
+        """Predicted segments, or else objects with at least this score."""
+        if data_sample is not None and 'pred_panoptic_seg' in data_sample:
+            return panoptic_objects(data_sample.pred_panoptic_seg, len(self.style.names))
+        found = _instances(data_sample, 'pred_instances')
+        return Objects.of(found).above(score_thr) if 'labels' in found else None
 
 
 def _instances(data_sample: DetDataSample | None, key: str) -> Any:
@@ -78,24 +87,11 @@ def _at_size_of(image: np.ndarray, instances: Any) -> Any:
     return scaled
 
 
-def annotated_first(pipeline: list) -> list:
-    """A pipeline that loads annotations right after the image, so that they are resized with it.
-
-    mmdet's test pipelines load them after resizing, at the original size, for evaluation.
-    """
-    names = [getattr(step.type, '__name__', step.type) for step in pipeline]
-    if 'LoadImageFromFile' not in names or 'LoadAnnotations' not in names:
-        return pipeline
-    image, annotations = names.index('LoadImageFromFile'), names.index('LoadAnnotations')
-    if 'Resize' not in names[image:annotations]:
-        return pipeline
-    steps = list(pipeline)
-    steps.insert(image + 1, steps.pop(annotations))
-    return steps
-
-
 def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
-    """The image with boxes, masks and class names, next to its numbered semantic map."""
+    """The image with boxes, masks and class names, next to its semantic map.
+
+    The labels of a panoptic dataset are those of its classes; those of other maps have no names.
+    """
     image, data = packed_image(sample), sample['data_samples']
     factor = enlargement(*image.shape[:2])
     titles = ['truth', 'semantic map'] if 'gt_sem_seg' in data else ['truth']
@@ -107,7 +103,9 @@ def draw_sample(sample: dict, metainfo: dict, caption: str) -> np.ndarray:
     draw_objects(views[0], objects, Style.of(metainfo), factor, ignored=ignored)
     if 'gt_sem_seg' in data:
         labels = data.gt_sem_seg.sem_seg[0].numpy()
-        numbers = Style([str(label) for label in range(IGNORE_INDEX)])
-        tint_labels(views[1], labels, numbers, factor)
-        label_regions(views[1], labels, numbers)
+        style = Style([str(label) for label in range(IGNORE_INDEX)])
+        if 'stuff_classes' in metainfo:
+            style = Style.of(metainfo)
+        tint_labels(views[1], labels, style, factor)
+        label_regions(views[1], labels, style)
     return picture

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.visualization import Visualizer
 
-from ..config_parts import leaf_datasets, transforms_within
+from ..config_parts import leaf_datasets
 from .clips import evenly, frames_of
 from .files import picture_names
+from .loading import ImageLoader
 from .sheet import displayable
 from .visualizer import file_of
 
@@ -46,16 +46,14 @@ class PictureHook(Hook):
         self.folder, self.interval, self.score_thr = folder, interval, score_thr
         self.show, self.wait_time = show, wait_time
         self.names: dict[str, str] = {}
-        self.loader: Any = None
+        self.image: ImageLoader | None = None
         self.seen = 0
 
     def before_test(self, runner: Any) -> None:
         parts = list(leaf_datasets(runner.test_dataloader.dataset))
         paths = list(dict.fromkeys(path for part in parts for path in _paths(part)))
         self.names = dict(zip(paths, picture_names(paths)))
-        pipelines = (getattr(part, 'pipeline', None) for part in parts)
-        steps = (step for pipeline in pipelines for step in transforms_within(pipeline))
-        self.loader = next((step for step in steps if _loads_images(step)), None)
+        self.image = ImageLoader(parts)
         self.seen = 0
 
     def after_test_iter(
@@ -72,10 +70,11 @@ class PictureHook(Hook):
             path = file_of(sample)
             name = self.names.get(path) or f'{self.seen - 1:06d}.jpg'
             if getattr(sample, 'img_path', None):
-                image, options = self._image(path), dict(pred_score_thr=self.score_thr)
+                image, options = self.image(path), dict(pred_score_thr=self.score_thr)
             else:
                 image, options = _frames(data_batch['inputs'][position]), {}
-            Visualizer.get_current_instance().add_datasample(
+            # Not mmengine's current visualizer, which may be one of an earlier run.
+            runner.visualizer.add_datasample(
                 name,
                 image,
                 data_sample=sample.cpu(),
@@ -84,20 +83,6 @@ class PictureHook(Hook):
                 out_file=os.path.join(self.folder, name) if self.folder else None,
                 **options,
             )
-
-    def _image(self, path: str) -> np.ndarray:
-        """The RGB image, as the pipeline loads it."""
-        import mmcv
-
-        if self.loader is None:
-            return mmcv.imread(path, channel_order='rgb')
-        return np.ascontiguousarray(displayable(self.loader(dict(img_path=path))['img'])[..., ::-1])
-
-
-def _loads_images(step: Any) -> bool:
-    from mmcv.transforms import LoadImageFromFile
-
-    return isinstance(step, LoadImageFromFile)
 
 
 def _paths(dataset: Any) -> Iterator[str]:

@@ -39,7 +39,9 @@ def enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
 def displayable(image: np.ndarray) -> np.ndarray:
     """An image of any loader as (H, W, 3) uint8: gray is repeated, extra channels are dropped.
 
-    16-bit integers are reduced to their high byte; other numbers are clipped to 0..255.
+    16-bit integers are reduced to their high byte. Floating-point numbers from 0 to 255 are kept;
+    others, such as reflectances or normalized bands, are stretched from their 2 % to their 98 %
+    quantile.
     """
     if image.ndim == 2:
         image = image[..., None]
@@ -48,9 +50,15 @@ def displayable(image: np.ndarray) -> np.ndarray:
     image = image[..., :3]
     if image.dtype == np.uint16:
         return (image >> 8).astype(np.uint8)
-    if image.dtype != np.uint8:
-        image = np.nan_to_num(image).clip(0, 255).astype(np.uint8)
-    return image
+    if image.dtype == np.uint8:
+        return image
+    image = np.nan_to_num(image)
+    is_float = image.dtype.kind == 'f' and image.size
+    if is_float and (image.min() < 0 or image.max() > 255 or image.max() <= 2):
+        low, high = np.quantile(image, (0.02, 0.98))
+        if high > low:
+            image = (image - low) * (255 / (high - low))
+    return image.clip(0, 255).astype(np.uint8)
 
 
 def packed_image(sample: dict) -> np.ndarray:

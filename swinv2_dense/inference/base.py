@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.hooks import Hook
 from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, HOOKS, TRANSFORMS
+from mmengine.runner.amp import autocast
 from torch import nn
 
 from ..checks.class_heads import class_heads
 from ..checks.class_lists import first_difference
 from ..checks.image_files import loader_problem
 from ..checks.pixel_limit import PixelLimitError, check_image_file
+from ..checks.topk import top_classes
+from ..config_parts import as_list, type_name
 from ..drawing.palette import as_palette, class_colors
 from ..drawing.sheet import displayable, write_picture
 from ..drawing.video import write_video
@@ -33,6 +40,7 @@ from ..training.checkpoint_classes import (
 )
 from ..training.image_check import is_default_loader
 from ..training.load_report import LoadReportHook
+from .loaded_image import image_results
 from .outputs import Outputs
 from .video_files import UnreadableError, frame_rate, is_moving, read_frames, reading
 
@@ -64,9 +72,35 @@ class CheckedInferencer(BaseInferencer):
         ConfigError: The number of `classes` is not that of the model.
     """
 
+    load_hooks: tuple[type[Hook], ...] = (BackboneWeightsHook, LoadReportHook)
+    batch_size = 1
+    with_pictures = True
+    amp = False
+
     def __init__(self, cfg: Config, device: str, classes: Sequence[str] | None = None) -> None:
         self.given_classes = classes
+        self.device = torch.device(device)
         super().__init__(model=cfg, weights=cfg.load_from, device=device)
+
+    def use_amp(self, hooks: Sequence[str]) -> None:
+        """Predict in mixed precision, with the hooks of the task that protect its model."""
+        self.amp = True
+        for name in hooks:
+            HOOKS.build(dict(type=name)).before_run(_Loading(self.model, ''))
+
+    def process_all(
+        self, files: Iterable[tuple[Path, Outputs]]
+    ) -> Iterator[tuple[Path, UnreadableError | None]]:
+        """Predict for files and write the results; yields each with its error, if unreadable."""
+        for path, outputs in files:
+            yield path, self._tried(path, outputs)
+
+    def _tried(self, path: Path, outputs: Outputs) -> UnreadableError | None:
+        try:
+            self.process(path, outputs)
+        except UnreadableError as error:
+            return error
+        return None
 
     @abstractmethod
     def process(self, path: Path, outputs: Outputs) -> None:
@@ -78,9 +112,17 @@ class CheckedInferencer(BaseInferencer):
 
     def predict(self, source: Any) -> Any:
         """The data sample for an input of the pipeline: the path of a video, or an image (BGR)."""
+        return self.run([self.prepare(source)])[0]
+
+    def prepare(self, source: Any) -> dict[str, Any]:
+        """An input as the pipeline packs it."""
         with reading():
-            data = self.pipeline(source)
-        return self.forward(self.collate_fn([data]))[0]
+            return self.pipeline(source)
+
+    def run(self, prepared: list[dict[str, Any]]) -> list[Any]:
+        """The data samples of prepared inputs, computed in one batch."""
+        with autocast(device_type=self.device.type, enabled=self.amp):
+            return self.forward(self.collate_fn(prepared))
 
     def _init_collate(self, cfg: Config) -> Callable:
         """The config's. The library's class warns before it uses the default."""
@@ -91,25 +133,47 @@ class CheckedInferencer(BaseInferencer):
         self, model: nn.Module, checkpoint: dict | None, cfg: Config
     ) -> None:
         """The libraries' classes accept random weights, and use names of COCO or Cityscapes."""
-        loading = _Loading(model, cfg.load_from)
-        for hook in (BackboneWeightsHook(), LoadReportHook()):
-            hook.after_load_checkpoint(loading, checkpoint)
+        inner = getattr(model, 'module', model)  # of test-time augmentation and slices
+        model_cfg = cfg.model.get('module', cfg.model)
+        loading = _Loading(inner, cfg.load_from)
+        for hook in self.load_hooks:
+            hook().after_load_checkpoint(loading, checkpoint)
         BaseInferencer._load_weights_to_model(self, model, checkpoint, cfg)
         meta = checkpoint.get('meta') or {}
         metas = [
             {key.lower(): value for key, value in (meta.get('dataset_meta') or {}).items()},
             _meta_of_dataset(cfg),
         ]
-        head = next((head for _, head in class_heads(cfg.model)), {})
+        head = next((head for _, head in class_heads(model_cfg)), {})
         given, trained = self.given_classes, classes_of_checkpoint(checkpoint)
         if head.get('out_channels') == 1:  # mmseg: 1 above a threshold, else 0
             metas = [{**meta, 'classes': _two_classes(meta.get('classes'))} for meta in metas]
             given, trained = _two_classes(given), _two_classes(trained)
             head = dict(num_classes=2)
         count = head.get('num_classes')
-        model.dataset_meta = describe_classes(count, metas, given)
-        if knows_classes(cfg.model) and count in (None, len(trained)):
+        model.dataset_meta = inner.dataset_meta = describe_classes(count, metas, given)
+        has_classes = bool(model.dataset_meta['classes'])
+        if has_classes and knows_classes(model_cfg) and count in (None, len(trained)):
             _check_names(cfg.load_from, trained, class_names(metas[1]), given)
+
+    def plain(self, sample: Any) -> dict[str, Any]:
+        """A prediction as arrays and lists, see `api.Prediction`.
+
+        Raises:
+            ConfigError: The task does not support it.
+        """
+        raise ConfigError(f'load() does not support {type(self.model).__name__}')
+
+    def top(self, scores: torch.Tensor) -> list[dict[str, Any]]:
+        """`label`, `name` and `score` of the best classes of a classifier, from all scores (N,)."""
+        best = top_classes(scores)
+        return [dict(label=label, name=self.name(label), score=score) for label, score in best]
+
+    def plain_scores(self, scores: torch.Tensor) -> dict[str, Any]:
+        """`plain` of a classifier: all scores (N,), and labels and names of the best classes."""
+        best = self.top(scores)
+        labels, names = ([entry[key] for entry in best] for key in ('label', 'name'))
+        return dict(scores=scores.cpu().numpy(), labels=labels, names=names)
 
     def name(self, label: int) -> str:
         """Name of a class; its number if it has no name."""
@@ -183,8 +247,23 @@ def describe_classes(
     return dict(classes=names, palette=[tuple(color) for color in palette.tolist()])
 
 
+class _Prepared(NamedTuple):
+    """An image that waits for its batch."""
+
+    path: Path
+    outputs: Outputs
+    image: np.ndarray
+    data: dict[str, Any]
+
+    def sizes(self) -> list:
+        """Sizes of the model's inputs, of all views."""
+        return [tuple(view.shape) for view in as_list(self.data['inputs'])]
+
+
 class ImageInferencer(CheckedInferencer):
     """For tasks on images; videos are processed frame by frame. Images are (H, W, 3)."""
+
+    load_bands: Any = None  # the first step of the pipeline, if it is one
 
     @abstractmethod
     def describe(self, sample: Any) -> dict[str, Any]:
@@ -198,15 +277,69 @@ class ImageInferencer(CheckedInferencer):
     def draw_frame(self, image: np.ndarray, sample: Any) -> np.ndarray:
         """An RGB frame with its prediction; the output size depends on the input size only."""
 
+    def source(self, image: np.ndarray, path: Path) -> Any:
+        """What the pipeline gets for an image (BGR) of a file."""
+        return image
+
     def write_maps(self, sample: Any, outputs: Outputs, part: str = '') -> None:
         """Write label maps, if the task has any; `part` distinguishes the frames of a video."""
 
     def process(self, path: Path, outputs: Outputs) -> None:
-        record = (self._video if is_moving(path) else self._image)(path, outputs)
-        outputs.write_json(dict(input=str(path), **record))
+        if is_moving(path):
+            outputs.write_json(dict(input=str(path), **self._video(path, outputs)))
+        else:
+            image = self.read(path)
+            self._write(path, outputs, image, self.predict(self.source(image, path)))
+
+    def process_all(
+        self, files: Iterable[tuple[Path, Outputs]]
+    ) -> Iterator[tuple[Path, UnreadableError | None]]:
+        """As in the base class, with images in batches.
+
+        Consecutive images that reach the model in equal sizes share a batch, so none is padded for
+        another, and predictions do not depend on the batch.
+        """
+        waiting: list[_Prepared] = []
+        for path, outputs in files:
+            if is_moving(path):
+                yield from self._finish(waiting)
+                yield path, self._tried(path, outputs)
+                continue
+            try:
+                image = self.read(path)
+                data = self.prepare(self.source(image, path))
+                item = _Prepared(path, outputs, image, data)
+            except UnreadableError as error:
+                yield path, error
+                continue
+            if waiting and waiting[0].sizes() != item.sizes():
+                yield from self._finish(waiting)
+            waiting.append(item)
+            if len(waiting) == self.batch_size:
+                yield from self._finish(waiting)
+        yield from self._finish(waiting)
+
+    def _finish(self, waiting: list[_Prepared]) -> Iterator[tuple[Path, None]]:
+        """Predict for the images that wait, and write the results."""
+        samples = self.run([item.data for item in waiting]) if waiting else []
+        for item, sample in zip(waiting, samples):
+            self._write(item.path, item.outputs, item.image, sample)
+            yield item.path, None
+        waiting.clear()
+
+    def _init_pipeline(self, cfg: Config) -> Compose:
+        """The library's, or one that takes images of `LoadBands`."""
+        steps = cfg.test_dataloader.dataset.pipeline
+        if type_name(steps[0]) != 'LoadBands':
+            return super()._init_pipeline(cfg)
+        self.load_bands = TRANSFORMS.build(steps[0])
+        return Compose([image_results, *steps[1:]])
 
     def read(self, path: Path) -> np.ndarray:
-        """An image (BGR) as the pipeline's LoadImageFromFile reads it."""
+        """An image (BGR) as the pipeline's LoadImageFromFile reads it, or its bands."""
+        if self.load_bands is not None:
+            with reading():
+                return self.load_bands.read(str(path))
         try:
             check_image_file(path)
         except PixelLimitError as error:
@@ -220,31 +353,37 @@ class ImageInferencer(CheckedInferencer):
         with reading():
             return loader.from_file(dict(img_path=str(path)))['img']
 
-    def _image(self, path: Path, outputs: Outputs) -> dict[str, Any]:
-        image = self.read(path)
-        sample = self.predict(image)
+    def _write(self, path: Path, outputs: Outputs, image: np.ndarray, sample: Any) -> None:
         self.write_maps(sample, outputs)
-        with outputs.picture() as draft:
-            write_picture(draft, self.draw(displayable(image)[..., ::-1], sample, path.name))
+        if self.with_pictures:
+            with outputs.picture() as draft:
+                write_picture(draft, self.draw(displayable(image)[..., ::-1], sample, path.name))
         height, width = image.shape[:2]
-        return dict(height=height, width=width, **self.describe(sample))
+        record = dict(height=height, width=width, **self.describe(sample))
+        outputs.write_json(dict(input=str(path), **record))
 
     def _video(self, path: Path, outputs: Outputs) -> dict[str, Any]:
         described = []
 
-        def drawn() -> Iterator[np.ndarray]:
-            for index, image in enumerate(read_frames(path)):
-                sample = self.predict(np.ascontiguousarray(image[..., ::-1]))
-                self.write_maps(sample, outputs, f'/{index:06d}')
-                height, width = image.shape[:2]
-                described.append(dict(height=height, width=width, **self.describe(sample)))
-                yield self.draw_frame(image, sample)
+        def predicted() -> Iterator[tuple[np.ndarray, Any]]:
+            frames = read_frames(path)
+            while batch := list(itertools.islice(frames, self.batch_size)):
+                bgr = (np.ascontiguousarray(image[..., ::-1]) for image in batch)
+                data = [self.prepare(self.source(image, path)) for image in bgr]
+                for image, sample in zip(batch, self.run(data)):
+                    self.write_maps(sample, outputs, f'/{len(described):06d}')
+                    height, width = image.shape[:2]
+                    described.append(dict(height=height, width=width, **self.describe(sample)))
+                    yield image, sample
 
         rate = frame_rate(path)
         outputs.remove_parts('label_maps')  # an earlier run may have written more frames
         try:
-            with outputs.picture() as draft:
-                write_video(draft, drawn(), rate)
+            if self.with_pictures:
+                with outputs.picture() as draft:
+                    write_video(draft, (self.draw_frame(*pair) for pair in predicted()), rate)
+            else:
+                deque(predicted(), maxlen=0)
         except BaseException:
             outputs.remove_parts('label_maps')
             raise

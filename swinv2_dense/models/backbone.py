@@ -16,7 +16,16 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..arguments import Arch, Parts, arch_settings, is_int, out_stages, pretrained, stage_windows
+from ..arguments import (
+    Arch,
+    Parts,
+    arch_settings,
+    block_positions,
+    is_int,
+    out_stages,
+    pretrained,
+    stage_windows,
+)
 from ..checkpoints.formats import DERIVED, METADATA_KEY
 from ..checkpoints.loading import load_pretrained
 from ..checkpoints.pretrained_windows import windows_from_coords_table
@@ -34,6 +43,8 @@ POSITION_BIASES: dict[str, type[PositionBias]] = {
     'linear': LinearCPB,
     'table': BiasTable,
 }
+# A window larger than any map: windows are clamped to the map, and then not shifted.
+WHOLE_MAP = (1 << 30,)
 
 
 class SwinBackbone(BaseModule):
@@ -75,6 +86,10 @@ class SwinBackbone(BaseModule):
             with a bias of q, k and v).
         block: Columns of Table 7: 'res-post-norm', 'pre-norm' (V1), 'post-norm' or 'sandwich'.
         patch_merging: Norm after the reduction ('post-norm'), or before it ('pre-norm', V1).
+        global_blocks: Blocks that attend to their whole map, as a dict from stages to lists of
+            blocks, both counted from 0; Plain-DETR has {3: [0, 1]}.
+        norm_eps: Epsilon of all norms.
+        cosine_eps: Added to the norms of q and k before dividing; 0 divides by the norm alone.
 
     Raises:
         ValueError: An argument, an input or a checkpoint does not fit.
@@ -102,6 +117,9 @@ class SwinBackbone(BaseModule):
         similarity: str = 'cosine',
         block: str = 'res-post-norm',
         patch_merging: str = 'post-norm',
+        global_blocks: Mapping[int, Sequence[int]] | None = None,
+        norm_eps: float = 1e-5,
+        cosine_eps: float = 0.0,
     ) -> None:
         super().__init__(init_cfg)
         self.parts = Parts(position_bias, similarity, block, patch_merging)
@@ -112,6 +130,12 @@ class SwinBackbone(BaseModule):
         embed_dims, depths, num_heads, extra_norm_every = arch_settings(arch)
         windows = stage_windows('window_size', window_size, len(depths), self.rank)
         self.pretrained_windows_given = pretrained_window_sizes is not None
+        is_global = block_positions('global_blocks', global_blocks, depths)
+        if is_global and bias_type is BiasTable:
+            raise ValueError(
+                f'global_blocks={global_blocks} need biases for maps of any size, which a bias '
+                "table does not have: remove it, or use position_bias='log'"
+            )
         pretrained_windows = windows
         if pretrained_window_sizes is not None:
             if bias_type is BiasTable:
@@ -138,7 +162,7 @@ class SwinBackbone(BaseModule):
         (patch_size,) = stage_windows('patch_size', patch_size, 1, self.rank)
         if not is_int(in_channels) or in_channels < 1:
             raise ValueError(f'in_channels={in_channels!r} must be an int >= 1')
-        self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
+        self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size, norm_eps)
         rates = iter(_linear_rates(drop_path_rate, sum(depths)))
         num_built = self.out_indices[-1] + 1
         # What is built, which loading compares with a checkpoint.
@@ -151,22 +175,25 @@ class SwinBackbone(BaseModule):
                     attention_type(
                         dims,
                         num_heads[i],
-                        windows[i],
+                        WHOLE_MAP * self.rank if (i, b) in is_global else windows[i],
                         pretrained_windows[i],
                         shifted=b % 2 == 1,
                         sequential=sequential[i],
                         backend=attention_backend,
                         position_bias=bias_type,
+                        cosine_eps=cosine_eps,
                     ),
                     dims,
                     next(rates),
                     extra_norm=extra_norm_every > 0 and (b + 1) % extra_norm_every == 0,
+                    norm_eps=norm_eps,
                 )
                 for b in range(depths[i])
             ]
-            self.layers.append(Stage(blocks, merging_type(dims) if i + 1 < num_built else None))
+            merging = merging_type(dims, norm_eps) if i + 1 < num_built else None
+            self.layers.append(Stage(blocks, merging))
         for i in self.out_indices:
-            self.add_module(f'norm{i}', nn.LayerNorm(self.num_features[i]))
+            self.add_module(f'norm{i}', nn.LayerNorm(self.num_features[i], norm_eps))
         self._reset_parameters()
         self._freeze_stages()
         self._register_state_dict_hook(_write_pretrained_windows)

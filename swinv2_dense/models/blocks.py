@@ -46,24 +46,30 @@ class SwinBlock(nn.Module):
         embed_dims: Channels.
         drop_path_rate: Stochastic depth rate of both branches.
         extra_norm: Add the norm on the main branch that H and G have every 6 blocks.
+        norm_eps: Epsilon of all norms.
     """
 
     norms: ClassVar[tuple[str, ...]]  # names of the norms of a branch, without its number
 
     def __init__(
-        self, attn: WindowAttention, embed_dims: int, drop_path_rate: float, extra_norm: bool
+        self,
+        attn: WindowAttention,
+        embed_dims: int,
+        drop_path_rate: float,
+        extra_norm: bool,
+        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.attn = attn
-        self._add_norms(1, embed_dims)
+        self._add_norms(1, embed_dims, norm_eps)
         self.mlp = Mlp(embed_dims)
-        self._add_norms(2, embed_dims)
-        self.norm3 = nn.LayerNorm(embed_dims) if extra_norm else nn.Identity()
+        self._add_norms(2, embed_dims, norm_eps)
+        self.norm3 = nn.LayerNorm(embed_dims, norm_eps) if extra_norm else nn.Identity()
         self.drop_path = DropPath(drop_path_rate)
 
-    def _add_norms(self, branch: int, embed_dims: int) -> None:
+    def _add_norms(self, branch: int, embed_dims: int, norm_eps: float) -> None:
         for name in self.norms:
-            self.add_module(f'{name}{branch}', nn.LayerNorm(embed_dims))
+            self.add_module(f'{name}{branch}', nn.LayerNorm(embed_dims, norm_eps))
 
     def reset_norms(self) -> None:
         """Initialize the norms where their defaults, 1 and 0, are not meant."""
@@ -151,14 +157,20 @@ class PatchEmbed(nn.Module):
     The input is zero-padded at its ends to whole patches.
     """
 
-    def __init__(self, in_channels: int, embed_dims: int, patch_size: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        embed_dims: int,
+        patch_size: tuple[int, ...],
+        norm_eps: float = 1e-5,
+    ) -> None:
         super().__init__()
         conv: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(patch_size) - 1]
         self.patch_size = patch_size
         self.proj: nn.Conv1d | nn.Conv2d | nn.Conv3d = conv(
             in_channels, embed_dims, kernel_size=patch_size, stride=patch_size
         )
-        self.norm = nn.LayerNorm(embed_dims)
+        self.norm = nn.LayerNorm(embed_dims, norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         pads = [(p - s % p) % p for s, p in zip(x.shape[2:], self.patch_size)]
@@ -186,10 +198,10 @@ class PatchMerging(nn.Module):
     As in V2, the norm is after the reduction.
     """
 
-    def __init__(self, embed_dims: int) -> None:
+    def __init__(self, embed_dims: int, norm_eps: float = 1e-5) -> None:
         super().__init__()
         self.reduction = nn.Linear(4 * embed_dims, 2 * embed_dims, bias=False)
-        self.norm = nn.LayerNorm(2 * embed_dims)
+        self.norm = nn.LayerNorm(2 * embed_dims, norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, ..., H, W, C) -> (B, ..., ceil(H/2), ceil(W/2), 2C)"""
@@ -199,9 +211,9 @@ class PatchMerging(nn.Module):
 class PreNormPatchMerging(PatchMerging):
     """Patch merging of V1: the norm, of 4C channels, is before the reduction."""
 
-    def __init__(self, embed_dims: int) -> None:
-        super().__init__(embed_dims)
-        self.norm = nn.LayerNorm(4 * embed_dims)
+    def __init__(self, embed_dims: int, norm_eps: float = 1e-5) -> None:
+        super().__init__(embed_dims, norm_eps)
+        self.norm = nn.LayerNorm(4 * embed_dims, norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, ..., H, W, C) -> (B, ..., ceil(H/2), ceil(W/2), 2C)"""

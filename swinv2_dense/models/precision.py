@@ -79,16 +79,22 @@ def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
         total.baddbmm_(a, b)
 
 
-def safe_norm(x: Tensor) -> Tensor:
-    """Norms of the vectors along the last axis, with that axis kept; 1 for zero vectors."""
+def safe_norm(x: Tensor, eps: float = 0.0) -> Tensor:
+    """Norms of the vectors along the last axis, with that axis kept; 1 for zero vectors.
+
+    With `eps`, it is added to every norm instead.
+    """
     norm = x.norm(dim=-1, keepdim=True)
+    if eps:
+        return norm + eps
     return norm.where(norm > 1e-12, torch.ones_like(norm))
 
 
-def safe_normalize(x: Tensor) -> Tensor:
-    """Normalize the last axis in at least fp32; zero vectors (keys of padded tokens) stay zero.
+def safe_normalize(x: Tensor, eps: float = 0.0) -> Tensor:
+    """Divide the last axis by `safe_norm` in at least fp32; zero vectors stay zero.
 
-    `F.normalize` divides a zero vector by 1e-12, which turns its gradient into inf in fp16.
+    Keys of padded tokens are zero vectors. `F.normalize` divides a zero vector by 1e-12, which
+    turns its gradient into inf in fp16.
     """
     x = at_least_fp32(x)
-    return x / safe_norm(x)
+    return x / safe_norm(x, eps)

@@ -16,7 +16,7 @@ from torch import Tensor
 from .attention_backends import as_attn_mask, sdpa_lines
 from .bias_tiles import add_lines, bias_lines, bias_tiles, line_slices
 from .precision import add_product, linear, matmul, without_autocast
-from .similarity import SIMILARITIES
+from .similarity import SIMILARITIES, DotProduct
 from .tile_sizes import BACKWARD_TILE, GROUP, tile_numel
 from .windows import Group, axis_layouts, crop_map, groups, pad_map
 
@@ -34,7 +34,7 @@ class TiledWindowAttention(torch.autograd.Function):
         scale: Factor (nH, 1, 1) of cosines or dot products, at least fp32.
         table: Position bias (nH, 2w-1, ...), at least fp32.
         window_size, shifted: As in `axis_layout`.
-        similarity: A key of `SIMILARITIES`.
+        similarity, eps: A key of `SIMILARITIES`, and its argument.
         sequential: Project again in the backward pass instead of keeping q, k and v.
 
     Returns:
@@ -42,10 +42,12 @@ class TiledWindowAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, scale, table, window_size, shifted, similarity, sequential):
+    def forward(
+        ctx, x, weight, bias, scale, table, window_size, shifted, similarity, eps, sequential
+    ):
         tensors = x, weight, bias, scale, table
-        ctx.settings = window_size, shifted, similarity
-        out, qkv = tiled_forward(*tensors, window_size, shifted, similarity, not sequential)
+        ctx.settings = window_size, shifted, similarity, eps
+        out, qkv = tiled_forward(*tensors, window_size, shifted, similarity, eps, not sequential)
         ctx.save_for_backward(x, qkv, weight, bias, scale, table)
         return out
 
@@ -56,7 +58,7 @@ class TiledWindowAttention(torch.autograd.Function):
             grads = tiled_backward(grad, *saved, *ctx.settings)
         if torch.is_grad_enabled():  # create_graph=True
             grads = FirstDerivative.apply(*grads, grad, *saved)
-        return *grads, None, None, None, None
+        return *grads, None, None, None, None, None
 
 
 class FirstDerivative(torch.autograd.Function):
@@ -92,10 +94,11 @@ def tiled_forward(
     window_size: Sequence[int],
     shifted: bool,
     similarity: str,
+    eps: float,
     keep_qkv: bool,
 ) -> tuple[Tensor, Tensor]:
     """Output map, and q, k, v of all tokens in the order of groups (empty unless `keep_qkv`)."""
-    sizes, vectors = x.shape[1:-1], SIMILARITIES[similarity].vectors
+    sizes, vectors = x.shape[1:-1], SIMILARITIES[similarity](eps).vectors
     x, plan = _plan(x, weight, table, window_size, shifted)
     out = x.new_empty(x.shape, dtype=weight.dtype)
     kept = out.new_empty((out[..., 0].numel() if keep_qkv else 0, weight.shape[0]))
@@ -127,9 +130,10 @@ def tiled_backward(
     window_size: Sequence[int],
     shifted: bool,
     similarity: str,
+    eps: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, weight, bias, scale and table."""
-    sizes = x.shape[1:-1]
+    sizes, kind = x.shape[1:-1], SIMILARITIES[similarity](eps)
     x, plan = _plan(x, weight, table, window_size, shifted)
     grad = pad_map(grad, axis_layouts(sizes, window_size, shifted))
     x_grad, weight_grad = torch.empty_like(x), torch.zeros_like(weight, dtype=scale.dtype)
@@ -152,7 +156,7 @@ def tiled_backward(
                     scale,
                     lines,
                     window,
-                    similarity,
+                    kind,
                     scale_grad,
                     lines_grad,
                 ).flatten(0, 1)
@@ -190,7 +194,7 @@ def _group_backward(
     scale: Tensor,
     lines: Tensor,
     window: Sequence[int],
-    similarity: str,
+    kind: DotProduct,
     scale_grad: Tensor,
     lines_grad: Tensor,
 ) -> Tensor:
@@ -200,7 +204,6 @@ def _group_backward(
     passes see the same probabilities.
     """
     num_heads, dtype, exact = scale.shape[0], qkv.dtype, scale.dtype
-    kind = SIMILARITIES[similarity]
     num_tokens, batch = qkv.shape[1], len(qkv) * num_heads
 
     def heads_first(y: Tensor) -> Tensor:
@@ -266,7 +269,7 @@ def _plan(
 
 # torch.compile would unroll the loops above. As custom operators, both passes are one node each.
 _PARAMS = 'Tensor weight, Tensor bias, Tensor scale, Tensor table'
-_SETTINGS = 'int[] window_size, bool shifted, str similarity'
+_SETTINGS = 'int[] window_size, bool shifted, str similarity, float eps'
 
 
 @torch.library.custom_op(
@@ -274,16 +277,18 @@ _SETTINGS = 'int[] window_size, bool shifted, str similarity'
     mutates_args=(),
     schema=f'(Tensor x, {_PARAMS}, {_SETTINGS}, bool keep_qkv) -> (Tensor, Tensor)',
 )
-def compiled_attention(x, weight, bias, scale, table, window_size, shifted, similarity, keep_qkv):
+def compiled_attention(
+    x, weight, bias, scale, table, window_size, shifted, similarity, eps, keep_qkv
+):
     """`tiled_forward` as one node of a compiled graph; differentiable with or without q, k, v."""
     out, kept = tiled_forward(
-        x, weight, bias, scale, table, window_size, shifted, similarity, keep_qkv
+        x, weight, bias, scale, table, window_size, shifted, similarity, eps, keep_qkv
     )
     return out.contiguous(), kept
 
 
 @compiled_attention.register_fake
-def _(x, weight, bias, scale, table, window_size, shifted, similarity, keep_qkv):
+def _(x, weight, bias, scale, table, window_size, shifted, similarity, eps, keep_qkv):
     layouts = axis_layouts(x.shape[1:-1], window_size, shifted)
     tokens = x.shape[0] if keep_qkv else 0
     for size, layout in zip(x.shape[1:-1], layouts):
@@ -298,14 +303,16 @@ def _(x, weight, bias, scale, table, window_size, shifted, similarity, keep_qkv)
     schema=f'(Tensor grad, Tensor x, Tensor kept, {_PARAMS}, {_SETTINGS})'
     ' -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
 )
-def _compiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted, similarity):
+def _compiled_backward(
+    grad, x, kept, weight, bias, scale, table, window_size, shifted, similarity, eps
+):
     tensors = grad, x, kept, weight, bias, scale, table
-    grads = tiled_backward(*tensors, window_size, shifted, similarity)
+    grads = tiled_backward(*tensors, window_size, shifted, similarity, eps)
     return tuple(g.contiguous() for g in grads)
 
 
 @_compiled_backward.register_fake
-def _(grad, x, kept, weight, bias, scale, table, window_size, shifted, similarity):
+def _(grad, x, kept, weight, bias, scale, table, window_size, shifted, similarity, eps):
     return tuple(t.new_empty(t.shape) for t in (x, weight, bias, scale, table))
 
 
@@ -324,7 +331,7 @@ def _setup_context(ctx, inputs, output):
 
 def _backward(ctx, grad, _):
     grads = _compiled_backward(grad, *ctx.saved_tensors, *ctx.settings)
-    return *grads, None, None, None, None
+    return *grads, None, None, None, None, None
 
 
 compiled_attention.register_autograd(_backward, setup_context=_setup_context)

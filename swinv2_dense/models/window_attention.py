@@ -47,6 +47,7 @@ class WindowAttention(nn.Module):
         sequential: Project to q, k and v again in the backward pass instead of keeping them.
         backend: One of `choices.ATTENTION_BACKENDS`.
         position_bias: Class of the position bias.
+        cosine_eps: Added to the norms of q and k; 0 leaves only zero vectors undivided.
     """
 
     similarity = 'cosine'  # a key of SIMILARITIES
@@ -61,6 +62,7 @@ class WindowAttention(nn.Module):
         sequential: bool = False,
         backend: str = 'auto',
         position_bias: type[PositionBias] = LogCPB,
+        cosine_eps: float = 0.0,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -68,6 +70,7 @@ class WindowAttention(nn.Module):
         self.shifted = shifted
         self.sequential = sequential
         self.backend = backend
+        self.cosine_eps = cosine_eps
         self._bias_key = position_bias.key
         bias = cast(nn.Module, position_bias(num_heads, pretrained_window_size))
         self.add_module(self._bias_key, bias)
@@ -127,7 +130,7 @@ class WindowAttention(nn.Module):
         """Attention of the whole map at once."""
         dtype = matmul_dtype(x)
         tensors = x, weight.to(dtype), bias.to(dtype), scale, table
-        settings = self.window_size, self.shifted, self.similarity
+        settings = self.window_size, self.shifted, self.similarity, self.cosine_eps
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         if is_compiling():
             return compiled_attention(*tensors, *settings, needs_grad and not self.sequential)[0]
@@ -147,7 +150,7 @@ class WindowAttention(nn.Module):
         """Attention composed of differentiable parts: project the map, then `backend` per run."""
         sizes = x.shape[1:-1]
         layouts = axis_layouts(sizes, self.window_size, self.shifted)
-        vectors = SIMILARITIES[self.similarity].vectors
+        vectors = SIMILARITIES[self.similarity](self.cosine_eps).vectors
 
         def attend(qkv: Tensor, window_size: tuple[int, ...]) -> Tensor:
             sizes = qkv.shape[1:-1]

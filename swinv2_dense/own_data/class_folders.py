@@ -1,20 +1,45 @@
-"""Classes, videos and labels of a dataset with one folder per class."""
+"""Classes, files and labels of a dataset with one folder per class, of videos or images."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from glob import glob
+from typing import NamedTuple
 
+from ..checks import image_files
 from ..checks.files import files_below
-from ..checks.image_files import counted_suffixes, files_with_suffix
+from ..checks.image_files import counted_suffixes
+from ..checks.video_files import UNREAD_SUFFIXES, VIDEO_SUFFIXES
 from ..errors import ConfigError, truncate
 
-VIDEO_SUFFIXES = ('.mp4', '.mkv', '.avi', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
 
-UNREAD_SUFFIXES = (  # formats in which decoders do not find frames reliably
-    *('.ts', '.mts', '.m2ts', '.m2v', '.vob', '.3gp', '.3g2', '.ogv', '.asf', '.f4v'),
-    *('.rm', '.rmvb', '.divx', '.mxf', '.mpe', '.mjpg', '.mjpeg', '.gif', '.y4m', '.hevc'),
+class Media(NamedTuple):
+    """A kind of files, and how messages speak of it."""
+
+    name: str
+    suffixes: tuple[str, ...]  # how these files are recognized, ignoring case
+    unread: tuple[str, ...]  # suffixes of formats that cannot be read
+    example: str
+    fragment: str  # the config that reads class folders of them
+    remedy: str  # for formats that cannot be read
+
+
+VIDEOS = Media(
+    'video',
+    VIDEO_SUFFIXES,
+    UNREAD_SUFFIXES,
+    'VIDEO.mp4',
+    'own_videos.py',
+    'convert them (ffmpeg -i OLD NEW.mp4)',
+)
+IMAGES = Media(
+    'image',
+    image_files.IMAGE_SUFFIXES,
+    image_files.UNREAD_SUFFIXES,
+    'IMAGE.jpg',
+    'own_images.py',
+    'convert them',
 )
 
 
@@ -24,90 +49,118 @@ def read_class_folders(folder: str) -> tuple[str, ...]:
     Raises:
         ConfigError: There is no such folder, it has fewer than two classes, or one has no videos.
     """
-    if not os.path.isdir(folder):
-        raise ConfigError(
-            f'folder of videos {folder!r} does not exist; fix data_root, for '
-            'configs/_base_/datasets/own_videos.py with export OWN_DATA=FOLDER'
-        )
-    names = tuple(sorted(name for name in os.listdir(folder) if _is_class(folder, name)))
-    if len(names) < 2:
-        raise ConfigError(
-            f'{folder} has {len(names)} class folders, and at least 2 are needed; arrange videos '
-            f'as {os.path.join(folder, "CLASS", "VIDEO.mp4")}'
-        )
-    present = {label for _, label in labelled_videos(folder, names)}
-    for label, name in enumerate(names):
-        if label not in present:
-            raise ConfigError(_no_videos(os.path.join(folder, name)))
-    return names
+    return _read_classes(folder, VIDEOS)
+
+
+def read_image_folders(folder: str) -> tuple[str, ...]:
+    """Sorted class names of `folder/CLASS/*.jpg`; hidden folders are ignored.
+
+    Raises:
+        ConfigError: There is no such folder, it has fewer than two classes, or one has no images.
+    """
+    return _read_classes(folder, IMAGES)
+
+
+def class_folders(folder: str) -> list[str]:
+    """Sorted names of the folders in a folder, without hidden ones; none if there is none."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(name for name in names if _is_class(folder, name))
 
 
 def labelled_videos(folder: str, classes: Sequence[str]) -> list[tuple[str, int]]:
-    """Path and label of each video in `folder/CLASS`, at any depth; sorted by class and path.
+    """Path and label of each video in `folder/CLASS`, see `labelled_files`."""
+    return labelled_files(folder, {name: i for i, name in enumerate(classes)}, VIDEOS)
 
-    Videos are recognized by `VIDEO_SUFFIXES`, ignoring case; other and hidden files are skipped. A
-    class may have no videos here, or no folder.
+
+def labelled_files(folder: str, labels: Mapping[str, int], media: Media) -> list[tuple[str, int]]:
+    """Path and label of each file in `folder/CLASS`, at any depth; in the order of `labels`.
+
+    Files are recognized by their suffix, ignoring case; other and hidden files are skipped. A class
+    may have no files here, or no folder.
+
+    Args:
+        folder: With one folder per class.
+        labels: By the names of the folders.
+        media: What is in them.
 
     Raises:
-        ConfigError: Some videos have no class or another format, or there are none.
+        ConfigError: Some files have no class or another format, or there are none.
     """
-    unknown = sorted(n for n in os.listdir(folder) if _is_class(folder, n) and n not in classes)
+    check_class_folders(folder, labels, media)
+    found, unread = [], []
+    for name, label in labels.items():
+        for path in _files(os.path.join(folder, name)):
+            if path.lower().endswith(media.suffixes):
+                found.append((path, label))
+            elif path.lower().endswith(media.unread):
+                unread.append(path)
+    if not found:
+        raise ConfigError(_no_files(folder, media))
+    if unread:
+        raise ConfigError(
+            f'{len(unread)} of {len(found) + len(unread)} {media.name}s in {folder} have an '
+            f'unsupported format, {counted_suffixes(unread)}, first {unread[0]}; {media.remedy}, '
+            'or move them away'
+        )
+    return found
+
+
+def check_class_folders(folder: str, labels: Collection[str], media: Media) -> None:
+    """Raise a `ConfigError` if a folder has no label, or a file is not in a class folder."""
+    unknown = [name for name in class_folders(folder) if name not in labels]
     if unknown:
         raise ConfigError(
             f'{folder} has folders of {len(unknown)} classes that are not trained: '
-            f'{truncate(unknown)}; the classes are {truncate(classes)}. Rename or move these '
+            f'{truncate(unknown)}; the classes are {truncate(list(labels))}. Rename or move these '
             'folders'
         )
-    loose = [name for name in sorted(os.listdir(folder)) if _is_video(folder, name)]
+    loose = [name for name in sorted(os.listdir(folder)) if _is_file(folder, name, media)]
     if loose:
         raise ConfigError(
-            f'{len(loose)} videos in {folder} are not in a class folder, first '
+            f'{len(loose)} {media.name}s in {folder} are not in a class folder, first '
             f'{os.path.join(folder, loose[0])}; move each into the folder of its class'
         )
-    found = [
-        (path, label)
-        for label, name in enumerate(classes)
-        for path in _videos(os.path.join(folder, name))
-    ]
-    if not found:
-        raise ConfigError(_no_videos(folder))
-    unread = [
-        os.path.join(folder, name, path)
-        for name in classes
-        for path in files_with_suffix(os.path.join(folder, name), UNREAD_SUFFIXES)
-    ]
-    if unread:
+
+
+def _read_classes(folder: str, media: Media) -> tuple[str, ...]:
+    if not os.path.isdir(folder):
         raise ConfigError(
-            f'{len(unread)} of {len(found) + len(unread)} videos in {folder} have an unsupported '
-            f'format, {counted_suffixes(unread)}, first {unread[0]}; convert them (ffmpeg -i OLD '
-            'NEW.mp4), or move them away'
+            f'folder of {media.name}s {folder!r} does not exist; fix data_root, for '
+            f'configs/_base_/datasets/{media.fragment} with export OWN_DATA=FOLDER'
         )
-    return found
+    names = tuple(class_folders(folder))
+    if len(names) < 2:
+        raise ConfigError(
+            f'{folder} has {len(names)} class folders, and at least 2 are needed; arrange '
+            f'{media.name}s as {os.path.join(folder, "CLASS", media.example)}'
+        )
+    labels = {name: i for i, name in enumerate(names)}
+    present = {label for _, label in labelled_files(folder, labels, media)}
+    for label, name in enumerate(names):
+        if label not in present:
+            raise ConfigError(_no_files(os.path.join(folder, name), media))
+    return names
 
 
 def _is_class(folder: str, name: str) -> bool:
     return not name.startswith('.') and os.path.isdir(os.path.join(folder, name))
 
 
-def _is_video(folder: str, name: str) -> bool:
-    return _has_suffix(name) and os.path.isfile(os.path.join(folder, name))
+def _is_file(folder: str, name: str, media: Media) -> bool:
+    is_media = name.lower().endswith(media.suffixes) and not name.startswith('.')
+    return is_media and os.path.isfile(os.path.join(folder, name))
 
 
-def _has_suffix(name: str) -> bool:
-    return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith('.')
-
-
-def _videos(folder: str) -> list[str]:
+def _files(folder: str) -> list[str]:
     # Skips hidden files, such as the ._NAME.mp4 that macOS writes next to NAME.mp4.
-    if not os.path.isdir(folder):
-        return []
-    return [os.path.join(folder, name) for name in sorted(files_below(folder)) if _has_suffix(name)]
+    names = files_below(folder) if os.path.isdir(folder) else ()
+    return [os.path.join(folder, name) for name in sorted(names)]
 
 
-def _no_videos(folder: str) -> str:
+def _no_files(folder: str, media: Media) -> str:
     paths = glob('**/*.*', root_dir=folder, recursive=True)
     suffixes = sorted({os.path.splitext(path)[1] for path in paths})
     return (
-        f'{folder} has no video ({", ".join(VIDEO_SUFFIXES)}); it has '
-        f'{", ".join(suffixes[:5]) or "no files"}. Add videos, or move it away'
+        f'{folder} has no {media.name} ({", ".join(media.suffixes)}); it has '
+        f'{", ".join(suffixes[:5]) or "no files"}. Add {media.name}s, or move it away'
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .annotations import Annotations, check_categories, read_annotations
 from .images import File, LabelMapCheck, check_files, check_image, warn_of_others
+from .panoptic import check_panoptic
 from .report import ReportRow
 
 ARCHIVES = {
@@ -15,6 +16,7 @@ ARCHIVES = {
     'annotations_trainval2017.zip': '',
     'image_info_test2017.zip': '',
     'stuffthingmaps_trainval2017.zip': 'stuffthingmaps',
+    'panoptic_annotations_trainval2017.zip': '',
 }
 # Ten of the original 90 ids have no instances.
 CATEGORY_IDS = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
@@ -22,10 +24,12 @@ STUFF_LABELS = [*range(182), 255]  # id - 1, and unlabelled or crowd
 
 
 def check(root: Path, workers: int) -> list[ReportRow]:
-    """Check train2017 and val2017, and test-dev2017 if its images exist."""
+    """Check train2017 and val2017, and panoptic maps and test-dev2017 if they exist."""
     parts = []
     for split in ('train2017', 'val2017'):
         parts += _check_split(root, split, workers)
+        if (root / f'annotations/panoptic_{split}.json').exists():
+            parts += check_panoptic(root, split, workers)
     if (root / 'test2017').is_dir():
         parts += _check_test(root, workers)
     return parts

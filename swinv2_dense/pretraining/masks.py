@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zlib
 from collections.abc import Sequence
 
@@ -17,18 +18,20 @@ from mmengine.structures import BaseDataElement
 class RandomUnitMask(BaseTransform):
     """Choose which units of an image or a clip are masked, at random and without repetition.
 
-    As many units as `ratio` says, rounded up, as in the official code. Added key: mask, (M...)
-    uint8, 1 where a unit is masked. Required keys: img (H, W, C), or imgs, a list of frames.
+    The number of masked units is `ratio` times that of all, rounded up, as in the official code.
+    Added key: mask, (M...) uint8, 1 where a unit is masked. Required keys: img (H, W, C), or imgs,
+    a list of frames.
 
     Args:
         unit: Pixels of a unit per axis, (H, W) or (T, H, W); the stride of the last stage.
         ratio: Share of units to mask, above 0 and below 1.
         tubes: Mask the same places at all times of a clip.
-        fixed: Draw from the name of the file, so that the mask of an image is always the same;
-            for validation.
+        fixed: Seed the draw with the name of the file, without its folders, so that an image has
+            the same mask in every epoch and on every machine; for validation and tests.
 
     Raises:
-        ValueError: An argument out of range, or an image that does not divide into units.
+        ValueError: An argument is out of range; or in `transform`, the input does not divide into
+            units, or its file has fewer pixels than a unit.
     """
 
     def __init__(
@@ -51,12 +54,18 @@ class RandomUnitMask(BaseTransform):
             size = (len(results['imgs']), *results['imgs'][0].shape[:2])
         else:
             size = results['img'].shape[:2]
+        original = results.get('ori_shape') or results.get('original_shape') or size[-2:]
+        if any(side < unit for side, unit in zip(original, self.unit[-2:])):
+            raise ValueError(
+                f'{original[1]} x {original[0]} pixels are fewer than a unit of the mask, '
+                f'{self.unit[-1]} x {self.unit[-2]}'
+            )
         if len(size) != len(self.unit) or any(s % u for s, u in zip(size, self.unit)):
             raise ValueError(
                 f'RandomUnitMask: an input of {" x ".join(map(str, size))} does not divide into '
                 f'units of {" x ".join(map(str, self.unit))} pixels; change the size of the crop'
             )
-        name = str(results.get('img_path') or results.get('filename') or '')
+        name = os.path.basename(str(results.get('img_path') or results.get('filename') or ''))
         generator = np.random.RandomState(zlib.crc32(name.encode())) if self.fixed else np.random
         results['mask'] = self.draw([s // u for s, u in zip(size, self.unit)], generator)
         return results
@@ -85,7 +94,8 @@ class PackMaskedInputs(BaseTransform):
             pixels = np.stack(results['imgs']).transpose(3, 0, 1, 2)
         else:
             pixels = results['img'].transpose(2, 0, 1)
-        path = results.get('img_path') or results.get('filename')
-        sample = BaseDataElement(metainfo=dict(img_path=path, img_shape=pixels.shape[-2:]))
+        keys = (key for key in ('img_path', 'filename') if key in results)
+        paths = {key: results[key] for key in keys}
+        sample = BaseDataElement(metainfo=dict(**paths, img_shape=pixels.shape[-2:]))
         sample.set_field(torch.from_numpy(results['mask']), 'mask')
         return dict(inputs=torch.from_numpy(np.ascontiguousarray(pixels)), data_samples=sample)

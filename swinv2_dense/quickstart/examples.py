@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from ..tables import text_table
 from . import motions, shapes, surfaces
 from .clip_panel import draw_clips, draw_confusion, read_predictions
 from .detection_panel import draw_curves, draw_panel
+from .few_labels import draw_reconstructions
 from .goals import GOALS
 from .label_panel import draw_label_panel
 
@@ -23,11 +25,27 @@ PICTURES = {'predictions and ground truth': 'predictions.png'}
 Results = Mapping[str, Mapping[str, float]]  # metrics of each test of an example
 
 
+class Training(NamedTuple):
+    """A training, and the tests of its last checkpoint.
+
+    Attributes:
+        folder: In the work directory of the example.
+        config: What is trained.
+        tests: Configs by the name of their test.
+        start: The config option that takes the last checkpoint of the first training, if any.
+    """
+
+    folder: str
+    config: str
+    tests: Mapping[str, str]
+    start: str = ''
+
+
 class Detection:
     """HTC++ on textured shapes; the outline of a shape is its class."""
 
-    config = 'configs/quickstart/htc++_swinv2-c32-w8_1xb8-600it_shapes-128.py'
-    tests = {'test': config}
+    _config = 'configs/quickstart/htc++_swinv2-c32-w8_1xb8-600it_shapes-128.py'
+    trainings = (Training('', _config, {'test': _config}),)
     next_config = 'configs/detection/htc_swinv2-t-w16_1xb4-bf16-1x_coco.py'
     next_data = 'COCO, or your own data in its format'
     next_steps, next_commands = BROWSE_AND_TRAIN
@@ -50,7 +68,7 @@ class Detection:
             *(f'{split}_evaluator.ann_file={self._annotations(root)}' for split in SPLITS[1:]),
         ]
 
-    def test_arguments(self, results: Path) -> tuple[list[str], list[str]]:
+    def test_arguments(self, test: str, results: Path) -> tuple[list[str], list[str]]:
         """Flags and config options that make the test write its predictions."""
         return [], [f'test_evaluator.outfile_prefix={results}']
 
@@ -94,8 +112,8 @@ class Detection:
 class Segmentation:
     """UperNet on patterned surfaces."""
 
-    config = 'configs/quickstart/upernet_swinv2-c32-w8_1xb8-200it_surfaces-128.py'
-    tests = {'test': config}
+    _config = 'configs/quickstart/upernet_swinv2-c32-w8_1xb8-200it_surfaces-128.py'
+    trainings = (Training('', _config, {'test': _config}),)
     next_config = 'configs/segmentation/upernet_swinv2-t-w16_1xb16-bf16-160k_ade20k-512x512.py'
     next_data = 'ADE20K, or your own images and label maps'
     next_steps, next_commands = BROWSE_AND_TRAIN
@@ -109,7 +127,7 @@ class Segmentation:
         """Config options for data in another folder than the config's."""
         return [f'{split}_dataloader.dataset.data_root={root}/' for split in SPLITS]
 
-    def test_arguments(self, results: Path) -> tuple[list[str], list[str]]:
+    def test_arguments(self, test: str, results: Path) -> tuple[list[str], list[str]]:
         """Flags and config options that make the test write its predictions."""
         return ['--out', str(results)], []
 
@@ -148,8 +166,12 @@ class Video:
     """A recognizer on clips whose class is a motion, and two tests of what it learned from them."""
 
     _name = 'configs/quickstart/swinv2-c64-p288-w488_1xb16-8x2x1-400it_motions-rgb'
-    config = f'{_name}.py'
-    tests = {'test': config, 'shuffled': f'{_name}_shuffled.py', 'reversed': f'{_name}_reversed.py'}
+    _tests = {
+        'test': f'{_name}.py',
+        'shuffled': f'{_name}_shuffled.py',
+        'reversed': f'{_name}_reversed.py',
+    }
+    trainings = (Training('', _tests['test'], _tests),)
     next_config = (
         'configs/video/swinv2-tiny-p244-w888_in1k-pre_1xb8-bf16-acc8-32x2x1-30e_kinetics400-rgb.py'
     )
@@ -174,7 +196,7 @@ class Video:
         """Config options for data in another folder than the config's."""
         return [f'{split}_dataloader.dataset.data_root={root}/' for split in SPLITS]
 
-    def test_arguments(self, results: Path) -> tuple[list[str], list[str]]:
+    def test_arguments(self, test: str, results: Path) -> tuple[list[str], list[str]]:
         """Flags and config options that make the test write its predictions."""
         return [], [f'test_evaluator.1.out_file={results}.json']
 
@@ -225,9 +247,70 @@ class Video:
         return found and f'top-1 {float(found[1]):.3f}'
 
 
+class Pretraining(Segmentation):
+    """SimMIM on images without labels, then UperNet on few labels, with and without it."""
+
+    _upernet = 'configs/quickstart/few-labels_upernet_swinv2-c32-w8_{}1xb8-160it_surfaces-64.py'
+    _simmim = 'configs/quickstart/simmim_swinv2-c32-w8_1xb16-1000it_surfaces-64.py'
+    _start, _scratch = _upernet.format('simmim-pre_'), _upernet.format('')
+    trainings = (
+        Training('simmim', _simmim, {'reconstruction': _simmim}),
+        Training(
+            'pretrained', _start, {'test': _start}, start='model.backbone.init_cfg.checkpoint'
+        ),
+        Training('scratch', _scratch, {'scratch_test': _scratch}),
+    )
+    next_config = 'configs/pretraining/simmim_swinv2-s-w12_16xb128-bf16-800e_in1k-192.py'
+    next_data = 'a folder of your own images (docs/pretraining.md), or ImageNet without its labels'
+    next_steps, next_commands = BROWSE_AND_TRAIN
+    model = 'UperNet on a small SwinV2, pre-trained with SimMIM and from scratch'
+    data = 'surfaces-64'
+    pictures = PICTURES | {'reconstructions': 'reconstructions.png'}
+    spec, metric, target = GOALS['pretraining']
+    rows = {'pre-trained': 'test', 'from scratch': 'scratch_test'}
+
+    def test_arguments(self, test: str, results: Path) -> tuple[list[str], list[str]]:
+        """Flags and config options that make the test write its predictions or pictures."""
+        return ['--show-dir' if test == 'reconstruction' else '--out', str(results)], []
+
+    def draw(self, root: Path, work_dir: Path) -> None:
+        """Write the pictures."""
+        super().draw(root, work_dir)
+        pictures = work_dir / 'reconstruction' / 'predictions'
+        draw_reconstructions(pictures, work_dir / 'reconstructions.png')
+
+    def draw_curves(self, log: Path, out: Path, target: float) -> None:
+        """Write a PNG with the loss of SimMIM."""
+        curves = {'simmim/masked_l1': 'masked L1'}
+        draw_curves(log, out, None, curves, 'masked pixels of unseen images')
+
+    def figures(self, results: Results) -> dict[str, float]:
+        """The mIoU with and without pre-training, and the loss of the pre-training."""
+        figures = {row: results[test].get('mIoU', 0.0) / 100 for row, test in self.rows.items()}
+        return {**figures, 'masked L1': results['reconstruction']['simmim/masked_l1']}
+
+    def reached(self, results: Results, target: float) -> bool:
+        """Whether the mIoU after pre-training reaches the target; how much it gains varies."""
+        return self.figures(results)['pre-trained'] >= target
+
+    def table(self, results: Results) -> str:
+        """The metrics as lines of text."""
+        rows = []
+        for row, test in self.rows.items():
+            values = (results[test].get(key, 0.0) / 100 for key in self.columns.values())
+            rows.append([row, *(f'{value:.3f}' for value in values)])
+        return text_table(rows, ['8 labeled images', *self.columns])
+
+    def progress(self, line: str) -> str | None:
+        """The metrics in a line of the log, if it reports an evaluation."""
+        found = re.search(r'Iter\(val\).*masked_l1: (\S+)', line)
+        return f'masked L1 {float(found[1]):.3f}' if found else super().progress(line)
+
+
 Example = Detection | Segmentation | Video
 EXAMPLES: dict[str, Example] = {
     'detection': Detection(),
     'segmentation': Segmentation(),
     'video': Video(),
+    'pretraining': Pretraining(),
 }

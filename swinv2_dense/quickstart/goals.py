@@ -30,6 +30,15 @@ class SurfacesSpec:
 
 
 @dataclass(frozen=True)
+class SmallSurfacesSpec(SurfacesSpec):
+    """Surfaces for pre-training and for learning from few labels."""
+
+    size: int = 64
+    train: int = 400
+    val: int = 60
+
+
+@dataclass(frozen=True)
 class MotionsSpec:
     """Parameters of a dataset; equal specs give equal files."""
 
@@ -52,4 +61,6 @@ GOALS = {
     'detection': Goal(ShapesSpec, 'box and mask AP50', 0.6),
     'segmentation': Goal(SurfacesSpec, 'mIoU', 0.7),
     'video': Goal(MotionsSpec, 'top-1, forwards and backwards', 0.9),
+    'pretraining': Goal(SmallSurfacesSpec, 'mIoU after pre-training', 0.8),
 }
+DEFAULT_TASKS = ('detection', 'segmentation', 'video')  # of the quickstart

@@ -27,6 +27,9 @@ class SegmentationInferencer(ImageInferencer, MMSegInferencer):
         areas = [dict(label=i, name=self.name(i), pixels=int(pixels[i])) for i in order]
         return dict(areas=areas)
 
+    def plain(self, sample: SegDataSample) -> dict[str, Any]:
+        return dict(label_map=_labels(sample), names=tuple(self.model.dataset_meta['classes']))
+
     def write_maps(self, sample: SegDataSample, outputs: Outputs, part: str = '') -> None:
         """Write the labels as a PNG of one channel, with 16 bits if there are over 256 classes."""
         dtype = np.uint8 if len(self.model.dataset_meta['classes']) <= 256 else np.uint16

@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from ..config_parts import loaded_datasets, plain_visualizer, type_name
-from ..costs.segmentors import segmentor_parts
+from ..config_parts import (
+    annotated_first,
+    datasets_of,
+    loaded_datasets,
+    plain_visualizer,
+    type_name,
+)
+from ..costs.query_segmentors import parts_of_any_segmentor
+from ..errors import ConfigError
+from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .check_classes import check_segmentation
 from .check_label_maps import check_label_maps
@@ -22,6 +30,7 @@ class SegmentationTask(Task):
 
     name = 'segmentor'
     samples = 'images'
+    targets_in_training_only = True
     check_hooks = ('CheckImagesHook', 'CheckLabelMapsHook')
     visualizers = ('SegLocalVisualizer', 'LegendSegVisualizer')
     height_first_crops = ('RandomCrop',)
@@ -35,8 +44,18 @@ class SegmentationTask(Task):
     def check_dataset(self, name: str, dataset: Any, log: Callable[[str], None]) -> None:
         check_label_maps(name, dataset, log)
 
+    def prepare_val_loss(self, cfg: Config, dataset: Any) -> None:
+        for _, part in datasets_of('val', dataset):
+            part.pipeline = annotated_first(part.pipeline)
+
     def enable_tta(self, cfg: Config) -> None:
         use_seg_tta(cfg)
+
+    def enable_slices(self, cfg: Config, size: Sequence[int], overlap: int | None) -> None:
+        raise ConfigError(
+            '--slice is for detectors; for windows of a segmentor, set --cfg-options '
+            'model.test_cfg.mode=slide model.test_cfg.crop_size=[H,W] model.test_cfg.stride=[H,W]'
+        )
 
     def write_predictions(self, cfg: Config, folder: str) -> None:
         write_label_maps(cfg, folder)
@@ -50,12 +69,21 @@ class SegmentationTask(Task):
         from .inference import SegmentationInferencer  # mmseg's takes seconds to import
 
         cfg.visualizer = plain_visualizer(cfg, 'LegendSegVisualizer')
-        if type_name(cfg.model) == 'EncoderDecoder':
-            cfg.model.type = 'TiledEncoderDecoder'  # the same labels without a map per class
+        # The same labels without a map per class:
+        model = cfg.model.get('module', cfg.model)
+        if type_name(model) == 'EncoderDecoder':
+            model.type = 'TiledEncoderDecoder'
+        if type_name(cfg.model) == 'SegTTAModel':
+            cfg.model.type = 'TiledSegTTAModel'
         return SegmentationInferencer(cfg, device, classes)
 
+    def build_reporter(self, dataset: Any) -> Reporter:
+        from .report import SegmentationReporter
+
+        return SegmentationReporter(dataset)
+
     def cost_parts(self) -> Callable[..., list]:
-        return segmentor_parts
+        return parts_of_any_segmentor
 
 
 TASK = SegmentationTask()

@@ -21,6 +21,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ..transforms.crops import covering_spans
+
 BAND = 2**23  # logits of a band, 32 MiB in fp32; about four copies exist at a time
 
 
@@ -179,9 +181,7 @@ def windows(test_cfg: dict, size: Sequence[int]) -> list[list[tuple[int, int]]]:
             raise ValueError(
                 f'model.test_cfg.stride={strides} must be at least 1 and at most crop_size={crops}'
             )
-        count = max(extent - crop + stride - 1, 0) // stride + 1
-        stops = [min(i * stride + crop, extent) for i in range(count)]
-        spans.append([(max(stop - crop, 0), stop) for stop in stops])
+        spans.append(covering_spans(extent, crop, stride))
     return spans
 
 

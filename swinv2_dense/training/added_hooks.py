@@ -30,6 +30,7 @@ THEN = (
     'BackboneWeightsHook',
     'LoadReportHook',
     'ResultsHook',
+    'ExpectedValuesHook',
     'ResumeSettingsHook',
     'StartReportHook',
     'CheckBatchNormHook',

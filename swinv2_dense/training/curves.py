@@ -40,11 +40,23 @@ class TrainingLog(NamedTuple):
         found = sorted(self.evaluations.items())
         return [(step, record[key]) for step, record in found if key in record]
 
+    def validation_loss(self) -> Points:
+        """(iteration, value) of the validation losses that `--val-loss` logs."""
+        ends: dict[float, int] = {}  # last iteration of each epoch
+        for step, record in sorted(self.training.items()):
+            ends[record.get('epoch', step)] = step
+        found = self.metric('val_loss')
+        return [(ends.get(step, step) if self.by_epoch else step, loss) for step, loss in found]
+
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics, in the order of the log."""
         keys = (key for record in self.evaluations.values() for key in record)
-        return [key for key in dict.fromkeys(keys) if key not in NO_METRICS]
+        return [
+            key
+            for key in dict.fromkeys(keys)
+            if key not in NO_METRICS and not key.startswith('val_loss')
+        ]
 
 
 def read_log(path: Path) -> TrainingLog:
@@ -93,8 +105,11 @@ def _is_number(value: object) -> bool:
 
 def draw(logs: Sequence[TrainingLog], metrics: Sequence[str], out: Path) -> list[str]:
     """Write a PNG with a panel for each quantity in any log; returns the quantities in none."""
+    losses = [log.validation_loss() for log in logs]
+    validation = {'validation loss': losses} if any(losses) else {}
     curves = {
         'loss': [log.points(lambda r: r.get('loss')) for log in logs],
+        **validation,
         'learning rate': [log.points(lambda r: r.get('lr')) for log in logs],
         **{key: [log.metric(key) for log in logs] for key in metrics},
         'iterations per second': [log.points(_speed) for log in logs],

@@ -15,26 +15,31 @@ from ..errors import ConfigError
 from ..models import SwinBackbone
 
 # The official code's keywords. Vectors (norm, bias, q_bias, v_bias) are not decayed either.
-NO_DECAY = ('cpb_mlp', 'logit_scale', 'relative_position_bias_table', 'absolute_pos_embed')
+NO_DECAY = (
+    *('cpb_mlp', 'logit_scale', 'relative_position_bias_table', 'absolute_pos_embed'),
+    'mask_token',
+)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Optimizer wrapper with SwinV2's weight decay, layer decay and backbone multiplier.
 
-    Norms, biases, q and v biases, logit scales and the log-CPB MLP are never decayed, whatever
-    their learning rate (of mmengine's `custom_keys`, only the longest matching key applies).
+    Norms, biases, q and v biases, logit scales, the log-CPB MLP and SimMIM's mask token are never
+    decayed, whatever their learning rate (of mmengine's `custom_keys`, only the longest matching
+    key applies).
     `paramwise_cfg` takes `backbone_lr_mult` (default 1) and `layer_decay` (default 1): the learning
     rate of a backbone parameter in layer i of L is lr * backbone_lr_mult * layer_decay**(L-1-i),
-    with layers counted as in the official fine-tuning code. It is lr for other parameters. Wrappers
-    (DDP, FSDP, torch.compile, activation checkpointing) make no difference.
+    with layers counted as in the official fine-tuning code. It is lr for other parameters. Further
+    parameters are not decayed if their name contains one of `no_decay`. Wrappers (DDP, FSDP,
+    torch.compile, activation checkpointing) make no difference.
 
     Raises:
         ValueError: `paramwise_cfg` has other keys, or FSDP has flattened parameters into one.
         ConfigError: Neither the config nor the optimizer class has a learning rate to multiply.
     """
 
-    PARAMWISE = dict(backbone_lr_mult=1.0, layer_decay=1.0)
+    PARAMWISE = dict(backbone_lr_mult=1.0, layer_decay=1.0, no_decay=())
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         settings = self.PARAMWISE
@@ -42,7 +47,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if unknown:
             raise ValueError(
                 f'optim_wrapper.paramwise_cfg has {sorted(unknown)}; this constructor takes '
-                f'{" and ".join(settings)}'
+                'backbone_lr_mult, layer_decay and no_decay'
             )
         super().__init__(optim_wrapper_cfg, settings | dict(paramwise_cfg or {}))
 
@@ -55,6 +60,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Append a group per combination of learning rate and decay in the model `module`."""
         groups: dict[tuple[float, bool], dict] = {}
         scales = self._lr_scales(module)
+        kept = (*NO_DECAY, *self.paramwise_cfg['no_decay'])
         for name, param in module.named_parameters():
             if name.endswith('_flat_param'):
                 raise ValueError(
@@ -65,7 +71,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 continue
             scale = scales.get(param, 1.0)
             is_matrix = len(self._shapes[unwrapped_name(name)]) > 1
-            decays = is_matrix and not any(key in name for key in NO_DECAY)
+            decays = is_matrix and not any(key in name for key in kept)
             if (scale, decays) not in groups:
                 group = dict(params=[])
                 if self._lr is not None:

@@ -85,11 +85,12 @@ def _data_lines(runner: Any, loaders: dict[str, Any], what: str) -> Iterator[tup
         roots = {root for root in (getattr(part, 'data_root', '') for part in parts) if root}
         yield name, text + (f', in {", ".join(sorted(map(str, roots)))}' if roots else '')
     classes = (getattr(loader.dataset, 'metainfo', None) or {}).get('classes')
-    head = getattr(_innermost(runner.model), 'cls_head', None)
+    model = _innermost(runner.model)
+    head = getattr(model, 'cls_head', getattr(model, 'head', None))
     if classes:
         more = f' and {len(classes) - SHOWN} more' if len(classes) > SHOWN else ''
         yield 'classes', f'{len(classes)}: {", ".join(map(str, classes[:SHOWN]))}{more}'
-    elif hasattr(head, 'num_classes'):  # videos are labeled with numbers
+    elif hasattr(head, 'num_classes'):  # list files may have numbers as labels
         yield 'classes', f'{head.num_classes}'
 
 

@@ -1,5 +1,17 @@
 """Transforms of images that mmcv lacks. Importing it registers them with mmengine."""
 
-from .crops import RandomResizedCrop
+from .bands import LoadBands, NormalizeBands
+from .crops import PlacedCrop, RandomResizedCrop
+from .erasing import RandomErasing
+from .rand_augment import RandAugment
+from .resizing import ResizeShorterSide
 
-__all__ = ['RandomResizedCrop']
+__all__ = [
+    'LoadBands',
+    'NormalizeBands',
+    'PlacedCrop',
+    'RandAugment',
+    'RandomErasing',
+    'RandomResizedCrop',
+    'ResizeShorterSide',
+]

@@ -1,4 +1,4 @@
-"""Crops of random size and shape."""
+"""Crops: of random size and shape, and windows that cover an image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
 TRIES = 10
+PLACES = {  # shares of the free space above and on the left
+    'center': (0.5, 0.5),
+    'top left': (0, 0),
+    'top right': (0, 1),
+    'bottom left': (1, 0),
+    'bottom right': (1, 1),
+}
 
 
 @TRANSFORMS.register_module()
@@ -78,3 +85,52 @@ class RandomResizedCrop(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(size={self.size}, scale={self.scale}, ratio={self.ratio})'
+
+
+@TRANSFORMS.register_module()
+class PlacedCrop(BaseTransform):
+    """Cut out the center or a corner of an image, for tests with several crops.
+
+    Required and modified key: img (H, W, C). Added key: img_shape.
+
+    Args:
+        crop_size: (W, H) in pixels, or one int for both, as of mmcv's `CenterCrop`.
+        place: 'center', 'top left', 'top right', 'bottom left' or 'bottom right'.
+
+    Raises:
+        ValueError: Another place, or an image smaller than the crop.
+    """
+
+    def __init__(self, crop_size: int | Sequence[int], place: str = 'center') -> None:
+        self.crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
+        if place not in PLACES:
+            raise ValueError(f'PlacedCrop: place={place!r} must be one of {", ".join(PLACES)}')
+        self.place = place
+
+    def transform(self, results: dict) -> dict:
+        """Crop the image."""
+        image, (w, h) = results['img'], self.crop_size
+        height, width = image.shape[:2]
+        if h > height or w > width:
+            raise ValueError(
+                f'PlacedCrop: crop_size={self.crop_size} (W, H) does not fit an image of {width} x '
+                f'{height}; resize its shorter side to at least that'
+            )
+        down, right = PLACES[self.place]
+        y, x = round(down * (height - h)), round(right * (width - w))
+        results['img'] = image[y : y + h, x : x + w]
+        results['img_shape'] = (h, w)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(crop_size={self.crop_size}, place={self.place!r})'
+
+
+def covering_spans(extent: int, size: int, stride: int) -> list[tuple[int, int]]:
+    """(start, stop) of windows of `size` that cover an axis, as in mmseg's `slide_inference`.
+
+    They are `stride` apart; the last one ends with the axis, and overlaps more.
+    """
+    count = max(extent - size + stride - 1, 0) // stride + 1
+    stops = [min(i * stride + size, extent) for i in range(count)]
+    return [(max(stop - size, 0), stop) for stop in stops]

@@ -1,5 +1,6 @@
 """Extensions for mmaction2, imported here; list it in `custom_imports` next to `swinv2_dense`."""
 
+from .attentive_probe import AttentiveProbeHead
 from .augment import VideoRandAugment, VideoRandomErasing
 from .crops import UniformCrops
 from .decoding import VideoDecode, VideoInit
@@ -9,6 +10,7 @@ from .recognizer import ChunkedRecognizer3D
 from .visualization import ClipVisualizer
 
 __all__ = [
+    'AttentiveProbeHead',
     'ChunkedRecognizer3D',
     'ClipVisualizer',
     'UniformCrops',

@@ -3,7 +3,7 @@
 mmaction2's RandAugment needs imgaug, which is unmaintained and fails with current numpy; its other
 wrappers need torchvision. Of the maintained libraries, albumentations installs a second OpenCV,
 timm needs torchvision, and kornia (Python 3.11 and later) cannot share parameters within a clip. So
-the operations are Pillow's, which matplotlib depends on; the table below defines their strength.
+the operations are Pillow's (`transforms.operations`); the table below defines their strength.
 """
 
 from __future__ import annotations
@@ -14,42 +14,23 @@ import numpy as np
 from mmaction.datasets.transforms.processing import RandomErasing
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image
+
+from ..transforms import operations
 
 MAX_MAGNITUDE = 30
-GRAY = (128, 128, 128)  # fill color, as in imgaug
+BORDER = operations.Border((128, 128, 128), Image.Resampling.BILINEAR)  # gray, as in imgaug
 
-
-def _affine(image: Image.Image, *matrix: float) -> Image.Image:
-    """Output pixel (x, y) is input pixel (a x + b y + c, d x + e y + f)."""
-    size, bilinear = image.size, Image.Resampling.BILINEAR
-    return image.transform(size, Image.Transform.AFFINE, matrix, bilinear, fillcolor=GRAY)
-
-
-def _rotate(image: Image.Image, degrees: float) -> Image.Image:
-    return image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=GRAY)
-
-
-# Operations on an image with a strength between -1 and 1, either sign equally likely. The ranges
-# are those of imgaug's RandAugment, which Video Swin uses: unlike in AutoAugment, larger magnitudes
-# always change the image more. imgaug also mirrors and crops, which the pipeline does, and applies
-# cutout, blur and smoothing.
-OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = dict(
-    identity=lambda image, s: image,
-    autocontrast=lambda image, s: ImageOps.autocontrast(image),
-    equalize=lambda image, s: ImageOps.equalize(image),
-    invert=lambda image, s: ImageOps.invert(image),
-    rotate=lambda image, s: _rotate(image, 30 * s),
-    posterize=lambda image, s: ImageOps.posterize(image, 8 - int(6 * abs(s))),
-    solarize=lambda image, s: ImageOps.solarize(image, 256 - int(256 * abs(s))),
-    color=lambda image, s: ImageEnhance.Color(image).enhance(1 + 0.9 * s),
-    contrast=lambda image, s: ImageEnhance.Contrast(image).enhance(1 + 0.9 * s),
-    brightness=lambda image, s: ImageEnhance.Brightness(image).enhance(1 + 0.9 * s),
-    sharpness=lambda image, s: ImageEnhance.Sharpness(image).enhance(1 + 0.9 * s),
-    shear_x=lambda image, s: _affine(image, 1, 0.3 * s, 0, 0, 1, 0),
-    shear_y=lambda image, s: _affine(image, 1, 0, 0, 0.3 * s, 1, 0),
-    translate_x=lambda image, s: _affine(image, 1, 0, 0.33 * s * image.width, 0, 1, 0),
-    translate_y=lambda image, s: _affine(image, 1, 0, 0, 0, 1, 0.33 * s * image.height),
+# The ranges of imgaug's RandAugment, which Video Swin uses: unlike in AutoAugment, larger
+# magnitudes always change the image more. imgaug also mirrors and crops, which the pipeline does,
+# and applies cutout, blur and smoothing.
+OPERATIONS: dict[str, Callable[[float], float]] = dict(
+    identity=lambda s: 0,
+    **operations.STRENGTHS,
+) | dict(
+    posterize=lambda s: 8 - int(6 * abs(s)),
+    translate_x=lambda s: 0.33 * s,
+    translate_y=lambda s: 0.33 * s,
 )
 
 
@@ -104,7 +85,7 @@ def augment(frame: np.ndarray, drawn: list[tuple[str, float]]) -> np.ndarray:
         )
     image = Image.fromarray(frame)
     for name, strength in drawn:
-        image = OPERATIONS[name](image, strength)
+        image = operations.OPERATIONS[name](image, OPERATIONS[name](strength), BORDER)
     return np.array(image)
 
 

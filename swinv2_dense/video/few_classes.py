@@ -9,6 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from ..checks.topk import informative_topk
 from ..config_parts import as_list, type_name
 
 DEFAULT = (1, 5)  # of AccMetric and of mmaction2's heads
@@ -23,9 +24,9 @@ def drop_certain_topk(cfg: Config) -> None:
     count = head.get('num_classes')
     if count is None:
         return
-    topk = head.get('topk', DEFAULT)
-    if _kept(topk, count) != _as_tuple(topk) and _takes_topk(head):
-        head['topk'] = _kept(topk, count)
+    topk = _as_tuple(head.get('topk', DEFAULT))
+    if informative_topk(topk, count) != topk and _takes_topk(head):
+        head['topk'] = informative_topk(topk, count)
     dropped = set()
     for loader in ('val', 'test'):
         for evaluator in as_list(cfg.get(f'{loader}_evaluator') or []):
@@ -34,9 +35,10 @@ def drop_certain_topk(cfg: Config) -> None:
             options = dict(evaluator.get('metric_options') or {})
             top_k = dict(options.get('top_k_accuracy') or {})
             topk = _as_tuple(top_k.get('topk', DEFAULT))
-            if _kept(topk, count) != topk:
-                dropped |= set(topk) - set(_kept(topk, count))
-                top_k['topk'] = _kept(topk, count)
+            kept = informative_topk(topk, count)
+            if kept != topk:
+                dropped |= set(topk) - set(kept)
+                top_k['topk'] = kept
                 evaluator['metric_options'] = dict(options, top_k_accuracy=top_k)
     if dropped:
         names = ', '.join(f'top-{k}' for k in sorted(dropped))
@@ -47,10 +49,6 @@ def _takes_topk(head: dict) -> bool:
     kind = head.get('type')
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     return isinstance(kind, type) and issubclass(kind, BaseHead)
-
-
-def _kept(topk: Any, count: int) -> tuple[int, ...]:
-    return tuple(k for k in _as_tuple(topk) if k < count) or (1,)
 
 
 def _as_tuple(topk: Any) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ..config_parts import loaded_datasets
 from ..costs.recognizers import recognizer_parts
+from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .check_labels import check_video_labels
 from .few_classes import drop_certain_topk
@@ -22,10 +23,12 @@ class RecognitionTask(Task):
 
     name = 'recognizer'
     samples = 'videos'
-    is_video = True
     model_hooks = ('Fp32ScoresHook',)
     visualizers = ('ActionVisualizer', 'ClipVisualizer')
     resize_keeps_ratio = True
+
+    def takes_clips(self, cfg: Mapping) -> bool:
+        return True
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
         model = cfg.get('model', {})
@@ -50,6 +53,11 @@ class RecognitionTask(Task):
         name_classes(cfg)
         cfg.pop('visualizer', None)
         return RecognitionInferencer(cfg, device, classes)
+
+    def build_reporter(self, dataset: Any) -> Reporter:
+        from .report import RecognitionReporter
+
+        return RecognitionReporter(dataset)
 
     def cost_parts(self) -> Callable[..., list]:
         return recognizer_parts

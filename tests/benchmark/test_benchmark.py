@@ -139,20 +139,23 @@ def test_analyze_names_what_is_wrong(model, message, tmp_path):
     assert 'Traceback' not in result.stderr
 
 
-def test_benchmark_against_a_peer(tmp_path):
+@pytest.mark.parametrize(
+    'phases', [['training'], pytest.param(['forward', 'training'], marks=pytest.mark.slow)]
+)
+def test_benchmark_against_a_peer(phases, tmp_path):
     pytest.importorskip('transformers')
-    flags = ['--size', 64, '--window', 4, '--phase', 'forward', 'training', '--runs', 1]
+    flags = ['--size', 64, '--window', 4, '--phase', *phases, '--runs', 1]
     result = run_here('benchmark', *flags, '--against', 'hf', '--out', tmp_path)
     assert result.returncode == 0, result.stderr
     assert '| T 64, window 4, training | hf | ' in result.stdout
     record = json.loads((tmp_path / 'benchmark.json').read_text())
-    assert len(record['rows']) == 2
+    assert len(record['rows']) == len(phases)
     assert record['environment']['torch'] == torch.__version__
     for row in record['rows']:
         assert row['difference'] < 1e-4
         for library in ('ours', 'hf'):
             assert len(row[library]['seconds']) == 1 and row[library]['seconds'][0] > 0
-    training = record['rows'][1]['ours']['peak_mb']
+    training = record['rows'][-1]['ours']['peak_mb']
     gradients = 27_579_498 * 4 / 2**20
     assert training > gradients
     assert (tmp_path / 'benchmark.png').stat().st_size > 5000
@@ -256,6 +259,7 @@ def test_difference_of_maps(tmp_path):
         compare.largest_difference(files)
 
 
+@pytest.mark.slow
 def test_models_that_differ_are_not_compared():
     """The speed of a different function says nothing."""
     case = Case('t', (64, 64), (4, 4), 'forward', 'fp32', 'fp32', 'cpu', 1)

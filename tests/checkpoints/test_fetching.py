@@ -158,11 +158,12 @@ def hub_cache(home: Path, repo: str, files: dict[str, bytes]) -> None:
 HUB = """
 import sys
 from swinv2_dense.checkpoints.fetching import fetch
-try:
-    file = fetch(sys.argv[1])
-    print(file.path.name, file.config.get('window_size'))
-except ValueError as error:
-    print(type(error).__name__, error)
+for name in sys.argv[1:]:
+    try:
+        file = fetch(name)
+        print(file.path.name, file.config.get('window_size'))
+    except ValueError as error:
+        print(type(error).__name__, error)
 """
 
 
@@ -176,18 +177,18 @@ def test_hub_models_come_from_the_cache_or_say_where_to_put_them(tmp_path: Path)
     hub_cache(tmp_path, 'owner/mim', {'swinv2.pth': b'1'})
     environment = os.environ | dict(HF_HOME=str(tmp_path), HF_HUB_OFFLINE='1')
 
-    def said(name: str) -> str:
-        command = [sys.executable, '-W', 'ignore', '-c', HUB, name]
-        return subprocess.run(
-            command, env=environment, cwd=ROOT, text=True, capture_output=True, check=True
-        ).stdout
-
-    assert said('hf://owner/safe') == 'model.safetensors None\n'
-    assert said('hf://owner/bin') == 'pytorch_model.bin 8\n'
-    assert said('hf://owner/bin/pytorch_model.bin') == 'pytorch_model.bin 8\n'
-    assert said('hf://owner/bin@main') == 'pytorch_model.bin 8\n'
-    assert said('hf://owner/mim/swinv2.pth') == 'swinv2.pth None\n'
-    missing = said('hf://owner/none')
+    found = {
+        'hf://owner/safe': 'model.safetensors None',
+        'hf://owner/bin': 'pytorch_model.bin 8',
+        'hf://owner/bin/pytorch_model.bin': 'pytorch_model.bin 8',
+        'hf://owner/bin@main': 'pytorch_model.bin 8',
+        'hf://owner/mim/swinv2.pth': 'swinv2.pth None',
+    }
+    command = [sys.executable, '-W', 'ignore', '-c', HUB, *found, 'hf://owner/none', 'hf://owner']
+    *said, missing, incomplete = subprocess.run(
+        command, env=environment, cwd=ROOT, text=True, capture_output=True, check=True
+    ).stdout.splitlines()
+    assert said == list(found.values())
     assert missing.startswith('CheckpointError checkpoint hf://owner/none could not be downloaded')
     assert 'https://huggingface.co/owner/none/resolve/main/model.safetensors yourself' in missing
-    assert 'write hf://owner/name' in said('hf://owner')
+    assert 'write hf://owner/name' in incomplete

@@ -94,7 +94,10 @@ def test_every_simmim_file_is_listed() -> None:
         'giant_22k_500k': '86.53',
     }.items():
         assert found[f'swinv2_{name}'] == accuracy
+    lines = PAGE.splitlines()
     for name in names:
+        address = f'hf://zdaxie/SimMIM/simmim_swinv2_pretrain_models/{name}.pth'
+        assert f"init_cfg=dict(type='Pretrained', checkpoint='{address}')" in lines
         for file in (f'simmim_swinv2_pretrain_models/{name}', f'finetune_{name}'):
             assert from_name(f'hf://zdaxie/SimMIM/{file}.pth').windows == [
                 *[(12, 12)] * 3,

@@ -206,7 +206,7 @@ FAULTS = {
     'no masks': (
         every(segmentation=[]),
         [f'{OBJECTS} of {OBJECTS} objects have no segmentation', 'annotation 1'],
-        "use a model without mask_head with with_mask=False and metric='bbox'",
+        'for boxes only, use configs/_base_/datasets/own_boxes.py',
     ),
     'lines as masks': (
         lambda coco: [one(i, segmentation=[[1, 2, 3, 4]])(coco) for i in range(3, 9)] and None,

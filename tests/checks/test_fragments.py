@@ -18,7 +18,15 @@ BASE = ROOT / 'configs' / '_base_'
 # Of different tasks, so that no config takes both.
 APART = {
     ('datasets/ade20k_640x640_ms.py', 'tta/htc++_ms-600-1600.py'),
+    ('datasets/ade20k_640x640_ms.py', 'tta/ten-crop_256.py'),
     ('runtime/segmentation.py', 'tta/htc++_ms-600-1600.py'),
+    ('runtime/segmentation.py', 'tta/ten-crop_256.py'),
+    ('runtime/classification.py', 'schedules/adamw_160k.py'),
+    ('runtime/classification.py', 'schedules/adamw_40k.py'),
+    ('runtime/classification.py', 'schedules/adamw_80k.py'),
+    ('runtime/pretraining.py', 'schedules/adamw_160k.py'),
+    ('runtime/pretraining.py', 'schedules/adamw_40k.py'),
+    ('runtime/pretraining.py', 'schedules/adamw_80k.py'),
     ('runtime/video.py', 'schedules/adamw_160k.py'),
     ('runtime/video.py', 'schedules/adamw_40k.py'),
     ('runtime/video.py', 'schedules/adamw_80k.py'),
@@ -68,7 +76,7 @@ def test_fragments_that_extend_any_config(added, tmp_path):
     """In both orders, with each fragment that sets hooks, and with whole configs."""
     others = [path for path in BASE.glob('models/*.py') if 'custom_hooks' in path.read_text()]
     others += [ADDED[0], BASE / 'schedules/adamw_160k.py', *ROOT.glob('configs/quickstart/htc*.py')]
-    assert len(others) == 6
+    assert len(others) == 7
     for other in others:
         if other != added:
             one, two = loaded(tmp_path, added, other), loaded(tmp_path, other, added)

@@ -10,14 +10,15 @@ RUN = '--amp --cfg-options --launcher --local-rank --local_rank --max-pixels --w
 DATASET = '--archives --root --workers'
 FROZEN = {
     'analyze': '--cfg-options --count-only --runs --size CONFIG',
+    'band_statistics': '--nodata PATH',
     'benchmark': '--against --arch --backend --batch --device --dtype --out --phase --runs '
     '--sequential-attention --size --version --weights --window --with-cp',
     'browse_dataset': '--cfg-options --max-pixels --number --output-dir --seed --split CONFIG',
     'claims': '--out --seeds --steps CLAIM',
     'coco_submission': '--image-info --name --out RESULTS',
-    'convert_checkpoint': '--inspect --prefix --pretrained-window-sizes SRC DST',
-    'infer': '--cfg-options --classes --device --max-pixels --out-dir --score-thr CONFIG '
-    'CHECKPOINT INPUT',
+    'convert_checkpoint': '--detector --inspect --prefix --pretrained-window-sizes SRC DST',
+    'infer': '--amp --batch-size --cfg-options --classes --device --export --max-pixels '
+    '--no-pictures --out-dir --overlap --score-thr --slice --tta CONFIG CHECKPOINT INPUT',
     'make_shapes': '--out --seed --size --train --val',
     'plan': '--bandwidth --cfg-options --gpu-memory --gpus --samples --size --tflops '
     '--utilisation --utilization CONFIG',
@@ -27,14 +28,17 @@ FROZEN = {
     'prepare_data coco': DATASET,
     'prepare_data kinetics': f'{DATASET} --resize',
     'prepare_data objects365': DATASET,
+    'prepare_data own': '--annotations --device --format --ignore-groups --max-pixels --out --seed '
+    '--skip-broken --target --val --workers SRC',
     'publish_checkpoint': 'SRC DST',
     'quickstart': '--cfg-options --data-root --seed --target --task --train-samples --val-samples '
     '--work-dir',
     'quickstart_spread': '--capabilities --jobs --seeds --task --work-dir',
-    'test': f'{RUN} --dump --interval --out --show --show-dir --skip-unreadable --tta --wait-time '
-    'CHECKPOINT',
-    'train': f'{RUN} --auto-scale-lr --deterministic --diff-rank-seed --fit-schedule --keep '
-    '--log-to --no-validate --resume --seed',
+    'report': '--cfg-options --max-pixels --out CONFIG PREDICTIONS',
+    'test': f'{RUN} --dump --interval --out --overlap --report --show --show-dir '
+    '--skip-unreadable --slice --tta --wait-time CHECKPOINT',
+    'train': f'{RUN} --auto-scale-lr --deterministic --diff-rank-seed --early-stop '
+    '--fit-schedule --keep --log-to --no-validate --resume --save-best --seed --val-loss',
 }
 
 

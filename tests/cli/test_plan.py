@@ -300,7 +300,10 @@ ADVICE = {
 
 
 @pytest.mark.filterwarnings('ignore')  # of the libraries, in a process that sees them first
-@pytest.mark.parametrize('gpu_memory, scheme', [(3, None), (3.8, 'FSDP'), (4, 'ZeRO-1')])
+@pytest.mark.parametrize(
+    'gpu_memory, scheme',
+    [pytest.param(3, None, marks=SLOW), (3.8, 'FSDP'), pytest.param(4, 'ZeRO-1', marks=SLOW)],
+)
 def test_the_tool(gpu_memory, scheme):
     pytest.importorskip('mmseg')
     result = run_here('plan', CONFIG, '--gpus', 8, '--gpu-memory', gpu_memory)
@@ -328,7 +331,7 @@ def test_the_tool_reads_the_optimizer_and_the_average(tmp_path):
         file = tmp_path / f'{optimizer["type"]}.py'
         wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=optimizer)
         file.write_text(f'_base_ = {bases}\noptim_wrapper = {wrapper}\n')
-        result = run_here('plan', file, '--gpus', 8)
+        result = run_here('plan', file, '--gpus', 8, '--size', 64, 64)
         assert result.returncode == 0, result.stderr
         outputs.append(result.stdout)
     one, two = (f'{moments * 60000662 * 4 / 2**30:.2f}' for moments in (1, 2))

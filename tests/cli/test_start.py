@@ -22,6 +22,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from commands import SUPPORT
+from forked import run_scripts
 from sharded_runs import initial_state
 from start_jobs import CASES, KINDS
 
@@ -89,24 +90,13 @@ def started(tmp_path_factory, request) -> Started:
         image = folder / f'images/{number // IMAGES}/{number}0.jpg'
         image.parent.mkdir(parents=True, exist_ok=True)
         image.touch()
-    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'TORCH_HOME': str(folder / 'torch')}
-    command = [sys.executable, '-W', 'ignore', JOBS]
-    logs = [folder / f'log_{rank}.txt' for rank in range(size)]
-    processes = []
+    env = {**os.environ, 'TORCH_HOME': str(folder / 'torch')}
     with serve(folder / 'served.pth') as (address, asked):
-        try:
-            for rank, log in enumerate(logs):
-                arguments = [str(rank), str(size), folder, address]
-                with log.open('w') as output:
-                    settings = dict(stdout=output, stderr=output, env=env)
-                    processes.append(subprocess.Popen([*command, *arguments], **settings))
-            for process in processes:
-                process.wait(timeout=200)  # without locks they waited for each other forever
-        finally:
-            for process in processes:
-                process.kill()
-    for process, log in zip(processes, logs):
-        assert process.returncode == 0, log.read_text()[-4000:]
+        args = [(rank, size, folder, address) for rank in range(size)]
+        # Without locks they waited for each other forever.
+        results = run_scripts(JOBS, args, [env] * size, limit=200)
+    for result in results:
+        assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
     found = [json.loads((folder / f'{rank}.json').read_text()) for rank in range(size)]
     return Started(found, address, asked, folder)
 

@@ -83,3 +83,16 @@ def test_training_bytes_by_hand(parts):
     kept = sum(part.kept for part in parts.values())
     assert training_bytes(list(parts.values()), 3) == 16 * params + 3 * kept
     assert training_bytes(list(parts.values()), 3, shards=8) == 16 * params // 8 + 3 * kept
+
+
+def test_a_detector_with_one_stage():
+    """ATSS: two towers of four convolutions, then classes, boxes and centerness, on five maps."""
+    cfg = Config.fromfile(ROOT / 'configs/detection/atss_swinv2-t-w16_1xb4-bf16-1x_coco.py')
+    narrow_model(cfg.model)
+    with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    parts = {part.name: part for part in detector_parts(model, SIZE, SIZE)}
+    assert set(parts) == {'backbone', 'neck', 'bbox_head'}
+    tokens = sum(map(area, [*MAPS[1:], (1, 1)]))
+    assert parts['bbox_head'].macs == tokens * 9 * (8 * WIDTH**2 + (80 + 4 + 1) * WIDTH)
+    assert parts['bbox_head'].kept > 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
+from coco_subset import write_subset
 from commands import ROOT, scalars, succeed
 from mmengine.config import Config, ConfigDict
 from narrow import narrow_model, use_data
@@ -15,25 +15,6 @@ from swinv2_dense.quickstart.detection_panel import draw_curves
 CONFIG = 'configs/detection/htc++_swinv2-b-w16_1xb2-bf16-3x_coco-1600.py'
 ARCH = dict(embed_dims=32, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8))
 CHANNELS = [32, 64, 128, 256]
-
-
-def subset(samples: Path, root: Path, number: int) -> Path:
-    """The training images with a stuff map and the fewest objects, as a COCO tree of their own."""
-    source = samples / 'coco_mini'
-    coco = json.loads((source / 'annotations/instances_train2017.json').read_text())
-    objects = {image['id']: [] for image in coco['images']}
-    for annotation in coco['annotations']:
-        objects[annotation['image_id']].append(annotation)
-    maps = {path.stem for path in (source / 'stuffthingmaps/train2017').glob('*.png')}
-    images = [i for i in coco['images'] if Path(i['file_name']).stem in maps and objects[i['id']]]
-    images = sorted(images, key=lambda i: (len(objects[i['id']]), i['id']))[:number]
-    coco.update(images=images, annotations=[a for i in images for a in objects[i['id']]])
-    (root / 'annotations').mkdir(parents=True)
-    for split in ('train', 'val'):
-        (root / f'annotations/{split}.json').write_text(json.dumps(coco))
-    for folder in ('train2017', 'stuffthingmaps'):
-        (root / folder).symlink_to(source / folder)
-    return root
 
 
 def small(root: Path, size: int, iterations: int, interval: int) -> Config:
@@ -86,7 +67,7 @@ def train(samples: Path, folder: Path, size: int, iterations: int, interval: int
     """mmengine's log of a training on 8 images."""
     pytest.importorskip('mmdet')
     pytest.importorskip('instaboostfast')
-    cfg = small(subset(samples, folder / 'coco', 8), size, iterations, interval)
+    cfg = small(write_subset(samples, folder / 'coco', 8), size, iterations, interval)
     cfg.dump(folder / 'small.py')
     succeed('train', folder / 'small.py', '--work-dir', folder / 'work', limit=10 * iterations)
     return scalars(folder / 'work')

@@ -7,11 +7,11 @@ import math
 
 import pytest
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
+from random_detectors import KINDS, config, detector
 from torch import Tensor, nn
 
-import swinv2_dense
 from swinv2_dense.errors import ConfigError
 
 pytest.importorskip('mmdet')
@@ -19,51 +19,12 @@ from mmdet.models.roi_heads import HybridTaskCascadeRoIHead  # noqa: E402
 from mmdet.structures import DetDataSample  # noqa: E402
 
 from swinv2_dense.det import InstanceSegTTAModel, keep_borders_in_fp32  # noqa: E402
-from swinv2_dense.det.tta import gate, into_frame, into_view  # noqa: E402
+from swinv2_dense.det.tta import gate
+from swinv2_dense.det.views import into_frame, into_view  # noqa: E402
 
 FLIPS = dict(horizontal=(2,), vertical=(1,), diagonal=(1, 2))  # axes of an image (3, H, W)
 SIZES = [(96, 120), (72, 128)]  # of the first view, in pixels; no multiples of 32
 EVERYTHING = (0.0, math.inf)
-
-
-def config(kind: str) -> ConfigDict:
-    """The quickstart's model, a shallower one, or its parts put together as another detector."""
-    model = Config.fromfile(swinv2_dense.config_path('_base_/models/htc++_small.py')).model
-    model.backbone.arch.depths = (1, 1, 1, 1)
-    model.rpn_head.anchor_generator.scales = [8]  # larger boxes
-    head = model.roi_head
-    if kind != 'HTC with semantic branch':
-        del head['semantic_head'], head['semantic_roi_extractor']
-    if kind in ('Cascade Mask R-CNN', 'Mask R-CNN'):
-        del head['interleaved'], head['mask_info_flow']
-        model.type, head.type = 'CascadeRCNN', 'CascadeRoIHead'
-        for mask_head in head.mask_head:
-            mask_head.type = 'FCNMaskHead'
-            del mask_head['with_conv_res']
-        for box_head in head.bbox_head:
-            box_head.reg_class_agnostic = False
-    if kind == 'Mask R-CNN':
-        del head['num_stages'], head['stage_loss_weights']
-        model.type, head.type = 'MaskRCNN', 'StandardRoIHead'
-        head.bbox_head, head.mask_head = head.bbox_head[0], head.mask_head[0]
-        model.train_cfg.rcnn = model.train_cfg.rcnn[0]
-    return model
-
-
-KINDS = ['HTC with semantic branch', 'HTC', 'Cascade Mask R-CNN', 'Mask R-CNN']
-
-
-def detector(kind: str) -> nn.Module:
-    """Random weights that give many boxes, of scores and masks of their own."""
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(config(kind))
-    model.init_weights()
-    for name, param in model.named_parameters():
-        if name.startswith(('rpn_head', 'roi_head')) and param.ndim > 1:
-            scale = 0.3 if '_reg' in name else 3.0 if 'logits' in name or 'cls' in name else 1.0
-            param.data.copy_(torch.randn_like(param) * scale / math.sqrt(param[0].numel()))
-    return model.eval()
 
 
 @pytest.fixture(scope='module', params=KINDS)

@@ -17,7 +17,8 @@ import torch
 from commands import SUPPORT
 from distributed_configs import SAMPLES, write_configs
 from distributed_jobs import STEPS, TASKS, UNEVEN, norm_inputs
-from launching import MISSING, TORCHRUN, launch, losses, records
+from forked import run_ranks, run_script
+from launching import MISSING, launch, losses, records
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -46,8 +47,8 @@ def alone(data, tmp_path_factory) -> Path:
     """Folder of trainings and tests in a single process."""
     folder = tmp_path_factory.mktemp('alone')
     write_configs(folder, data)
-    code, printed = launch(sys.executable, JOBS, folder)
-    assert code == 0, printed[-4000:]
+    result = run_script(JOBS, folder)
+    assert result.returncode == 0, result.stderr[-4000:]
     return folder
 
 
@@ -56,8 +57,8 @@ def shared(data, alone, tmp_path_factory) -> Path:
     """Folder of the same in two processes, which test the weights of the single one."""
     folder = tmp_path_factory.mktemp('shared')
     write_configs(folder, data)
-    code, printed = launch(sys.executable, *TORCHRUN, JOBS, folder, alone)
-    assert code == 0, printed[-4000:]
+    result = run_ranks(JOBS, folder, alone)
+    assert result.returncode == 0, result.stdout[-4000:]
     return folder
 
 

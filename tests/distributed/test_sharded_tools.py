@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,9 @@ import torch
 from commands import SUPPORT, run_here
 from distributed_configs import write_configs
 from distributed_jobs import TASKS
-from launching import MISSING, TORCHRUN, launch, losses, records
-from sharded_jobs import FIRST, HANDED_ON, LAST, LENGTHS, TESTED
+from forked import run_ranks
+from launching import MISSING, losses, records
+from sharded_jobs import EARLIER, FIRST, HANDED_ON, LAST, LENGTHS, TESTED
 from torch.testing import assert_close
 
 from swinv2_dense import config_path
@@ -34,8 +34,8 @@ def trained(tmp_path_factory) -> Path:
             bases = f"_base_ = ['./{task}.py', '{fragment}']\n"
             (folder / f'{task}_{name}.py').write_text(bases)
     jobs = SUPPORT / 'sharded_jobs.py'
-    code, printed = launch(sys.executable, *TORCHRUN, jobs, folder)
-    assert code == 0, printed[-4000:]
+    result = run_ranks(jobs, folder)
+    assert result.returncode == 0, result.stdout[-4000:]
     return folder
 
 
@@ -69,6 +69,12 @@ def test_any_of_them_resumes_from_any_checkpoint(trained, name):
     """With moments: from FSDP shards to DDP and ZeRO-1, and from ZeRO-1's file to FSDP."""
     found = weights(trained, f'{name}_after_{HANDED_ON[name]}')
     assert_close(found, weights(trained, 'seg'), atol=2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize('name', EARLIER)
+def test_trainings_of_an_earlier_version_are_resumed(trained, name):
+    """With its saved config: from FSDP shards, and from ZeRO-1's file."""
+    assert_close(weights(trained, f'{name}_earlier'), weights(trained, name), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize('task', TASKS)

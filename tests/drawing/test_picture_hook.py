@@ -12,7 +12,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, PixelData
-from mmengine.visualization import Visualizer
 
 from swinv2_dense.drawing.hook import PictureHook
 from swinv2_dense.drawing.options import draw_predictions
@@ -48,13 +47,14 @@ def run_hook(kind: type, dataset: Files, samples: list, inputs: list | None = No
     """The hook over batches of one sample, with a visualizer of this class."""
     visualizer = kind.get_instance(f'{kind.__name__}-{id(samples)}')
     visualizer.dataset_meta = META
-    assert Visualizer.get_current_instance() is visualizer or kind is not Visualizer
-    loader = SimpleNamespace(dataset=dataset)
+    runner = SimpleNamespace(
+        test_dataloader=SimpleNamespace(dataset=dataset), visualizer=visualizer
+    )
     hook = PictureHook(**settings)
-    hook.before_test(SimpleNamespace(test_dataloader=loader))
+    hook.before_test(runner)
     for index, sample in enumerate(samples):
         batch = dict(inputs=[inputs[index]] if inputs else None)
-        hook.after_test_iter(None, index, batch, [sample])
+        hook.after_test_iter(runner, index, batch, [sample])
 
 
 def written(folder: Path) -> list[str]:

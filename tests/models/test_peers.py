@@ -14,19 +14,20 @@ from pathlib import Path
 import pytest
 import torch
 from commands import SUPPORT
-from peers import DEPTHS, DIMS, HEADS, PRETRAINED_WINDOWS, WINDOW
+from peers import CLASSES, DEPTHS, DIMS, HEADS, PRETRAINED_WINDOWS, WINDOW
 from torch.testing import assert_close
 from unnormalized import Unnormalized
 
 from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.loading import load_pretrained
+from swinv2_dense.classification import ImageClassifier
 
 # tools/setup.sh installs them apart: torchvision changes what transformers and mmaction2 import.
 PEERS = Path(os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers')
 
 
 def made_by(library: str, folder: Path) -> list[torch.Tensor]:
-    """An image and the maps that the library computes; its file is folder/model.pth."""
+    """An image, its maps and its logits, by the library; its file is folder/model.pth."""
     if not (PEERS / library).is_dir():
         pytest.skip(f'no {library} in {PEERS}, where tools/setup.sh installs it')
     environment = os.environ | dict(PYTHONPATH=os.pathsep.join([str(PEERS), *sys.path]))
@@ -47,7 +48,7 @@ def test_models_of_other_libraries(
 
     timm's files lack the pretrained windows. mmpretrain's maps pass its output norms, which load.
     """
-    image, *expected = made_by(library, tmp_path)
+    image, *expected, logits = made_by(library, tmp_path)
     arch = dict(embed_dims=DIMS, depths=DEPTHS, num_heads=HEADS)
     if library == 'mmpretrain':
         arch['extra_norm_every'] = 2
@@ -65,3 +66,14 @@ def test_models_of_other_libraries(
     assert len(maps) == len(expected) == 4
     for found, reference in zip(maps, expected):
         assert_close(found, reference, atol=1e-5, rtol=1e-5)
+
+    classifier = ImageClassifier(
+        dict(type='SwinTransformerV2', arch=arch, window_size=WINDOW, out_indices=(3,), **given),
+        dict(type='LinearHead', num_classes=CLASSES, in_channels=8 * DIMS),
+        init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'model.pth')),
+    )
+    classifier.init_weights()
+    with torch.no_grad():
+        found = classifier.eval()(image)
+    assert logits.shape == (1, CLASSES) and logits.std() > 0.1
+    assert_close(found, logits, atol=1e-5, rtol=1e-5)

@@ -82,6 +82,36 @@ def test_equals_oracle_with_gradients(cls, arch, kwargs, size, patch):
     assert_equals_oracle(model, arch, size, patch)
 
 
+def test_global_blocks_equal_an_oracle_whose_window_is_the_map():
+    model = tiny(global_blocks={1: [1], 3: [0, 1]}, window_size=[4, 2, 4, 1]).double()
+    whole = [[b.attn.window_size > (99, 99) for b in stage.blocks] for stage in model.layers]
+    assert whole == [[False, False], [False, True], [False], [True, True]]
+    assert_equals_oracle(model, TINY, (37, 54), (4, 4))
+
+
+@pytest.mark.parametrize('backend', ['tiled', 'plain'])
+def test_epsilons_equal_those_of_the_oracle(backend):
+    eps = dict(norm_eps=0.05, cosine_eps=0.3)  # large enough to matter
+    model = tiny(attention_backend=backend, **eps).double()
+    assert_equals_oracle(model, TINY, (26, 41), (4, 4), **eps)
+    with pytest.raises(AssertionError):
+        assert_equals_oracle(model, TINY, (26, 41), (4, 4), norm_eps=0.05)
+
+
+@pytest.mark.parametrize(
+    'value, said',
+    [
+        ([0, 1], 'must be a dict'),
+        ({4: [0]}, 'no block 0 in stage 4'),
+        ({3: [2]}, 'no block 2 in stage 3'),
+        ({3: 1}, 'must be a list'),
+    ],
+)
+def test_wrong_global_blocks_are_named(value, said):
+    with pytest.raises(ValueError, match=said):
+        tiny(global_blocks=value)
+
+
 @pytest.mark.parametrize('size', [(1, 1), (5, 3), (31, 97), (64, 64), (33, 160)])
 def test_any_size_gives_ceil_maps_alone_in_a_batch_and_in_any_order(size):
     model = tiny().eval()

@@ -293,7 +293,8 @@ def test_video_weights_of_a_training_in_a_recognizer_of_another_clip_and_window(
     for i in range(3):  # output norms that are not built for one index
         dims = 8 * 2**i
         params |= {f'norm{i}.weight': torch.ones(dims), f'norm{i}.bias': torch.zeros(dims)}
-    windows = [stage.blocks[0].attn.window_size for stage in model.backbone.layers]
+    layers = model.backbone.layers
+    windows = [[block.attn.window_size for block in stage.blocks] for stage in layers]
     with torch.no_grad():
         *_, expected = oracle.backbone(
             clip[0, 0],

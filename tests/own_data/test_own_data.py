@@ -1,4 +1,4 @@
-"""From a folder of your own classes to AP, following docs/own_data.md, with its checks."""
+"""From a folder of your own classes to AP, following docs/own_masks.md, with its checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from swinv2_dense.errors import ConfigError
 from swinv2_dense.own_data import read_classes, set_num_classes
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 
-PAGE = (ROOT / 'docs' / 'own_data.md').read_text()
+PAGE = (ROOT / 'docs' / 'own_masks.md').read_text()
 SNIPPETS = re.findall(r'```python\n(.*?)```', PAGE, re.S)
 NAMES = ('wheel', 'tyre', 'tile', 'flag', 'starfish', 'red cross')
 SMALL = """

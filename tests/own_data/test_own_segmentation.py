@@ -1,4 +1,4 @@
-"""From a folder of your own label maps to mIoU, following docs/own_data.md, with its checks."""
+"""From a folder of your own label maps to mIoU: docs/own_label_maps.md, with its checks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from swinv2_dense.errors import ConfigError
 from swinv2_dense.own_data import read_class_names
 from swinv2_dense.quickstart.surfaces import SurfacesSpec, draw
 
-PAGE = (ROOT / 'docs' / 'own_data.md').read_text()
-SNIPPETS = re.findall(r'```python\n(.*?)```', PAGE[PAGE.index('# Segmentation') :], re.S)
+PAGE = (ROOT / 'docs' / 'own_label_maps.md').read_text()
+SNIPPETS = re.findall(r'```python\n(.*?)```', PAGE, re.S)
 NAMES = ('road', 'grass verge', 'wall', 'sky', 'water', 'roof')
 SMALL = """
 _base_ = './own_seg.py'

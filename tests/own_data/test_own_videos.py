@@ -1,4 +1,4 @@
-"""From a folder of your own videos to top-1, following docs/own_data.md, with its checks."""
+"""From a folder of your own videos to top-1, following docs/own_videos.md, with its checks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from swinv2_dense.errors import ConfigError
 from swinv2_dense.own_data import read_class_folders, set_num_classes
 from swinv2_dense.video import FolderVideoDataset
 
-PAGE = (ROOT / 'docs' / 'own_data.md').read_text()
-SNIPPETS = re.findall(r'```python\n(.*?)```', PAGE[PAGE.index('# Video') :], re.S)
+PAGE = (ROOT / 'docs' / 'own_videos.md').read_text()
+SNIPPETS = re.findall(r'```python\n(.*?)```', PAGE, re.S)
 NAMES = ('Jump', 'clap hands', 'wave')
 COLOURS = dict(zip(NAMES, [(220, 60, 60), (60, 220, 60), (60, 60, 220)]))
 

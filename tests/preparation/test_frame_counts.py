@@ -21,6 +21,7 @@ from clips import (
     write_trimmed,
     write_with_sound,
 )
+from forked import run_code
 
 import swinv2_dense  # noqa: F401  patches imports of mmaction2
 
@@ -31,7 +32,6 @@ import av
 
 from swinv2_dense.errors import ConfigError
 from swinv2_dense.inference.video_files import UnreadableError, read_frames
-from swinv2_dense.preparation import video_frames
 from swinv2_dense.preparation.images import File, FileError
 from swinv2_dense.preparation.video_frames import FrameReader
 from swinv2_dense.preparation.videos import check_video
@@ -140,24 +140,38 @@ def test_seeking_is_exact(tmp_path, options):
     reader.close()
 
 
-def test_a_long_video_is_not_decoded_from_its_start(tmp_path, monkeypatch):
+def test_a_long_video_is_not_decoded_from_its_start(tmp_path):
     path = write_clip(tmp_path / 'long.mp4', 600)  # with a key frame each 12
     reader = FrameReader(str(path))
-    monkeypatch.setattr(reader, '_read_in_turn', None)
+    path.unlink()  # to decode from the start, it is opened again
     assert len(reader.read([3, 590])) == 2
     reader.close()
 
 
+OPENED = """
+import sys
+from swinv2_dense.video import decoding
+init = decoding.VideoInit(sys.argv[1])
+print(*(init(dict(filename=path))['video_decoder'] for path in sys.argv[2:]))
+"""
+
+
+def opened(decoder: str, *paths: Path) -> tuple[list[str], list[str]]:
+    """The decoder of each file, and the warnings of a process that opens them in turn."""
+    result = run_code(OPENED, decoder, *paths)
+    assert result.returncode == 0, result.stderr
+    *logged, used = result.stdout.splitlines()
+    warnings = [line.partition(' - WARNING - ')[2] for line in logged]
+    ours = [line for line in warnings if 'will be deprecated in future' not in line]
+    return used.split(), ours
+
+
 def test_files_that_decord_gets_wrong_are_decoded_with_pyav(tmp_path, monkeypatch):
     pytest.importorskip('decord')
-    monkeypatch.setattr(decoding, 'warned', set())
-    said: list[str] = []
-    monkeypatch.setattr(decoding, 'print_log', lambda message, **_: said.append(message))
     trimmed, whole = write_trimmed(tmp_path / 'trimmed.mp4'), write_clip(tmp_path / 'whole.mp4')
-    init = decoding.VideoInit('decord')
-    for path, decoder in ((trimmed, 'pyav'), (whole, 'decord'), (trimmed, 'pyav')):
-        assert init(dict(filename=str(path)))['video_decoder'] == decoder
-    assert said == [
+    used, warnings = opened('decord', trimmed, whole, trimmed)
+    assert used == ['pyav', 'decord', 'pyav']
+    assert warnings == [
         f'decord: decord counts 27 frames, not 7: decoding {trimmed} and similar files with pyav'
     ]
     monkeypatch.setattr(decoding, 'find_spec', lambda name: name != 'av' or None)
@@ -166,14 +180,8 @@ def test_files_that_decord_gets_wrong_are_decoded_with_pyav(tmp_path, monkeypatc
     assert init(dict(filename=str(whole)))['video_decoder'] == 'decord'
 
 
-def test_damaged_files_are_logged_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, 'warned', set())
-    said: list[str] = []
-    monkeypatch.setattr(decoding, 'print_log', lambda message, **_: said.append(message))
-    for name in ('a', 'b'):
-        path = write_cut(tmp_path / f'{name}.mp4')
-        decoding.VideoInit('pyav')(dict(filename=str(path)))
-    (line,) = said
+def test_damaged_files_are_logged_once(tmp_path):
+    _, (line,) = opened('pyav', *(write_cut(tmp_path / f'{name}.mp4') for name in 'ab'))
     assert line.startswith(f'{tmp_path}/a.mp4 is damaged: it ends after 14 of 40 frames')
 
 
@@ -220,12 +228,8 @@ def test_frames_of_too_many_pixels_are_not_decoded(huge):
 def test_frames_larger_than_the_header_says_are_not_converted(tmp_path, monkeypatch):
     path = write_clip(tmp_path / 'a.mp4')
     reader = FrameReader(str(path))
-
-    def refuse(width: int, height: int, path: str) -> None:
-        raise ConfigError(f'{path}: {width} x {height}')
-
-    monkeypatch.setattr(video_frames, 'check_pixels', refuse)
-    with pytest.raises(ConfigError, match='a.mp4: 64 x 48'):
+    monkeypatch.setenv('SWINV2_DENSE_MAX_PIXELS', '100')
+    with pytest.raises(ConfigError, match='a.mp4 has 64 x 48 pixels'):
         reader.read([3])
     reader.close()
 

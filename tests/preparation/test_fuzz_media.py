@@ -233,7 +233,7 @@ def test_any_log_is_drawn_or_reported(tmp_path, examples, capsys):
         except ConfigError as error:
             assert str(path) in str(error)
         else:
-            assert cv2.imread(str(out)) is not None
+            assert np.ptp(cv2.imread(str(out))) > 0  # readable, and something is drawn
 
     kept = st.sampled_from([1.0, 1.0, 0.7])
     known = [
@@ -279,7 +279,7 @@ assert all(results.values())
 
 
 @pytest.mark.parametrize('decoder', ['pyav', 'opencv'])
-@amounts(150, 10000)
+@amounts(50, 10000)
 def test_a_damaged_video_is_decoded_or_reported(tmp_path, decoder, examples):
     """In a process of its own. decord 0.6.0 is not among them: such files can end its process."""
     pytest.importorskip('mmaction')

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -301,19 +302,25 @@ def test_images_of_test_dev_are_checked_if_present(tree):
     assert parts[-1] == ReportRow('test2017', 'images', 1, 1)
 
 
-def test_an_interrupted_check_leaves_no_thread(tmp_path, monkeypatch):
-    def interrupt(items: Iterator, *_: object) -> None:
-        next(items)
-        raise KeyboardInterrupt
+def test_an_interrupted_check_leaves_no_thread(tmp_path):
+    """By Ctrl-C, while threads check images."""
+    pressed = iter([signal.SIGINT])
 
-    monkeypatch.setattr(images, 'progress', interrupt)
+    def check(*_: object) -> None:
+        for number in pressed:
+            signal.raise_signal(number)
+        time.sleep(0.01)
+
     files = [images.File(str(number), *SIZE) for number in range(64)]
-    before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
-        images.check_files(
-            ReportRow('x', 'images'), tmp_path, files, lambda *_: time.sleep(0.01), 2
-        )
-    assert threading.active_count() == before
+    before = set(threading.enumerate())
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # in a background shell
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            images.check_files(ReportRow('x', 'images'), tmp_path, files, check, 2)
+    finally:
+        signal.signal(signal.SIGINT, ignored)
+    left = set(threading.enumerate()) - before
+    assert not [thread for thread in left if not thread.daemon]  # they would keep the process
 
 
 def test_a_byte_order_mark_is_accepted_with_a_warning(tmp_path):

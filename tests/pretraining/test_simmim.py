@@ -8,11 +8,12 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from mmengine.model import ImgDataPreprocessor
 from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.testing import assert_close
 
-from swinv2_dense.pretraining import RandomUnitMask, SimMIM
+from swinv2_dense.pretraining import ClipDataPreprocessor, RandomUnitMask, SimMIM
 from swinv2_dense.pretraining.simmim import masked_l1, normalize_locally, pixel_shuffle
 
 ARCH = dict(embed_dims=16, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4))
@@ -152,13 +153,68 @@ def test_the_number_of_masked_units_is_rounded_up(units, ratio, count):
     assert np.abs(shares - count / math.prod(units)).max() < 0.3
 
 
-def test_masks_of_validation_depend_on_the_file_alone():
+def test_masks_of_validation_depend_on_the_name_of_the_file_alone():
     step = RandomUnitMask(fixed=True)
     image = np.zeros((192, 192, 3), np.uint8)
     first, again, other = (
-        step(dict(img=image, img_path=name))['mask'] for name in ('a.jpg', 'a.jpg', 'b.jpg')
+        step(dict(img=image, img_path=name))['mask'] for name in ('x/a.jpg', 'y/a.jpg', 'x/b.jpg')
     )
     assert (first == again).all() and (first != other).any()
+
+
+def test_an_image_smaller_than_a_unit_is_an_error():
+    """Even if a crop has enlarged it."""
+    results = dict(img=np.zeros((64, 64, 3), np.uint8), ori_shape=(31, 500))
+    with pytest.raises(ValueError, match='500 x 31 pixels are fewer than a unit .* 32 x 32'):
+        RandomUnitMask()(results)
+
+
+def test_a_perfect_prediction_restores_the_image():
+    """Masked pixels from the normalized prediction, the others from the image."""
+    model, data = build(), masks(2, 2, 3)
+    image = 3 * torch.randn(2, 3, 64, 96) + 1
+    pixels = model.pixels_of(torch.stack([element.mask for element in data]))
+    restored = model.restore(image, normalize_locally(image), pixels)
+    assert_close(restored, image, atol=1e-4, rtol=1e-4)
+    wrong = model.restore(image, torch.zeros_like(image), pixels)
+    assert (wrong != image).any(1).equal(pixels[:, 0].bool())
+
+
+def test_predictions_hold_the_pixels_of_the_file():
+    """Image and reconstruction are RGB values; the loss is that of each image."""
+    model, data = build(), masks(2, 2, 2)
+    mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    preprocess = ImgDataPreprocessor(mean=mean, std=std, bgr_to_rgb=True)
+    model.data_preprocessor = preprocess
+    files = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in data]
+    found = model.test_step(dict(inputs=files, data_samples=data))
+    for file, element in zip(files, found):
+        assert element.image.equal(file.flip(0))
+        seen = ~model.pixels_of(element.mask[None])[0, 0].bool()
+        assert element.reconstruction[:, seen].equal(file.flip(0)[:, seen])
+    inputs = preprocess(dict(inputs=files))['inputs']
+    losses = torch.stack([element.masked_l1 for element in found])
+    assert_close(losses.mean(), model(inputs, data, mode='loss')['loss'])
+
+
+def test_clips_are_normalized_as_their_frames():
+    settings = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], bgr_to_rgb=True)
+    clips = [torch.randint(0, 256, (3, 2, 4, 5), dtype=torch.uint8) for _ in range(2)]
+    found = ClipDataPreprocessor(**settings)(dict(inputs=clips))['inputs']
+    frames = ImgDataPreprocessor(**settings)
+    for t in range(2):
+        expected = frames(dict(inputs=[clip[:, t] for clip in clips]))['inputs']
+        assert_close(found[:, :, t], expected, atol=0, rtol=0)
+
+
+def test_bf16_changes_the_loss_by_rounding_only():
+    model, data = build(), masks(2, 2, 2)
+    image = torch.randn(2, 3, 64, 64)
+    expected = model(image, data, mode='loss')['loss']
+    with torch.autocast('cpu', torch.bfloat16):
+        loss = model(image, data, mode='loss')['loss']
+    assert loss.dtype == torch.float32
+    assert_close(loss, expected, atol=0, rtol=0.01)
 
 
 def test_tubes_mask_the_same_places_at_all_times():

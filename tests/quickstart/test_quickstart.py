@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from commands import ROOT
+from mmengine.config import Config
 from pycocotools.coco import COCO
 
 from swinv2_dense.quickstart import shapes
@@ -265,6 +266,32 @@ def test_a_short_quickstart(tmp_path: Path) -> None:
         assert np.allclose([float(value) for value in shown], right, atol=1e-3), row
 
 
+@pytest.mark.slow
+def test_a_short_pretraining(tmp_path: Path) -> None:
+    """SimMIM, and UperNet with and without it; not among the default tasks."""
+    work_dir = tmp_path / 'work'
+    loaders = [f'{split}_dataloader' for split in ('train', 'val', 'test')]
+    done = quickstart(
+        *('--task', 'pretraining', '--work-dir', work_dir, '--data-root', tmp_path / 'data'),
+        *('--target', -1, '--train-samples', 20, '--val-samples', 4, '--cfg-options'),
+        *('train_cfg.max_iters=4', 'train_cfg.val_interval=4', 'train_dataloader.batch_size=2'),
+        *('default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=4'),
+        *('param_scheduler.0.end=1', 'param_scheduler.1.begin=1'),
+        *(f'{loader}.num_workers=0' for loader in loaders),
+        *(f'{loader}.persistent_workers=False' for loader in loaders),
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert re.search(r'on unseen data: masked L1 \d\.\d+', done.stdout)
+    assert 'Reached the target of -1.00 for mIoU after pre-training' in done.stdout
+    folder = work_dir / 'pretraining'
+    for name in ('predictions.png', 'curves.png', 'reconstructions.png'):
+        image = cv2.imread(str(folder / name))
+        assert min(image.shape[:2]) > 300 and image.std() > 20, name
+    starts = {name: (folder / name / 'train.log').read_text() for name in ('pretrained', 'scratch')}
+    assert f'{folder}/simmim/iter_4.pth' in starts['pretrained']
+    assert 'random initialization' in starts['scratch']
+
+
 def test_quickstart_refuses_other_data(dataset: Path) -> None:
     done = quickstart('--data-root', dataset.parent)
     assert done.returncode == 2
@@ -297,3 +324,31 @@ def test_quickstart_reaches_its_target(tmp_path: Path) -> None:
     assert 'Reached the target of 0.60' in done.stdout
     assert 'Reached the target of 0.70' in done.stdout
     assert 'Reached the target of 0.90' in done.stdout
+
+
+# Not of pre-training, whose goal is a difference of two trainings.
+@pytest.mark.parametrize('task', ['detection', 'segmentation', 'video'])
+def test_configs_expect_the_goals(task: str) -> None:
+    """tools/test.py and tools/quickstart.py judge by the same numbers."""
+    example = EXAMPLES[task]
+    (training,) = example.trainings
+    configs = {test: Config.fromfile(ROOT / path) for test, path in training.tests.items()}
+    expected = {
+        test: [(e.metric, e.get('at_least'), e.get('at_most')) for e in loaded.expected]
+        for test, loaded in configs.items()
+    }
+    target = example.target
+    assert (
+        expected
+        == {
+            'detection': {
+                'test': [('coco/bbox_mAP_50', target, None), ('coco/segm_mAP_50', target, None)]
+            },
+            'segmentation': {'test': [('mIoU', 100 * target, None)]},
+            'video': {
+                'test': [('acc/top1', target, None)],
+                'shuffled': [('acc/top1', None, EXAMPLES['video'].most_shuffled)],
+                'reversed': [('pair/swapped', target, None)],
+            },
+        }[task]
+    )

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from same_training import Training
-from toy_training import FORKS, ends, fill_disk
+from toy_training import ends, fill_disk
 
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
 from swinv2_dense.resilience.atomic_checkpoints import latest_complete, resume_last
@@ -90,8 +91,7 @@ def test_file_names_of_the_config_are_found(tmp_path, log):
 def test_a_full_disk(tmp_path):
     """On a file system of 1 MiB: ENOSPC comes from the kernel, in a process with its own mount."""
     (tmp_path / 'disk').mkdir()
-    process = FORKS.Process(target=fill_disk, args=(str(tmp_path), str(tmp_path / 'said')))
-    process.start()
+    process = forked.start(fill_disk, (str(tmp_path), str(tmp_path / 'said')))
     (status,) = ends([process], 60)
     if status == 77:
         pytest.skip('file systems cannot be mounted here')

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from commands import ROOT, SUPPORT, tool
+from commands import SUPPORT, tool
+from forked import run_ranks
 
 import swinv2_dense  # noqa: F401  patches imports of mmaction2
 
@@ -248,18 +246,10 @@ def test_the_tool_names_the_file_in_one_line(command):
 
 
 def test_two_processes_skip_and_evaluate_the_rest_once(command, clips, tmp_path):
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node=2']
-    result = subprocess.run(
-        [*launch, '--master-port=0', '--rdzv-backend=c10d', '--rdzv-endpoint=localhost:0']
-        + ['tools/test.py', *command, '--launcher', 'pytorch', '--skip-unreadable'],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-        timeout=300,
-        env=os.environ | dict(OMP_NUM_THREADS='1'),
-    )
-    assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
-    assert '4 samples could not be read' in result.stdout + result.stderr
+    flags = ('--launcher', 'pytorch', '--skip-unreadable')
+    result = run_ranks('tools/test.py', *command, *flags)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert '4 samples could not be read' in result.stdout
     from mmengine.fileio import load
 
     dumped = [Path(sample['filename']).name for sample in load(tmp_path / 'out.pkl')]

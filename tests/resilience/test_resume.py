@@ -6,12 +6,14 @@ and which checkpoint was the best.
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import time
 from typing import Any
 
 import pytest
+from earlier_version import write_earlier
 from same_training import KINDS, Detector, Segmentor, Training, assert_same_checkpoints, workers
 from toy_training import HALF_WRITTEN, ends, start
 
@@ -73,6 +75,16 @@ def test_no_data_is_loaded_for_skipped_steps(training):
     assert 28 <= len(drawn) < len(all_drawn)  # two for each of 14 steps, and rejected ones
     assert drawn == all_drawn[-len(drawn) :]
     assert_same_checkpoints(resumed, training.folder / 'whole', last)
+
+
+def test_a_training_of_an_earlier_version(training):
+    """Its saved config and its checkpoint continue as if nothing had been renamed since."""
+    name = dict(by_epoch='epoch_2.pth', by_step='iter_14.pth')[training.kind]
+    work, earlier = training.folder / 'earlier', copy.copy(training)
+    earlier.config, checkpoint = write_earlier(training.folder / 'whole', work, name)
+    assert earlier.run('earlier', '--resume', checkpoint) == 0, training.log('earlier')
+    last = dict(by_epoch='epoch_4.pth', by_step='iter_28.pth')[training.kind]
+    assert_same_checkpoints(work, training.folder / 'whole', last)
 
 
 @pytest.mark.slow

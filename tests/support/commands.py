@@ -11,16 +11,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from forked import ROOT, run_script
+from isolation import forget_runs
+
 from swinv2_dense.training.known_warnings import KNOWN_WARNINGS
 
-ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / 'tests/support'
 
 
 def tool(name: str, *args: object, limit: float = 900) -> subprocess.CompletedProcess:
     """Run tools/{name}.py for at most `limit` seconds; its output is in `printed` of the result."""
+    result = run_script(f'tools/{name}.py', *args, limit=limit)
+    result.printed = result.stdout + result.stderr
+    return result
+
+
+def fresh_tool(name: str, *args: object) -> subprocess.CompletedProcess:
+    """The same in a new interpreter, which imports no more than the tool does."""
     command = [sys.executable, f'tools/{name}.py', *map(str, args)]
-    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=limit)
+    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=900)
     result.printed = result.stdout + result.stderr
     return result
 
@@ -55,7 +65,12 @@ def run_here(name: str, *args: object) -> subprocess.CompletedProcess:
     out, err, argv = io.StringIO(), io.StringIO(), sys.argv
     sys.argv, code = [name, *map(str, args)], 0
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            forget_runs(patch)
             runpy.run_path(str(ROOT / 'tools' / f'{name}.py'), run_name='__main__')
     except SystemExit as end:
         code = end.code

@@ -106,7 +106,9 @@ def run_tasks(folder: Path, alone: Path) -> None:
         train([config, *work, '--no-validate', '--cfg-options', *options])
         weights = alone / task / f'iter_{STEPS * ALONE[task][1]}.pth'
         work = ['--work-dir', str(folder / f'{task}_test'), *launcher]
-        test([config, str(weights), *work, '--dump', str(folder / f'{task}.pkl')])
+        work += ['--dump', str(folder / f'{task}.pkl')]
+        # Runs of one name that start in the same second share a log.
+        test([config, str(weights), *work, '--cfg-options', f'experiment_name={task}_test'])
 
 
 def main(folder: Path, alone: Path | None = None) -> None:

@@ -43,13 +43,18 @@ def with_tables(
     return state
 
 
+def head_of(ours: State) -> dict[str, Tensor]:
+    """Weight and bias of a classifier: ours, or zeros for 10 classes."""
+    channels = len(ours['norm3.bias'])
+    zeros = {'weight': torch.zeros(10, channels), 'bias': torch.zeros(10)}
+    return {part: ours.get(f'head.fc.{part}', value) for part, value in zeros.items()}
+
+
 def official(ours: State) -> State:
     """Final norm instead of output norms, and a classifier."""
-    state = {k: v for k, v in ours.items() if not k.startswith('norm')}
+    state = {k: v for k, v in ours.items() if not k.startswith(('norm', 'head'))}
     state['norm.weight'], state['norm.bias'] = ours['norm3.weight'], ours['norm3.bias']
-    state['head.weight'] = torch.zeros(10, len(ours['norm3.bias']))
-    state['head.bias'] = torch.zeros(10)
-    return state
+    return state | {f'head.{part}': value for part, value in head_of(ours).items()}
 
 
 def simmim(ours: State) -> State:
@@ -124,9 +129,7 @@ def hugging_face(ours: State, prefix: str = 'swinv2.') -> State:
         state[f'layernorm.{p}'] = ours[f'norm3.{p}']
     state['embeddings.mask_token'] = torch.zeros(1, 1, len(ours['patch_embed.proj.bias']))
     state = {prefix + key: value for key, value in state.items()}
-    state['classifier.weight'] = torch.zeros(10, len(ours['norm3.bias']))
-    state['classifier.bias'] = torch.zeros(10)
-    return state
+    return state | {f'classifier.{part}': value for part, value in head_of(ours).items()}
 
 
 def torchvision(ours: State) -> State:
@@ -151,7 +154,7 @@ def torchvision(ours: State) -> State:
         state[f'features.0.0.{p}'] = ours[f'patch_embed.proj.{p}']
         state[f'features.0.2.{p}'] = ours[f'patch_embed.norm.{p}']
         state[f'norm.{p}'] = ours[f'norm3.{p}']
-        state[f'head.{p}'] = torch.zeros(10)
+        state[f'head.{p}'] = head_of(ours)[p]
     return state
 
 
@@ -187,8 +190,7 @@ def mmpretrain(ours: State) -> State:
         state[f'patch_embed.norm.{p}'] = ours[f'patch_embed.norm.{p}']
         state[f'norm3.{p}'] = ours[f'norm3.{p}']
     state = {f'backbone.{key}': value for key, value in state.items()}
-    state['head.fc.weight'] = torch.zeros(10, len(ours['norm3.bias']))
-    return state
+    return state | {f'head.fc.{part}': value for part, value in head_of(ours).items()}
 
 
 # Where each library keeps the buffers of a block, if it saves them.
@@ -207,3 +209,59 @@ LAYOUTS = {
     'torchvision': torchvision,
     'mmpretrain': mmpretrain,
 }
+
+
+def plain_detr(ours: State, num_layers: int, classes: int) -> State:
+    """The released Plain-DETR, from the state dict of our detector with its three proposal steps.
+
+    `classes` is the number of its logits, of which ours has those of COCO's ids.
+    """
+    state: State = {}
+    for key, value in ours.items():
+        if key.startswith('backbone.'):
+            state[key.replace('backbone.', 'backbone.0.net.body.', 1)] = value
+    for part in ('weight', 'bias'):
+        state[f'backbone.0.upsample.0.{part}'] = ours[f'neck.0.upsample.0.{part}']
+        state[f'input_proj.0.0.{part}'] = ours[f'neck.1.convs.0.conv.{part}']
+        state[f'input_proj.0.1.{part}'] = ours[f'neck.1.convs.0.gn.{part}']
+        state[f'transformer.enc_output.{part}'] = ours[f'proposals.linear.{part}']
+        state[f'transformer.enc_output_norm.{part}'] = ours[f'proposals.norm.{part}']
+        state[f'transformer.pos_trans.{part}'] = ours[f'pos_trans_fc.{part}']
+        state[f'transformer.pos_trans_norm.{part}'] = ours[f'pos_trans_norm.{part}']
+        state[f'transformer.decoder.final_layer_norm.{part}'] = ours[f'decoder.norm.{part}']
+        for own in ('0.0', '2.0', '3.0', '3.1', '3.3'):
+            theirs = own.replace('3.1', '3.1.ln')
+            value = ours[f'proposals.levels.{own}.{part}']
+            state[f'transformer.enc_output_proj.{theirs}.{part}'] = value
+        for i in range(num_layers):
+            theirs, own = f'transformer.decoder.layers.{i}', f'decoder.layers.{i}'
+            pairs = dict(
+                norm1='norm2', norm2='norm1', norm3='norm3', linear1='ffn.0', linear2='ffn.2'
+            )
+            for same in ('q', 'k', 'v', 'proj'):
+                pairs[f'cross_attn.{same}'] = f'cross_attn.{same}'
+            pairs['self_attn.out_proj'] = 'self_attn.out_proj'
+            for a, b in (('1', 'x'), ('2', 'y')):
+                pairs[f'cross_attn.cpb_mlp{a}.0'] = f'box_rpb.cpb_mlp_{b}.0'
+                if part == 'weight':
+                    pairs[f'cross_attn.cpb_mlp{a}.2'] = f'box_rpb.cpb_mlp_{b}.2'
+            for a, b in pairs.items():
+                state[f'{theirs}.{a}.{part}'] = ours[f'{own}.{b}.{part}']
+            key = f'self_attn.in_proj_{part}'
+            state[f'{theirs}.{key}'] = ours[f'{own}.{key}']
+        for i in range(num_layers + 1):
+            for prefix in ('', 'transformer.decoder.'):
+                logits = ours[f'bbox_head.cls_branches.{i}.{part}']
+                wide = torch.randn(classes, *logits.shape[1:])
+                ids = [c for c in range(1, classes) if c not in NO_COCO_IDS]
+                wide[[0, *ids[1:]] if i == num_layers else ids] = logits
+                state[f'{prefix}class_embed.{i}.{part}'] = wide
+                for step in range(3):
+                    value = ours[f'bbox_head.reg_branches.{i}.{2 * step}.{part}']
+                    state[f'{prefix}bbox_embed.{i}.layers.{step}.{part}'] = value
+    state['transformer.level_embed'] = ours['map_embed'][None]
+    state['query_embed.weight'] = ours['query_embedding.weight']
+    return state
+
+
+NO_COCO_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)

@@ -17,10 +17,10 @@ def narrow_model(model: Any, width: int = WIDTH) -> None:
     """Fewer channels, blocks and proposals; every part and loss stays, the window too."""
     model.backbone.update(arch=ARCH, init_cfg=None)
     for part in model.neck if isinstance(model.neck, list) else [model.neck]:
-        part.in_channels = CHANNELS
+        part.in_channels = CHANNELS[-len(part.in_channels) :]
         if 'num_heads' in part:
             part.num_heads = 4
-    for node in _mappings(model):
+    for node in mappings(model):
         for key in CHANNEL_KEYS:
             if node.get(key) == 256:
                 node[key] = width
@@ -28,15 +28,18 @@ def narrow_model(model: Any, width: int = WIDTH) -> None:
             node.update(fc_out_channels=2 * width, conv_out_channels=width)
         if node.get('nms_pre'):
             node.update(nms_pre=200, max_per_img=40)
+        if node.get('num_groups'):
+            node.num_groups = 4
         if node.get('type') == 'RandomSampler':
             node.num = 32
-    model.train_cfg.rpn.allowed_border = -1  # no anchor lies within a very small image
-    model.test_cfg.rcnn.update(max_per_img=5, score_thr=0.0)
+    if 'rpn_head' in model:
+        model.train_cfg.rpn.allowed_border = -1  # no anchor lies within a very small image
+    model.test_cfg.get('rcnn', model.test_cfg).update(max_per_img=5, score_thr=0.0)
 
 
 def shrink_images(cfg: Any, factor: float) -> None:
     """Divide all sizes in pixels of pipelines and of the data preprocessor, to multiples of 8."""
-    for node in _mappings(cfg._cfg_dict):  # mmengine's Config itself is no mapping
+    for node in mappings(cfg._cfg_dict):  # mmengine's Config itself is no mapping
         if 'type' in node:
             for key in PIXELS:
                 if node.get(key):
@@ -53,14 +56,14 @@ def use_data(cfg: Any, root: Path, ann_file: str = 'annotations/{}.json') -> Non
             cfg[f'{part}_evaluator'].ann_file = str(root / ann_file.format(split))
 
 
-def _mappings(node: Any) -> Any:
+def mappings(node: Any) -> Any:
     if isinstance(node, Mapping):
         yield node
         for value in node.values():
-            yield from _mappings(value)
+            yield from mappings(value)
     elif isinstance(node, (list, tuple)):
         for value in node:
-            yield from _mappings(value)
+            yield from mappings(value)
 
 
 def _divided(value: Any, factor: float) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 from narrow import ARCH, CHANNELS, shrink_images
+from narrow_detr import narrow_detr
 
 HEAD = 64  # channels: group norm has 32 groups, each needs more than one value
 IMAGE = (96, 128)  # pixels, H and W
@@ -28,6 +29,9 @@ TREES = {  # images, label maps, and the largest id
 def narrow_segmentor(model: Any) -> None:
     """Fewer channels and blocks; every part and loss stays, the window too."""
     model.backbone.update(arch=ARCH, init_cfg=None)
+    if 'pixel_decoder' in model.decode_head:
+        narrow_detr(model)
+        return
     model.decode_head.update(in_channels=CHANNELS, channels=HEAD)
     model.auxiliary_head.update(in_channels=CHANNELS[2], channels=HEAD)
 

@@ -36,9 +36,9 @@ def position_bias(params: dict, offset: tuple, pretrained_window: tuple) -> torc
     return 16 / (1 + torch.exp(-out))
 
 
-def unit(vector: torch.Tensor) -> torch.Tensor:
+def unit(vector: torch.Tensor, eps: float) -> torch.Tensor:
     length = vector.square().sum(-1, keepdim=True).sqrt()
-    return vector / length if length.min() > 0 else torch.zeros_like(vector)
+    return vector / (length + eps) if length.min() > 0 else torch.zeros_like(vector)
 
 
 def window_attention(
@@ -48,6 +48,7 @@ def window_attention(
     window: tuple,
     pretrained_window: tuple,
     shifted: bool,
+    cosine_eps: float = 0.0,
 ) -> torch.Tensor:
     """(S..., C) -> (S..., C): scaled cosine attention, one pair of tokens at a time (eq. 2).
 
@@ -77,7 +78,7 @@ def window_attention(
         k = (k_weight @ token + k_bias).view(heads)
         v = (v_weight @ token + v_bias).view(heads)
         if cosine:
-            q, k = (torch.stack([unit(head) for head in t]) for t in (q, k))
+            q, k = (torch.stack([unit(head, cosine_eps) for head in t]) for t in (q, k))
         cell = tuple((p - s) // w for p, s, w in zip(position, shift, window))
         tokens[position] = q, k, v, cell, inside
     biases = {}
@@ -101,10 +102,10 @@ def window_attention(
     return torch.stack(out).view(*sizes, channels)
 
 
-def layer_norm(x: torch.Tensor, params: dict) -> torch.Tensor:
+def layer_norm(x: torch.Tensor, params: dict, eps: float = 1e-5) -> torch.Tensor:
     centered = x - x.mean(-1, keepdim=True)
     variance = centered.square().mean(-1, keepdim=True)
-    return centered / (variance + 1e-5).sqrt() * params['weight'] + params['bias']
+    return centered / (variance + eps).sqrt() * params['weight'] + params['bias']
 
 
 def mlp(x: torch.Tensor, params: dict) -> torch.Tensor:
@@ -113,7 +114,7 @@ def mlp(x: torch.Tensor, params: dict) -> torch.Tensor:
     return x @ params['fc2.weight'].T + params['fc2.bias']
 
 
-def block(x: torch.Tensor, params: dict, **attention) -> torch.Tensor:
+def block(x: torch.Tensor, params: dict, norm_eps: float = 1e-5, **attention) -> torch.Tensor:
     """Each branch with the norms that have parameters, and the extra norm of H and G if there is.
 
     `norm1` and `norm2` end their branch (res-post-norm, section 3.2), `pre_norm` starts it (V1,
@@ -124,17 +125,17 @@ def block(x: torch.Tensor, params: dict, **attention) -> torch.Tensor:
         pre, end, post = (
             below(params, f'{name}{number}.') for name in ('pre_norm', 'norm', 'post_norm')
         )
-        y = function(layer_norm(x, pre) if pre else x)
-        x = x + (layer_norm(y, end) if end else y)
-        return layer_norm(x, post) if post else x
+        y = function(layer_norm(x, pre, norm_eps) if pre else x)
+        x = x + (layer_norm(y, end, norm_eps) if end else y)
+        return layer_norm(x, post, norm_eps) if post else x
 
     x = branch(x, 1, lambda y: window_attention(y, below(params, 'attn.'), **attention))
     x = branch(x, 2, lambda y: mlp(y, below(params, 'mlp.')))
     extra = below(params, 'norm3.')
-    return layer_norm(x, extra) if extra else x
+    return layer_norm(x, extra, norm_eps) if extra else x
 
 
-def patch_embed(image: torch.Tensor, params: dict, patch: tuple) -> torch.Tensor:
+def patch_embed(image: torch.Tensor, params: dict, patch: tuple, eps: float) -> torch.Tensor:
     """(C', S'...) -> (S..., C), zeros beyond the image."""
     weight = params['proj.weight']
     counts = [math.ceil(s / p) for s, p in zip(image.shape[1:], patch)]
@@ -144,10 +145,10 @@ def patch_embed(image: torch.Tensor, params: dict, patch: tuple) -> torch.Tensor
         part = image[(slice(None), *(slice(c * p, (c + 1) * p) for c, p in zip(cell, patch)))]
         pixels[tuple(slice(n) for n in part.shape)] = part
         tokens.append(weight.flatten(1) @ pixels.flatten() + params['proj.bias'])
-    return layer_norm(torch.stack(tokens).view(*counts, -1), below(params, 'norm.'))
+    return layer_norm(torch.stack(tokens).view(*counts, -1), below(params, 'norm.'), eps)
 
 
-def patch_merging(x: torch.Tensor, params: dict) -> torch.Tensor:
+def patch_merging(x: torch.Tensor, params: dict, eps: float) -> torch.Tensor:
     """Join 2 x 2 tokens of the last two axes, zeros beyond the map, rows counted first."""
     *lead, height, width, channels = x.shape
     out = x.new_zeros(*lead, math.ceil(height / 2), math.ceil(width / 2), 4 * channels)
@@ -156,8 +157,8 @@ def patch_merging(x: torch.Tensor, params: dict) -> torch.Tensor:
         out[..., i // 2, j // 2, slot : slot + channels] = x[..., i, j, :]
     norm = below(params, 'norm.')
     if len(norm['weight']) == 4 * channels:  # V1
-        return layer_norm(out, norm) @ params['reduction.weight'].T
-    return layer_norm(out @ params['reduction.weight'].T, norm)
+        return layer_norm(out, norm, eps) @ params['reduction.weight'].T
+    return layer_norm(out @ params['reduction.weight'].T, norm, eps)
 
 
 def backbone(
@@ -166,11 +167,16 @@ def backbone(
     depths: tuple,
     num_heads: tuple,
     patch: tuple,
-    windows: tuple,
+    windows: list,
     pretrained_windows: tuple,
+    norm_eps: float = 1e-5,
+    cosine_eps: float = 0.0,
 ) -> list[torch.Tensor]:
-    """(C', S'...) -> maps (C_i, S_i...) of all stages, through their output norms."""
-    x = patch_embed(image, below(params, 'patch_embed.'), patch)
+    """(C', S'...) -> maps (C_i, S_i...) of all stages, through their output norms.
+
+    `windows` lists, per stage, the window of each block.
+    """
+    x = patch_embed(image, below(params, 'patch_embed.'), patch, norm_eps)
     outs = []
     for stage, depth in enumerate(depths):
         for i in range(depth):
@@ -178,13 +184,15 @@ def backbone(
                 x,
                 below(params, f'layers.{stage}.blocks.{i}.'),
                 num_heads=num_heads[stage],
-                window=windows[stage],
+                window=windows[stage][i],
                 pretrained_window=pretrained_windows[stage],
                 shifted=i % 2 == 1,
+                norm_eps=norm_eps,
+                cosine_eps=cosine_eps,
             )
-        outs.append(layer_norm(x, below(params, f'norm{stage}.')).movedim(-1, 0))
+        outs.append(layer_norm(x, below(params, f'norm{stage}.'), norm_eps).movedim(-1, 0))
         if stage + 1 < len(depths):
-            x = patch_merging(x, below(params, f'layers.{stage}.downsample.'))
+            x = patch_merging(x, below(params, f'layers.{stage}.downsample.'), norm_eps)
     return outs
 
 

@@ -1,8 +1,9 @@
 """Make random SwinV2 models with other libraries and save what they compute.
 
 With the library on PYTHONPATH, `python tests/support/peers.py timm|torchvision|mmpretrain OUT`
-writes OUT/model.pth as the library does, and OUT/features.pth: an image and the maps of the four
-stages. It is a separate process because torchvision changes what transformers and mmaction2 import.
+writes OUT/model.pth as the library does, and OUT/features.pth: an image, the maps of the four
+stages and the logits of a classifier. It is a separate process because torchvision changes what
+transformers and mmaction2 import.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from swinv2_dense.arguments import Arch
 from swinv2_dense.benchmark.peers import mmpretrain, timm, without_torchvision_operators
 
-IMAGE = 128
+IMAGE, CLASSES = 128, 7
 DEPTHS, HEADS, DIMS, WINDOW, PRETRAINED_WINDOWS = (2, 2, 2, 2), (1, 2, 4, 8), 16, 4, (3, 3, 3, 2)
 ARCH = Arch(DIMS, DEPTHS, HEADS, extra_norm_every=2)
 
@@ -31,8 +32,9 @@ def randomize(model: torch.nn.Module) -> torch.nn.Module:
 
 def timm_model() -> tuple[torch.nn.Module, list]:
     model, maps = timm(ARCH, IMAGE, WINDOW, PRETRAINED_WINDOWS)
+    model.reset_classifier(CLASSES)
     randomize(model)
-    return model, maps(image())
+    return model, [*maps(image()), model(image())]
 
 
 def torchvision_model() -> tuple[torch.nn.Module, list]:
@@ -52,6 +54,7 @@ def torchvision_model() -> tuple[torch.nn.Module, list]:
             window_size=[WINDOW, WINDOW],
             block=SwinTransformerBlockV2,
             downsample_layer=PatchMergingV2,
+            num_classes=CLASSES,
         )
     )
     x, maps = image(), []
@@ -59,14 +62,19 @@ def torchvision_model() -> tuple[torch.nn.Module, list]:
         x = layer(x)
         if i % 2:
             maps.append(x.movedim(-1, 1))
-    return model, maps
+    return model, [*maps, model(image())]
 
 
 def mmpretrain_model() -> tuple[torch.nn.Module, list]:
     backbone, maps = mmpretrain(ARCH, IMAGE, WINDOW, PRETRAINED_WINDOWS)
-    model = torch.nn.Module()
-    model.backbone, model.head = randomize(backbone), torch.nn.Linear(1, 1)
-    return model, list(maps(image()))
+    from mmpretrain.models.heads import LinearClsHead
+    from mmpretrain.models.necks import GlobalAveragePooling
+
+    model, pool = torch.nn.Module(), GlobalAveragePooling()
+    model.backbone, model.head = backbone, LinearClsHead(CLASSES, DIMS * 8)
+    randomize(model)
+    outs = maps(image())
+    return model, [*outs, model.head(pool(tuple(outs[-1:])))]
 
 
 def image() -> torch.Tensor:

@@ -1,8 +1,8 @@
 """One process of torchrun for test_sharded_tools.py: `sharded_jobs.py FOLDER`.
 
 Trains each config FOLDER/{det,seg,video}{,_fsdp,_zero1}.py by tools/train.py, those of segmentation
-with a fragment in two parts, and with each fragment from the checkpoint of another; tests what FSDP
-wrote.
+with a fragment in two parts, with each fragment from the checkpoint of another and from one of an
+earlier version; tests what FSDP wrote.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from distributed_jobs import SHARED, TASKS
+from earlier_version import write_earlier
 
 KINDS = ('', '_fsdp', '_zero1')
 FIRST, LAST = 2, 3  # steps
 LENGTHS = dict(seg=[LAST], seg_fsdp=[FIRST, LAST], seg_zero1=[FIRST, LAST])
 HANDED_ON = dict(seg='seg_fsdp', seg_fsdp='seg_zero1', seg_zero1='seg_fsdp')  # config: first part
 TESTED = ('det_fsdp', 'seg_fsdp')
+EARLIER = ('seg_fsdp', 'seg_zero1')  # resumed from what an earlier version wrote
 INTERVAL = 'default_hooks.checkpoint.interval'
 
 
@@ -55,6 +57,14 @@ def main(folder: Path) -> None:
         options = [f'train_dataloader.batch_size={SHARED["seg"][0]}', f'train_cfg.max_iters={LAST}']
         options += [moments, f'{INTERVAL}={LAST}']
         train([str(folder / f'{name}.py'), *work, '--no-validate', '--cfg-options', *options])
+    for name in EARLIER:
+        work, checkpoint = folder / f'{name}_earlier', f'iter_{FIRST}.pth'
+        if dist.get_rank() == 0:
+            write_earlier(folder / name, work, checkpoint)
+        dist.barrier()
+        command = [str(work / f'{name}.py'), '--work-dir', str(work), *launcher, '--no-validate']
+        options = [f'train_cfg.max_iters={LAST}', f'{INTERVAL}={LAST}']
+        train([*command, '--resume', str(work / checkpoint), '--cfg-options', *options])
     dist.destroy_process_group()
 
 

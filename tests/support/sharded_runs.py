@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections import OrderedDict
 from pathlib import Path
 
 import torch
+from forked import run_scripts
 from mmengine.optim import build_optim_wrapper
 from sharded_training import OPTIM_WRAPPER, WORLD_SIZE, Classifier, Samples
 from torch import nn
@@ -64,24 +63,13 @@ def alone(steps: int, parts: int = 1) -> tuple[Classifier, dict, list[float]]:
 def run_in_two(folder: Path, kind: str) -> Path:
     """Make the trainings of `kind`, fsdp or zero, from `initial.pth`; all else is in `folder`."""
     torch.save(dict(state_dict=initial_state()), folder / 'initial.pth')
+    args = [(rank, folder, kind) for rank in range(WORLD_SIZE)]
     script = Path(__file__).with_name('sharded_training.py')
-    logs = [folder / f'log_{rank}.txt' for rank in range(WORLD_SIZE)]
-    # Freed memory returns to the system, so that peaks can be measured.
-    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'MALLOC_MMAP_THRESHOLD_': '65536'}
-    processes = []
-    try:
-        for rank, log in enumerate(logs):
-            command = [sys.executable, '-W', 'ignore', script, str(rank), folder, kind]
-            with log.open('w') as output:
-                process = subprocess.Popen(command, stdout=output, stderr=output, env=env)
-            processes.append(process)
-        for process in processes:
-            process.wait(timeout=300)
-    finally:
-        for process in processes:
-            process.kill()
-    for process, log in zip(processes, logs):
-        assert process.returncode == 0, log.read_text()[-4000:]
+    results = run_scripts(script, args, [os.environ] * WORLD_SIZE)
+    for rank, result in enumerate(results):
+        printed = result.stdout + result.stderr
+        assert result.returncode == 0, printed[-4000:]
+        (folder / f'log_{rank}.txt').write_text(printed)
     return folder
 
 

@@ -6,6 +6,7 @@ the numbers held; checkpoints.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -31,6 +32,7 @@ from swinv2_dense.distributed.zero import ZeroStrategy
 
 WORLD_SIZE = 2
 STEPS = 2
+MMAP_THRESHOLD = -3  # a constant of glibc
 ARCH = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2))
 LARGE = dict(embed_dims=192, depths=(2, 8), num_heads=(6, 12))  # 15 M parameters
 OPTIM_WRAPPER = dict(
@@ -227,6 +229,8 @@ def main(rank: int, folder: Path, kind: str) -> None:
     dist.init_process_group('gloo', init_method=store, rank=rank, world_size=WORLD_SIZE)
     os.environ['LOCAL_RANK'] = str(rank)
     torch.set_num_threads(1)
+    # Freed memory returns to the system, so that peaks can be measured.
+    ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 65536)
     if kind == 'fsdp':
         sizes = dict(peak=peak(folder))
     else:

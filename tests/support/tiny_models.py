@@ -26,7 +26,7 @@ def tiny(cls=SwinTransformerV2, **kwargs) -> torch.nn.Module:
     return randomized(cls(**kwargs))
 
 
-def assert_equals_oracle(model, arch: dict, size: tuple, patch: tuple) -> None:
+def assert_equals_oracle(model, arch: dict, size: tuple, patch: tuple, **eps: float) -> None:
     """The maps of all stages, and the gradients of all parameters."""
     image = torch.randn(1, 3, *size, dtype=torch.float64)
     params = dict(model.named_parameters())
@@ -36,8 +36,9 @@ def assert_equals_oracle(model, arch: dict, size: tuple, patch: tuple) -> None:
         arch['depths'],
         arch['num_heads'],
         patch,
-        [stage.blocks[0].attn.window_size for stage in model.layers],
+        [[block.attn.window_size for block in stage.blocks] for stage in model.layers],
         model.pretrained_window_sizes,
+        **eps,
     )
     outs = model(image)
     for out, reference in zip(outs, expected):

@@ -6,7 +6,6 @@ Its data and its model draw from random, numpy and torch, in training and in val
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import random
 import resource
@@ -17,8 +16,10 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -39,8 +40,6 @@ from swinv2_dense.resilience.atomic_checkpoints import AtomicCheckpointHook, Ato
 SAMPLES = 14
 HALF_WRITTEN = 200_000  # bytes, less than a checkpoint
 STOPPED_WRITING = -signal.SIGXFSZ
-FORKS = multiprocessing.get_context('forkserver')
-FORKS.set_forkserver_preload(['mmseg.models', 'mmseg.datasets', 'swinv2_dense.seg'])
 
 CONFIG = """
 custom_imports = dict(imports=['toy_training'])
@@ -102,12 +101,10 @@ def write_config(folder: Path, **changes: object) -> Path:
     return path
 
 
-def start(argv: Sequence[object], log: Path, **variables: object) -> multiprocessing.Process:
+def start(argv: Sequence[object], log: Path, **variables: object) -> BaseProcess:
     """Start tools/train.py in a fork of a process that has done the imports."""
     variables = {name: str(value) for name, value in variables.items()}
-    process = FORKS.Process(target=_train, args=([*map(str, argv)], str(log), variables))
-    process.start()
-    return process
+    return forked.start(_train, ([*map(str, argv)], str(log), variables))
 
 
 def train(argv: Sequence[object], log: Path, limit: float = 300, **variables: object) -> int:
@@ -126,7 +123,7 @@ def train_two(argv: Sequence[object], log: Path, limit: float = 300, **variables
     return ends(ranks, limit)
 
 
-def ends(processes: list[multiprocessing.Process], limit: float) -> list[int]:
+def ends(processes: list[BaseProcess], limit: float) -> list[int]:
     """Exit statuses; processes that do not exit are killed."""
     end = time.monotonic() + limit
     for process in processes:

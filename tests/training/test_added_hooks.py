@@ -23,6 +23,7 @@ COMMON = [
     'BackboneWeightsHook',
     'LoadReportHook',
     'ResultsHook',
+    'ExpectedValuesHook',
     'ResumeSettingsHook',
     'StartReportHook',
     'CheckBatchNormHook',

@@ -180,7 +180,9 @@ def test_frozen_parameters_are_not_optimized():
 
 
 def test_unknown_paramwise_key_is_named():
-    with pytest.raises(ValueError, match=r"\['custom_keys'\]; .* backbone_lr_mult and layer_decay"):
+    with pytest.raises(
+        ValueError, match=r"\['custom_keys'\]; .* backbone_lr_mult, layer_decay and"
+    ):
         groups_of(nn.Linear(2, 2), custom_keys={})
 
 
@@ -213,3 +215,13 @@ def test_no_learning_rate_to_multiply(optimizer):
         build_optim_wrapper(model, dict(cfg, paramwise_cfg=dict(layer_decay=0.9)))
     if optimizer['type'] is WithoutRate:  # nothing to multiply
         assert build_optim_wrapper(model, cfg).optimizer.param_groups[0]['lr'] == 0.1
+
+
+def test_named_parameters_are_not_decayed():
+    """Mask2Former's embeddings of queries and levels are matrices."""
+    model = nn.ModuleDict(dict(query_embed=nn.Embedding(3, 4), other=nn.Linear(4, 4, bias=False)))
+    found = groups_of(model, no_decay=('query_embed',))
+    assert {name: decay for name, (_, decay) in found.items()} == {
+        'query_embed.weight': 0.0,
+        'other.weight': WEIGHT_DECAY,
+    }

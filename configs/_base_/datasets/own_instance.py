@@ -1,4 +1,4 @@
-# Your own dataset in COCO format with masks; docs/own_data.md has all steps from a folder to AP.
+# Your own dataset in COCO format with masks; docs/own_masks.md has all steps from a folder to AP.
 # The folder is data/own, or the one that the environment variable OWN_DATA names. To use other file
 # names, copy this file next to your config and edit its first lines. The classes are those of the
 # training annotations.

@@ -6,7 +6,7 @@ nothing else of the package.
 
 from __future__ import annotations
 
-from .data import coco_submission_parser, prepare_data_parser
+from .data import band_statistics_parser, coco_submission_parser, prepare_data_parser
 from .measuring import (
     analyze_parser,
     benchmark_parser,
@@ -19,6 +19,7 @@ from .models import (
     convert_checkpoint_parser,
     infer_parser,
     publish_checkpoint_parser,
+    report_parser,
     test_parser,
     train_parser,
 )
@@ -26,6 +27,7 @@ from .quickstart import make_shapes_parser, quickstart_parser, quickstart_spread
 
 PARSERS = {  # by command
     'analyze': analyze_parser,
+    'band_statistics': band_statistics_parser,
     'benchmark': benchmark_parser,
     'browse_dataset': browse_dataset_parser,
     'claims': claims_parser,
@@ -39,6 +41,7 @@ PARSERS = {  # by command
     'publish_checkpoint': publish_checkpoint_parser,
     'quickstart': quickstart_parser,
     'quickstart_spread': quickstart_spread_parser,
+    'report': report_parser,
     'test': test_parser,
     'train': train_parser,
 }

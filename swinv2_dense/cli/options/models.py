@@ -6,8 +6,16 @@ import argparse
 import ast
 from pathlib import Path
 
-from ...choices import LOG_BACKENDS
-from .shared import DEFAULT, add_cfg_options, add_config, add_max_pixels, command_parser
+from ...choices import EXPORTS, LOG_BACKENDS
+from .shared import (
+    DEFAULT,
+    add_cfg_options,
+    add_config,
+    add_max_pixels,
+    add_slices,
+    command_parser,
+    positive,
+)
 
 HOOKS = """
 Some hooks are added to every run. The config entry added_hooks maps the name
@@ -38,6 +46,17 @@ def train_parser() -> argparse.ArgumentParser:
         help='keep the last N checkpoints, and the best (default: as in the config)',
     )
     parser.add_argument(
+        '--save-best',
+        action='store_true',
+        help='also save the checkpoint with the best mAP, mIoU or top-1, as best_*.pth',
+    )
+    parser.add_argument(
+        '--early-stop',
+        type=positive,
+        metavar='N',
+        help='stop when mAP, mIoU or top-1 has not improved in N validations',
+    )
+    parser.add_argument(
         '--log-to',
         nargs='+',
         choices=LOG_BACKENDS,
@@ -52,6 +71,9 @@ def train_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--no-validate', action='store_true', help='do not evaluate during the training'
+    )
+    parser.add_argument(
+        '--val-loss', action='store_true', help='also log the loss on the validation set'
     )
     parser.add_argument('--seed', type=int, help='random seed (default: as in the config)')
     parser.add_argument(
@@ -71,6 +93,9 @@ def test_parser() -> argparse.ArgumentParser:
         '--out', metavar='PATH', help='write predictions to FILE.pkl or, for mmseg, to a folder'
     )
     parser.add_argument('--dump', metavar='FILE.pkl', help='write predictions to this file')
+    parser.add_argument(
+        '--report', metavar='DIR', help='write DIR/index.html, a page about results and mistakes'
+    )
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='folder for pictures of predictions')
     parser.add_argument(
@@ -88,6 +113,7 @@ def test_parser() -> argparse.ArgumentParser:
         help=f'draw every N-th sample {DEFAULT}',
     )
     parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
+    add_slices(parser)
     parser.add_argument(
         '--skip-unreadable',
         action='store_true',
@@ -96,15 +122,39 @@ def test_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def report_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Write a page about the results and mistakes of a test from its predictions.
+test.py --report writes it directly.
+""")
+    add_config(parser)
+    parser.add_argument(
+        'predictions',
+        metavar='PREDICTIONS',
+        type=Path,
+        help='records.json of an earlier report, or FILE.pkl of test.py --out or --dump',
+    )
+    parser.add_argument(
+        '--out', metavar='DIR', help='folder of the page (default: report, beside PREDICTIONS)'
+    )
+    add_max_pixels(parser)
+    add_cfg_options(parser)
+    return parser
+
+
 def infer_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Predict for images and videos with the test pipeline of a config. Detectors
-and segmentors process videos frame by frame.
+and segmentors process videos frame by frame. Without CONFIG.py, the config is
+the one that training stored in the checkpoint, or the only one next to it.
+docs/predictions.md describes the files that are written.
 
 Exit status: 0 if all inputs are done, 1 if unreadable inputs were skipped, 2
 for a wrong command.
 """)
-    add_config(parser)
+    parser.add_argument(
+        'config', metavar='CONFIG', nargs='?', help='config file, ends in .py; may be left out'
+    )
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
     parser.add_argument(
         'inputs',
@@ -113,7 +163,10 @@ for a wrong command.
         help='file, folder (searched at any depth) or pattern such as "videos/*.mp4"',
     )
     parser.add_argument(
-        '--out-dir', metavar='DIR', help='folder for results (default: work_dirs/CONFIG/infer)'
+        '--out-dir',
+        metavar='DIR',
+        help='folder for results (default: work_dirs/CONFIG/infer, without CONFIG '
+        'work_dirs/CHECKPOINT/infer)',
     )
     parser.add_argument(
         '--score-thr',
@@ -127,6 +180,26 @@ for a wrong command.
         metavar='FILE',
         help='class names, one per line (default: from the checkpoint, or from the config)',
     )
+    parser.add_argument('--tta', action='store_true', help='use test-time augmentation')
+    add_slices(parser)
+    parser.add_argument(
+        '--batch-size',
+        type=positive,
+        default=1,
+        metavar='N',
+        help=f'images of equal size, frames or slices to predict at a time {DEFAULT}',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on the CPU'
+    )
+    parser.add_argument(
+        '--export',
+        nargs='+',
+        choices=EXPORTS,
+        default=[],
+        help='mmdet: also write the objects as a COCO dataset or as pre-annotations',
+    )
+    parser.add_argument('--no-pictures', action='store_true', help='write no pictures and videos')
     add_max_pixels(parser)
     parser.add_argument('--device', help='e.g. cuda:1 (default: cuda if available, else cpu)')
     add_cfg_options(parser)
@@ -169,7 +242,8 @@ def convert_checkpoint_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
 Convert the SwinV2 backbone of a checkpoint from any known format to that of
 this package. --inspect prints the format, architecture and windows of SRC, and
-writes nothing.
+writes nothing. --detector converts a whole Plain-DETR instead, for load_from,
+test and infer.
 """)
     parser.add_argument('src', metavar='SRC', help='checkpoint: a path, a URL or hf://owner/name')
     parser.add_argument(
@@ -180,6 +254,9 @@ writes nothing.
         help='file to write, .safetensors or .pth',
     )
     parser.add_argument('--inspect', action='store_true', help='describe SRC')
+    parser.add_argument(
+        '--detector', action='store_true', help='convert a whole Plain-DETR, not its backbone'
+    )
     parser.add_argument('--prefix', help='prefix of the keys of the backbone, if that is ambiguous')
     parser.add_argument(
         '--pretrained-window-sizes',

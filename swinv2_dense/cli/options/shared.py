@@ -41,6 +41,25 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_slices(parser: argparse.ArgumentParser) -> None:
+    """`--slice` and `--overlap`; `Task.enable_slices` applies them."""
+    parser.add_argument(
+        '--slice',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help='mmdet: detect in overlapping slices of this size in pixels, for small objects in '
+        'large images',
+    )
+    parser.add_argument(
+        '--overlap',
+        type=int,
+        metavar='PIXELS',
+        help='pixels that neighboring slices share; objects up to this size are found whole '
+        '(default: a fifth of the shorter side)',
+    )
+
+
 def add_max_pixels(parser: argparse.ArgumentParser) -> None:
     """`--max-pixels`; `checks.pixel_limit.use_flag` sets the limit."""
     parser.add_argument(
@@ -49,3 +68,10 @@ def add_max_pixels(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help=f'do not read images, maps and frames with more pixels (default: {MAX_PIXELS:,})',
     )
+
+
+def positive(text: str) -> int:
+    """A type of options."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a positive integer')
+    return int(text)

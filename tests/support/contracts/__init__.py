@@ -72,6 +72,20 @@ def folder_of(name: str) -> Path:
     return ROOT / 'configs' / name
 
 
+def expected_of(cfg: Config, metric: str, tta: bool) -> float | None:
+    """What a config expects of a test, in the unit of the paper; None if nothing."""
+    entries = [e for e in cfg.get('expected') or () if e.metric == metric]
+    values = [e.value for e in entries if e.get('tta', False) == tta]
+    assert len(values) <= 1
+    percent = 1 if metric == 'mIoU' else 100
+    return round(percent * values[0], 2) if values else None
+
+
+def published(cfg: Config, metrics: tuple[str, ...], tta: bool) -> str:
+    """The expected metrics as in a table of the paper, '51.1 / -' for two of them."""
+    return ' / '.join(str(expected_of(cfg, m, tta) or '-') for m in metrics)
+
+
 def train_one_iteration(cfg: Config) -> None:
     """What the small versions of all configs have in common."""
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from coco_tree import write_tree
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from narrow import narrow_model, shrink_images, use_data
 
-from . import Contract, Recipe, as_list, folder_of, train_one_iteration
+from . import Contract, Recipe, as_list, folder_of, published, train_one_iteration
 
 FOLDER = folder_of('detection')
 GRAMMAR = re.compile(
@@ -26,6 +26,9 @@ METHODS = {  # model, box heads, with masks, with the semantic branch, with glob
     'htc++': ('HybridTaskCascade', 'Shared4Conv1FCBBoxHead', True, True, True),
     'htc++-without-semantic': ('HybridTaskCascade', 'Shared4Conv1FCBBoxHead', True, False, True),
     'htc++-without-mask': ('HybridTaskCascade', 'Shared4Conv1FCBBoxHead', False, False, True),
+    'faster-rcnn': ('FasterRCNN', 'Shared2FCBBoxHead', False, False, False),
+    'cascade-rcnn': ('CascadeRCNN', 'Shared4Conv1FCBBoxHead', False, False, False),
+    'atss': ('ATSS', 'ATSSHead', False, False, False),
 }
 # Table 3; appendices A1, A2: lr, images per step, multiplier of the backbone's lr, epochs or
 # iterations, shortest side at test.
@@ -42,6 +45,7 @@ RECIPES = {
         *(1.2e-3, 96, 0.1, 67500, 1024),
     ),
 }
+METRICS = ('coco/bbox_mAP', 'coco/segm_mAP')
 PUBLISHED = {  # box AP / mask AP of single-scale and of multi-scale tests (Tables 1 and 3)
     'cascade-mask-rcnn_swinv2-t-w16_8xb2-3x_coco': '51.1 / -',
     'cascade-mask-rcnn_swinv2-t-w32_8xb2-3x_coco': '51.8 / -',
@@ -66,7 +70,7 @@ def recipe(name: str) -> Recipe:
 
 def check_content(name: str, cfg: Config, said: re.Match) -> None:
     kind, box_head, with_masks, with_semantic, with_attention = METHODS[said['method']]
-    model, roi_head = cfg.model, cfg.model.roi_head
+    model, roi_head = cfg.model, heads_of(cfg)
     assert model.type == kind
     assert {head.type for head in as_list(roi_head.bbox_head)} == {box_head}
     assert bool(roi_head.get('mask_head')) == with_masks
@@ -78,12 +82,20 @@ def check_content(name: str, cfg: Config, said: re.Match) -> None:
     assert length == cfg.train_cfg['max_epochs' if said['unit'] == 'x' else 'max_iters']
     kind = 'CocoDataset' if said['dataset'] == 'coco' else 'Objects365V2Dataset'
     assert cfg.train_dataloader.dataset.type == kind
-    assert longest_side(cfg, said['method']) == int(said['size'] or 1333)
+    assert longest_side(cfg, said['dataset']) == int(said['size'] or 1333)
+    loads = [step for step in cfg.train_dataloader.dataset.pipeline if 'with_bbox' in step]
+    assert [bool(step.get('with_mask')) for step in loads] == [with_masks]
+    assert ('segm' in cfg.val_evaluator.metric) == with_masks
 
 
-def longest_side(cfg: Config, method: str) -> int:
+def heads_of(cfg: Config) -> ConfigDict:
+    """The RoI heads of a detector with two stages, or the detector with one itself."""
+    return cfg.model.get('roi_head', cfg.model)
+
+
+def longest_side(cfg: Config, dataset: str) -> int:
     """Of training images in pixels; Objects365 is named by the paper's range of short sides."""
-    side = min if method == 'htc++-without-mask' else max
+    side = min if dataset == 'objects365v2' else max
     return max(side(size) for size in sizes(cfg.train_dataloader.dataset.pipeline))
 
 
@@ -135,12 +147,14 @@ def shrink(cfg: Config, trees: dict[str, Path]) -> None:
 
 
 def parts(cfg: Config) -> list[str]:
+    if 'roi_head' not in cfg.model:
+        return ['neck', 'bbox_head']
     heads = [key for key in ('mask_head', 'semantic_head') if cfg.model.roi_head.get(key)]
     return ['neck', 'rpn_head', 'roi_head.bbox_head', *(f'roi_head.{key}' for key in heads)]
 
 
 def check_test(name: str, cfg: Config, runner: Any, metrics: dict) -> None:
-    kinds = ['bbox', 'segm'] if cfg.model.roi_head.get('mask_head') else ['bbox']
+    kinds = ['bbox', 'segm'] if heads_of(cfg).get('mask_head') else ['bbox']
     assert all(f'coco/{kind}_mAP' in metrics for kind in kinds)
 
 
@@ -148,9 +162,8 @@ def check_row(name: str, cfg: Config, row: re.Match, entry: dict) -> None:
     assert row['metric'] == PUBLISHED.get(name, '- / -')
     numbers = re.findall(r'[\d.]+', PUBLISHED.get(name, ''))
     assert [str(v) for k, v in entry.get('Paper', {}).items() if 'AP' in k] == numbers
-    if 'fsdp-3x' not in name:
-        text = (FOLDER / f'{name}.py').read_text()
-        assert all(number in text for number in numbers)
+    single, multi = (published(cfg, METRICS, tta) for tta in (False, True))
+    assert PUBLISHED.get(name, '- / -') == (single if multi == '- / -' else f'{single}; {multi}')
 
 
 CONTRACT = Contract(

@@ -1,0 +1,16 @@
+# timm's copy of the official SwinV2-B, pre-trained on ImageNet-22K, windows 12 to 24 and 192 to 384
+# pixels, with timm's preprocessing on ImageNet-V2; from timm's
+# results-imagenetv2-matched-frequency.csv.
+_base_ = [
+    '../../_base_/models/classifier.py',
+    '../../_base_/datasets/imagenetv2_test.py',
+    '../../_base_/preprocessing/timm_384.py',
+    '../../_base_/runtime/classification.py',
+]
+load_from = 'hf://timm/swinv2_base_window12to24_192to384.ms_in22k_ft_in1k'
+model = dict(backbone=dict(arch='b', window_size=24), head=dict(in_channels=1024))
+test_dataloader = dict(dataset=dict(pipeline=_base_.eval_pipeline))
+test_cfg = dict(type='TestLoop')
+expected = [
+    dict(metric='acc/top1', value=0.7837, tolerance=0.001, source='timm'),
+]

@@ -1,0 +1,1 @@
+"""Pages about tests: metrics, curves, confusions and pictures of mistakes."""

@@ -1,0 +1,44 @@
+"""Resizing by the shorter side."""
+
+from __future__ import annotations
+
+import mmcv
+from mmcv.transforms import BaseTransform
+from mmengine.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class ResizeShorterSide(BaseTransform):
+    """Resize an image so that its shorter side has `size` pixels, whatever the longer one.
+
+    The longer side is rounded down, as in torchvision's `Resize`, so that published accuracies can
+    be reproduced; mmcv's `Resize` rounds to the nearest pixel.
+
+    Required and modified key: img (H, W, C). Added key: img_shape.
+
+    Args:
+        size: Of the shorter side, in pixels.
+        interpolation: Of mmcv with Pillow, which smooths where it shrinks.
+
+    Raises:
+        ValueError: `size` is not positive.
+    """
+
+    def __init__(self, size: int, interpolation: str = 'bicubic') -> None:
+        if size < 1:
+            raise ValueError(f'ResizeShorterSide: size={size} must be at least 1 pixel')
+        self.size, self.interpolation = size, interpolation
+
+    def transform(self, results: dict) -> dict:
+        """Resize the image."""
+        height, width = results['img'].shape[:2]
+        shorter = min(height, width)
+        size = tuple(self.size * side // shorter for side in (width, height))
+        results['img'] = mmcv.imresize(
+            results['img'], size, interpolation=self.interpolation, backend='pillow'
+        )
+        results['img_shape'] = results['img'].shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(size={self.size}, interpolation={self.interpolation!r})'

@@ -1,0 +1,89 @@
+"""Names of ImageNet's classes, and datasets in its layouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from narrow_classifier import write_image
+
+from swinv2_dense.classification import ImageNet, ImageNetV2
+from swinv2_dense.classification.imagenet import NAMES, class_names, read_synsets
+from swinv2_dense.errors import ConfigError
+
+# Well-known labels, from memory of their common uses, not from the file.
+KNOWN = {
+    0: ('n01440764', 'tench'),
+    207: ('n02099601', 'golden retriever'),
+    281: ('n02123045', 'tabby'),
+    388: ('n02510455', 'giant panda'),
+    817: ('n04285008', 'sports car'),
+    963: ('n07873807', 'pizza'),
+    999: ('n15075141', 'toilet tissue'),
+}
+
+
+def test_names_of_imagenet_1k() -> None:
+    synsets = read_synsets(NAMES)
+    ids, names = [*synsets], [*synsets.values()]
+    assert len(ids) == 1000 and ids == sorted(ids)
+    assert len({name.lower() for name in names}) == 1000
+    for label, (wnid, name) in KNOWN.items():
+        assert (ids[label], names[label]) == (wnid, name)
+    assert 'WordNet 3.0 Copyright 2006 by Princeton University' in NAMES.read_text()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three classes of ImageNet-1K, and a folder of another name."""
+    for folder in ('n02510455', 'n01440764', 'n02504013', 'mine'):
+        write_image(tmp_path / 'val' / folder / 'x.jpg', (9, 9, 9))
+    return tmp_path
+
+
+def dataset(root: Path, **settings) -> ImageNet:
+    return ImageNet(data_root=str(root), data_prefix=dict(img_path='val'), pipeline=[], **settings)
+
+
+def test_folders_get_names_in_sorted_order(root: Path) -> None:
+    data = dataset(root)
+    assert data.metainfo['classes'] == ('mine', 'tench', 'Indian elephant', 'giant panda')
+    assert [Path(data.get_data_info(i)['img_path']).parent.name for i in range(4)] == [
+        *('mine', 'n01440764', 'n02504013', 'n02510455')
+    ]
+    assert [data.get_data_info(i)['gt_label'] for i in range(4)] == [0, 1, 2, 3]
+
+
+def test_names_of_more_classes_come_from_a_file(root: Path, tmp_path: Path) -> None:
+    """Two spellings of such files: of timm with a tab, of ImageNet with a blank."""
+    names = tmp_path / 'names.txt'
+    names.write_text('n01440764\ttench, Tinca tinca\nn02504013 elephant\n# no class\n\n')
+    classes = dataset(root, names_file=str(names)).metainfo['classes']
+    assert classes == ('mine', 'tench', 'elephant', 'n02510455')
+    given = dataset(root, metainfo=dict(classes=('a', 'b', 'c', 'd')))
+    assert given.metainfo['classes'] == ('a', 'b', 'c', 'd')
+
+
+def test_classes_of_the_same_name_are_told_apart() -> None:
+    synsets = dict(n1='crane', n2='crane', n3='heron')
+    assert class_names(['n1', 'n2', 'n3'], synsets) == ('crane (n1)', 'crane (n2)', 'heron')
+
+
+def test_errors_of_names_files(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"names of classes '.*none.txt' cannot be read: No such"):
+        dataset(root, names_file=str(tmp_path / 'none.txt'))
+    (tmp_path / 'ids.txt').write_text('n01440764\n')
+    with pytest.raises(ConfigError, match=r"ids.txt:1: 'n01440764' must be a WordNet id and a na"):
+        dataset(root, names_file=str(tmp_path / 'ids.txt'))
+
+
+def test_folders_of_imagenet_v2_are_numbers(tmp_path: Path) -> None:
+    """As text, 10 would come before 2."""
+    for label in (0, 2, 10, 207):
+        write_image(tmp_path / str(label) / 'x.jpeg', (9, 9, 9))
+    data = ImageNetV2(data_root=str(tmp_path), pipeline=[])
+    samples = [data.get_data_info(i) for i in range(len(data))]
+    assert all(int(Path(s['img_path']).parent.name) == s['gt_label'] for s in samples)
+    assert {s['gt_label'] for s in samples} == {0, 2, 10, 207}
+    assert data.metainfo['classes'][207] == 'golden retriever'
+    assert len(data.metainfo['classes']) == 1000
