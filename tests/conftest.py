@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if 'PYTEST_XDIST_WORKER' in os.environ:  # one core for each of the processes that test side by side
     torch.set_num_threads(1)
     os.environ['OMP_NUM_THREADS'] = '1'  # of the tools that tests start
+if not torch.cuda.is_available():  # Triton's own functions are interpreted from its import on
+    os.environ.setdefault('TRITON_INTERPRET', '1')
 shortcuts.take_shortcuts()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +31,7 @@ def load_classifier(
     prefix: str | None = None,
     allow_missing: bool = False,
     new_bands: str | None = None,
-    head_rows: str | None = None,
+    head_rows: str | Sequence[int] | None = None,
 ) -> LoadReport:
     """Load backbone and head from a checkpoint of any known format, or raise and change nothing.
 
@@ -41,9 +41,8 @@ def load_classifier(
         prefix: See `load_pretrained`.
         allow_missing: Accept missing parameters, also a missing head; they stay unchanged.
         new_bands: See `load_pretrained`.
-        head_rows: Text file with one line per class of the model: the class of the checkpoint,
-            counted from 0, whose weights it gets. Fine-tuning from ImageNet-22K to 1K uses
-            `data/map22kto1k.txt` of the official code.
+        head_rows: For each class of the model, the class of the checkpoint, counted from 0, whose
+            weights it gets; or a text file with one per line.
 
     Raises:
         CheckpointError: See `load_pretrained`; also if the checkpoint has no head, or one for
@@ -59,27 +58,32 @@ def load_classifier(
     return load_weights(model.backbone, weights, file, allow_missing, own, new_bands)
 
 
-def select_rows(weights: Weights, path: str, source: str) -> Weights:
+def select_rows(weights: Weights, head_rows: str | Sequence[int], source: str) -> Weights:
     """The same weights with a head for other classes; see `head_rows` of `load_classifier`.
 
     Raises:
-        CheckpointError: The file cannot be read, or a line is not a class of the head.
+        CheckpointError: The file cannot be read, or an entry is not a class of the head.
     """
     count = weights.num_classes or 0
-    try:
-        lines = Path(path).expanduser().read_text(encoding='utf-8').split()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, 'strerror', None) or error
-        raise CheckpointError(f'head_rows={path!r} cannot be read: {reason}') from error
+    given = f'={head_rows!r}' if isinstance(head_rows, str) else ''
+    lines = _lines(head_rows) if isinstance(head_rows, str) else [str(row) for row in head_rows]
     wrong = [(i, line) for i, line in enumerate(lines, 1) if not _is_class(line, count)]
     if wrong or not lines:
         line, text = wrong[0] if wrong else (1, '')
         raise CheckpointError(
-            f'head_rows={path!r}, entry {line}: {text!r} is not a class of {source}, whose head '
+            f'head_rows{given}, entry {line}: {text!r} is not a class of {source}, whose head '
             f'has {count} classes, counted from 0'
         )
     rows = [int(line) for line in lines]
     return replace(weights, head={key: value[rows] for key, value in weights.head.items()})
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).expanduser().read_text(encoding='utf-8').split()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise CheckpointError(f'head_rows={path!r} cannot be read: {reason}') from error
 
 
 def _is_class(text: str, count: int) -> bool:

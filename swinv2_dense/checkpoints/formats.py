@@ -30,6 +30,7 @@ from .format_rules import (
     reorder_neighbors,
 )
 from .formats_v1 import FORMATS_V1, TIMM_V1
+from .low_rank import merge_adapters
 from .reading import unwrap
 
 METADATA_KEY = 'pretrained_window_sizes'  # in the state dicts of this package
@@ -146,6 +147,8 @@ OTHER_ARCHITECTURES = (
 def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights:
     """Find the Swin backbone in a checkpoint and rename its parameters to ours.
 
+    Low-rank adapters are added to the weights that they adapt.
+
     Args:
         checkpoint: What `read_checkpoint_file` returned.
         name: Name of the checkpoint, for messages.
@@ -170,6 +173,7 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
         else:
             ignored.append(old)
     form.finish(renamed)
+    merge_adapters(renamed)
     tables = {k: v for k, v in renamed.items() if k.endswith(TABLE)}
     dropped = [k for k in renamed if k.endswith(DERIVED) or k.startswith(NOT_BACKBONE)]
     layer = {part: state[old] for part, old in head.items()}

@@ -19,6 +19,7 @@ from ..errors import CheckpointError, truncate
 from .bias_tables import KEY, fit_tables, inflate_table
 from .fetching import LocalCheckpoint, fetch
 from .formats import HEAD, Weights, arch_name, arch_of, convert, summarize_keys
+from .low_rank import is_adapter
 from .new_bands import fit_bands
 from .parts import check_parts, parts_of
 from .pretrained_windows import PretrainedWindows, find_pretrained_windows
@@ -198,6 +199,8 @@ def load_weights(
     report.matched = [key for key in own if key in found]
     output_norms = tuple(f'norm{i}.' for i in model.out_indices)
     for key in own.keys() - found.keys():
+        if is_adapter(key):  # `convert` has added those of the checkpoint to its weights
+            continue
         is_norm = key.startswith(output_norms)
         (report.reinitialized if is_norm else report.missing).append(key)
     report.missing.sort()

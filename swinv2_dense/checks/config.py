@@ -10,6 +10,7 @@ import torch
 from mmengine.registry import MODELS
 
 from ..arguments import pretrained
+from ..choices import IMAGENET_1K_ROWS
 from ..config_parts import as_list, is_local, loaded_datasets
 from ..errors import ConfigError
 from .building import check_transforms
@@ -19,7 +20,11 @@ from .expected_values import check_expected_values
 from .loaders import check_loaders
 from .metric_names import check_metric_names
 
-BACKBONES = tuple(f'{video}SwinTransformerV{v}' for v in (2, 1) for video in ('', 'Video'))
+BACKBONES = tuple(
+    f'{kind}SwinTransformerV{version}'
+    for version in (2, 1)
+    for kind in ('', 'Video', 'LowRank', 'LowRankVideo')
+)
 RUN_BY_READING = ('.pkl', '.pickle', '.yaml', '.yml')
 KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck with as many output as input channels
 
@@ -45,7 +50,8 @@ def check_config(cfg: Mapping, loaders: tuple[str, ...]) -> None:
         _check_file('model.backbone.init_cfg.checkpoint', settings and settings.checkpoint)
         whole = model.get('init_cfg')  # of a classifier
         for name in ('checkpoint', 'head_rows') if isinstance(whole, Mapping) else ():
-            _check_file(f'model.init_cfg.{name}', whole.get(name))
+            if whole.get(name) != IMAGENET_1K_ROWS:
+                _check_file(f'model.init_cfg.{name}', whole.get(name))
     for name in loaders:
         for key, dataset in loaded_datasets(cfg, (name,)):
             check_transforms(

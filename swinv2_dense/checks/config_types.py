@@ -303,6 +303,8 @@ def check_part(part: ConfigPart, origin: Origin) -> None:
         return
     names, takes_any = arguments(kind)
     known = names | TAKEN.get(str(part.path[0]), set()) | EXTRA.get(part.registry, set())
+    if part.path[-1] == 'init_cfg':  # models that load their weights themselves
+        known = known.union(getattr(part.parent, 'INIT_SETTINGS', ()))
     unknown = {
         name: value
         for name, value in part.settings.items()

@@ -73,6 +73,18 @@ def files_below(folder: str, leave_out: Collection[str] = (), prefix: str = '') 
             yield name
 
 
+def names_in(folder: str) -> list[str]:
+    """Sorted names of the files and folders in a folder.
+
+    Raises:
+        ConfigError: It cannot be listed.
+    """
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise ConfigError(f'folder {folder!r} cannot be listed: {error.strerror}') from error
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether `path` is `folder` or lies below it, with links resolved."""
     real = Path(os.path.realpath(path))

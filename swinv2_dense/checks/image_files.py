@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import struct
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from .files import files_below
 
@@ -61,8 +62,11 @@ def counted_suffixes(paths: Iterable[str]) -> str:
 
 DARK = 1 << 14  # in 16-bit data; if all values are below, only a quarter of the range is used
 TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
-SUBFILE, BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 254, 258, 262, 277, 339  # tags of TIFF
+SUBFILE, BITS, PHOTOMETRIC, SAMPLES = 254, 258, 262, 277  # tags of TIFF
+EXTRA_SAMPLES, SAMPLE_FORMAT = 338, 339
 LOG_LUV = (32844, 32845)  # photometric interpretations with logarithmic values
+ALPHA = {1, 2}  # kinds of extra samples
+SEPARATED = 5  # photometric interpretation of inks, such as CMYK
 SIGNED, FLOAT = 2, 3  # sample formats of TIFF; 1 is unsigned, later ones are complex
 REMEDY = 'scale it to 0..255 and save it with 8 bits per channel'
 
@@ -107,13 +111,8 @@ def header_kind(path: str | os.PathLike) -> str | None:
     return SIXTEEN if mode.startswith('I') else None
 
 
-def _tiff_kind(start: bytes, file: object) -> str | None:
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-    is_big = start[:4] in TIFF_STARTS[2:]
-    directory = ImageFileDirectory_v2(start[: 16 if is_big else 8])
-    file.seek(directory.next)
-    directory.load(file)
+def _tiff_kind(start: bytes, file: BinaryIO) -> str | None:
+    directory = _tiff_directory(start, file)
     bits = max(directory.get(BITS, (1,)))
     form = max(directory.get(SAMPLE_FORMAT, (1,)))
     channels = directory.get(SAMPLES, 1)
@@ -134,6 +133,40 @@ def _tiff_kind(start: bytes, file: object) -> str | None:
     file.seek(directory.next)
     directory.load(file)
     return None if directory.get(SUBFILE, 0) & 1 else PAGES  # 1: a smaller copy of the image
+
+
+def _tiff_directory(start: bytes, file: BinaryIO) -> Mapping:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    is_big = start[:4] in TIFF_STARTS[2:]
+    directory = ImageFileDirectory_v2(start[: 16 if is_big else 8])
+    file.seek(directory.next)
+    directory.load(file)
+    return directory
+
+
+def loses_bands(path: str | os.PathLike) -> bool:
+    """Whether the default loader drops bits or bands of an image that `LoadBands` keeps.
+
+    These are images of more than 8 bits, and TIFF with other bands than gray or colors: 2, or 4 of
+    which none is marked as transparency, or gray pages.
+    """
+    kind = header_kind(path)
+    if kind not in (None, PAGES):
+        return True
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(32)
+            if start[:4] not in TIFF_STARTS:
+                return False
+            directory = _tiff_directory(start, file)
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return False
+    channels = directory.get(SAMPLES, 1)
+    if kind == PAGES:
+        return channels == 1
+    has_alpha = bool(ALPHA.intersection(directory.get(EXTRA_SAMPLES, ())))
+    return channels in (2, 4) and not has_alpha and directory.get(PHOTOMETRIC) != SEPARATED
 
 
 def largest_value(path: str | os.PathLike) -> int | None:

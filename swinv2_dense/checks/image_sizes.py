@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from .image_headers import read_image_size
+
 ORIENTATION = 0x0112  # EXIF; 5 to 8 swap the axes
 THREADS = 16  # most of the time is spent waiting for the disk
 
 
 def loaded_size(path: str, is_rotated: bool) -> tuple[int, int] | None:
-    """(width, height) of an image as loaded, or None if Pillow cannot read its header.
+    """(width, height) of an image as loaded, or None if its header cannot be read.
 
     Args:
         path: The file.
@@ -33,7 +35,18 @@ def stored_size(path: str) -> tuple[int, int, bool] | None:
     try:
         with Image.open(path) as file:
             return (*file.size, _orientation(file) >= 5)
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        return None
+    except (OSError, ValueError, SyntaxError, struct.error):
+        size = _tiff_size(path)
+        return (*size, False) if size else None
+
+
+def _tiff_size(path: str) -> tuple[int, int] | None:
+    """Of TIFF with bands that Pillow does not know."""
+    try:
+        return read_image_size(path)
+    except OSError:
         return None
 
 

@@ -11,7 +11,7 @@ from .datasets import (
     SortedFolderDataset,
 )
 from .heads import LinearHead, SmoothedCrossEntropy
-from .imagenet import ImageNet, ImageNetV2
+from .imagenet import ImageNet, ImageNet22K, ImageNetV2
 from .metrics import ClassificationAccuracy, PredictionTable
 from .packing import PackClassificationInputs
 from .samples import ClassificationSample
@@ -33,6 +33,7 @@ __all__ = [
     'ClassifierWeightsHook',
     'ImageClassifier',
     'ImageNet',
+    'ImageNet22K',
     'ImageNetV2',
     'ImageListDataset',
     'LinearHead',

@@ -37,8 +37,8 @@ def check_image_data(model: Mapping, datasets: Sequence[tuple[str, Mapping]]) ->
         classes = built.metainfo.get('classes') or ()
         if isinstance(classes, str):
             raise ConfigError(
-                f'{key}.metainfo.classes={classes!r} must be a tuple of names, or a file with one '
-                'name per line'
+                f'{key}.metainfo.classes={classes!r}: there is no such file; give a tuple of '
+                'names, or a text file with one name per line'
             )
         if classes:
             check_heads(model, key, classes)

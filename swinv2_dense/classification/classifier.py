@@ -9,8 +9,10 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..arguments import pretrained
+from ..arguments import Pretrained, pretrained
 from ..checkpoints.classifiers import load_classifier
+from ..choices import IMAGENET_1K_ROWS
+from .imagenet import rows_of_imagenet1k
 from .samples import ClassificationSample
 
 
@@ -27,8 +29,11 @@ class ImageClassifier(BaseModel):
         train_augment: Config of an augmentation of training batches such as `MixupCutmix`.
         init_cfg: As in `BaseModel`. `dict(type='Pretrained', checkpoint=...)` loads a SwinV2
             backbone and its head from any known format, with `prefix`, `allow_missing` and
-            `head_rows` of `checkpoints.classifiers.load_classifier`.
+            `head_rows` of `checkpoints.classifiers.load_classifier`. `head_rows='imagenet1k'` are
+            the rows of a head for ImageNet-22K that belong to ImageNet-1K.
     """
+
+    INIT_SETTINGS = (*Pretrained._fields, 'head_rows')  # of init_cfg, for the check of configs
 
     def __init__(
         self,
@@ -56,7 +61,8 @@ class ImageClassifier(BaseModel):
             self.init_cfg = None
             super().init_weights()
             self.init_cfg = init_cfg
-        load_classifier(self, *found, head_rows=head_rows)
+        rows = rows_of_imagenet1k() if head_rows == IMAGENET_1K_ROWS else head_rows
+        load_classifier(self, *found, head_rows=rows)
         self._is_init = True
 
     def forward(

@@ -1,4 +1,4 @@
-"""ImageNet and ImageNet-V2, with readable names of their classes."""
+"""ImageNet-1K, ImageNet-22K and ImageNet-V2, with readable names of their classes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from mmengine.registry import DATASETS
 
 from ..errors import ConfigError
 from ..own_data.class_folders import class_folders
-from .datasets import NumberedFolderDataset, SortedFolderDataset
+from .datasets import ImageListDataset, NumberedFolderDataset, SortedFolderDataset
 
 NAMES = Path(__file__).with_name('imagenet1k.txt')
+NAMES_22K = Path(__file__).with_name('imagenet22k.txt')
+# The only class of ImageNet-1K that ImageNet-22K has under another id, of a synset with this word.
+TEDDY = {'n04399382': 'n03013580'}
 
 
 @functools.cache
@@ -61,15 +64,27 @@ def class_names(folders: Sequence[str], synsets: dict[str, str]) -> tuple[str, .
     )
 
 
+def rows_of_imagenet1k() -> list[int]:
+    """The label in ImageNet-22K of each class of ImageNet-1K.
+
+    Equal to `data/map22kto1k.txt` of the official code, with which it turns a head for 22K classes
+    into one for 1K.
+    """
+    labels = {wnid: label for label, wnid in enumerate(read_synsets(NAMES_22K))}
+    return [labels[TEDDY.get(wnid, wnid)] for wnid in read_synsets(NAMES)]
+
+
 @DATASETS.register_module()
 class ImageNet(SortedFolderDataset):
     """Images in folders named after WordNet ids, whose labels are their places in sorted order.
 
-    ImageNet-1K, its subsets, and ImageNet-22K. Classes get readable names; folders without a known
-    id keep theirs.
+    ImageNet-1K, and subsets of ImageNet-22K. Classes get readable names; folders without a known id
+    keep theirs. The released heads for 22K classes have the labels of `ImageNet22K`, which are not
+    the places of sorted folders.
 
     Args:
-        names_file: WordNet ids with names, see `read_synsets`. Default: those of ImageNet-1K.
+        names_file: WordNet ids with names, see `read_synsets`. Default: those of ImageNet-1K and
+            ImageNet-22K.
         kwargs: Of `SortedFolderDataset`; `metainfo=dict(classes=...)` replaces the names.
     """
 
@@ -78,7 +93,8 @@ class ImageNet(SortedFolderDataset):
     def __init__(self, names_file: str | None = None, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, 'lazy_init': True})
         if not (kwargs.get('metainfo') or {}).get('classes'):
-            synsets = read_synsets(names_file or NAMES)
+            known = read_synsets(NAMES_22K) | read_synsets(NAMES)
+            synsets = read_synsets(names_file) if names_file else known
             self._metainfo['classes'] = class_names(class_folders(self.folder), synsets)
         if not kwargs.get('lazy_init'):
             self.full_init()
@@ -93,3 +109,14 @@ class ImageNetV2(NumberedFolderDataset):
     """
 
     METAINFO = dict(classes=tuple(read_synsets(NAMES).values()))
+
+
+@DATASETS.register_module()
+class ImageNet22K(ImageListDataset):
+    """ImageNet-22K (fall 2011), from lists with the labels of the official code, 0 to 21840.
+
+    Args:
+        kwargs: Of `ImageListDataset`.
+    """
+
+    METAINFO = dict(classes=class_names([*read_synsets(NAMES_22K)], read_synsets(NAMES_22K)))

@@ -6,11 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..checks.band_files import SUFFIXES
 from ..checks.files import files_below
 from ..errors import ConfigError
-from ..tables import text_table
-from ..transforms.band_files import SUFFIXES
-from ..transforms.band_statistics import PERCENTILES, measure_bands
+from ..preparation.band_statistics import band_table, measure_bands
 from .options import band_statistics_parser
 
 
@@ -21,15 +20,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     bands = measure_bands(paths, args.nodata)
     if not all(band.pixels for band in bands):
         raise ConfigError(f'band {[b.pixels for b in bands].index(0)} has no pixel with data')
-    header = ('band', 'min', *(f'{share:g} %' for share in PERCENTILES), 'max', 'mean', 'std')
-    rows = [
-        [index, *(f'{number:.6g}' for number in numbers)]
-        for index, numbers in enumerate(
-            (b.minimum, *b.percentiles.values(), b.maximum, b.mean, b.std) for b in bands
-        )
-    ]
     print(f'{len(paths)} images, {bands[0].pixels:,} pixels with data in band 0\n')
-    print(text_table(rows, header))
+    print(band_table(bands))
     mean, std = ([float(f'{getattr(b, key):.6g}') for b in bands] for key in ('mean', 'std'))
     nodata = '' if args.nodata is None else f', nodata={args.nodata:g}'
     print(f"""

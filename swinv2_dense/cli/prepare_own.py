@@ -44,6 +44,7 @@ def prepare_own(args: argparse.Namespace) -> None:
         seed=args.seed,
         keeps_groups=not args.ignore_groups,
         skip_broken=args.skip_broken,
+        reads_bands=args.bands,
         workers=args.workers,
     )
     prepared = prepare(args.source, options)

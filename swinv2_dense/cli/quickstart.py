@@ -62,6 +62,7 @@ def run_example(example: Example, args: argparse.Namespace, work_dir: Path) -> b
 {listed}
 Next: {example.next_data}, in the layout of data/README.md. {example.next_steps}:
 {next_commands}
+{example.own_data}
 """)
     return reached
 

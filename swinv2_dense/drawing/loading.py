@@ -26,7 +26,14 @@ class ImageLoader:
             for dataset in datasets
             for step in transforms_within(getattr(dataset, 'pipeline', None))
         )
-        self.step = next((step for step in steps if isinstance(step, LoadImageFromFile)), None)
+        self.step = next(
+            (
+                step
+                for step in steps
+                if isinstance(step, LoadImageFromFile) or type(step).__name__ == 'LoadBands'
+            ),
+            None,
+        )
 
     def __call__(self, path: str) -> np.ndarray:
         """The image (H, W, 3) in RGB, uint8."""

@@ -44,6 +44,8 @@ from .loaded_image import image_results
 from .outputs import Outputs
 from .video_files import UnreadableError, frame_rate, is_moving, read_frames, reading
 
+ANNOTATIONS = ('LoadAnnotations', 'LoadDepthAnnotation')  # steps that the libraries drop, too
+
 
 @dataclass
 class _Loading:
@@ -333,7 +335,8 @@ class ImageInferencer(CheckedInferencer):
         if type_name(steps[0]) != 'LoadBands':
             return super()._init_pipeline(cfg)
         self.load_bands = TRANSFORMS.build(steps[0])
-        return Compose([image_results, *steps[1:]])
+        kept = [step for step in steps[1:] if type_name(step) not in ANNOTATIONS]
+        return Compose([image_results, *kept])
 
     def read(self, path: Path) -> np.ndarray:
         """An image (BGR) as the pipeline's LoadImageFromFile reads it, or its bands."""

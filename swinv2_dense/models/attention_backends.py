@@ -1,26 +1,26 @@
 """Attention within windows: softmax(q k^T + bias) v, where the bias depends on the offset alone.
 
-`plain` keeps the N x N logits of every window and head, and is the reference for the others: `sdpa`
-(PyTorch's fused kernels, one tile of queries after the other) and `flex` (FlexAttention, which
-reads the bias from the table itself). Legend: nW windows, nH heads, N tokens per window, D
-channels per head. A table (nH, 2w-1, ...) holds the bias of every offset, that of q - k at index
-q - k + w - 1.
+`plain` keeps the N x N logits of every window and head, and is the reference for `sdpa`: PyTorch's
+fused kernels, one tile of queries after the other. Backends that take a whole map have files of
+their own: tiled_attention.py and triton_attention.py. Legend: nW windows, nH heads, N tokens per
+window, D channels per head. A table (nH, 2w-1, ...) holds the bias of every offset, that of q - k
+at index q - k + w - 1.
 """
 
 from __future__ import annotations
 
-import functools
-import math
+import importlib.util
+import os
+import warnings
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.flex_attention import flex_attention
 
-from .bias_tiles import bias_lines, bias_tiles, crop_table, gather_bias
+from .bias_tiles import bias_lines, bias_tiles, gather_bias
 from .tile_sizes import FORWARD_TILE, tile_numel
-from .tracing import is_compiling, is_exporting
+from .tracing import is_exporting
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
@@ -77,55 +77,78 @@ def as_attn_mask(lines: Tensor, like: Tensor) -> Tensor:
     return (lines - lines.amax(dim=list(range(1, lines.dim())), keepdim=True)).to(like.dtype)
 
 
-def flex(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:
-    """`plain` with FlexAttention, in the dtype of v; logits, bias and softmax are fp32.
+BACKENDS = {'plain': plain, 'sdpa': sdpa}
 
-    On CUDA its kernels are compiled, once per window size. Other devices run the uncompiled form,
-    which keeps N x N and has no gradients: it is there to check the formula.
+
+TRITON_HEADS = (16, 32, 64)  # channels per head that the kernels of triton_kernels.py support
+
+
+def check_backend(backend: str, head_dims: int) -> None:
+    """Raise where a backend cannot serve a model, before it is built.
+
+    Args:
+        backend: One of `choices.ATTENTION_BACKENDS`.
+        head_dims: Channels per head.
 
     Raises:
-        ValueError: A gradient is needed on a device other than CUDA.
+        ValueError: 'triton' with another number of channels per head.
+        ImportError: 'triton' without the package.
     """
-    if q.device.type != 'cuda' and torch.is_grad_enabled() and q.requires_grad:
+    if backend != 'triton':
+        return
+    if head_dims not in TRITON_HEADS:
         raise ValueError(
-            f"attention_backend='flex' trains on CUDA only (this is {q.device.type}): use 'auto'"
+            f"attention_backend='triton' supports {TRITON_HEADS} channels per head, not "
+            f"{head_dims}; use 'auto', or change num_heads or embed_dims"
         )
-    # Row-major positions in the table: an offset's entry is position(q) - position(k) + center.
-    sizes = [2 * size - 1 for size in window_size]
-    strides = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
-    axes = [torch.arange(s, device=q.device) * t for s, t in zip(window_size, strides)]
-    position = torch.stack(torch.meshgrid(*axes, indexing='ij')).sum(0).flatten()
-    center = sum((size - 1) * stride for size, stride in zip(window_size, strides))
-    entries = crop_table(table, window_size).flatten(1)
-
-    def add_bias(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return score + entries[head, position[query] - position[key] + center]
-
-    compiles = q.device.type == 'cuda' and not is_compiling()
-    run = _compiled_flex() if compiles else flex_attention
-    return run(q.to(v.dtype), k.to(v.dtype), v, score_mod=add_bias, scale=1.0)
-
-
-@functools.cache
-def _compiled_flex():
-    return torch.compile(flex_attention)
-
-
-BACKENDS = {'plain': plain, 'sdpa': sdpa, 'flex': flex}
+    if importlib.util.find_spec('triton') is None:
+        raise ImportError(
+            "attention_backend='triton' needs the package triton: install it by "
+            "`pip install swinv2_dense[triton]`, or use 'auto'"
+        )
 
 
 def select_backend(backend: str, x: Tensor, needs_grad: bool, table_needs_grad: bool) -> str:
     """The backend that computes a map where `backend` is asked for.
 
     'auto' is 'tiled' (see tiled_attention.py), except on CUDA with a frozen position bias: there
-    it is 'sdpa', whose backward pass is faster. It is never 'flex', which compiles once per window
-    size; multi-scale training has more of them than torch compiles by default (8). Where only
-    shapes are computed, or a graph is traced or exported, 'tiled' becomes 'plain', which consists
-    of common operators.
+    it is 'sdpa', whose backward pass is faster. It is never 'triton', which has not been measured
+    on a GPU yet. Where only shapes are computed, or a graph is traced or exported, 'tiled' and
+    'triton' become 'plain', which consists of common operators. 'triton' adds in no fixed order;
+    with deterministic algorithms it becomes 'tiled'.
+
+    Raises:
+        ValueError: 'triton' for a tensor that its kernels do not take.
     """
-    if backend not in ('auto', 'tiled'):
+    if backend not in ('auto', 'tiled', 'triton'):
         return backend
     if x.is_meta or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or is_exporting():
         return 'plain'
+    if backend == 'triton':
+        return _triton_or_tiled(x)
     frozen_bias = needs_grad and not table_needs_grad
     return 'sdpa' if backend == 'auto' and x.device.type == 'cuda' and frozen_bias else 'tiled'
+
+
+def interpreted() -> bool:
+    """Whether Triton runs kernels as Python, on tensors of any device."""
+    return os.environ.get('TRITON_INTERPRET', '').lower() in ('1', 'true', 'on', 'yes', 'y')
+
+
+def _triton_or_tiled(x: Tensor) -> str:
+    if torch.are_deterministic_algorithms_enabled():
+        warnings.warn(
+            "attention_backend='triton' is not deterministic; 'tiled' is used instead", stacklevel=2
+        )
+        return 'tiled'
+    if x.device.type != 'cuda' and not interpreted():
+        raise ValueError(
+            f"attention_backend='triton' runs on CUDA, not on {x.device.type}; use 'auto' or "
+            "'tiled', or set TRITON_INTERPRET=1 to run its kernels slowly in Python"
+        )
+    if x.dtype == torch.float64:
+        raise ValueError(
+            "attention_backend='triton' takes float32, bfloat16 and float16, not float64; use "
+            "'tiled' or 'plain'"
+        )
+    return 'triton'

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..arguments import (
     Arch,
     Parts,
+    Pretrained,
     arch_settings,
     block_positions,
     is_int,
@@ -74,11 +75,11 @@ class SwinBackbone(BaseModule):
         sequential_attention: Project to q, k and v again in the backward pass, one group of
             windows after the other, instead of keeping them (the paper's sequential
             self-attention). A bool, or a list with one per stage. Logits are never kept.
-        attention_backend: 'auto', 'tiled', 'sdpa', 'flex' or 'plain'; see `select_backend` in
+        attention_backend: 'auto', 'tiled', 'sdpa', 'triton' or 'plain'; see `select_backend` in
             models/attention_backends.py.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads a checkpoint of any known format
-            from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix` and
-            `allow_missing`.
+            from a path, a URL or `hf://owner/name`; see `load_pretrained` for `prefix`,
+            `allow_missing` and `new_bands`.
         in_channels: Channels of the image.
         position_bias: Rows of Table 1: 'log' (log-CPB), 'linear' (linear CPB) or 'table' (V1's
             parameters for the offsets of one window, interpolated when other windows load them).
@@ -95,6 +96,7 @@ class SwinBackbone(BaseModule):
         ValueError: An argument, an input or a checkpoint does not fit.
     """
 
+    INIT_SETTINGS = Pretrained._fields  # of init_cfg, for the check of configs
     rank = 2
 
     def __init__(

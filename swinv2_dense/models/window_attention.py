@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention_backends import BACKENDS, select_backend
+from .attention_backends import BACKENDS, check_backend, select_backend
+from .low_rank import full_weight
 from .position_bias import LogCPB, PositionBias
 from .precision import at_least_fp32, matmul_dtype, without_autocast
 from .similarity import SIMILARITIES
@@ -65,6 +66,7 @@ class WindowAttention(nn.Module):
         cosine_eps: float = 0.0,
     ) -> None:
         super().__init__()
+        check_backend(backend, embed_dims // num_heads)
         self.num_heads = num_heads
         self.window_size = window_size
         self.shifted = shifted
@@ -106,22 +108,22 @@ class WindowAttention(nn.Module):
         if not isinstance(self.qkv, nn.Linear):
             raise TypeError(
                 f'attn.qkv is a {type(self.qkv).__name__}; attention multiplies with its weight '
-                'and would skip whatever else it does. Parametrize the weight, or adapt attn.proj '
+                'and would skip whatever else it does. Use LowRankLinear, or adapt attn.proj '
                 'and the MLP instead'
             )
         windows = [min(size, window) for size, window in zip(x.shape[1:-1], self.window_size)]
         table = self.position_bias(windows)
         # A padded token is a key like any other: all that is projected of it is this bias.
-        tensors = x, self.qkv.weight, self.qkv_bias(), self.scale(x), table
+        tensors = x, full_weight(self.qkv), self.qkv_bias(), self.scale(x), table
         needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         backend = select_backend(self.backend, x, needs_grad, table.requires_grad)
         if backend == 'tiled':
-            x = self._tiled(*tensors)
-        elif self.sequential and needs_grad:
-            fn = partial(self._composed, BACKENDS[backend])
-            x = checkpoint(fn, *tensors, use_reentrant=False, preserve_rng_state=False)
+            return self.proj(self._tiled(*tensors))
+        attend = self._triton if backend == 'triton' else partial(self._composed, BACKENDS[backend])
+        if self.sequential and needs_grad:
+            x = checkpoint(attend, *tensors, use_reentrant=False, preserve_rng_state=False)
         else:
-            x = self._composed(BACKENDS[backend], *tensors)
+            x = attend(*tensors)
         return self.proj(x)
 
     def _tiled(
@@ -137,6 +139,26 @@ class WindowAttention(nn.Module):
         if needs_grad:
             return TiledWindowAttention.apply(*tensors, *settings, self.sequential)
         return tiled_forward(*tensors, *settings, keep_qkv=False)[0]
+
+    def _triton(
+        self, x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, table: Tensor
+    ) -> Tensor:
+        """Attention of the whole map by Triton kernels."""
+        from .triton_attention import triton_attention  # an optional package
+
+        qkv = F.linear(x, weight, bias)
+        pad = bias.to(qkv.dtype)
+        with without_autocast(x):
+            return triton_attention(
+                qkv,
+                pad,
+                scale,
+                table,
+                self.window_size,
+                self.shifted,
+                self.similarity,
+                self.cosine_eps,
+            )
 
     def _composed(
         self,

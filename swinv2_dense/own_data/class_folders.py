@@ -8,7 +8,7 @@ from glob import glob
 from typing import NamedTuple
 
 from ..checks import image_files
-from ..checks.files import files_below
+from ..checks.files import files_below, names_in
 from ..checks.image_files import counted_suffixes
 from ..checks.video_files import UNREAD_SUFFIXES, VIDEO_SUFFIXES
 from ..errors import ConfigError, truncate
@@ -62,9 +62,13 @@ def read_image_folders(folder: str) -> tuple[str, ...]:
 
 
 def class_folders(folder: str) -> list[str]:
-    """Sorted names of the folders in a folder, without hidden ones; none if there is none."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted(name for name in names if _is_class(folder, name))
+    """Sorted names of the folders in a folder, without hidden ones; none if there is none.
+
+    Raises:
+        ConfigError: It cannot be listed.
+    """
+    names = names_in(folder) if os.path.isdir(folder) else []
+    return [name for name in names if _is_class(folder, name)]
 
 
 def labelled_videos(folder: str, classes: Sequence[str]) -> list[tuple[str, int]]:
@@ -114,7 +118,7 @@ def check_class_folders(folder: str, labels: Collection[str], media: Media) -> N
             f'{truncate(unknown)}; the classes are {truncate(list(labels))}. Rename or move these '
             'folders'
         )
-    loose = [name for name in sorted(os.listdir(folder)) if _is_file(folder, name, media)]
+    loose = [name for name in names_in(folder) if _is_file(folder, name, media)]
     if loose:
         raise ConfigError(
             f'{len(loose)} {media.name}s in {folder} are not in a class folder, first '

@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from ..task import Loaders, Task
 
 MASK = 'RandomUnitMask'
+VIDEO_BACKBONES = ('VideoSwinTransformerV2', 'LowRankVideoSwinTransformerV2')
 
 
 def check_masks(cfg: Mapping, loaders: Loaders, task: Task) -> None:
@@ -50,7 +51,7 @@ def check_masks(cfg: Mapping, loaders: Loaders, task: Task) -> None:
 
 def _unit_of(backbone: Mapping[str, Any]) -> tuple[int, ...]:
     """Stride of the last stage; between stages only height and width are halved."""
-    is_video = type_name(backbone) == 'VideoSwinTransformerV2'
+    is_video = type_name(backbone) in VIDEO_BACKBONES
     patch = backbone.get('patch_size', (2, 4, 4) if is_video else 4)
     *time, height, width = (patch,) * (3 if is_video else 2) if isinstance(patch, int) else patch
     factor = 2 ** (len(arch_settings(backbone.get('arch', 't'))[1]) - 1)

@@ -13,7 +13,7 @@ from ..config_parts import type_name
 from ..costs.pretraining import simmim_parts
 from ..errors import ConfigError
 from ..task import Loaders, Task
-from .check_masks import check_masks
+from .check_masks import VIDEO_BACKBONES, check_masks
 from .metrics import DumpWithoutPixels
 from .visualization import draw_sample
 
@@ -29,7 +29,7 @@ class PretrainingTask(Task):
 
     def takes_clips(self, cfg: Mapping) -> bool:
         backbone = (cfg.get('model') or {}).get('backbone')
-        return type_name(backbone) == 'VideoSwinTransformerV2'
+        return type_name(backbone) in VIDEO_BACKBONES
 
     def check_config(self, cfg: Mapping, loaders: Loaders) -> None:
         check_masks(cfg, loaders, self)

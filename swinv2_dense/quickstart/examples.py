@@ -41,13 +41,19 @@ class Training(NamedTuple):
     start: str = ''
 
 
+OWN_DATA = (
+    'Your own data, in any common format, is prepared, and a config for it written, by\n'
+    '  python tools/prepare_data.py own FOLDER --out data/own'
+)
+
+
 class Detection:
     """HTC++ on textured shapes; the outline of a shape is its class."""
 
     _config = 'configs/quickstart/htc++_swinv2-c32-w8_1xb8-600it_shapes-128.py'
     trainings = (Training('', _config, {'test': _config}),)
     next_config = 'configs/detection/htc_swinv2-t-w16_1xb4-bf16-1x_coco.py'
-    next_data = 'COCO, or your own data in its format'
+    next_data, own_data = 'COCO', OWN_DATA
     next_steps, next_commands = BROWSE_AND_TRAIN
     model = 'HTC++, a cascade of boxes and masks with a semantic branch, on a small SwinV2'
     data, content, write = 'shapes', 'textured shapes', staticmethod(shapes.write_dataset)
@@ -115,7 +121,7 @@ class Segmentation:
     _config = 'configs/quickstart/upernet_swinv2-c32-w8_1xb8-200it_surfaces-128.py'
     trainings = (Training('', _config, {'test': _config}),)
     next_config = 'configs/segmentation/upernet_swinv2-t-w16_1xb16-bf16-160k_ade20k-512x512.py'
-    next_data = 'ADE20K, or your own images and label maps'
+    next_data, own_data = 'ADE20K', OWN_DATA
     next_steps, next_commands = BROWSE_AND_TRAIN
     model = 'UperNet on a small SwinV2'
     data, content, write = 'surfaces', 'patterned surfaces', staticmethod(surfaces.write_dataset)
@@ -175,7 +181,7 @@ class Video:
     next_config = (
         'configs/video/swinv2-tiny-p244-w888_in1k-pre_1xb8-bf16-acc8-32x2x1-30e_kinetics400-rgb.py'
     )
-    next_data = 'Kinetics-400, or your own clips'
+    next_data, own_data = 'Kinetics-400', OWN_DATA
     next_steps, next_commands = 'Train it', ('train',)
     model = 'I3D head on a small video SwinV2'
     data, content, write = 'motions', 'moving shapes', staticmethod(motions.write_dataset)
@@ -261,7 +267,8 @@ class Pretraining(Segmentation):
         Training('scratch', _scratch, {'scratch_test': _scratch}),
     )
     next_config = 'configs/pretraining/simmim_swinv2-s-w12_16xb128-bf16-800e_in1k-192.py'
-    next_data = 'a folder of your own images (docs/pretraining.md), or ImageNet without its labels'
+    next_data = 'ImageNet without its labels'
+    own_data = 'Any folder of your own images can be used too: docs/pretraining.md'
     next_steps, next_commands = BROWSE_AND_TRAIN
     model = 'UperNet on a small SwinV2, pre-trained with SimMIM and from scratch'
     data = 'surfaces-64'

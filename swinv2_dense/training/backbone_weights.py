@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
 from ..checkpoints.formats import METADATA_KEY
 from ..checkpoints.loading import check_arch, check_values
+from ..checkpoints.low_rank import is_adapter, merge_adapters
 from ..checkpoints.pretrained_windows import attach_pretrained_windows, windows_from_coords_table
 from ..distributed.parameters import unsharded_shapes, unwrapped_model, unwrapped_name
 from ..errors import CheckpointError, truncate
@@ -52,7 +54,10 @@ class BackboneWeightsHook(Hook):
         for wrapped_name, module in runner.model.named_modules():
             if hasattr(module, 'set_pretrained_window_sizes'):
                 name = unwrapped_name(wrapped_name)
-                own, part = _below(name, shapes), _below(name, state)
+                own = _below(name, shapes)
+                if not any(map(is_adapter, own)):
+                    _merge_adapters(name, state, source)
+                part = _below(name, state)
                 _check_backbone(module, name, own, part, state, source)
                 known = METADATA_KEY in metadata.get(name, {}) or module.pretrained_windows_given
                 if not known and windows_from_coords_table(part, len(module.layers)) is None:
@@ -81,11 +86,17 @@ def _below(name: str, named: Mapping) -> dict:
     return {k[len(name) + 1 :]: v for k, v in named.items() if k.startswith(f'{name}.')}
 
 
+def _merge_adapters(name: str, state: OrderedDict, source: str) -> None:
+    count = merge_adapters(state, f'{name}.')
+    if count:
+        print_log(f'{source}: {count} low-rank adapters added to the weights of {name}', 'current')
+
+
 def _check_backbone(
     module: Any, name: str, own: dict, part: dict, state: dict, source: str
 ) -> None:
     norms = tuple(f'norm{i}.' for i in module.out_indices)
-    essential = [key for key in own if not key.startswith(norms)]
+    essential = [key for key in own if not key.startswith(norms) and not is_adapter(key)]
     missing = [key for key in essential if key not in part]
     if any('.blocks.' in key for key in part):
         check_arch(module, part, source)

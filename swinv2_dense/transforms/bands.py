@@ -8,7 +8,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
-from .band_files import read_bands
+from ..checks.band_files import read_bands
 
 
 @TRANSFORMS.register_module()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
+
+from .resizing import resized
 
 TRIES = 10
 PLACES = {  # shares of the free space above and on the left
@@ -74,12 +75,7 @@ class RandomResizedCrop(BaseTransform):
         """Crop and resize the image."""
         image = results['img']
         x, y, w, h = results['crop_box'] = self.draw(*image.shape[:2])
-        results['img'] = mmcv.imresize(
-            image[y : y + h, x : x + w],
-            self.size[::-1],
-            interpolation=self.interpolation,
-            backend='pillow',
-        )
+        results['img'] = resized(image[y : y + h, x : x + w], self.size[::-1], self.interpolation)
         results['img_shape'] = results['img'].shape[:2]
         return results
 

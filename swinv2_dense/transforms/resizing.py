@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import mmcv
+import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
+
+
+def resized(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    """An image (H, W, C) in another size (width, height).
+
+    By Pillow, which filters when it shrinks; it takes 8 bits only, so bands are resized by OpenCV.
+    """
+    if image.dtype == np.uint8:
+        return mmcv.imresize(image, size, interpolation=interpolation, backend='pillow')
+    found = mmcv.imresize(image, size, interpolation=interpolation, backend='cv2')
+    return found if found.ndim == image.ndim else found[..., None]  # of one band
 
 
 @TRANSFORMS.register_module()
@@ -34,9 +46,7 @@ class ResizeShorterSide(BaseTransform):
         height, width = results['img'].shape[:2]
         shorter = min(height, width)
         size = tuple(self.size * side // shorter for side in (width, height))
-        results['img'] = mmcv.imresize(
-            results['img'], size, interpolation=self.interpolation, backend='pillow'
-        )
+        results['img'] = resized(results['img'], size, self.interpolation)
         results['img_shape'] = results['img'].shape[:2]
         return results
 

@@ -175,6 +175,20 @@ def test_head_rows_choose_classes(tmp_path: Path) -> None:
         load_classifier(model, path, head_rows=str(tmp_path / 'none.txt'))
 
 
+def test_rows_of_imagenet_1k_have_a_name(tmp_path: Path) -> None:
+    """Row 359 of a head for ImageNet-22K is tench, and 21817 toilet tissue."""
+    source = classifier(21841)
+    settings = dict(type='Pretrained', checkpoint=saved(tmp_path, 'official', source))
+    model = classifier(1000, init_cfg=settings | dict(head_rows='imagenet1k'))
+    model.init_weights()
+    assert torch.equal(model.head.fc.weight[[0, 999]], source.head.fc.weight[[359, 21817]])
+    small = dict(type='Pretrained', checkpoint=saved(tmp_path, 'official', classifier(9)))
+    with pytest.raises(
+        CheckpointError, match=r"^head_rows, entry 1: '359' is not a class of .* 9 "
+    ):
+        classifier(1000, init_cfg=small | dict(head_rows='imagenet1k')).init_weights()
+
+
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 @pytest.mark.parametrize('layout', ['official', 'Hugging Face'])
 def test_conversion_keeps_the_head(tmp_path: Path, layout: str, suffix: str) -> None:

@@ -45,6 +45,7 @@ WRONG = {
     'train_dataloader.dataset.data_rot=x': "CocoDataset takes no 'data_rot'; did you mean",
     'train_dataloader.dataset.pipeline.1.with_boxx=True': "did you mean 'with_bbox'?",
     'train_dataloader.sampler.shufle=True': "DefaultSampler takes no 'shufle'; did you mean",
+    'model.backbone.init_cfg.new_band=repeat': "PretrainedInit takes no 'new_band'",
     'model.backbone.windw_size=8': "no 'windw_size'; did you mean 'window_size'?",
     'model.roi_head.bbox_head.num_clases=8': "no 'num_clases'; did you mean 'num_classes'?",
     'optim_wrapper.optimizer.weigth_decay=0': "AdamW takes no 'weigth_decay'; did you mean",
@@ -148,6 +149,17 @@ def test_arguments_are_those_of_the_classes_that_kwargs_reach():
     assert accepted(Passing) == {'width', 'label', 'depth'}
     assert accepted(Elsewhere) is None
     assert accepted(test_a_config_that_names_classes) == {'tmp_path'}
+
+
+@pytest.mark.parametrize('name', ['prefix', 'allow_missing', 'new_bands'])
+def test_settings_of_pretrained_weights(name, detector):
+    """The backbone takes more than mmengine's initializer; the neck does not."""
+    cfg = copy.deepcopy(detector)
+    merge_options(cfg, {f'model.backbone.init_cfg.{name}': 'zero'})
+    check_types(cfg, ['model'])
+    cfg.model.neck.init_cfg = dict(type='Pretrained', checkpoint='x.pth', new_bands='zero')
+    with pytest.raises(ConfigError, match=r'neck\.init_cfg\.new_bands=.*takes no .new_bands'):
+        check_types(cfg, ['model'])
 
 
 def test_what_a_constructor_rejects():

@@ -19,6 +19,11 @@ from swinv2_dense.checkpoints.reading import read_checkpoint_file
 from swinv2_dense.distributed.parameters import unwrapped_name
 
 pytestmark = pytest.mark.slow
+RUNS = ('plain', 'zero1', 'fsdp', 'adapted', 'adapted_fsdp')
+ADAPTED = """
+_base_ = './plain.py'
+model = dict(backbone=dict(type='LowRankSwinTransformerV2', low_rank=4))
+"""
 CONFIG = f"""
 _base_ = [
     __import__('swinv2_dense').config_path('_base_/models/classifier.py'),
@@ -57,7 +62,7 @@ optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=1e-3))
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Trainings `plain`, `zero1` and `fsdp`; seven images to test, which two do not divide."""
+    """Trainings by name; seven images to test, which two do not divide."""
     folder = tmp_path_factory.mktemp('two')
     for split, count in (('train', 12), ('val', 7)):
         lines = []
@@ -66,10 +71,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines.append(f'{split}/{i}.png {i % 6}\n')
         (folder / 'data' / f'{split}.txt').write_text(''.join(lines))
     (folder / 'plain.py').write_text(CONFIG.replace('DATA', repr(str(folder / 'data'))))
-    for name in ('zero1', 'fsdp'):
-        fragment = config_path(f'_base_/schedules/{name}.py')
-        (folder / f'{name}.py').write_text(f"_base_ = ['./plain.py', {fragment!r}]\n")
-    for name in ('plain', 'zero1', 'fsdp'):
+    (folder / 'adapted.py').write_text(ADAPTED)
+    for name, base in (('zero1', 'plain'), ('fsdp', 'plain'), ('adapted_fsdp', 'adapted')):
+        fragment = config_path(f'_base_/schedules/{name.removeprefix("adapted_")}.py')
+        (folder / f'{name}.py').write_text(f"_base_ = ['./{base}.py', {fragment!r}]\n")
+    for name in RUNS:
         command = ('tools/train.py', folder / f'{name}.py', '--work-dir', folder / name)
         flags = ('--launcher', 'pytorch', '--seed', 0)
         code, printed = launch(sys.executable, *TORCHRUN, *command, *flags)
@@ -82,10 +88,11 @@ def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
     return {unwrapped_name(key): value for key, value in state.items()}
 
 
-@pytest.mark.parametrize('name', ['zero1', 'fsdp'])
+@pytest.mark.parametrize('name', ['zero1', 'fsdp', 'adapted_fsdp'])
 def test_they_train_as_ddp(trained: Path, name: str) -> None:
     """With mixup, CutMix and clipping; FSDP sums gradients in another order."""
-    found, expected = weights(trained, name), weights(trained, 'plain')
+    base = 'adapted' if name.startswith('adapted') else 'plain'
+    found, expected = weights(trained, name), weights(trained, base)
     assert_close(found, expected, atol=2e-6, rtol=1e-5)
     assert float(expected['head.fc.weight'].std()) > 0.019
 

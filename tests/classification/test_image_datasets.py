@@ -98,6 +98,15 @@ def test_lists_have_numbers_or_names_after_a_blank_or_a_tab(tmp_path):
     assert labels_of(dataset) == {'val/val 1.JPEG': 65, 'val/n0/b c.jpg': 1, 'val/d.jpg': 0}
 
 
+def test_classes_of_a_list_may_be_in_a_file(tmp_path):
+    """One name per line, in the order of the labels."""
+    (tmp_path / 'names.txt').write_text('cat\nred panda\n')
+    metainfo = dict(classes=str(tmp_path / 'names.txt'))
+    dataset = listed(tmp_path, 'a.jpg 0\nb.jpg\tred panda\n', metainfo=metainfo)
+    assert dataset.metainfo['classes'] == ['cat', 'red panda']
+    assert labels_of(dataset) == {'val/a.jpg': 0, 'val/b.jpg': 1}
+
+
 def test_lists_in_json(tmp_path):
     """As the official ones of ImageNet-22K."""
     text = json.dumps([['n0/a b.JPEG', 21840], ['n1/c.JPEG', 0]])

@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 from narrow_classifier import write_image
 
-from swinv2_dense.classification import ImageNet, ImageNetV2
-from swinv2_dense.classification.imagenet import NAMES, class_names, read_synsets
+from swinv2_dense.classification import ImageNet, ImageNet22K, ImageNetV2
+from swinv2_dense.classification.imagenet import (
+    NAMES,
+    NAMES_22K,
+    class_names,
+    read_synsets,
+    rows_of_imagenet1k,
+)
 from swinv2_dense.errors import ConfigError
 
 # Well-known labels, from memory of their common uses, not from the file.
@@ -33,6 +39,42 @@ def test_names_of_imagenet_1k() -> None:
     assert 'WordNet 3.0 Copyright 2006 by Princeton University' in NAMES.read_text()
 
 
+# Lines of data/map22kto1k.txt of the official code: those around the two labels that are not in
+# sorted order, the class without an id of its own (teddy), the ends; and the sum of all lines.
+ROWS_22K = {0: 359, 1: 368, 717: 9204, 718: 9212, 850: 5564, 998: 21369, 999: 21817}
+SUM_OF_ROWS = 6373512
+
+
+def test_names_of_imagenet_22k() -> None:
+    synsets = read_synsets(NAMES_22K)
+    ids = [*synsets]
+    assert len(ids) == 21841 and [i for i in range(1, 21841) if ids[i] < ids[i - 1]] == [
+        *(9206, 15028)  # after the two labels that have the last ids
+    ]
+    assert 'WordNet 3.0 Copyright 2006 by Princeton University' in NAMES_22K.read_text()
+    names = ImageNet22K.METAINFO['classes']
+    assert len(set(names)) == 21841 and names[0] == 'organism'
+    assert {'queen (n02313008)', 'queen (n10499857)', 'queen consort'} < {*names}
+    small = read_synsets(NAMES)
+    other = {wnid: (name, synsets[wnid]) for wnid, name in small.items() if wnid in synsets}
+    other = {wnid: pair for wnid, pair in other.items() if pair[0] != pair[1]}
+    assert len(other) == 4 and other['n02012849'] == ('crane (bird)', 'crane')
+
+
+def test_rows_of_a_22k_head_are_the_official_ones() -> None:
+    rows = rows_of_imagenet1k()
+    assert len(rows) == len(set(rows)) == 1000 and sum(rows) == SUM_OF_ROWS
+    assert {label: rows[label] for label in ROWS_22K} == ROWS_22K
+
+
+def test_official_lists_have_names(tmp_path: Path) -> None:
+    entries = '[["fall11_whole/n00004475/a.JPEG", 0], ["fall11_whole/n15102455/b.JPEG", 9205]]'
+    (tmp_path / 'list.txt').write_text(entries)
+    data = ImageNet22K(ann_file='list.txt', data_root=str(tmp_path), pipeline=[])
+    samples = [data.get_data_info(i) for i in range(2)]
+    assert [data.metainfo['classes'][s['gt_label']] for s in samples] == ['organism', 'chipboard']
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Three classes of ImageNet-1K, and a folder of another name."""
@@ -52,6 +94,12 @@ def test_folders_get_names_in_sorted_order(root: Path) -> None:
         *('mine', 'n01440764', 'n02504013', 'n02510455')
     ]
     assert [data.get_data_info(i)['gt_label'] for i in range(4)] == [0, 1, 2, 3]
+
+
+def test_folders_of_imagenet_22k_get_names_too(root: Path) -> None:
+    write_image(root / 'val' / 'n00007846' / 'x.jpg', (9, 9, 9))
+    classes = dataset(root).metainfo['classes']
+    assert classes == ('mine', 'person', 'tench', 'Indian elephant', 'giant panda')
 
 
 def test_names_of_more_classes_come_from_a_file(root: Path, tmp_path: Path) -> None:

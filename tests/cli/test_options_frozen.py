@@ -28,8 +28,8 @@ FROZEN = {
     'prepare_data coco': DATASET,
     'prepare_data kinetics': f'{DATASET} --resize',
     'prepare_data objects365': DATASET,
-    'prepare_data own': '--annotations --device --format --ignore-groups --max-pixels --out --seed '
-    '--skip-broken --target --val --workers SRC',
+    'prepare_data own': '--annotations --bands --device --format --ignore-groups --max-pixels '
+    '--out --seed --skip-broken --target --val --workers SRC',
     'publish_checkpoint': 'SRC DST',
     'quickstart': '--cfg-options --data-root --seed --target --task --train-samples --val-samples '
     '--work-dir',

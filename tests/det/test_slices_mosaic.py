@@ -71,7 +71,8 @@ def test_slices_find_what_resizing_loses(tmp_path):
     options = [f'{part}_dataloader.dataset.data_root={root}/' for part in ('train', 'val', 'test')]
     options += [f'val_evaluator.ann_file={root}/annotations/instances_val.json']
     options += [f'test_evaluator.ann_file={root}/annotations/mosaics.json']
-    train = ['train_cfg.max_iters=450', 'train_cfg.val_interval=450', 'max_iters=450']
+    train = ['train_cfg.max_iters=450', 'train_cfg.val_interval=450']
+    train += ['param_scheduler.1.begin=225', 'param_scheduler.1.T_max=225']
     train += ['default_hooks.checkpoint.interval=450']
     work = ['--work-dir', tmp_path / 'work', '--cfg-options', *options]
     succeed('train', ROOT / CONFIG, '--seed', 0, *work, *train, limit=3000)

@@ -9,6 +9,7 @@ import oracle
 import pytest
 import torch
 import torch.nn.functional as F
+from attention_checks import assert_equal_in_fp32, attend, weights
 from kept_bytes import kept_bytes
 from tiny_models import tiny
 from torch.testing import assert_close
@@ -40,37 +41,6 @@ def small_pieces(monkeypatch):
     monkeypatch.setitem(tile_sizes.GROUP, 'cpu', 180)
     monkeypatch.setitem(tile_sizes.FORWARD_TILE, 'cpu', 1)
     monkeypatch.setitem(tile_sizes.BACKWARD_TILE, 'cpu', 16)
-
-
-def weights(out: torch.Tensor) -> torch.Tensor:
-    """Fixed random numbers like `out`, to reduce it to a scalar."""
-    generator = torch.Generator().manual_seed(7)
-    return torch.randn(out.shape, generator=generator).to(out)
-
-
-def attend(module: WindowAttention, x: torch.Tensor, backend: str, **settings) -> list:
-    """Output of a backend and the gradients of x and of every parameter that has one."""
-    module.backend = backend
-    for name, value in settings.items():
-        setattr(module, name, value)
-    x = x.detach().requires_grad_()
-    out = module(x)
-    weight = weights(out)
-    inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
-    return [out.detach(), *torch.autograd.grad((out * weight).sum(), inputs)]
-
-
-def assert_equal_in_fp32(module: WindowAttention, found: list, expected: list) -> None:
-    """The output and every gradient, to 1e-5 of the largest element.
-
-    The gradient of the logit scale is a sum of terms of both signs over all tokens of a head; even
-    the plain form differs from fp64 by 2e-5 there.
-    """
-    names = ['out', 'x', *(n for n, p in module.named_parameters() if p.requires_grad)]
-    for name, a, b in zip(names, found, expected, strict=True):
-        tol = 5e-5 if name == 'logit_scale' else 1e-5
-        limit = tol * max(b.abs().max().item(), 1)
-        assert_close(a, b, atol=limit, rtol=0, msg=lambda m, n=name: f'{n}: {m}')
 
 
 @pytest.mark.parametrize('shifted', [False, True])
@@ -127,22 +97,7 @@ def test_sdpa_refuses_a_gradient_of_the_bias():
         module(torch.randn(1, 8, 8, 32))
 
 
-@pytest.mark.parametrize('sizes, window', LARGER.values(), ids=LARGER)
-def test_flex_formula_equals_plain(sizes, window):
-    """Uncompiled, as it runs on the CPU; the compiled kernels are tested on CUDA."""
-    module = larger(window, shifted=True)
-    x = torch.randn(2, *sizes, 32)
-    outs = []
-    for module.backend in ('flex', 'plain'):
-        with torch.no_grad():
-            outs.append(module(x))
-    assert_close(*outs, atol=1e-5, rtol=1e-5)
-    module.backend = 'flex'
-    with pytest.raises(ValueError, match="'flex' trains on CUDA only"):
-        module(x)
-
-
-@pytest.mark.parametrize('backend', [b for b in ATTENTION_BACKENDS if b != 'flex'])
+@pytest.mark.parametrize('backend', [b for b in ATTENTION_BACKENDS if b != 'triton'])
 def test_sequential_changes_nothing(backend):
     module = larger((7, 8), shifted=True)
     module.cpb_mlp.requires_grad_(backend != 'sdpa')
@@ -340,7 +295,7 @@ def test_mlp_in_chunks_equals_its_layers(dtype, monkeypatch):
 
 @pytest.mark.cuda
 @pytest.mark.parametrize('sizes, window', LARGER.values(), ids=LARGER)
-@pytest.mark.parametrize('backend', ['tiled', 'sdpa', 'flex'])
+@pytest.mark.parametrize('backend', ['tiled', 'sdpa', 'triton'])
 def test_backends_equal_plain_on_cuda(sizes, window, backend, monkeypatch):
     torch._dynamo.reset()
     monkeypatch.setattr(torch.backends.cuda.matmul, 'allow_tf32', False)
@@ -351,7 +306,7 @@ def test_backends_equal_plain_on_cuda(sizes, window, backend, monkeypatch):
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize('backend', ['tiled', 'flex'])
+@pytest.mark.parametrize('backend', ['tiled', 'triton'])
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_half_precision_is_close_to_fp32_on_cuda(backend, dtype):
     torch._dynamo.reset()

@@ -114,6 +114,10 @@ def test_from_a_folder_to_top_1(own, folder, tmp_path, monkeypatch):
     assert (out / 'banana' / 'day 1' / 'B.JPG').is_file()
     assert json.loads(next(test.glob('*/*.json')).read_text())['acc/top1'] == 1.0
 
+    succeed('test', config, checkpoint, '--tta', '--out', tmp_path / 'tta', '--work-dir', test)
+    with open(tmp_path / 'tta' / 'predictions.csv') as file:
+        assert [row['class_1'] for row in csv.DictReader(file)] == [row['truth'] for row in rows]
+
     monkeypatch.setenv('OWN_DATA', str(tmp_path / 'gone'))  # the trained config does without
     results = tmp_path / 'results'
     succeed('infer', work / 'small.py', checkpoint, folder / 'val', '--out-dir', results)
@@ -133,6 +137,13 @@ def test_samples_are_drawn(own, folder, tmp_path):
     printed = succeed('browse_dataset', tmp_path / 'small.py', '--output-dir', drawn, '--number', 3)
     assert 'Wrote 3 of 18 samples (train)' in printed
     assert len(list(drawn.iterdir())) == 3
+
+
+def test_costs_of_a_config_are_planned(own, folder, tmp_path):
+    small(own, folder).dump(tmp_path / 'small.py')
+    printed = succeed('plan', tmp_path / 'small.py', '--gpus', 8)
+    assert '2 images of 32 x 32 per GPU, 8 GPUs: 16 images per step' in printed
+    assert 'head' in succeed('analyze', tmp_path / 'small.py', '--count-only')
 
 
 def test_the_config_of_the_page_passes(own):
@@ -174,6 +185,18 @@ def test_folders_without_classes_or_images(tmp_path, names, message):
         (tmp_path / name).touch()
     with pytest.raises(ConfigError, match=message):
         read_image_folders(str(tmp_path))
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    """Permissions do not stop the superuser, who runs tests in containers."""
+
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(13, 'Permission denied', path)
+
+    monkeypatch.setattr('os.listdir', refuse)
+    with pytest.raises(ConfigError) as error:
+        read_image_folders(str(tmp_path))
+    assert str(error.value) == f"folder '{tmp_path}' cannot be listed: Permission denied"
 
 
 def checked(cfg: Config, loaders: tuple[str, ...] = ('train', 'val')) -> str:
@@ -250,6 +273,20 @@ def test_labels_beyond_the_head(own, tmp_path):
     (tmp_path / 'list.txt').write_text('a.jpg 2\na.jpg 3\n')
     dataset.update(type='ImageListDataset', ann_file='list.txt', data_prefix=dict(img_path=''))
     assert f'{tmp_path}/list.txt:2: label 3, but model.head.num_classes=3' in checked(own)
+
+
+def test_names_of_a_list_in_a_file_that_does_not_exist(own, tmp_path):
+    write_image(tmp_path / 'a.jpg', (1, 2, 3))
+    (tmp_path / 'list.txt').write_text('a.jpg 2\n')
+    dataset = own.train_dataloader.dataset
+    dataset.update(data_root=str(tmp_path), ann_file='list.txt', data_prefix=dict(img_path=''))
+    dataset.update(type='ImageListDataset', metainfo=dict(classes='gone.txt'))
+    assert "dataset.metainfo.classes='gone.txt': there is no such file; give a tuple" in checked(
+        own
+    )
+    (tmp_path / 'names.txt').write_text('apple\nbanana\n')
+    dataset.metainfo = dict(classes=str(tmp_path / 'names.txt'))
+    assert 'model.head.num_classes=3, but train_dataloader.dataset has 2 classes' in checked(own)
 
 
 @pytest.mark.usefixtures('unformatted')

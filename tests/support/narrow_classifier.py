@@ -17,6 +17,7 @@ COLORS = np.array([[230, 30, 30], [30, 230, 30], [30, 30, 230], [220, 220, 40], 
 def narrow_classifier(model: Any) -> None:
     """Fewer channels and blocks; every part stays, the window too."""
     model.backbone.update(arch=ARCH, init_cfg=None)
+    model.init_cfg = None
     model.head.in_channels = CHANNELS[-1]
 
 

@@ -23,8 +23,8 @@ from swinv2_dense.errors import CheckpointError, ConfigError
 from swinv2_dense.models import SwinTransformerV2
 
 tifffile = pytest.importorskip('tifffile')
-from swinv2_dense.transforms.band_files import read_bands  # noqa: E402
-from swinv2_dense.transforms.band_statistics import measure_bands  # noqa: E402
+from swinv2_dense.checks.band_files import read_bands  # noqa: E402
+from swinv2_dense.preparation.band_statistics import measure_bands  # noqa: E402
 
 ARCH = dict(embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8))
 
@@ -36,6 +36,17 @@ def image(dtype: str = 'uint16', bands: int = 5, seed: int = 0) -> np.ndarray:
 
 def write(path: Path, pixels: np.ndarray) -> None:
     tifffile.imwrite(path, pixels, photometric='minisblack', planarconfig='contig')
+
+
+@pytest.mark.parametrize('bands', [1, 3])
+@pytest.mark.parametrize('dtype', ['uint8', 'uint16'])
+def test_tiff_of_opencv(tmp_path, dtype, bands):
+    """Compressed by LZW, for which tifffile needs a package of its own."""
+    expected = image(dtype, bands)
+    assert cv2.imwrite(str(tmp_path / 'a.tif'), np.ascontiguousarray(expected[..., ::-1]))
+    with tifffile.TiffFile(tmp_path / 'a.tif') as file:
+        assert file.pages[0].compression == 5
+    assert np.array_equal(read_bands(tmp_path / 'a.tif'), expected)
 
 
 @pytest.mark.parametrize('dtype', ['uint8', 'uint16', 'int16', 'float32', 'float64'])

@@ -1,7 +1,7 @@
 # ImageNet-22K (fall 2011, 21841 classes, 14 million images) at 192 x 192, from the lists of the
-# official code; data/README.md shows the layout. Pipelines as in imagenet.py. Assumed: the paths in
-# the lists begin with fall11_whole/, which lies beside them. Looking for all files takes minutes at
-# each start, so it is left out.
+# official code; data/README.md shows the layout. Pipelines as in imagenet.py. WordNet names the
+# classes. Assumed: the paths in the lists begin with fall11_whole/, which lies beside them. Looking
+# for all files takes minutes at each start, so it is left out.
 _base_ = './imagenet.py'
 data_root = 'data/imagenet22k/'
 added_hooks = dict(CheckFilesHook=False)
@@ -19,7 +19,7 @@ test_pipeline = [
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type='ImageListDataset',
+        type='ImageNet22K',
         data_root=data_root,
         ann_file='ILSVRC2011fall_whole_map_train.txt',
         pipeline=train_pipeline,
@@ -28,7 +28,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type='ImageListDataset',
+        type='ImageNet22K',
         data_root=data_root,
         ann_file='ILSVRC2011fall_whole_map_val.txt',
         pipeline=test_pipeline,

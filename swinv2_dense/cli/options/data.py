@@ -171,6 +171,11 @@ def _add_own_options(parser: argparse.ArgumentParser) -> None:
         help='leave out missing and damaged files instead of stopping',
     )
     parser.add_argument(
+        '--bands',
+        action='store_true',
+        help='keep all bands and bits of images (default: if most have more than colors of 8 bits)',
+    )
+    parser.add_argument(
         '--device',
         choices=['cuda', 'cpu'],
         help='for which own.py is written; cpu chooses small models (default: what is here)',

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from multiprocessing.pool import ThreadPool
 
+from ...checks.band_files import read_bands
 from ...checks.coco_file import extent_of
 from ...checks.image_files import loader_problem
 from ...checks.result_cache import file_digest
+from ...errors import ConfigError
 from ..images import File, FileError, image_size
 from ..report import progress
 from ..videos import check_video
@@ -30,9 +32,8 @@ def audit(found: Found, source: Source, notes: Notes, workers: int) -> None:
         ConfigError: Files are damaged, or have another size than annotated.
     """
     is_video = found.targets == ('clips',)
-    checked = _each(
-        found.samples, _video if is_video else _image, 'videos' if is_video else 'images', workers
-    )
+    check = _video if is_video else _bands if found.reads_bands else _image
+    checked = _each(found.samples, check, 'videos' if is_video else 'images', workers)
     kept = []
     for sample, (problem, size) in zip(found.samples, checked):
         if not problem:
@@ -46,9 +47,11 @@ def audit(found: Found, source: Source, notes: Notes, workers: int) -> None:
         else:
             notes.fault(f'{found_unit(found)} {BROKEN}', f'{_name(sample, source)}: {problem}')
     found.samples = kept
+    if found.reads_bands:
+        _compare_bands(kept, source, notes)
     for sample in kept:
         if not is_video:
-            _check_size(sample, source, notes)
+            _check_size(sample, found.reads_bands, source, notes)
         sample.objects = [o for o in sample.objects if _fits(o, sample, notes)]
         _name_repeated(sample, notes)
         if found.targets[0] in ('boxes', 'masks') and not sample.objects:
@@ -78,6 +81,16 @@ def _image(sample: Sample) -> tuple[str, tuple[int, int]]:
     return '', size
 
 
+def _bands(sample: Sample) -> tuple[str, tuple[int, int]]:
+    try:
+        height, width, sample.bands = read_bands(sample.path).shape
+    except ConfigError:
+        raise
+    except (OSError, ValueError) as error:
+        return ' '.join(str(error).replace(f'{sample.path} ', '').split()), (0, 0)
+    return '', (width, height)
+
+
 def _video(sample: Sample) -> tuple[str, tuple[int, int]]:
     try:
         check_video(sample.path, File(sample.path.name, 0, 0))
@@ -90,9 +103,23 @@ def _name(sample: Sample, source: Source) -> str:
     return str(sample.path.relative_to(source.root))
 
 
-def _check_size(sample: Sample, source: Source, notes: Notes) -> None:
+def _compare_bands(samples: Sequence[Sample], source: Source, notes: Notes) -> None:
+    counts = Counter(sample.bands for sample in samples).most_common()
+    for sample in samples if len(counts) > 1 else ():
+        if sample.bands != counts[0][0]:
+            notes.fault(
+                f'images have another number of bands than the {counts[0][0]} of most; prepare '
+                'each kind as a dataset of its own',
+                f'{_name(sample, source)}: {sample.bands}',
+            )
+
+
+def _check_size(sample: Sample, reads_bands: bool, source: Source, notes: Notes) -> None:
     """Compare sizes; decides whether annotations mean the stored or the rotated pixels."""
     header, name = read_header(sample.path), _name(sample, source)
+    if reads_bands and header and header.orientation != UPRIGHT:
+        notes.fault('images have an orientation, which LoadBands ignores; save them upright', name)
+        return
     told = sample.size
     if sample.label_map is not None:
         told = read_codes(sample.label_map)[0].shape[::-1]

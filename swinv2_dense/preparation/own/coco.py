@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from ...errors import ConfigError, truncate
 from .found import Found, Object, Sample
 from .json_files import files_like, read_json
 from .notes import Notes
-from .source import Source, split_of
+from .source import SPLIT_WORDS, Source, split_of, split_of_folders
 
 KEYS = ('images', 'annotations', 'categories')
 ROBOFLOW = '_annotations.coco.json'
@@ -47,7 +48,7 @@ def read(source: Source, notes: Notes, chosen: Sequence[str] | None = None) -> F
                     )
                 raise ConfigError(
                     f'{source.path(other)} and {source.path(name)} both annotate {image}; say '
-                    f'which to use: --annotations {other}'
+                    f'which to use: --annotations {" ".join(_family(other, files))}'
                 )
             samples[image] = sample
     for image in source.images:
@@ -60,6 +61,16 @@ def read(source: Source, notes: Notes, chosen: Sequence[str] | None = None) -> F
 
 def _files(source: Source) -> tuple[str, ...]:
     return files_like(source, *KEYS)
+
+
+def _family(name: str, files: Sequence[str]) -> list[str]:
+    """The files that differ from `name` in the split only, itself included."""
+
+    def key(file: str) -> str:
+        words = sorted(SPLIT_WORDS.get(split_of(file), ()), key=len, reverse=True)
+        return re.sub('|'.join(words), '', file) if words else file
+
+    return [file for file in files if key(file) == key(name)]
 
 
 def _read_file(
@@ -92,7 +103,8 @@ def _read_file(
             continue
         size = tuple(number_of(entry.get(side)) for side in ('width', 'height'))
         known = all(side >= 1 for side in size)
-        sample = Sample(source.path(image), split_of(name), size if known else None)
+        split = split_of(name) or split_of_folders(image)
+        sample = Sample(source.path(image), split, size if known else None)
         samples[number] = image, sample
     for index, entry in enumerate(content['annotations']):
         _add_object(entry, f'{name}, annotations[{index}]', names, samples, skipped, notes)

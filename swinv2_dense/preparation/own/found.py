@@ -42,6 +42,7 @@ class Sample:
     label: str = ''  # of the whole image or video
     loaded: tuple[int, int] = (0, 0)  # width and height as a loader returns it, see `audit`
     drops_rotation: bool = False  # whether its EXIF orientation must be removed
+    bands: int = 0  # as `LoadBands` reads it, if it is used
 
 
 @dataclass
@@ -61,3 +62,4 @@ class Found:
     targets: tuple[str, ...]
     ids: dict[int, int] = field(default_factory=dict)
     is_painted: bool = False  # label maps hold colors
+    reads_bands: bool = False  # images are read by `LoadBands`

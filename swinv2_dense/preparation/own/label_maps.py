@@ -17,6 +17,7 @@ from PIL import Image
 from ...checks.image_headers import read_image_size
 from ...checks.pixel_limit import PixelLimitError, check_pixels
 from .found import Found, Sample
+from .image_sets import image_sets
 from .map_files import MAP_WORDS, NAME_END, is_map, words_of
 from .map_names import MapNames, read_map_names
 from .notes import Notes
@@ -27,6 +28,9 @@ IMAGE_WORDS = {'image', 'images', 'img', 'imgs', 'jpegimages', 'data', 'input', 
 IGNORED = 255
 GRAY = 1 << 16 | 1 << 8 | 1  # the color (1, 1, 1)
 BORDER = 224 << 16 | 224 << 8 | 192  # the color of borders in VOC, which are ignored
+LOSSY = ('JPEG', 'MPO')
+NEAR = 64  # values this close to 0 or 255 count as such after compression
+MOST_UNNAMED = 199  # id; a smoothed mask of 0 and 255 has more
 MOST_COLORS = 256  # of a map; more come from lossy compression or smoothing
 
 
@@ -74,8 +78,13 @@ def read(source: Source, notes: Notes) -> Found:
         ids = {GRAY * code: index for code, index in ids.items()}
     else:
         classes, ids = (_colors if is_painted else _ids)(codes, names, notes)
+    listed = image_sets(source, 'Segmentation')
     samples = [
-        Sample(source.path(image), split_of_folders(image), label_map=source.path(label_map))
+        Sample(
+            source.path(image),
+            listed.get(posixpath.splitext(posixpath.basename(image))[0]) or split_of_folders(image),
+            label_map=source.path(label_map),
+        )
         for image, label_map in pairs.items()
     ]
     text = f'label maps of {_kind(is_painted, ids, names)}'
@@ -97,6 +106,8 @@ def read_codes(path: Path) -> tuple[np.ndarray, bool]:
     """
     check_pixels(*(read_image_size(path) or (0, 0)), str(path))
     with Image.open(path) as file:
+        if file.format in LOSSY:  # a mask of 0 and 255, see `_examine`
+            return np.where(np.asarray(file.convert('L')) < 128, 0, 255), False
         if file.mode in ('1', 'L', 'P', 'I', 'I;16', 'I;16B'):
             return np.asarray(file).astype(np.int64), False
         red, green, blue = np.asarray(file.convert('RGB')).astype(np.int64).transpose(2, 0, 1)
@@ -110,6 +121,12 @@ def _examine(path: Path) -> _Content:
         return _Content(set(), False, f'maps have too many pixels ({error.reason})')
     except (OSError, ValueError, SyntaxError):
         return _Content(set(), False, 'maps cannot be read; export them again')
+    if not _is_exact(path):
+        return _Content(
+            set(),
+            False,
+            'maps are compressed with loss, which changes ids and colors; export them as PNG',
+        )
     found = set(np.unique(codes).tolist())
     if is_painted and len(found) > MOST_COLORS:
         return _Content(
@@ -119,6 +136,19 @@ def _examine(path: Path) -> _Content:
             'export them as PNG without smoothing',
         )
     return _Content(found, is_painted)
+
+
+def _is_exact(path: Path) -> bool:
+    """False for JPEG, unless nearly all pixels are close to 0 or 255."""
+    with Image.open(path) as file:
+        if file.format not in LOSSY:
+            return True
+        values = np.asarray(file.convert('RGB'))
+    return bool(((values < NEAR) | (values > 255 - NEAR)).mean() > 0.95 and _is_gray(values))
+
+
+def _is_gray(values: np.ndarray) -> bool:
+    return bool((values.max(2) - values.min(2) < NEAR).mean() > 0.95)
 
 
 def _ids(codes: set[int], names: MapNames, notes: Notes) -> tuple[list[str], dict[int, int]]:
@@ -132,6 +162,12 @@ def _ids(codes: set[int], names: MapNames, notes: Notes) -> tuple[list[str], dic
         return [], {}
     classes = names.by_id
     if not classes:
+        if largest > MOST_UNNAMED:
+            notes.fault(
+                'maps hold ids up to 254, but no classes.txt names them; if they are masks of 0 '
+                'and 255, export them without smoothing or resizing, otherwise list the classes',
+                f'id {largest}',
+            )
         classes = [f'class {i}' for i in range(largest + 1)]
         notes.warn('classes without a name, because there is no classes.txt', f'0 to {largest}')
     for code in sorted(codes - {IGNORED}):

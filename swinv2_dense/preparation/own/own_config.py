@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import ConfigError
+from .bands import Bands
 
 ROOT_LINE = "data_root = '{{$OWN_DATA:data/own}}/'"
 HERE = "data_root = '{{ fileDirname }}/'"
@@ -215,6 +216,7 @@ class Needs(NamedTuple):
     classes: int
     has_negatives: bool = False  # training images without objects
     has_test: bool = False
+    bands: Bands | None = None  # if images are read by `LoadBands`
 
 
 def plan_of(recipe: Recipe, count: int, target: str) -> Plan:
@@ -289,6 +291,7 @@ def own_config(target: str, device: str, needs: Needs, work_dir: str) -> str:
         'len(_base_.classes))\n',
         MODELS.get((target, device), ''),
         SMALLER[target] if is_small else '',
+        needs.bands.config(is_small) if needs.bands else '',
         _loaders(target, is_small, needs, plan),
         FROM_SCRATCH if is_small else '',
         f'\n# {plan.steps} iterations show each training sample once.\n',
@@ -300,8 +303,9 @@ def own_config(target: str, device: str, needs: Needs, work_dir: str) -> str:
 
 
 def _loaders(target: str, is_small: bool, needs: Needs, plan: Plan) -> str:
-    train = ['pipeline=train_pipeline'] if is_small else []
-    val = ['pipeline=test_pipeline'] if is_small else []
+    is_changed = is_small or needs.bands is not None
+    train = ['pipeline=train_pipeline'] if is_changed else []
+    val = ['pipeline=test_pipeline'] if is_changed else []
     test = list(val)
     if needs.has_negatives and target in ('boxes', 'masks'):
         train.append('filter_cfg=dict(filter_empty_gt=False)')  # images without objects count

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...errors import ConfigError, truncate
 from . import charts, statistics, write_folders, write_maps, write_objects
 from .audit import audit, duplicates
+from .bands import Bands, measure, need_bands
 from .found import SPLITS, TARGETS, Found, Sample
 from .groups import group_of
 from .notes import Notes
@@ -32,6 +33,7 @@ class Options:
     seed: int = 0
     keeps_groups: bool = True
     skip_broken: bool = False
+    reads_bands: bool = False  # even if the default loader would do
     workers: int = 1
 
 
@@ -45,6 +47,7 @@ class Prepared:
     target: str
     splits: dict[str, list[Sample]]
     report: list[str] = field(default_factory=list)  # lines
+    bands: Bands | None = None
 
     @property
     def needs(self) -> Needs:
@@ -56,6 +59,7 @@ class Prepared:
             classes,
             has_negatives=any(not sample.objects for sample in train),
             has_test='test' in self.splits,
+            bands=self.bands,
         )
 
 
@@ -81,12 +85,15 @@ def prepare(root: Path, options: Options) -> Prepared:
         )
     notes.stop()
     target = _target(found, options.target)
+    found.reads_bands = target != 'clips' and (options.reads_bands or need_bands(found.samples))
     audit(found, source, notes, options.workers)
     if not found.samples or not found.classes:
         raise ConfigError(f'{root}: nothing annotated is left: {"; ".join(notes.short()).strip()}')
     _check_masks(found, target, options.target, notes)
     splits = _split(found.samples, target, source, options, report, notes)
-    return Prepared(source, notes, found, target, splits, report)
+    bands = measure(splits['train'], notes) if found.reads_bands else None
+    report += [bands.text] if bands else []
+    return Prepared(source, notes, found, target, splits, report, bands)
 
 
 def write(prepared: Prepared, folder: Path) -> None:
@@ -116,6 +123,7 @@ def write(prepared: Prepared, folder: Path) -> None:
         numbers = {s: [c[name] for name in classes] for s, c in labels.items()}
     unit = dict(boxes='objects', masks='objects', maps='pixels').get(target, target)
     text = statistics.tables(splits, classes, target, masks)
+    text += f'\n\n{prepared.bands.table}' if prepared.bands else ''
     (folder / 'statistics.txt').write_text(f'{text}\n', 'utf-8')
     charts.draw(folder / 'statistics.png', numbers, classes, unit, splits)
     (folder / 'notes.txt').write_text(prepared.notes.full(), 'utf-8')
@@ -234,6 +242,8 @@ def _split_off(
     members: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         members[group(sample)].append(sample)
+    if len(samples) < 2:
+        raise ConfigError(f'{source.root}: one sample is too few for training and validation')
     if len(members) < 2:
         raise ConfigError(
             f'{source.root}: no validation set can be split off: by their names, all '

@@ -19,6 +19,7 @@ READERS: dict[str, ModuleType] = {
     'table': path_table,
     'folders': class_folders,
 }
+ARCHIVES = ('.zip', '.tar', '.tgz', '.tar.gz', '.7z', '.rar')
 WEAK = 'folders'  # any folder of images has folders; they count if nothing else is found
 
 
@@ -48,6 +49,10 @@ def recognize(source: Source, given: str | None = None) -> tuple[str, str]:
     if not found and (reason := READERS[WEAK].evidence(source)):
         found = {WEAK: reason}
     if not found:
+        _refuse_cvat(source)
+    if not found and (packed := source.with_suffix(*ARCHIVES)):
+        raise ConfigError(f'{source.root} has no annotations; unpack {packed[0]} first')
+    if not found:
         raise ConfigError(
             f'{source.root} has no annotations in a known format; it has {contents(source)}. Known '
             'are COCO, YOLO, VOC, LabelMe, label maps (masks/x.png for images/x.jpg), tables with '
@@ -56,8 +61,22 @@ def recognize(source: Source, given: str | None = None) -> tuple[str, str]:
     return next(iter(found.items()))
 
 
+def _refuse_cvat(source: Source) -> None:
+    """CVAT's own format, which has the shapes of all images, and tracks of videos, in one file."""
+    for name in source.with_suffix('.xml'):
+        with source.path(name).open('rb') as file:
+            if b'<annotations>' in file.read(4096):
+                raise ConfigError(
+                    f'{source.path(name)} is in "CVAT for images" or "CVAT for video" format; '
+                    'export "COCO 1.0" or, for boxes only, "PASCAL VOC 1.1" from CVAT instead'
+                )
+
+
 def contents(source: Source) -> str:
     """What the folder has, by suffix."""
     suffixes = (posixpath.splitext(name)[1].lower() or 'no suffix' for name in source.names)
     most = Counter(suffixes).most_common(5)
-    return f'{len(source.names)} files, ' + ', '.join(f'{n} {suffix}' for suffix, n in most)
+    count = len(source.names)
+    return f'{count} file{"s" if count != 1 else ""}, ' + ', '.join(
+        f'{n} {suffix}' for suffix, n in most
+    )

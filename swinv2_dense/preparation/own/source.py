@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import unicodedata
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +58,7 @@ class Source:
     def _by_base(self) -> dict[str, list[str]]:
         found = defaultdict(list)
         for name in (*self.images, *self.videos):
-            found[posixpath.basename(name).lower()].append(name)
+            found[same_name(posixpath.basename(name))].append(name)
         return found
 
     @cached_property
@@ -111,12 +112,12 @@ class Source:
                 return None
             if place in self.known:
                 return place
-        parts = [part for part in name.lower().split('/') if part not in ('', '.', '..')]
+        parts = [part for part in same_name(name).split('/') if part not in ('', '.', '..')]
         found = self._by_base.get(parts[-1], []) if parts else []
         if not found:
             self.missing(f'{given!r} of {where}', notes)
             return None
-        scores = [_shared(parts, other.lower().split('/')) for other in found]
+        scores = [_shared(parts, same_name(other).split('/')) for other in found]
         best = [other for other, score in zip(found, scores) if score == max(scores)]
         near = [len(posixpath.commonpath([folder, other])) if folder else 0 for other in best]
         best = [other for other, length in zip(best, near) if length == max(near)]
@@ -139,6 +140,14 @@ class Source:
             notes.warn('annotated images are missing and left out', example)
         else:
             notes.fault(MISSING, example)
+
+
+def same_name(name: str) -> str:
+    """A key that is equal for names that a case-insensitive file system takes for the same.
+
+    Apple's stores umlauts as a letter and dots, whatever annotation files have.
+    """
+    return unicodedata.normalize('NFC', name).lower()
 
 
 def split_of(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import posixpath
+import re
 from xml.etree.ElementTree import (  # noqa: S405  documents with a DTD are refused
     Element,
     ParseError,
@@ -13,11 +14,12 @@ from xml.etree.ElementTree import (  # noqa: S405  documents with a DTD are refu
 
 from ...errors import ConfigError
 from .found import Found, Object, Sample
+from .image_sets import image_sets
 from .notes import Notes
-from .source import Source, split_of, split_of_folders
+from .source import Source, split_of_folders
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
-IMAGE_SETS = 'ImageSets/'
+ROOT = re.compile(rb'<annotation[\s>]')
 
 
 class _NoDoctype(TreeBuilder):
@@ -43,7 +45,7 @@ def read(source: Source, notes: Notes) -> Found:
     Raises:
         ConfigError: A file is not such an XML file.
     """
-    splits = _image_sets(source)
+    splits = image_sets(source, 'Main')
     samples: dict[str, Sample] = {}
     written: dict[str, str] = {}
     boxes: list[tuple[Object, list[float]]] = []
@@ -70,7 +72,7 @@ def read(source: Source, notes: Notes) -> Found:
                 boxes.append(found)
     from_one = _set_boxes(boxes)
     for image in source.images:
-        if image not in samples and not image.startswith('Segmentation'):
+        if image not in samples and '/Segmentation' not in f'/{image}':
             notes.warn('images without an .xml file, left out', image)
     classes = sorted({o.label for sample in samples.values() for o in sample.objects})
     with_masks = any(o.has_mask for sample in samples.values() for o in sample.objects)
@@ -82,7 +84,7 @@ def read(source: Source, notes: Notes) -> Found:
 def _files(source: Source) -> list[str]:
     def is_annotation(name: str) -> bool:
         with source.path(name).open('rb') as file:
-            return b'<annotation' in file.read(4096)
+            return bool(ROOT.search(file.read(4096)))
 
     return [name for name in source.with_suffix('.xml') if is_annotation(name)]
 
@@ -154,20 +156,6 @@ def _set_boxes(found: list[tuple[Object, list[float]]]) -> bool:
         if entry.polygons and shift:
             entry.polygons = [[c - shift for c in polygon] for polygon in entry.polygons]
     return from_one
-
-
-def _image_sets(source: Source) -> dict[str, str]:
-    """The split of each stem that ImageSets/Main/train.txt and the like list."""
-    splits: dict[str, str] = {}
-    for name in source.with_suffix('.txt'):
-        stem = posixpath.splitext(posixpath.basename(name))[0]
-        split = split_of(stem) if IMAGE_SETS in f'/{name}' else ''
-        if split and '_' not in stem:  # CLASS_train.txt lists all images with a flag
-            for line in source.text(name).splitlines():
-                if line.strip():
-                    image = posixpath.basename(line.split()[0])
-                    splits[posixpath.splitext(image)[0] if '.' in image else image] = split
-    return splits
 
 
 def _number(text: str | None) -> float | None:

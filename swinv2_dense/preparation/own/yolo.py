@@ -19,9 +19,10 @@ import yaml
 
 from ...checks.image_sizes import stored_sizes
 from ...errors import ConfigError, truncate
+from ..images import FileError, image_size
 from .found import SPLITS, Found, Object, Sample
 from .notes import Notes
-from .source import ABSOLUTE, OUTSIDE, Source, split_of_folders
+from .source import ABSOLUTE, OUTSIDE, Source, same_name, split_of_folders
 
 NAME_FILES = ('classes.txt', 'obj.names', '_darknet.labels', 'labels.txt', 'classes.names')
 SNIFFED = 200  # text files
@@ -49,7 +50,7 @@ def read(source: Source, notes: Notes) -> Found:
     config = _yaml_file(source)
     settings = _read_yaml(source, config) if config else {}
     names, origin = _names(source, settings, config)
-    splits = _splits(source, settings, posixpath.dirname(config or ''), notes)
+    splits = _splits(source, settings, config or '', notes)
     pairs = _pairs(source)
     used = {text for _, text in pairs if text}
     for image, _ in pairs:
@@ -59,21 +60,26 @@ def read(source: Source, notes: Notes) -> Found:
     for text in source.with_suffix('.txt'):
         if text not in used and _looks_like_rows(source, text):
             source.missing(f'that of {text}', notes)
+    has_keypoints = 'kpt_shape' in settings
+    if has_keypoints:
+        notes.warn('keypoints, of which only the boxes are used', str(config))
     sizes = stored_sizes([str(source.path(image)) for image, _ in pairs])
     samples, largest = [], -1
     for (image, text), size in zip(pairs, sizes):
         sample = Sample(source.path(image), splits.get(image) or split_of_folders(image))
         samples.append(sample)
-        if size is None:
+        try:  # fractions of the rotated image
+            width, height = _rotated(size) if size else image_size(sample.path)
+        except FileError:
             continue  # a damaged image, which the audit reports
-        width, height = size[:2] if not size[2] else size[1::-1]  # fractions of the rotated image
         if text is None:
             notes.warn('images without a label file, kept as images without objects', image)
             continue
         for number, line in enumerate(source.text(text).splitlines(), start=1):
             if line.strip():
                 where = f'{text}, line {number}'
-                row = _row(line, where, len(names) if names else None, notes)
+                row = line.split()[: 5 if has_keypoints else None]
+                row = _row(row, where, len(names) if names else None, notes)
                 if row is not None:
                     label, box, polygon = row
                     largest = max(largest, label)
@@ -92,21 +98,36 @@ def read(source: Source, notes: Notes) -> Found:
     return Found(f'YOLO: names from {origin}', names, samples, targets)
 
 
+def _rotated(size: tuple[int, int, bool]) -> tuple[int, int]:
+    width, height, is_turned = size
+    return (height, width) if is_turned else (width, height)
+
+
 def _pairs(source: Source) -> list[tuple[str, str | None]]:
-    """Each image and its label file, if there is one."""
+    """Each image and its label file, if there is one.
+
+    Names are compared exactly, and what is left without regard to case (Images/ and Labels/).
+    """
     texts = {name[:-4]: name for name in source.with_suffix('.txt')}
-    pairs = []
-    for image in source.images:
-        stem = posixpath.splitext(image)[0]
-        # The last folder called images, as ultralytics does.
-        moved = re.sub(r'(^|.*/)images/', r'\1labels/', stem, count=1)
-        pairs.append((image, texts.get(moved) or texts.get(stem)))
-    return pairs
+    pairs = {image: _label_of(image, texts) for image in source.images}
+    used = set(pairs.values())
+    left = {same_name(stem): name for stem, name in texts.items() if name not in used}
+    for image, text in pairs.items() if left else ():
+        if text is None:
+            pairs[image] = _label_of(same_name(image), left)
+    return list(pairs.items())
+
+
+def _label_of(image: str, texts: Mapping[str, str]) -> str | None:
+    stem = posixpath.splitext(image)[0]
+    # The last folder called images, as ultralytics does.
+    moved = re.sub(r'(^|.*/)images/', r'\1labels/', stem, count=1)
+    return texts.get(moved) or texts.get(stem)
 
 
 def _looks_like_rows(source: Source, name: str) -> bool:
     """Whether the first row is one of YOLO."""
-    with source.path(name).open(encoding='utf-8', errors='replace') as file:
+    with source.path(name).open(encoding='utf-8-sig', errors='replace') as file:
         first = next((line for line in file if line.strip()), '')
     words = first.split()
     return (
@@ -124,9 +145,9 @@ def _number(word: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _row(line: str, where: str, classes: int | None, notes: Notes) -> Any:
+def _row(words: list[str], where: str, classes: int | None, notes: Notes) -> Any:
     """Class id, box or None, polygon or None; None with a note if the row is wrong."""
-    words = line.split()
+    line = ' '.join(words)
     numbers = [_number(word) for word in words]
     if None in numbers or numbers[0] < 0 or numbers[0] % 1:
         notes.fault(
@@ -220,9 +241,9 @@ def _check_repeated(source: Source, file: str, names: Sequence[str]) -> None:
         )
 
 
-def _splits(source: Source, settings: Mapping, folder: str, notes: Notes) -> dict[str, str]:
+def _splits(source: Source, settings: Mapping, config: str, notes: Notes) -> dict[str, str]:
     """The split of each image that data.yaml names by a folder or a list file."""
-    start = settings.get('path')
+    start, folder = settings.get('path'), posixpath.dirname(config)
     found: dict[str, str] = {}
     for split in SPLITS:
         given = settings.get(split) or (settings.get('valid') if split == 'val' else None)
@@ -233,7 +254,7 @@ def _splits(source: Source, settings: Mapping, folder: str, notes: Notes) -> dic
                 notes.fault(
                     OUTSIDE
                     if str(place).replace('\\', '/').startswith(('..', '/'))
-                    else 'places of data.yaml do not exist; fix or remove them',
+                    else f'places of {config} do not exist; fix or remove them',
                     f'{split}: {place!r}',
                 )
             elif target.endswith('.txt'):

@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import run_here
-from format_writers import OBJECT_WRITERS, Scene, Thing
+from format_writers import OBJECT_WRITERS, Scene, Thing, write_image
+from PIL import Image
 
 BOX = Thing('cat', (10.0, 20.0, 30.0, 15.0))
 POLYGON = Thing('cat', (4.0, 6.0, 32.0, 24.0), ((4.0, 6.0, 36.0, 6.0, 20.0, 30.0),))
@@ -48,33 +50,51 @@ def edit(path: Path, change: Callable[[dict], None]) -> None:
 
 
 ALL, YOLO, VOC, LABELME = 'annotations/all.json', 'labels/b.txt', 'Annotations/b.xml', 'b.json'
+SHORT = '<polygon><x1>1</x1><y1>1</y1><x2>9</x2><y2>9</y2></polygon>'  # Roboflow's
 EVIL = '<!DOCTYPE annotation [<!ENTITY x SYSTEM "file:///etc/hostname">]>'
-CASES = {
-    'coco cut': ('coco', SCENES, lambda r: cut(r / ALL), r'all\.json is not valid JSON: .*again'),
-    'coco missing image': (
-        'coco',
+# File and an image of each variant of COCO JSON.
+COCO = {
+    'coco': (ALL, 'images/b.jpg'),
+    'roboflow': ('train/_annotations.coco.json', 'train/b.jpg'),
+    'cvat coco': ('annotations/instances_default.json', 'images/default/b.jpg'),
+}
+COCO_FAULTS = {
+    'cut': (SCENES, lambda json, image: cut(json), r'{json} is not valid JSON: .*export it again'),
+    'missing image': (
         SCENES,
-        lambda r: os.remove(r / 'images/b.jpg'),
-        r"1 annotated images are missing, first 'b\.jpg' of annotations/all\.json; add .*--skip-b",
+        lambda json, image: image.unlink(),
+        r"1 annotated images are missing, first 'b\.jpg' of {json}; add .*--skip-broken",
     ),
-    'coco leaving': (
-        'coco',
+    'leaving': (
         SCENES,
-        lambda r: replace(r / ALL, '"b.jpg"', '"../../../etc/b.jpg"'),
-        r"1 paths lead out of the folder, first '\.\./\.\./\.\./etc/b\.jpg' in annotations/all",
+        lambda json, image: replace(json, '"b.jpg"', '"../../../etc/b.jpg"'),
+        r"1 paths lead out of the folder, first '\.\./\.\./\.\./etc/b\.jpg' in {json}",
     ),
-    'coco category': (
-        'coco',
+    'category': (
         SCENES,
-        lambda r: replace(r / ALL, '"category_id": 1', '"category_id": 7'),
-        r'1 annotations have the category_id of no category, first .*annotations\[0\]: 7; fix it',
+        lambda json, image: replace(json, '"category_id": 1', '"category_id": 7'),
+        r'1 annotations have the category_id of no category, first {json}, annotations\[0\]: 7',
     ),
-    'coco two points': (
-        'coco',
+    'two points': (
         MASKS,
-        lambda r: edit(r / ALL, lambda c: c['annotations'][0].update(segmentation=[[1, 2, 3, 4]])),
-        r'1 polygons have fewer than 3 points .*, first annotations/all\.json, annotations\[0\]',
+        lambda json, image: edit(
+            json, lambda c: c['annotations'][0].update(segmentation=[[1, 2, 3, 4]])
+        ),
+        r'1 polygons have fewer than 3 points .*, first {json}, annotations\[0\]',
     ),
+}
+
+
+def coco_case(name: str, fault: str) -> tuple:
+    """A row of `CASES`."""
+    json_name, image = COCO[name]
+    scenes, spoil, message = COCO_FAULTS[fault]
+    text = message.replace('{json}', re.escape(json_name))
+    return name, scenes, lambda root: spoil(root / json_name, root / image), text
+
+
+CASES = {
+    **{f'{name} {fault}': coco_case(name, fault) for name in COCO for fault in COCO_FAULTS},
     'coco image ids': (
         'coco',
         SCENES,
@@ -93,23 +113,17 @@ CASES = {
         lambda r: edit(r / ALL, lambda c: c['annotations'][1].update(bbox=[1, 2, None, 4])),
         r'1 bboxes are not four finite numbers, first .*annotations\[1\]: \[1, 2, None, 4\]; fix',
     ),
-    'roboflow cut': (
-        'roboflow',
-        SCENES,
-        lambda r: cut(r / 'train/_annotations.coco.json'),
-        r'_annotations\.coco\.json is not valid JSON',
-    ),
-    'cvat cut': (
-        'cvat coco',
-        SCENES,
-        lambda r: cut(r / 'annotations/instances_default.json'),
-        r'instances_default\.json is not valid JSON',
-    ),
     'yolo class id': (
         'yolo',
         SCENES,
         lambda r: replace(r / YOLO, '0 ', '3 '),
         r'1 class ids are beyond the 1 names, first labels/b\.txt, line 1: 3; add names',
+    ),
+    'yolo cut': (
+        'yolo',
+        SCENES,
+        lambda r: (r / YOLO).write_text((r / YOLO).read_text()[:20]),
+        r'1 polygons have fewer .* number of coordinates, first labels/b\.txt, line 1: .*; fix',
     ),
     'yolo missing image': (
         'yolo',
@@ -165,6 +179,12 @@ CASES = {
         SCENES,
         lambda r: (r / VOC).write_text(EVIL + (r / VOC).read_text().replace('>cat<', '>&x;<')),
         r'b\.xml declares a document type, which can pull in other files; remove',
+    ),
+    'voc two points': (
+        'voc',
+        SCENES,
+        lambda r: replace(r / VOC, '</bndbox>', f'</bndbox>{SHORT}'),
+        r'1 polygons have fewer than 3 points or wrong numbers, first Annotations/b\.xml, object 1',
     ),
     'voc missing image': (
         'voc',
@@ -231,6 +251,67 @@ def test_one_line_and_nothing_is_written(case, tmp_path):
     name, scenes, spoil, message = CASES[case]
     OBJECT_WRITERS[name](tmp_path / 'src', scenes)
     spoil(tmp_path / 'src')
+    line = refusal(tmp_path / 'src')
+    assert re.search(message, line), line
+
+
+def write_classes(root: Path) -> Path:
+    """table.csv and images; no objects."""
+    for scene in SCENES:
+        write_image(root / scene.name, scene)
+    (root / 'table.csv').write_text('path,label\na.jpg,cat\nb.jpg,dog\nc.jpg,cat\n')
+    return root
+
+
+def write_maps(root: Path) -> Path:
+    """masks/ of two ids, images/ and classes.txt."""
+    (root / 'masks').mkdir(parents=True)
+    for scene in SCENES:
+        write_image(root / 'images' / scene.name, scene)
+        ids = np.tile(np.arange(80) // 40, (60, 1)).astype(np.uint8)
+        Image.fromarray(ids).save(root / f'masks/{scene.name[0]}.png')
+    (root / 'classes.txt').write_text('floor\nwall\n')
+    return root
+
+
+OTHER_CASES = {
+    'maps cut': (
+        write_maps,
+        lambda r: (r / 'masks/b.png').write_bytes((r / 'masks/b.png').read_bytes()[:60]),
+        r'1 maps cannot be read, first masks/b\.png; export them again',
+    ),
+    'maps missing image': (
+        write_maps,
+        lambda r: (r / 'images/b.jpg').unlink(),
+        r'1 annotated images are missing, first that of masks/b\.png; add',
+    ),
+    'maps class id': (
+        write_maps,
+        lambda r: (r / 'classes.txt').write_text('floor\n'),
+        r'1 ids are beyond the 1 names of classes\.txt, first 1; add names, or fix the maps',
+    ),
+    'table cut': (
+        write_classes,
+        lambda r: (r / 'table.csv').write_text((r / 'table.csv').read_text()[:-4]),
+        r'1 rows have no path or no label, first table\.csv, line 4; fix or remove them',
+    ),
+    'table missing image': (
+        write_classes,
+        lambda r: (r / 'b.jpg').unlink(),
+        r"1 annotated images are missing, first 'b\.jpg' of table\.csv, line 3; add",
+    ),
+    'table leaving': (
+        write_classes,
+        lambda r: replace(r / 'table.csv', 'b.jpg', '../b.jpg'),
+        r"1 paths lead out of the folder, first '\.\./b\.jpg' in table\.csv, line 3; move",
+    ),
+}
+
+
+@pytest.mark.parametrize('case', OTHER_CASES)
+def test_maps_and_tables(case, tmp_path):
+    write, spoil, message = OTHER_CASES[case]
+    spoil(write(tmp_path / 'src'))
     line = refusal(tmp_path / 'src')
     assert re.search(message, line), line
 

@@ -7,54 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from format_writers import OBJECT_WRITERS, Scene, Thing, write_coco, write_image, write_yolo
+from format_writers import (
+    OBJECT_WRITERS,
+    Scene,
+    coco_dict,
+    write_coco,
+    write_image,
+    write_yolo,
+)
+from own_truth import BOXES, MASKS, in_splits, objects_of, things_of, truth
 from PIL import Image
 
 from swinv2_dense.errors import ConfigError
-from swinv2_dense.preparation.own.found import Sample
-from swinv2_dense.preparation.own.prepare import Options, Prepared, prepare
-
-TRIANGLE = (4.0, 6.0, 36.0, 6.0, 20.0, 30.0)
-SMALL_PART = (40.0, 40.0, 48.0, 40.0, 48.0, 46.0)
-BOXES = [
-    Scene(
-        'a.jpg',
-        80,
-        60,
-        (Thing('cat', (10.0, 20.0, 30.0, 15.0)), Thing('dog', (0.0, 0.0, 8.0, 9.0))),
-    ),
-    Scene('b.png', 64, 48, (Thing('dog', (5.0, 6.0, 40.0, 30.0)),)),
-    Scene('c.jpg', 50, 70, ()),
-]
-MASKS = [
-    Scene('a.jpg', 80, 60, (Thing('cat', (4.0, 6.0, 32.0, 24.0), (TRIANGLE,)),)),
-    Scene('b.png', 64, 48, (Thing('dog', (4.0, 6.0, 32.0, 24.0), (TRIANGLE,)),)),
-]
-
-
-def in_splits(scenes: list[Scene]) -> list[Scene]:
-    """The last image for validation."""
-    last = len(scenes) - 1
-    return [s._replace(split='val' if i == last else 'train') for i, s in enumerate(scenes)]
-
-
-def objects_of(prepared: Prepared) -> dict[str, list]:
-    """Label, box and polygons of each object, by the name of the image; rounded to a thousandth."""
-    return {sample.path.name: things_of(sample) for s in prepared.splits.values() for sample in s}
-
-
-def things_of(sample: Sample) -> list:
-    return sorted(
-        (o.label, *np.round(o.box, 3), [list(np.round(p, 3)) for p in o.polygons or ()])
-        for o in sample.objects
-    )
-
-
-def truth(scenes: list[Scene]) -> dict[str, list]:
-    return {
-        s.name: sorted((t.label, *t.box, [list(p) for p in t.polygons]) for t in s.things)
-        for s in scenes
-    }
+from swinv2_dense.preparation.own.prepare import Options, prepare
 
 
 @pytest.mark.parametrize('name', OBJECT_WRITERS)
@@ -120,6 +85,27 @@ def test_two_formats_are_refused_until_one_is_chosen(tmp_path):
         prepare(tmp_path, Options(format='voc'))
 
 
+def test_an_archive(tmp_path):
+    (tmp_path / 'pets.zip').touch()
+    with pytest.raises(ConfigError, match=r'has no annotations; unpack pets\.zip first'):
+        prepare(tmp_path, Options())
+
+
+def test_the_own_format_of_cvat(tmp_path):
+    write_image(tmp_path / 'a.jpg', BOXES[0])
+    (tmp_path / 'annotations.xml').write_text(
+        '<?xml version="1.0"?><annotations><image id="0" name="a.jpg"/></annotations>'
+    )
+    with pytest.raises(ConfigError, match='is in "CVAT for images" .* export "COCO 1.0"'):
+        prepare(tmp_path, Options())
+
+
+def test_one_image(tmp_path):
+    write_coco(tmp_path, BOXES[:1])
+    with pytest.raises(ConfigError, match='one sample is too few for training and validation'):
+        prepare(tmp_path, Options())
+
+
 def test_a_folder_without_annotations(tmp_path):
     write_image(tmp_path / 'a.jpg', BOXES[0])
     (tmp_path / 'README').write_text('hello')
@@ -142,6 +128,40 @@ def test_two_coco_files_of_the_same_images(tmp_path):
     assert found.classes == ['sky', 'dog']
     with pytest.raises(ConfigError, match='--annotations other.json: there is no such file in'):
         prepare(tmp_path, Options(annotations=['other.json']))
+
+
+def test_the_files_of_all_splits_are_proposed(tmp_path):
+    """COCO's own folder: the command in the message keeps the validation images."""
+    write_coco(tmp_path, in_splits(BOXES))
+    folder = tmp_path / 'annotations'
+    for split in ('train', 'val'):
+        (folder / f'{split}.json').rename(folder / f'instances_{split}2017.json')
+        content = (folder / f'instances_{split}2017.json').read_text()
+        (folder / f'person_keypoints_{split}2017.json').write_text(content)
+    with pytest.raises(ConfigError) as error:
+        prepare(tmp_path, Options())
+    files = str(error.value).rpartition('--annotations ')[2].split()
+    assert files == [f'annotations/instances_{split}2017.json' for split in ('train', 'val')]
+    assert objects_of(prepare(tmp_path, Options(annotations=files))) == truth(BOXES)
+
+
+def test_one_file_for_images_in_folders_of_splits(tmp_path):
+    write_coco(tmp_path, in_splits(BOXES))
+    for split in ('train', 'val'):
+        (tmp_path / f'annotations/{split}.json').unlink()
+    (tmp_path / 'all.json').write_text(json.dumps(coco_dict(BOXES, ['cat', 'dog'])))
+    prepared = prepare(tmp_path, Options())
+    assert [sample.path.name for sample in prepared.splits['val']] == ['c.jpg']
+    assert objects_of(prepared) == truth(BOXES)
+
+
+def test_umlauts_of_apple(tmp_path):
+    """A file system that stores an umlaut as two characters, and annotations with one."""
+    scenes = [BOXES[0]._replace(name='K\u00e4tzchen.jpg'), BOXES[1]]
+    write_coco(tmp_path, scenes)
+    (tmp_path / 'images' / scenes[0].name).rename(tmp_path / 'images' / 'Ka\u0308tzchen.jpg')
+    prepared = prepare(tmp_path, Options())
+    assert sum(len(things) for things in objects_of(prepared).values()) == 3
 
 
 def test_paths_of_another_computer_fit_by_their_end(tmp_path):
@@ -198,81 +218,6 @@ def test_rle_and_crowds_are_kept(tmp_path):
         if s.path.name == 'a.jpg'
     ]
     assert [(o.is_crowd, o.rle, o.box) for o in first.objects][1] == (True, rle, (10, 5, 1, 12))
-
-
-# ------------------------------------------------------------------------------------------- YOLO
-
-
-@pytest.mark.parametrize('layout', ['beside', 'labels first', 'darknet'])
-def test_layouts_of_yolo(layout, tmp_path):
-    """Labels beside images; labels/train instead of train/labels; obj.names with train.txt."""
-    write_yolo(tmp_path / 'made', BOXES)
-    made, root = tmp_path / 'made', tmp_path / 'src'
-    places = dict(beside=('{}', '{}'), darknet=('obj_train_data/{}', 'obj_train_data/{}')).get(
-        layout, ('train/images/{}', 'train/labels/{}')
-    )
-    for kind, place in zip(('images', 'labels'), places):
-        for path in (made / kind).iterdir():
-            target = root / place.format(path.name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
-    name = dict(darknet='obj.names').get(layout, 'classes.txt')
-    (root / name).write_text('cat\ndog\n')
-    assert objects_of(prepare(root, Options())) == truth(BOXES)
-
-
-@pytest.mark.parametrize(
-    ('path', 'train', 'val'),
-    [
-        (None, '../train/images', '../valid/images'),  # Roboflow
-        ('/datasets/mine', 'train/images', 'valid/images'),
-        ('.', ['train/images'], 'valid'),
-        (None, 'train.txt', 'val.txt'),
-    ],
-)
-def test_places_of_data_yaml(path, train, val, tmp_path):
-    root = tmp_path / 'src'
-    write_yolo(tmp_path / 'made', in_splits(BOXES))
-    for old, new in (('train', 'train'), ('val', 'valid')):
-        for kind in ('images', 'labels'):
-            (root / new).mkdir(parents=True, exist_ok=True)
-            (tmp_path / 'made' / kind / old).rename(root / new / kind)
-    (root / 'train.txt').write_text('./train/images/a.jpg\n./train/images/b.png\n')
-    (root / 'val.txt').write_text('/home/me/mine/valid/images/c.jpg\n')
-    settings = dict(train=train, val=val, names={0: 'cat', 1: 'dog'})
-    (root / 'data.yaml').write_text(json.dumps(settings | (dict(path=path) if path else {})))
-    prepared = prepare(root, Options())
-    assert {s: len(found) for s, found in prepared.splits.items()} == dict(train=2, val=1)
-    assert objects_of(prepared) == truth(BOXES)
-
-
-def test_images_outside_of_the_places_in_data_yaml(tmp_path):
-    """Unlabeled images beside a dataset are not taken for images without objects."""
-    write_yolo(tmp_path, in_splits(BOXES))
-    write_image(tmp_path / 'images' / 'unlabeled' / 'd.jpg', BOXES[0]._replace(name='d.jpg'))
-    prepared = prepare(tmp_path, Options())
-    assert objects_of(prepared) == truth(BOXES)
-    assert prepared.notes.warnings['images outside of the places in data.yaml, left out'] == [
-        'images/unlabeled/d.jpg'
-    ]
-
-
-def test_yolo_without_names(tmp_path):
-    write_yolo(tmp_path, BOXES)
-    (tmp_path / 'data.yaml').unlink()
-    prepared = prepare(tmp_path, Options())
-    assert prepared.found.classes == ['class 0', 'class 1']
-    assert 'classes without a name' in '\n'.join(prepared.notes.short())
-
-
-def test_images_without_a_label_file_are_named_negatives(tmp_path):
-    write_yolo(tmp_path, BOXES)
-    (tmp_path / 'labels' / 'c.txt').unlink()
-    prepared = prepare(tmp_path, Options())
-    assert objects_of(prepared) == truth(BOXES)
-    assert prepared.notes.warnings[
-        'images without a label file, kept as images without objects'
-    ] == ['images/c.jpg']
 
 
 # -------------------------------------------------------------------------------------------- VOC

@@ -200,6 +200,48 @@ def test_wrong_maps(content, text, message, tmp_path):
         prepare(tmp_path, Options())
 
 
+def test_lists_of_voc(tmp_path):
+    """Those for segmentation, not those for boxes."""
+    write_pairs(tmp_path, IDS, 'JPEGImages/{}.png', 'SegmentationClass/{}.png')
+    for task, split, stems in (
+        ('Main', 'val', ['x0', 'x1', 'x2', 'x3']),
+        ('Segmentation', 'train', ['x0', 'x2', 'x3']),
+        ('Segmentation', 'val', ['x1']),
+    ):
+        path = tmp_path / 'ImageSets' / task / f'{split}.txt'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('\n'.join(stems))
+    splits = prepare(tmp_path, Options()).splits
+    assert [sample.path.stem for sample in splits['val']] == ['x1']
+    assert len(splits['train']) == 3
+
+
+def test_jpeg_masks(tmp_path):
+    """Of 0 and 255: rounded to the nearer one. Ids and colors do not survive compression."""
+    root = write_pairs(tmp_path / 'masks', np.zeros((H, W), np.uint8), label='masks/{}.png')
+    for path in list((root / 'masks').iterdir()):
+        path.unlink()
+        cv2.imwrite(str(path.with_suffix('.jpg')), 255 * (IDS == 1), [cv2.IMWRITE_JPEG_QUALITY, 70])
+    prepared = prepare(root, Options())
+    classes, maps = written(prepared, tmp_path / 'out')
+    assert classes == ['background', 'foreground']
+    assert all(np.array_equal(found, IDS == 1) for found in maps)
+    for content in (100 * IDS, COLORS[IDS]):
+        for path in (root / 'masks').iterdir():
+            cv2.imwrite(str(path), content)
+        with pytest.raises(
+            ConfigError, match=r'4 maps are compressed with loss, .*, first masks/x'
+        ):
+            prepare(root, Options())
+
+
+def test_masks_that_were_smoothed(tmp_path):
+    mask = cv2.GaussianBlur(255 * (IDS == 1).astype(np.uint8), (5, 5), 0)
+    write_pairs(tmp_path, mask)
+    with pytest.raises(ConfigError, match=r'no classes\.txt names them, first id 2\d\d; '):
+        prepare(tmp_path, Options())
+
+
 def test_a_color_without_a_name(tmp_path):
     write_pairs(tmp_path, COLORS[IDS])
     (tmp_path / 'labelmap.txt').write_text(LABELMAP.replace('128,64,0', '128,64,1'))

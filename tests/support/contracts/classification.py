@@ -75,9 +75,11 @@ def check_content(name: str, cfg: Config, said: re.Match) -> None:
     assert cfg.train_cfg.max_epochs == int(said['epochs'])
     assert model.head.num_classes == CLASSES_OF[said['dataset']]
     assert model.head.in_channels == WIDTHS[said['arch']]
-    weights = (model.backbone.get('init_cfg') or {}).get('checkpoint', '')
+    init_cfg = model.get('init_cfg') or model.backbone.get('init_cfg') or {}
+    weights = init_cfg.get('checkpoint', '')
     marks = {None: '', 'in22k': 'window12_192_22k.pth', 'simmim': '_1k_500k.pth'}
     assert bool(weights) == bool(said['weights']) and weights.endswith(marks[said['weights']])
+    assert init_cfg.get('head_rows') == ('imagenet1k' if said['weights'] == 'in22k' else None)
     train = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
     assert train['RandomResizedCrop'].size == size and train['RandomFlip'].prob == 0.5
     assert (train['RandAugment'].magnitude, train['RandAugment'].magnitude_std) == (9, 0.5)

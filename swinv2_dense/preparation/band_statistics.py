@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..checks.band_files import read_bands
 from ..errors import ConfigError
-from .band_files import read_bands
+from ..tables import text_table
 
 PERCENTILES = (1.0, 2.0, 50.0, 98.0, 99.0)
 BINS = 2**16  # of a histogram; integers of up to 16 bits have one per value
@@ -77,6 +78,18 @@ def measure_bands(
     for band, count in zip(bands, counts):
         band.percentiles = _percentiles(band, count)
     return bands
+
+
+def band_table(bands: Sequence[BandStatistics]) -> str:
+    """One row per band."""
+    header = ('band', 'min', *(f'{share:g} %' for share in PERCENTILES), 'max', 'mean', 'std')
+    rows = [
+        [index, *(f'{number:.6g}' for number in numbers)]
+        for index, numbers in enumerate(
+            (b.minimum, *b.percentiles.values(), b.maximum, b.mean, b.std) for b in bands
+        )
+    ]
+    return text_table(rows, header)
 
 
 def _read(path: str | os.PathLike) -> np.ndarray:

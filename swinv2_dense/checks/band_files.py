@@ -11,6 +11,7 @@ from ..checks.pixel_limit import check_image_file
 from ..errors import ConfigError
 
 TIFF = ('.tif', '.tiff')
+GDAL_NODATA = 42113  # tag
 SUFFIXES = (*TIFF, '.npy', '.png', '.jpg', '.jpeg')
 
 
@@ -48,19 +49,40 @@ def _read_tiff(path: str | os.PathLike) -> np.ndarray:
         import tifffile
     except ImportError:
         raise ConfigError(f'{path}: to read TIFF with bands, pip install tifffile') from None
+    is_plain = False
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
+            is_plain = len(file.pages) == 1 and file.pages[0].samplesperpixel in (1, 3)
             image, axes = series.asarray(), series.axes
     except OSError:
         raise
-    except Exception as error:  # a damaged file can raise almost anything
+    except Exception as error:
+        if 'imagecodecs' in str(error):  # for LZW, which OpenCV writes by default
+            if is_plain:
+                return _read_with_opencv(path)
+            raise ConfigError(f'{path}: {error}: pip install imagecodecs') from error
+        # A damaged file can raise almost anything.
         raise ValueError(f'{path} is not a TIFF that can be read: {error}') from error
     places = [axes.find('Y'), axes.find('X')]
     others = [i for i, axis in enumerate(axes) if axis not in 'YX']
     if min(places) < 0 or len(others) > 1:
         raise ValueError(f'{path} has the axes {axes} of lengths {image.shape}, not bands, Y and X')
     return image.transpose(*places, *others)
+
+
+def nodata_of(path: str | os.PathLike) -> float | None:
+    """The value that a TIFF written by GDAL marks as no data; None if it marks none, or NaN."""
+    if Path(path).suffix.lower() not in TIFF:
+        return None
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            value = float(file.pages[0].tags[GDAL_NODATA].value)
+    except (KeyError, ValueError, OSError, tifffile.TiffFileError):
+        return None
+    return value if np.isfinite(value) else None
 
 
 def _read_with_opencv(path: str | os.PathLike) -> np.ndarray:

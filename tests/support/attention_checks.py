@@ -1,0 +1,39 @@
+"""Output and gradients of an attention module, and when two of them count as equal."""
+
+from __future__ import annotations
+
+import torch
+from torch.testing import assert_close
+
+from swinv2_dense.models.window_attention import WindowAttention
+
+
+def weights(out: torch.Tensor) -> torch.Tensor:
+    """Fixed random numbers like `out`, to reduce it to a scalar."""
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(out.shape, generator=generator).to(out)
+
+
+def attend(module: WindowAttention, x: torch.Tensor, backend: str, **settings) -> list:
+    """Output of a backend and the gradients of x and of every parameter that has one."""
+    module.backend = backend
+    for name, value in settings.items():
+        setattr(module, name, value)
+    x = x.detach().requires_grad_()
+    out = module(x)
+    weight = weights(out)
+    inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
+    return [out.detach(), *torch.autograd.grad((out * weight).sum(), inputs)]
+
+
+def assert_equal_in_fp32(module: WindowAttention, found: list, expected: list) -> None:
+    """The output and every gradient, to 1e-5 of the largest element.
+
+    The gradient of the logit scale is a sum of terms of both signs over all tokens of a head; even
+    the plain form differs from fp64 by 2e-5 there.
+    """
+    names = ['out', 'x', *(n for n, p in module.named_parameters() if p.requires_grad)]
+    for name, a, b in zip(names, found, expected, strict=True):
+        tol = 5e-5 if name == 'logit_scale' else 1e-5
+        limit = tol * max(b.abs().max().item(), 1)
+        assert_close(a, b, atol=limit, rtol=0, msg=lambda m, n=name: f'{n}: {m}')
