@@ -215,8 +215,8 @@ def forward_kernel(
         tl.store(lse + row * num_heads + head, top + tl.log2(total), mask=inside)
 
 
-# Gradients, for one window and head, with q' = q / |q|, k' = k / |k| (q and k for dot products), and
-# d of each query the product of its output and the gradient of that:
+# Gradients, for one window and head. q' = q / |q| and k' = k / |k| (q and k for dot products), and
+# d of each query is the product of its output and the gradient of that:
 #
 #   P = exp(s q' k'^T + B - lse)    dv = P^T dO       dL = P * (dO v^T - d)
 #   ds = sum(q' * dL k')            dq' = s dL k'     dk' = dL^T (s q')        dB = sum of dL

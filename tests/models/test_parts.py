@@ -125,7 +125,7 @@ def test_compiled_dot_products_equal_eager_ones():
 @pytest.mark.parametrize('block', BLOCKS)
 @pytest.mark.parametrize('kind', [('log', 'cosine'), ('linear', 'dot')], ids='-'.join)
 def test_backbones_equal_loops(kind, block):
-    """The columns of Table 7, with the extra norm of H and G; epsilons are large enough to matter."""
+    """The columns of Table 7, with the extra norm of H and G; epsilons that matter."""
     torch.manual_seed(0)
     arch, eps = dict(SMALL, extra_norm_every=2), dict(norm_eps=0.05, cosine_eps=0.3)
     parts = dict(position_bias=kind[0], similarity=kind[1], block=block, **eps)
