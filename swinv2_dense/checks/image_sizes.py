@@ -46,7 +46,7 @@ def _tiff_size(path: str) -> tuple[int, int] | None:
     """Of TIFF with bands that Pillow does not know."""
     try:
         return read_image_size(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a null byte
         return None
 
 
