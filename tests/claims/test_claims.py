@@ -8,10 +8,11 @@ import math
 import pytest
 import torch
 from commands import run_here
+from torch.testing import assert_close
 
 from swinv2_dense.claims import activations, logits, memory, resolution
 from swinv2_dense.claims.report import Results, table
-from swinv2_dense.claims.scenes import Scenes, draw_scenes, render
+from swinv2_dense.claims.scenes import NOISE, Scenes, draw_scenes, render
 from swinv2_dense.claims.training import Classifier, accuracy, train
 from swinv2_dense.errors import ConfigError
 
@@ -28,18 +29,31 @@ def test_labels_are_directions():
     assert counts.min() > 500 / 8 / 2  # nobody wins by guessing
 
 
-def test_a_scene_looks_the_same_at_every_size():
-    """Up to noise, a rendering is the average of one twice as large."""
+def test_a_larger_image_samples_the_same_scene_more_finely():
+    """Noise included: every third pixel is one of the image of a third of the size."""
+    scenes = draw_scenes(2, torch.Generator().manual_seed(0))
+    small, large = (render(scenes, size, torch.Generator().manual_seed(1)) for size in (32, 96))
+    assert_close(large[..., 1::3, 1::3], small, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize('size', [32, 64, 100])
+def test_noise_has_the_same_statistics_at_every_size(size):
+    """Mean 0 and NOISE in every pixel; neighbors at 64 pixels are independent."""
+    scenes = draw_scenes(400, torch.Generator().manual_seed(0))
+    blue = render(scenes, size, torch.Generator().manual_seed(1))[:, 2]
+    assert blue.mean().abs() < 0.01
+    assert_close(blue.std(), torch.tensor(NOISE), atol=0.01, rtol=0)
+    assert_close(blue.std(dim=0), torch.full((size, size), NOISE), atol=0.06, rtol=0)
+    if size == 64:
+        assert ((blue[:, 1:] * blue[:, :-1]).mean() / NOISE**2).abs() < 0.01
+
+
+def test_blobs_are_where_the_scene_says():
     scenes = Scenes(torch.tensor([[[0.25, 0.5], [0.75, 0.25]]]), torch.tensor([0]))
-    generator = torch.Generator()
-    small, large = (
-        sum(render(scenes, size, generator) for _ in range(100)) / 100 for size in (32, 64)
-    )
-    pooled = torch.nn.functional.avg_pool2d(large, 2)
-    assert (small - pooled).abs().max() < 0.2
-    red, green = small[0, 0], small[0, 1]
-    assert divmod(red.argmax().item(), 32)[0] in (7, 8)
-    assert divmod(green.argmax().item(), 32)[0] in (23, 24)
+    generator = torch.Generator().manual_seed(0)
+    images = sum(render(scenes, 32, generator) for _ in range(100)) / 100
+    assert divmod(images[0, 0].argmax().item(), 32)[0] in (7, 8)
+    assert divmod(images[0, 1].argmax().item(), 32)[0] in (23, 24)
 
 
 def test_training_is_reproducible_and_learns_at_all():
