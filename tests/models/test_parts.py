@@ -114,7 +114,7 @@ def test_compiled_dot_products_equal_eager_ones():
     scale = torch.full((2, 1, 1), 3**-0.5, dtype=torch.float64)
     out, _ = compiled_attention(
         x, module.qkv.weight, module.qkv.bias, scale, module.position_bias((4, 4)), [4, 4], True,
-        'dot', True,
+        'dot', 0.0, True,
     )  # fmt: skip
     out = module.proj(out)
     assert_close(out, expected)
