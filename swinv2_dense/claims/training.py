@@ -10,10 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models import SwinTransformerV2
+from ..models.bias_table import BiasTable
 from .scenes import NUM_CLASSES, Scenes, draw_scenes, render
 
 PATCH = 8
 TEST_SEED, TEST_SCENES = 10**6, 256  # of the test set, which is the same for all runs
+# A step of AdamW moves a parameter by about the learning rate. In a few hundred steps that is less
+# than biases need, whereas an MLP of CPB multiplies its weights.
+TABLE_LR = 50
 
 
 class Classifier(nn.Module):
@@ -40,9 +44,15 @@ class Classifier(nn.Module):
 def train(
     model: nn.Module, size: int, steps: int, lr: float, seed: int, batch: int = 32
 ) -> Iterator[float]:
-    """The loss of every step: AdamW, a warm-up over a tenth of the steps, then a cosine."""
+    """The loss of every step: AdamW, a warm-up over a tenth of the steps, then a cosine.
+
+    Bias tables learn `TABLE_LR` times as fast, without weight decay.
+    """
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05)
+    tables = [p for name, p in model.named_parameters() if BiasTable.key in name]
+    others = [p for name, p in model.named_parameters() if BiasTable.key not in name]
+    groups = [dict(params=others), dict(params=tables, lr=TABLE_LR * lr, weight_decay=0.0)]
+    optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=0.05)
     warm_up = max(1, steps // 10)
     schedule = torch.optim.lr_scheduler.SequentialLR(
         optimizer,

@@ -68,6 +68,18 @@ def test_training_is_reproducible_and_learns_at_all():
     assert 0 <= accuracy(Classifier(SMALL, 4), 32) <= 100
 
 
+def test_tables_learn_faster():
+    """After a step of AdamW from zero moments, parameters differ by their learning rates."""
+    torch.manual_seed(0)
+    model = Classifier(SMALL, 4, position_bias='table', block='pre-norm')
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    list(train(model, 32, 1, 1e-3, seed=0))
+    steps = {n: (p.detach() - before[n]).abs().max().item() for n, p in model.named_parameters()}
+    tables = [step for name, step in steps.items() if 'bias_table' in name]
+    assert len(tables) == 2
+    assert min(tables) == pytest.approx(50 * steps['head.bias'], rel=0.01)
+
+
 def test_logits_are_those_of_attention():
     """By hand for one block: the products of normalized queries and keys, with their scale."""
     torch.manual_seed(0)
