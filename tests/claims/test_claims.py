@@ -77,7 +77,7 @@ def test_tables_learn_faster():
     steps = {n: (p.detach() - before[n]).abs().max().item() for n, p in model.named_parameters()}
     tables = [step for name, step in steps.items() if 'bias_table' in name]
     assert len(tables) == 2
-    assert min(tables) == pytest.approx(50 * steps['head.bias'], rel=0.01)
+    assert min(tables) == pytest.approx(50 * steps['head.bias'], rel=0.05)
 
 
 def test_logits_are_those_of_attention():
