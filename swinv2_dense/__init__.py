@@ -18,7 +18,12 @@ from . import own_data
 from .checks import batch_norm, files
 from .checks.names import nearest
 from .distributed import cpu, fsdp, zero
-from .models import SwinTransformerV2, VideoSwinTransformerV2
+from .models import (
+    SwinTransformerV1,
+    SwinTransformerV2,
+    VideoSwinTransformerV1,
+    VideoSwinTransformerV2,
+)
 from .resilience import (
     atomic_checkpoints,
     nonfinite,
@@ -45,7 +50,9 @@ from . import engine  # isort: skip  the former home of these names
 
 __version__ = '0.1.0'
 __all__ = [
+    'SwinTransformerV1',
     'SwinTransformerV2',
+    'VideoSwinTransformerV1',
     'VideoSwinTransformerV2',
     'config_path',
     'engine',

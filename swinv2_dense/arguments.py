@@ -27,6 +27,27 @@ ARCHS = {
 }
 
 
+class Parts(NamedTuple):
+    """The parts that Swin Transformers differ in, under the names of the backbone's arguments."""
+
+    position_bias: str  # 'log', 'linear', 'table'
+    similarity: str  # 'cosine', 'dot'
+    block: str  # 'res-post-norm', 'pre-norm', 'post-norm', 'sandwich'
+    patch_merging: str  # 'post-norm', 'pre-norm'
+
+
+V1 = Parts('table', 'dot', 'pre-norm', 'pre-norm')
+V2 = Parts('log', 'cosine', 'res-post-norm', 'post-norm')
+
+
+def parts_name(parts: Parts) -> str:
+    """'Swin Transformer V2', or that with the arguments that differ from it."""
+    if parts == V1:
+        return 'Swin Transformer V1'
+    changes = [f'{k}={v!r}' for k, v in parts._asdict().items() if v != getattr(V2, k)]
+    return f'Swin Transformer V2{" with " if changes else ""}{", ".join(changes)}'
+
+
 def arch_settings(arch: str | dict) -> Arch:
     """A row of `ARCHS` by name, or one made from a dict with the fields of `Arch`.
 

@@ -13,9 +13,11 @@ PEER_PACKAGES = {  # libraries that the benchmark compares against
     'timm': 'timm',
     'mmpretrain': 'mmpretrain',
     'mmaction2': 'mmaction2',
+    'mmdet': 'mmdet',
 }
 NATIVE = 'native'  # ATEN_CPU_CAPABILITY unset: torch uses the best that the CPU has
 CPU_CAPABILITIES = ('default', 'avx2', NATIVE)
 MAX_PIXELS = 178_956_970  # default of --max-pixels; Pillow raises DecompressionBombError above it
+CLAIMS = ('resolution', 'activations', 'logits', 'memory')  # modules of claims/
 EXPORTS = ('coco', 'cvat', 'labelme', 'label-studio')  # formats of `det.exports`
 IMAGENET_1K_ROWS = 'imagenet1k'  # value of `head_rows` that is not a file

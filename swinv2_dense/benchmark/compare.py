@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from ..choices import PEER_PACKAGES
-from .peers import PEERS, V1_PEERS
+from .peers_v1 import VIDEO_PEERS
 from .worker import Case
 
 LARGEST_DIFFERENCE = 1e-3  # relative L2 of a map, in fp32
@@ -112,10 +112,11 @@ def _run_pair(
     children = []
     row = dict(case=case.title, **asdict(case), against=peer)
     try:
-        weights = folder / 'weights.pth' if peer in PEERS else None
+        compares = peer is not None and case.compares_maps_with(peer)
+        weights = folder / 'weights.pth' if compares else None
         for library in [peer, 'ours'] if peer else ['ours']:
             children.append(Child(case, library, folder, weights, peer))
-        if peer in PEERS:
+        if compares:
             row['difference'] = largest_difference([child.ask('maps') for child in children])
             if not row['difference'] <= tolerance:
                 raise ChildError(
@@ -179,9 +180,15 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         '|---|---|---|---|---|---|---|',
         *map(line, rows),
     ]
-    if any(row['against'] in V1_PEERS for row in rows):
+    if any(_differs(row) for row in rows):
         lines += ['', V1_NOTE]
     return '\n'.join(lines)
+
+
+def _differs(row: dict[str, Any]) -> bool:
+    """Whether the peer of a row is V1 and ours is V2."""
+    peer = row['against']
+    return row['version'] == 2 and peer in VIDEO_PEERS
 
 
 def line(row: dict[str, Any]) -> str:
@@ -194,7 +201,7 @@ def line(row: dict[str, Any]) -> str:
     if theirs is None:
         return f'| {case} | | {seconds:.2f} | | {peak:.0f} | | |'
     their_seconds, their_peak = statistics.median(theirs['seconds']), theirs['peak_mb']
-    difference = 'V1' if peer in V1_PEERS else f'{row["difference"]:.0e}'
+    difference = 'V1' if _differs(row) else f'{row["difference"]:.0e}'
     return (
         f'| {case} | {peer} | {their_seconds:.2f} / {seconds:.2f} '
         f'| {their_seconds / seconds:.2f} x | {their_peak:.0f} / {peak:.0f} '

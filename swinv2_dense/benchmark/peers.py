@@ -1,8 +1,6 @@
 """Swin Transformers of other libraries: a model, and a function that returns its feature maps.
 
-`PEERS` are the same model as ours, version 2 for images. `V1_PEERS` are for video, for which other
-libraries have version 1 only: its cost can be compared, its maps cannot. Libraries are imported
-when they are needed.
+Here are those of V2, in peers_v1.py those of V1. Libraries are imported when they are needed.
 """
 
 from __future__ import annotations
@@ -93,25 +91,7 @@ def mmpretrain(
     return model, model
 
 
-def mmaction2(arch: Arch, window: Sequence[int]) -> tuple[nn.Module, Maps]:
-    """mmaction2's SwinTransformer3D (Video Swin, arXiv 2106.13230), with output norms."""
-    from mmaction.models.backbones import SwinTransformer3D
-
-    model = SwinTransformer3D(
-        dict(
-            embed_dims=arch.embed_dims,
-            depths=list(arch.depths),
-            num_heads=list(arch.num_heads),
-        ),
-        window_size=tuple(window),
-        drop_path_rate=0.0,
-        out_indices=tuple(range(len(arch.depths))),
-    )
-    return model, model
-
-
 PEERS = {'hf': hf, 'timm': timm, 'mmpretrain': mmpretrain}
-V1_PEERS = {'mmaction2': mmaction2}
 WITH_OUTPUT_NORMS = ('mmpretrain',)
 
 

@@ -20,10 +20,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .. import SwinTransformerV2, VideoSwinTransformerV2, choices
+from .. import (
+    SwinTransformerV1,
+    SwinTransformerV2,
+    VideoSwinTransformerV1,
+    VideoSwinTransformerV2,
+    choices,
+)
 from ..arguments import ARCHS
 from ..checkpoints.loading import load_pretrained
-from .peers import PEERS, V1_PEERS, WITH_OUTPUT_NORMS, Maps
+from . import peers, peers_v1
+from .peers import Maps
 
 
 @dataclass
@@ -41,6 +48,11 @@ class Case:
     with_cp: bool = False
     sequential_attention: bool = False
     attention_backend: str = 'auto'
+    version: int = 2  # of Swin Transformer
+
+    def compares_maps_with(self, library: str) -> bool:
+        """Whether the model of a library is the same; for video, other libraries have V1 only."""
+        return self.version == 1 or library not in peers_v1.VIDEO_PEERS
 
     @property
     def title(self) -> str:
@@ -51,9 +63,16 @@ class Case:
         extras += ['ours sequential'] if self.sequential_attention else []
         extras += [f'ours {self.attention_backend}'] if self.attention_backend != 'auto' else []
         extras += [f'batch {self.batch}'] if self.batch > 1 else []
-        return ', '.join([f'{self.arch.upper()} {size}, window {window}, {self.phase}', *extras])
+        name = f'{self.arch.upper()}{" V1" if self.version == 1 else ""}'
+        return ', '.join([f'{name} {size}, window {window}, {self.phase}', *extras])
 
 
+BACKBONES = {  # by version and number of axes
+    (1, 2): SwinTransformerV1,
+    (1, 3): VideoSwinTransformerV1,
+    (2, 2): SwinTransformerV2,
+    (2, 3): VideoSwinTransformerV2,
+}
 DTYPES = {name: getattr(torch, full) for name, full in choices.DTYPES.items()}
 
 
@@ -63,25 +82,27 @@ def _short(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 def build_ours(case: Case, weights: Path | None, like: str | None) -> tuple[nn.Module, Maps]:
     """Our backbone, with weights and output norms as in the library `like`, if any."""
-    cls = SwinTransformerV2 if len(case.size) == 2 else VideoSwinTransformerV2
+    cls = BACKBONES[case.version, len(case.size)]
+    pretrained = dict(pretrained_window_sizes=case.window) if case.version == 2 else {}
     default = torch.get_default_dtype()
     torch.set_default_dtype(DTYPES[case.weights])  # avoids a copy in another dtype
     try:
         model = cls(
             case.arch,
             window_size=case.window,
-            pretrained_window_sizes=case.window,
             drop_path_rate=0.0,
             out_indices=(0, 1, 2, 3),
             with_cp=case.with_cp,
             sequential_attention=case.sequential_attention,
             attention_backend=case.attention_backend,
+            **pretrained,
         )
     finally:
         torch.set_default_dtype(default)
     if weights is not None:
         load_pretrained(model, str(weights))
-        if like not in WITH_OUTPUT_NORMS:
+        known = peers_v1 if case.version == 1 else peers
+        if like not in known.WITH_OUTPUT_NORMS:
             for i in model.out_indices:
                 setattr(model, f'norm{i}', nn.Identity())
     return model, model
@@ -89,15 +110,7 @@ def build_ours(case: Case, weights: Path | None, like: str | None) -> tuple[nn.M
 
 def build_peer(case: Case, library: str, weights: Path | None) -> tuple[nn.Module, Maps]:
     """A model of another library with random weights, saved to `weights` if ours can load them."""
-    if library in V1_PEERS:
-        if len(case.size) != 3:
-            raise ValueError(f'{library} needs clips, such as --size 16x224x224, not {case.title}')
-        return V1_PEERS[library](ARCHS[case.arch], case.window)
-    side, window = set(case.size), set(case.window)
-    if len(case.size) != 2 or len(side) != 1 or len(window) != 1:
-        raise ValueError(f'{library} needs square images and windows, not {case.title}')
-    arch = ARCHS[case.arch]
-    model, maps = PEERS[library](arch, side.pop(), case.window[0], case.window[:1] * 4)
+    model, maps = _peer(case, library)
     with torch.no_grad():
         for name, module in model.named_modules():
             if isinstance(module, nn.LayerNorm):  # with weights of zero, blocks are identities
@@ -105,8 +118,32 @@ def build_peer(case: Case, library: str, weights: Path | None) -> tuple[nn.Modul
                 nn.init.normal_(module.bias, 0.0, 0.1)
             elif isinstance(module, nn.Linear) and ('cpb' in name or 'continuous' in name):
                 nn.init.normal_(module.weight, 0.0, 0.3)  # makes maps depend on the position bias
-    torch.save(model.state_dict(), weights)
+        for name, parameter in model.named_parameters():
+            if 'relative_position_bias_table' in name:
+                nn.init.normal_(parameter, 0.0, 0.3)
+    if weights is not None:
+        torch.save(model.state_dict(), weights)
     return model, maps
+
+
+def _peer(case: Case, library: str) -> tuple[nn.Module, Maps]:
+    arch, video = ARCHS[case.arch], len(case.size) == 3
+    if library in peers_v1.VIDEO_PEERS:
+        if not video:
+            raise ValueError(f'{library} needs clips, such as --size 16x224x224, not {case.title}')
+        return peers_v1.VIDEO_PEERS[library](arch, case.window)
+    found = peers_v1.IMAGE_PEERS if case.version == 1 else peers.PEERS
+    if library not in found:
+        raise ValueError(
+            f'{library} has no V{case.version}: compare it with {", ".join(found)}, or choose '
+            f'another --version'
+        )
+    side, window = set(case.size), set(case.window)
+    if video or len(side) != 1 or len(window) != 1:
+        raise ValueError(f'{library} needs square images and windows, not {case.title}')
+    if case.version == 1:
+        return peers_v1.IMAGE_PEERS[library](arch, side.pop(), case.window[0])
+    return peers.PEERS[library](arch, side.pop(), case.window[0], case.window[:1] * 4)
 
 
 class Memory:

@@ -1,26 +1,38 @@
 """Recognize the format of a checkpoint by its keys, and rename its parameters to ours.
 
-Our names are those of the official checkpoints. Every other format is a `Format`: a key that
+Our names are those of the official checkpoints of V2. Every other format is a `Format`: a key that
 identifies it, regular expressions applied to each key in turn, and a function if tensors differ
-too. Legend: D channels of a stage.
+too. Those of V1 are in formats_v1.py. Legend: D channels of a stage.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..arguments import ARCHS, Arch
+from ..arguments import ARCHS, V1, V2, Arch, Parts
 from ..errors import CheckpointError, truncate
+from .format_rules import (
+    HUGGING_FACE_RULES,
+    IMAGE_FEATURES,
+    NATIVE,
+    OPENMMLAB_RULES,
+    TORCHVISION_RULES,
+    Format,
+    Rules,
+    State,
+    down,
+    join_qkv,
+    reorder_neighbors,
+)
+from .formats_v1 import FORMATS_V1, TIMM_V1
 from .low_rank import merge_adapters
 from .reading import unwrap
 
-NATIVE = 'swinv2_dense'  # format of this package
 METADATA_KEY = 'pretrained_window_sizes'  # in the state dicts of this package
 TABLE = 'attn.relative_coords_table'
 DERIVED = (TABLE, 'attn.relative_position_index', 'attn_mask')
@@ -30,22 +42,6 @@ HEADS = (HEAD, 'head.', 'classifier.')
 # What classifiers and masked image modeling add to the backbone.
 NOT_BACKBONE = ('head.', 'classifier.', 'decoder.', 'mask_token', 'embeddings.mask_token')
 WRAPPERS = re.compile(r'_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.')
-
-State = dict[str, Tensor]
-Replacement = str | Callable[[re.Match], str]
-
-
-class Format(NamedTuple):
-    """A layout of parameters.
-
-    `signature` is a key of the backbone that no other format has; `rules` are pairs of a regular
-    expression and its replacement; `finish` changes the renamed tensors.
-    """
-
-    name: str
-    signature: str
-    rules: tuple[tuple[str, Replacement], ...] = ()
-    finish: Callable[[State], None] = lambda state: None
 
 
 @dataclass
@@ -92,16 +88,6 @@ class Weights:
         return f'{self.format}{" (" + ", ".join(place) + ")" if place else ""}'
 
 
-def _join_qkv(state: State) -> None:
-    """HF stores the three row blocks of qkv.weight separately."""
-    parts = ('query', 'key', 'value')
-    for key in [k for k in state if k.endswith('attn.query.weight')]:
-        names = [key.replace('query', part) for part in parts]
-        if all(name in state for name in names):
-            rows = [state.pop(name) for name in names]
-            state[key.replace('query', 'qkv')] = torch.cat(rows)
-
-
 def _split_qkv_bias(state: State) -> None:
     """torchvision has one bias, and sets the third for keys to zero in every forward pass."""
     for key in [k for k in state if k.endswith('attn.qkv.bias')]:
@@ -110,27 +96,8 @@ def _split_qkv_bias(state: State) -> None:
         state[key.replace('qkv.bias', 'v_bias')] = v_bias
 
 
-def _reorder_reduction(state: State) -> None:
-    """mmpretrain merges patches with nn.Unfold: columns (D, 4), and neighbors row by row."""
-    for key in [k for k in state if k.endswith('downsample.reduction.weight')]:
-        weight = state[key]
-        neighbors = weight.unflatten(1, (-1, 4)).transpose(1, 2)[:, [0, 2, 1, 3]]
-        state[key] = neighbors.flatten(1)
-
-
-def _down(pattern: str) -> tuple[str, Replacement]:
-    """Patch merging at the start of a stage is ours at the end of the previous stage."""
-    return pattern, lambda match: f'layers.{int(match[1]) - 1}.downsample.'
-
-
-def _torchvision_stage(match: re.Match) -> str:
-    """features: 0 is patch embedding, then blocks and patch merging alternate."""
-    index = int(match[1])
-    return f'layers.{index // 2}.blocks.' if index % 2 else f'layers.{index // 2 - 1}.downsample.'
-
-
 OFFICIAL = Format('official', 'layers.0.blocks.0.attn.logit_scale')
-TIMM = Format('timm', OFFICIAL.signature, (_down(r'^layers\.(\d+)\.downsample\.'),))
+TIMM = Format('timm', OFFICIAL.signature, (down(r'^layers\.(\d+)\.downsample\.'),))
 SIMMIM = Format(
     'SimMIM', 'layers.0.blocks.0.attn.rpe_mlp.0.weight', ((r'attn\.rpe_mlp\.', 'attn.cpb_mlp.'),)
 )
@@ -138,63 +105,47 @@ HUGGING_FACE = Format(
     'Hugging Face',
     'encoder.layers.0.blocks.0.attention.self.logit_scale',
     (
-        (r'^embeddings\.patch_embeddings\.projection\.', 'patch_embed.proj.'),
-        (r'^embeddings\.norm\.', 'patch_embed.norm.'),
-        (r'^encoder\.', ''),
         (r'attention\.self\.continuous_position_bias_mlp\.', 'attn.cpb_mlp.'),
         (r'attention\.self\.(query|value)\.bias', lambda m: f'attn.{m[1][0]}_bias'),
-        (r'attention\.self\.', 'attn.'),
-        (r'attention\.output\.dense\.', 'attn.proj.'),
-        (r'layernorm_before\.', 'norm1.'),
-        (r'layernorm_after\.', 'norm2.'),
-        (r'intermediate\.dense\.', 'mlp.fc1.'),
-        (r'output\.dense\.', 'mlp.fc2.'),
-        (r'^layernorm\.', 'norm.'),
-        (r'^embeddings\.position_embeddings$', 'absolute_pos_embed'),
+        *HUGGING_FACE_RULES,
     ),
-    _join_qkv,
+    join_qkv,
 )
 TORCHVISION = Format(
     'torchvision',
     'features.1.0.attn.logit_scale',
-    (
-        (r'^features\.0\.0\.', 'patch_embed.proj.'),
-        (r'^features\.0\.2\.', 'patch_embed.norm.'),
-        (r'^features\.(\d+)\.', _torchvision_stage),
-        (r'\.mlp\.0\.', '.mlp.fc1.'),
-        (r'\.mlp\.3\.', '.mlp.fc2.'),
-    ),
+    (*IMAGE_FEATURES, *TORCHVISION_RULES),
     _split_qkv_bias,
 )
 MMPRETRAIN = Format(
     'mmpretrain',
     'stages.0.blocks.0.attn.w_msa.logit_scale',
-    (
-        (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
-        _down(r'^stages\.(\d+)\.downsample\.'),
-        (r'^stages\.', 'layers.'),
-        (r'attn\.w_msa\.', 'attn.'),
-        (r'ffn\.layers\.0\.0\.', 'mlp.fc1.'),
-        (r'ffn\.layers\.1\.', 'mlp.fc2.'),
-    ),
-    _reorder_reduction,
+    (down(r'^stages\.(\d+)\.downsample\.'), *OPENMMLAB_RULES),
+    lambda state: reorder_neighbors(state, 'downsample.reduction.weight'),
 )
-FORMATS = (SIMMIM, HUGGING_FACE, TORCHVISION, MMPRETRAIN, OFFICIAL)  # TIMM: see _format_and_prefix
+# What this package saves where the parts of V1 and V2 are mixed, so that no other format applies.
+MIXED = (
+    Format(NATIVE, 'layers.0.blocks.0.attn.cpb_mlp.0.weight'),
+    Format(NATIVE, 'layers.0.blocks.0.attn.linear_cpb_mlp.0.weight'),
+)
+FORMATS = (SIMMIM, HUGGING_FACE, TORCHVISION, MMPRETRAIN, OFFICIAL, *FORMATS_V1, *MIXED)
+# Formats with the same keys but for patch merging, which is at the start of stages in these.
+MERGES_FIRST = {'official': TIMM, 'official V1': TIMM_V1}
 
-# Parts of keys that tell other models from SwinV2.
+# Parts of keys that tell other models from Swin Transformers.
 OTHER_ARCHITECTURES = (
-    ('relative_position_bias_table', 'Swin Transformer V1, which has a table of position biases'),
     ('meta_mlp', "timm's swinv2_cr, whose position bias and patch merging differ"),
     ('cls_token', 'a plain Vision Transformer'),
     ('class_token', 'a plain Vision Transformer'),
     ('class_embedding', 'a plain Vision Transformer'),
     ('dwconv', 'ConvNeXt or another convolutional network'),
     ('layer1.0.conv1', 'a ResNet'),
+    ('relative_position_bias_table', 'another model with tables of position biases'),
 )
 
 
 def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights:
-    """Find the SwinV2 backbone in a checkpoint and rename its parameters to ours.
+    """Find the Swin backbone in a checkpoint and rename its parameters to ours.
 
     Low-rank adapters are added to the weights that they adapt.
 
@@ -204,7 +155,7 @@ def convert(checkpoint: object, name: str, prefix: str | None = None) -> Weights
         prefix: Prefix of the backbone's keys; found automatically if there is only one backbone.
 
     Raises:
-        CheckpointError: It has no SwinV2 backbone, or several; says what it seems to have.
+        CheckpointError: It has no Swin backbone, or several; says what it seems to have.
     """
     state, container = unwrap(checkpoint)
     metadata = getattr(state, '_metadata', None) or {}
@@ -263,7 +214,7 @@ def _clean(key: str) -> str:
     return re.sub(r'(^|\.)layers_(\d+)\.', r'\1layers.\2.', WRAPPERS.sub('', str(key)))
 
 
-def _rename(key: str, rules: tuple[tuple[str, Replacement], ...]) -> str:
+def _rename(key: str, rules: Rules) -> str:
     for pattern, replacement in rules:
         key = re.sub(pattern, replacement, key)
     return key
@@ -282,11 +233,11 @@ def _format_and_prefix(keys: list[str], name: str, prefix: str | None) -> tuple[
         raise CheckpointError(_refusal(keys, name, prefix))
     if len(found) > 1:
         raise CheckpointError(
-            f'checkpoint {name} holds {len(found)} SwinV2 backbones, under {list(found)}; choose '
+            f'checkpoint {name} holds {len(found)} Swin backbones, under {list(found)}; choose '
             'one with prefix=... in init_cfg'
         )
     ((prefix, form),) = found.items()
-    return (TIMM if form is OFFICIAL and _merges_first(keys, prefix) else form), prefix
+    return (MERGES_FIRST.get(form.name, form) if _merges_first(keys, prefix) else form), prefix
 
 
 def _merges_first(keys: list[str], prefix: str) -> bool:
@@ -299,10 +250,10 @@ def _merges_first(keys: list[str], prefix: str) -> bool:
 def _refusal(keys: list[str], name: str, prefix: str | None) -> str:
     for mark, kind in OTHER_ARCHITECTURES:
         if any(mark in key for key in keys):
-            return f'checkpoint {name} is not Swin Transformer V2: it seems to be {kind}'
+            return f'checkpoint {name} is not a Swin Transformer: it seems to be {kind}'
     where = '' if prefix is None else f' under the prefix {prefix!r}'
     return (
-        f'checkpoint {name} holds no Swin Transformer V2{where}: no key ends in '
+        f'checkpoint {name} holds no Swin Transformer{where}: no key ends in '
         f'{OFFICIAL.signature} or its equivalent in another format; its keys are '
         f'{truncate(keys) or "none"}'
     )
@@ -311,11 +262,20 @@ def _refusal(keys: list[str], name: str, prefix: str | None) -> str:
 # ------------------------------------------------------------------------------------- architecture
 
 
+# Parameters with an axis of heads of attention, and which it is.
+HEAD_AXES = {
+    'attn.logit_scale': 0,
+    'attn.cpb_mlp.2.weight': 0,
+    'attn.linear_cpb_mlp.2.weight': 0,
+    'attn.relative_position_bias_table.weight': 1,
+}
+
+
 def arch_of(state: Mapping[str, Tensor]) -> Arch:
     """Channels, depths, heads and extra norms, from names and shapes of the parameters.
 
-    Heads are the entries of `logit_scale`, because the paper gives none for H and G. Extra norms
-    are `norm3` in every n-th block of a stage.
+    Heads are those of the logit scale or the position bias, because the paper gives none for H and
+    G. Extra norms are `norm3` in every n-th block of a stage.
     """
     heads: dict[int, dict[int, int]] = {}
     extra = set()
@@ -323,8 +283,8 @@ def arch_of(state: Mapping[str, Tensor]) -> Arch:
         if match := re.fullmatch(r'layers\.(\d+)\.blocks\.(\d+)\.(.+)', key):
             stage, block = int(match[1]), int(match[2])
             blocks = heads.setdefault(stage, {})
-            if match[3] == 'attn.logit_scale':
-                blocks[block] = value.numel()
+            if value.dim() > HEAD_AXES.get(match[3], value.dim()):
+                blocks[block] = value.shape[HEAD_AXES[match[3]]]
             elif match[3] == 'norm3.weight':
                 extra.add(block + 1)
     stages = sorted(heads)
@@ -337,11 +297,11 @@ def arch_of(state: Mapping[str, Tensor]) -> Arch:
     )
 
 
-def arch_name(arch: Arch) -> str:
-    """'SwinV2-B' for a row of `ARCHS`, else the dict to set as `arch`."""
+def arch_name(arch: Arch, parts: Parts = V2) -> str:
+    """'SwinV2-B' for a row of `ARCHS` ('SwinV1-B' for V1), else the dict to set as `arch`."""
     for name, row in ARCHS.items():
         if row == arch:
-            return f'SwinV2-{name.upper()}'
+            return f'Swin{"V1" if parts == V1 else "V2"}-{name.upper()}'
     settings = {k: v for k, v in arch._asdict().items() if v or k != 'extra_norm_every'}
     return f'arch=dict({", ".join(f"{k}={v}" for k, v in settings.items())})'
 

@@ -14,12 +14,14 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from ..arguments import Arch
+from ..arguments import Arch, Parts
 from ..errors import CheckpointError, truncate
+from .bias_tables import KEY, fit_tables, inflate_table
 from .fetching import LocalCheckpoint, fetch
 from .formats import HEAD, Weights, arch_name, arch_of, convert, summarize_keys
 from .low_rank import is_adapter
 from .new_bands import fit_bands
+from .parts import check_parts, parts_of
 from .pretrained_windows import PretrainedWindows, find_pretrained_windows
 from .reading import read_checkpoint_file
 
@@ -27,9 +29,10 @@ PROJ = 'patch_embed.proj.weight'
 
 
 class Backbone(Protocol):
-    """What loading needs from a backbone; `models.SwinTransformerV2` provides it."""
+    """What loading needs from a backbone; `models.SwinBackbone` provides it."""
 
     rank: int  # number of spatial axes
+    parts: Parts
     arch: Arch  # of the stages that are built
     out_indices: tuple[int, ...]
     pretrained_windows_given: bool  # in the config, so that a checkpoint must not change them
@@ -40,7 +43,7 @@ class Backbone(Protocol):
 
     @property
     def pretrained_window_sizes(self) -> list[tuple[int, ...]]:
-        """Windows per stage that scale the log-CPB offsets."""
+        """Windows per stage that scale the offsets, or that the bias tables belong to."""
 
     def set_pretrained_window_sizes(self, windows: Sequence, source: str) -> None:
         """Adopt the pretrained windows of weights from `source`."""
@@ -68,6 +71,7 @@ class LoadReport:
     inflated: bool = False
     pretrained_window_sizes: list[tuple[int, ...]] = field(default_factory=list)
     windows_from: str = 'the config'
+    tables_for: list[tuple[int, ...]] = field(default_factory=list)  # if they were interpolated
 
     def __str__(self) -> str:
         meanings = dict(
@@ -92,6 +96,8 @@ class LoadReport:
         lines.append(
             f'  pretrained_window_sizes: {self.pretrained_window_sizes} (from {self.windows_from})'
         )
+        if self.tables_for:
+            lines.append(f'  bias tables interpolated (bicubic) to windows {self.tables_for}')
         return '\n'.join(lines)
 
 
@@ -129,8 +135,8 @@ def load_pretrained(
     """Load a checkpoint of any known format into `model`, or raise and change nothing.
 
     Image weights are inflated for a video model: the patch embedding is repeated over the frames
-    of a patch and divided by their number, and log-CPB ignores temporal offsets. A still clip then
-    has the features of its image.
+    of a patch and divided by their number, and the position bias ignores temporal offsets. A still
+    clip then has the features of its image. Bias tables of other windows are interpolated.
 
     Args:
         model: The backbone.
@@ -141,9 +147,9 @@ def load_pretrained(
             'zero', see `fit_bands`.
 
     Raises:
-        CheckpointError: The checkpoint cannot be read, is not SwinV2, lacks a parameter other than
-            an output norm, has another architecture, or was trained with windows that are
-            unknown or contradict the config.
+        CheckpointError: The checkpoint cannot be read, lacks a parameter other than an output norm,
+            has other parts or another architecture, or was trained with windows that are unknown or
+            contradict the config.
     """
     weights, file = read_weights(source, prefix)
     return load_weights(model, weights, file, allow_missing, new_bands=new_bands)
@@ -170,12 +176,17 @@ def load_weights(
     """
     source = file.name
     arch = arch_of(weights.state)
-    report = LoadReport(source, str(weights), arch_name(arch))
-    windows = find_pretrained_windows(weights, file)
+    parts = parts_of(weights.state)
+    report = LoadReport(source, str(weights), arch_name(arch, parts))
+    check_parts(parts, model.parts, source)
+    like = model.pretrained_window_sizes if weights.rank == model.rank else None
+    windows = find_pretrained_windows(weights, file, like)
     if weights.rank != model.rank:
         report.inflated = True
         windows = _inflate(weights.state, windows, model, source)
     check_arch(model, weights.state, source)
+    if fit_tables(weights.state, model.pretrained_window_sizes, source):
+        report.tables_for = model.pretrained_window_sizes
     own = dict(model.named_parameters())
     _fit_bands(weights.state, own, new_bands, source)
     found = _for_model(weights.state, model, report, len(arch.depths))
@@ -250,8 +261,11 @@ def _inflate(
     for key, value in state.items():
         if key == PROJ:
             state[key] = value.unsqueeze(2).repeat(1, 1, frames, 1, 1) / frames
-        elif key.endswith('attn.cpb_mlp.0.weight'):
+        elif key.endswith('cpb_mlp.0.weight'):
             state[key] = torch.cat([torch.zeros_like(value[:, :1]), value], dim=1)
+        elif key.endswith(KEY):
+            depth = model.pretrained_window_sizes[int(key.split('.')[1])][0]
+            state[key] = inflate_table(value, depth)
     if pretrained is None:
         return None
     own = model.pretrained_window_sizes
@@ -283,6 +297,10 @@ def _fit_bands(
 def _adopt_pretrained_windows(
     model: Backbone, pretrained: PretrainedWindows | None, report: LoadReport
 ) -> None:
+    if model.parts.position_bias == 'table':  # it has been fitted to the model
+        report.pretrained_window_sizes = [] if pretrained is None else pretrained.windows
+        report.windows_from = 'its bias tables'
+        return
     if pretrained is not None:
         model.set_pretrained_window_sizes(pretrained.windows, report.source)
         report.windows_from = pretrained.origin
@@ -312,8 +330,9 @@ def check_arch(model: Backbone, state: Mapping[str, Tensor], source: str) -> Non
     norms = arch.extra_norm_every not in (0, own.extra_norm_every)
     if arch.embed_dims and (arch.embed_dims != own.embed_dims or deeper or heads or norms):
         raise CheckpointError(
-            f'checkpoint {source} does not fit the backbone: it is {arch_name(arch)}, the config '
-            f'builds {arch_name(own)}. Set arch of the backbone to that of the checkpoint.'
+            f'checkpoint {source} does not fit the backbone: it is {arch_name(arch, model.parts)}, '
+            f'the config builds {arch_name(own, model.parts)}. Set arch of the backbone to that '
+            'of the checkpoint.'
         )
 
 

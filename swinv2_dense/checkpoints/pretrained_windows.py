@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from .bias_tables import table_windows
 from .fetching import LocalCheckpoint
 from .formats import METADATA_KEY, TABLE, WRAPPERS, Weights
 from .reading import HUB_FILES
@@ -51,14 +52,22 @@ class PretrainedWindows(NamedTuple):
     origin: str
 
 
-def find_pretrained_windows(weights: Weights, file: LocalCheckpoint) -> PretrainedWindows | None:
-    """The pretrained windows of a checkpoint, or None if they are unknown."""
+def find_pretrained_windows(
+    weights: Weights, file: LocalCheckpoint, like: Sequence[Sequence[int]] | None = None
+) -> PretrainedWindows | None:
+    """The pretrained windows of a checkpoint, or None if they are unknown.
+
+    `like` are the windows of the model, for bias tables that could belong to several windows.
+    """
     if METADATA_KEY in weights.metadata:
         return PretrainedWindows([tuple(w) for w in weights.metadata[METADATA_KEY]], 'its metadata')
     num_stages = len({k.split('.')[1] for k in weights.state if k.startswith('layers.')})
     windows = windows_from_coords_table(weights.tables, num_stages)
     if windows is not None:
         return PretrainedWindows(windows, 'its stored coordinate tables')
+    windows = table_windows(weights.state, weights.rank, like)
+    if windows is not None:
+        return PretrainedWindows(windows, 'its bias tables')
     windows = _from_hf_config(_swinv2_config(file.config))
     if windows is not None:
         return PretrainedWindows(windows, 'the config.json next to it')

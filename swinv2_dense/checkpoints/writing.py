@@ -18,13 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..arguments import Arch
+from ..arguments import Arch, Parts, parts_name
 from ..atomic_files import replacing
 from ..checks.result_cache import file_digest
 from ..errors import CheckpointError
 from .fetching import LocalCheckpoint, fetch
 from .formats import METADATA_KEY, Weights, arch_name, arch_of, summarize_keys
 from .loading import read_weights
+from .parts import parts_of
 from .pretrained_windows import PretrainedWindows, find_pretrained_windows, trained_window
 from .reading import HEADER, read_checkpoint_file
 
@@ -48,6 +49,11 @@ class Inspection:
         return sum(value.numel() for value in self.weights.state.values())
 
     @property
+    def parts(self) -> Parts:
+        """What it shares with V1 or V2."""
+        return parts_of(self.weights.state)
+
+    @property
     def windows(self) -> list[tuple[int, ...]] | None:
         """Windows of the last training, per stage, if the coordinate tables are stored."""
         tables = self.weights.tables
@@ -60,7 +66,8 @@ class Inspection:
         dtypes = sorted({str(v.dtype).removeprefix('torch.') for v in self.weights.state.values()})
         rows = dict(
             format=self.weights,
-            arch=arch_name(self.arch),
+            arch=arch_name(self.arch, self.parts),
+            parts=parts_name(self.parts),
             settings=', '.join(f'{k}={v}' for k, v in self.arch._asdict().items()),
             axes={2: '2 (images)', 3: '3 (video)'}.get(self.weights.rank, self.weights.rank),
             parameters=f'{self.num_parameters:,} in the backbone',

@@ -20,11 +20,10 @@ from .expected_values import check_expected_values
 from .loaders import check_loaders
 from .metric_names import check_metric_names
 
-BACKBONES = (
-    'SwinTransformerV2',
-    'VideoSwinTransformerV2',
-    'LowRankSwinTransformerV2',
-    'LowRankVideoSwinTransformerV2',
+BACKBONES = tuple(
+    f'{kind}SwinTransformerV{version}'
+    for version in (2, 1)
+    for kind in ('', 'Video', 'LowRank', 'LowRankVideo')
 )
 RUN_BY_READING = ('.pkl', '.pickle', '.yaml', '.yml')
 KEEP_CHANNELS = ('GlobalAttention',)  # parts of a neck with as many output as input channels

@@ -9,10 +9,11 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from ..checks.config import BACKBONES
 from ..costs import counts
 from ..costs.input_size import training_size
 from ..errors import ConfigError
-from ..models import SwinTransformerV2
+from ..models import SwinBackbone
 from ..tables import text_table
 from ..tasks import task_of
 from .common import read_config
@@ -45,10 +46,10 @@ def build(cfg: Config) -> torch.nn.Module:
     except (KeyError, TypeError, ValueError, ImportError) as error:
         raise ConfigError(f'the model of {path} cannot be built: {error}') from error
     kind = cfg.model.get('backbone', {}).get('type')
-    if not isinstance(getattr(model, 'backbone', None), SwinTransformerV2):
+    if not isinstance(getattr(model, 'backbone', None), SwinBackbone):
         raise ConfigError(
-            f'{path}: model.backbone is {kind}; give a config whose backbone is SwinTransformerV2 '
-            'or VideoSwinTransformerV2'
+            f'{path}: model.backbone is {kind}; give a config whose backbone is '
+            f'{", ".join(BACKBONES)}'
         )
     return model
 
@@ -74,7 +75,7 @@ def report_counts(model: torch.nn.Module, sizes: list[int]) -> int:
     return sums[1] + sums[2]
 
 
-def report_run(backbone: SwinTransformerV2, sizes: list[int], macs: int, runs: int) -> None:
+def report_run(backbone: SwinBackbone, sizes: list[int], macs: int, runs: int) -> None:
     """Run the backbone, and print memory and speed."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     backbone = backbone.to(device)

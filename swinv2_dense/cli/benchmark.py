@@ -39,6 +39,7 @@ def cases(args: argparse.Namespace) -> list[Case]:
                 with_cp=args.with_cp,
                 sequential_attention=args.sequential_attention,
                 attention_backend=args.backend,
+                version=args.version,
             )
         )
     return found

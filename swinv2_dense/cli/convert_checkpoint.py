@@ -1,4 +1,4 @@
-"""Convert a SwinV2 backbone and its head from any known format, or a whole Plain-DETR, to ours."""
+"""Convert a Swin backbone and its head from any known format, or a whole Plain-DETR, to ours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..checkpoints.reading import HEADER
 from ..checkpoints.writing import check_target, inspect, write
 from ..checks.result_cache import file_digest
 from ..errors import CheckpointError
-from ..models import SwinTransformerV2, VideoSwinTransformerV2
+from ..models.backbone import SwinBackbone, VideoSwinBackbone
 from .options import convert_checkpoint_parser
 
 
@@ -61,22 +61,28 @@ def convert_checkpoint(
         The metadata in the written file.
 
     Raises:
-        CheckpointError: The source is not a complete SwinV2 backbone, or the target cannot be
+        CheckpointError: The source is not a complete Swin backbone, or the target cannot be
             written.
     """
     check_target(target)
     found = inspect(source, prefix)
-    kind = VideoSwinTransformerV2 if found.weights.rank == 3 else SwinTransformerV2
+    kind = VideoSwinBackbone if found.weights.rank == 3 else SwinBackbone
     arch = {key: value for key, value in found.arch._asdict().items() if value}
     proj = found.weights.state.get('patch_embed.proj.weight')
     if proj is None:
         raise CheckpointError(f'checkpoint {source} lacks patch_embed.proj.weight')
+    parts = found.parts
+    if parts.position_bias == 'table' and found.pretrained:
+        windows = dict(window_size=found.pretrained.windows)
+    else:
+        windows = dict(pretrained_window_sizes=pretrained_windows)
     model = kind(
         arch,
         patch_size=tuple(proj.shape[2:]),
-        pretrained_window_sizes=pretrained_windows,
         out_indices=tuple(range(len(found.arch.depths))),
         in_channels=proj.shape[1],
+        **windows,
+        **parts._asdict(),
     )
     report = load_weights(model, found.weights, found.file)
     state = model.state_dict()
@@ -86,11 +92,11 @@ def convert_checkpoint(
         state[HEAD + key] = value
     for key, value in state.items():
         state[key] = value.to(proj.dtype)
-    name = arch_name(found.arch)
+    name = arch_name(found.arch, parts)
     meta = dict(
         source=source if '://' in source else Path(source).name,
         format=found.weights.format,
-        arch=name if name.startswith('SwinV2') else json.dumps(arch),
+        arch=name if name.startswith('Swin') else json.dumps(arch),
         pretrained_window_sizes=[list(window) for window in report.pretrained_window_sizes],
         num_classes=found.weights.num_classes,
         sha256=file_digest(found.file.path) if found.file.path.is_file() else None,

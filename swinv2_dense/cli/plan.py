@@ -12,11 +12,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from ..checks.config import BACKBONES
 from ..config_parts import type_name
 from ..costs.input_size import training_size
 from ..costs.training_step import SCHEMES, Costs, communication, costs_of, memory, step_seconds
 from ..errors import ConfigError
-from ..models import SwinTransformerV2
+from ..models import SwinBackbone
 from ..tables import text_table
 from ..tasks import task_of
 from .checkout import config_name
@@ -84,10 +85,10 @@ def config_costs(cfg: Config, size: Sequence[int]) -> tuple[Costs, int]:
         except (KeyError, TypeError, ValueError, ImportError) as error:
             raise ConfigError(f'the model of {cfg.filename} cannot be built: {error}') from error
     backbone = getattr(model, 'backbone', None)
-    if not isinstance(backbone, SwinTransformerV2):
+    if not isinstance(backbone, SwinBackbone):
         raise ConfigError(
             f'{cfg.filename}: model.backbone is {type(backbone).__name__}; give a config whose '
-            'backbone is SwinTransformerV2 or VideoSwinTransformerV2'
+            f'backbone is {", ".join(BACKBONES)}'
         )
     if len(size) != backbone.rank or min(size) < 1:
         raise ConfigError(f'--size {list(size)} must be {backbone.rank} positive numbers')

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..models import SwinTransformerV2
+from ..models import SwinBackbone
 from ..models.window_attention import WindowAttention
 from ..models.windows import axis_layouts
 
@@ -38,7 +38,7 @@ class LayerCosts:
         return self.matmul + self.attention
 
 
-def count(model: SwinTransformerV2, sizes: Sequence[int]) -> list[LayerCosts]:
+def count(model: SwinBackbone, sizes: Sequence[int]) -> list[LayerCosts]:
     """Costs in order: patch embedding, then every stage and the merging after it."""
     embed = model.patch_embed
     grid = tuple(math.ceil(s / p) for s, p in zip(sizes, embed.patch_size))
@@ -67,9 +67,7 @@ def attention_macs(attn: WindowAttention, sizes: Sequence[int]) -> tuple[int, in
     layouts = axis_layouts(sizes, attn.window_size, attn.shifted)
     padded = math.prod(size + layout.pad for size, layout in zip(sizes, layouts))
     matmul = padded * attn.qkv.weight.numel() + math.prod(sizes) * attn.proj.weight.numel()
-    offsets = math.prod(2 * min(s, w) - 1 for s, w in zip(sizes, attn.window_size))
-    first, _, last = attn.cpb_mlp.weights()
-    matmul += offsets * (first.numel() + last.numel())
+    matmul += attn.position_bias.macs([min(s, w) for s, w in zip(sizes, attn.window_size)])
     pairs = 0
     for runs in itertools.product(*(layout.runs for layout in layouts)):
         tokens = math.prod(run.window for run in runs)
@@ -135,7 +133,7 @@ def _identity(storage: torch.UntypedStorage) -> int:
     return storage._cdata if storage.device.type == 'meta' else storage.data_ptr() or storage._cdata
 
 
-def kept_per_stage(model: SwinTransformerV2, image: Tensor) -> list[int]:
+def kept_per_stage(model: SwinBackbone, image: Tensor) -> list[int]:
     """Bytes that a training step keeps for its backward pass: per stage, then everything else."""
     found = [0] * len(model.layers)
     model.train()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..models import SwinTransformerV2
+from ..models import SwinBackbone
 from ..models.blocks import SwinBlock
 from . import counts
 from .detectors import FAKE, ModuleCosts
@@ -85,7 +85,7 @@ def _numel(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def backbone_macs(backbone: SwinTransformerV2, size: Sequence[int]) -> int:
+def backbone_macs(backbone: SwinBackbone, size: Sequence[int]) -> int:
     """MACs of a training step for one image, including what checkpointing recomputes."""
     total = 0.0
     for part in counts.count(backbone, size):
@@ -95,9 +95,7 @@ def backbone_macs(backbone: SwinTransformerV2, size: Sequence[int]) -> int:
     return round(total)
 
 
-def backbone_memory(
-    backbone: SwinTransformerV2, size: Sequence[int], images: int
-) -> tuple[int, int]:
+def backbone_memory(backbone: SwinBackbone, size: Sequence[int], images: int) -> tuple[int, int]:
     """Bytes that a forward pass keeps, and the peak workspace of a block in the backward pass.
 
     A checkpointed block keeps only its input; the rest is workspace while it is recomputed. The

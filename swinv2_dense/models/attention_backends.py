@@ -83,16 +83,15 @@ BACKENDS = {'plain': plain, 'sdpa': sdpa}
 TRITON_HEADS = (16, 32, 64)  # channels per head that the kernels of triton_kernels.py support
 
 
-def check_backend(backend: str, head_dims: int, cosine_eps: float = 0.0) -> None:
+def check_backend(backend: str, head_dims: int) -> None:
     """Raise where a backend cannot serve a model, before it is built.
 
     Args:
         backend: One of `choices.ATTENTION_BACKENDS`.
         head_dims: Channels per head.
-        cosine_eps: Added to the norms of q and k.
 
     Raises:
-        ValueError: 'triton' with another number of channels per head, or with `cosine_eps`.
+        ValueError: 'triton' with another number of channels per head.
         ImportError: 'triton' without the package.
     """
     if backend != 'triton':
@@ -101,11 +100,6 @@ def check_backend(backend: str, head_dims: int, cosine_eps: float = 0.0) -> None
         raise ValueError(
             f"attention_backend='triton' supports {TRITON_HEADS} channels per head, not "
             f"{head_dims}; use 'auto', or change num_heads or embed_dims"
-        )
-    if cosine_eps:
-        raise ValueError(
-            f"attention_backend='triton' has no cosine_eps={cosine_eps}; use 'auto', or 0 if the "
-            'weights were not trained with it'
         )
     if importlib.util.find_spec('triton') is None:
         raise ImportError(

@@ -9,25 +9,26 @@ from mmengine.registry import MODELS
 
 from ..arguments import is_int
 from ..checkpoints.low_rank import is_adapter
+from .backbone import SwinBackbone
 from .low_rank import LowRankLinear
+from .swin_transformer_v1 import SwinTransformerV1, VideoSwinTransformerV1
 from .swin_transformer_v2 import SwinTransformerV2, VideoSwinTransformerV2
 
 LAYERS = ('qkv', 'proj', 'fc1', 'fc2')
 
 
-@MODELS.register_module()
-class LowRankSwinTransformerV2(SwinTransformerV2):
-    """`SwinTransformerV2` of which only low-rank adapters and the output norms are trained.
+class LowRankBackbone(SwinBackbone):
+    """A backbone of which only low-rank adapters and the output norms are trained.
 
     Checkpoints hold the pretrained weights and the adapters. Loading one into another backbone, and
     tools/convert_checkpoint.py, add the adapters to the weights, so the result costs nothing more.
 
     Args:
-        args: Of `SwinTransformerV2`.
+        args: Of `SwinBackbone`.
         low_rank: Rank of the adapters, at least 1.
         adapted: Layers of each block with an adapter, of 'qkv' and 'proj' of the attention, 'fc1'
             and 'fc2' of the MLP.
-        kwargs: Of `SwinTransformerV2`.
+        kwargs: Of `SwinBackbone`.
 
     Raises:
         ValueError: An argument does not fit.
@@ -62,5 +63,20 @@ class LowRankSwinTransformerV2(SwinTransformerV2):
 
 
 @MODELS.register_module()
-class LowRankVideoSwinTransformerV2(LowRankSwinTransformerV2, VideoSwinTransformerV2):
-    """`VideoSwinTransformerV2` with the adapters of `LowRankSwinTransformerV2`."""
+class LowRankSwinTransformerV2(LowRankBackbone, SwinTransformerV2):
+    """`SwinTransformerV2` with the adapters of `LowRankBackbone`."""
+
+
+@MODELS.register_module()
+class LowRankVideoSwinTransformerV2(LowRankBackbone, VideoSwinTransformerV2):
+    """`VideoSwinTransformerV2` with the adapters of `LowRankBackbone`."""
+
+
+@MODELS.register_module()
+class LowRankSwinTransformerV1(LowRankBackbone, SwinTransformerV1):
+    """`SwinTransformerV1` with the adapters of `LowRankBackbone`."""
+
+
+@MODELS.register_module()
+class LowRankVideoSwinTransformerV1(LowRankBackbone, VideoSwinTransformerV1):
+    """`VideoSwinTransformerV1` with the adapters of `LowRankBackbone`."""

@@ -1,14 +1,16 @@
 """Position bias of window attention: a module that maps a window to a bias per offset and head.
 
-All that attention sees of it is a table, (nH, 2w-1, ...), with one entry per offset.
+All that attention sees of it is a table, (nH, 2w-1, ...), with one entry per offset. The three
+kinds are the rows of Table 1: `LogCPB` (V2), `LinearCPB`, and V1's `BiasTable` (bias_table.py).
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import cast
+from typing import ClassVar, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,21 @@ from torch.utils.checkpoint import checkpoint
 
 from .precision import at_least_fp32, without_autocast
 from .tracing import is_traced
+
+
+class PositionBias(Protocol):
+    """What attention needs of a position bias, which is an `nn.Module`."""
+
+    key: ClassVar[str]  # name of the module in attention; it tells the kinds apart in checkpoints
+    pretrained_window_size: tuple[int, ...]
+
+    def __init__(self, num_heads: int, pretrained_window_size: tuple[int, ...]) -> None: ...
+
+    def __call__(self, window_size: Sequence[int]) -> Tensor:
+        """Bias (nH, 2w-1, ...) of every offset within a window, at least fp32."""
+
+    def macs(self, window_size: Sequence[int]) -> int:
+        """Multiply-accumulates of the table of a window."""
 
 
 class TableCache:
@@ -34,7 +51,7 @@ class TableCache:
         self._entries: OrderedDict[tuple, tuple[list[Tensor], Tensor]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def table(self, module: LogCPB, window_size: tuple[int, ...]) -> Tensor:
+    def table(self, module: ContinuousBias, window_size: tuple[int, ...]) -> Tensor:
         """The table of `module`, cached or evaluated; the caller must not change it."""
         key = (id(module), window_size, module.pretrained_window_size)
         weights = [p.detach() for p in module.weights()]
@@ -70,8 +87,10 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 TABLES = TableCache(max_bytes=64 << 20)
 
 
-class LogCPB(nn.Sequential):
-    """Log-spaced continuous position bias: a two-layer MLP over offsets (section 3.3, eq. 4).
+class ContinuousBias(nn.Sequential):
+    """Continuous position bias: a two-layer MLP over coordinates of offsets (section 3.3, eq. 3).
+
+    Subclasses define the coordinates.
 
     Args:
         num_heads: Heads, each with its own bias.
@@ -79,6 +98,8 @@ class LogCPB(nn.Sequential):
             Offsets are divided by it (less one), so they keep their meaning at any window.
         hidden_dims: Hidden channels of the MLP.
     """
+
+    key: ClassVar[str]
 
     def __init__(
         self, num_heads: int, pretrained_window_size: tuple[int, ...], hidden_dims: int = 512
@@ -89,6 +110,15 @@ class LogCPB(nn.Sequential):
             nn.Linear(hidden_dims, num_heads, bias=False),
         )
         self.pretrained_window_size = pretrained_window_size
+
+    def coords(self, window: int, pretrained_window: int, like: Tensor) -> Tensor:
+        """Coordinates (2w-1,) of the offsets within a window along one axis."""
+        raise NotImplementedError
+
+    def macs(self, window_size: Sequence[int]) -> int:
+        """See `PositionBias`."""
+        first, _, last = self.weights()
+        return math.prod(2 * w - 1 for w in window_size) * (first.numel() + last.numel())
 
     def forward(self, window_size: Sequence[int]) -> Tensor:
         """Bias (nH, 2w-1, ...) of every offset within a window, in (0, 16), at least fp32.
@@ -111,7 +141,7 @@ class LogCPB(nn.Sequential):
         """Like `forward`, without caching or recomputing anything."""
         weight, bias, out = map(at_least_fp32, self.weights())
         axes = [
-            log_coords(size, pretrained, weight)
+            self.coords(size, pretrained, weight)
             for size, pretrained in zip(window_size, self.pretrained_window_size)
         ]
         coords = torch.stack(torch.meshgrid(*axes, indexing='ij'), dim=-1)
@@ -126,6 +156,31 @@ class LogCPB(nn.Sequential):
         """
         first, last = cast(nn.Linear, self[0]), cast(nn.Linear, self[2])
         return first.weight, first.bias, last.weight
+
+
+class LogCPB(ContinuousBias):
+    """Log-spaced continuous position bias (eq. 4), that of V2."""
+
+    key = 'cpb_mlp'
+
+    def coords(self, window: int, pretrained_window: int, like: Tensor) -> Tensor:
+        """See `log_coords`."""
+        return log_coords(window, pretrained_window, like)
+
+
+class LinearCPB(ContinuousBias):
+    """Linear-spaced continuous position bias, the second row of Table 1.
+
+    The paper states no scale of its coordinates. Here they reach 1 at the pretrained window, where
+    those of `LogCPB` reach 1.06. MLP, sigmoid and range are those of `LogCPB`.
+    """
+
+    key = 'linear_cpb_mlp'
+
+    def coords(self, window: int, pretrained_window: int, like: Tensor) -> Tensor:
+        """Offsets divided by the largest one within the pretrained window."""
+        offsets = torch.arange(1 - window, window, dtype=like.dtype, device=like.device)
+        return offsets / max(pretrained_window - 1, 1)
 
 
 def log_coords(window: int, pretrained_window: int, like: Tensor) -> Tensor:

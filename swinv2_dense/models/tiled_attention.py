@@ -15,20 +15,14 @@ from torch import Tensor
 
 from .attention_backends import as_attn_mask, sdpa_lines
 from .bias_tiles import add_lines, bias_lines, bias_tiles, line_slices
-from .precision import (
-    add_product,
-    linear,
-    matmul,
-    safe_norm,
-    safe_normalize,
-    without_autocast,
-)
+from .precision import add_product, linear, matmul, without_autocast
+from .similarity import SIMILARITIES, DotProduct
 from .tile_sizes import BACKWARD_TILE, GROUP, tile_numel
 from .windows import Group, axis_layouts, crop_map, groups, pad_map
 
 
 class TiledWindowAttention(torch.autograd.Function):
-    """Projection to q, k and v, and cosine attention in the windows of a map, group by group.
+    """Projection to q, k and v, and attention in the windows of a map, group by group.
 
     The forward pass runs `sdpa_lines` per group. The backward pass recomputes logits tile by tile
     and sums the gradient of the table over tiles. Kept in between are the inputs and, unless
@@ -37,10 +31,10 @@ class TiledWindowAttention(torch.autograd.Function):
     Args of `apply`:
         x: Map (B, S..., C) in any dtype.
         weight, bias: Of the projection, (3C, C) and (3C,), in the dtype of the products.
-        scale: Factor (nH, 1, 1) of the cosines, at least fp32.
+        scale: Factor (nH, 1, 1) of cosines or dot products, at least fp32.
         table: Position bias (nH, 2w-1, ...), at least fp32.
         window_size, shifted: As in `axis_layout`.
-        eps: As in `safe_norm`.
+        similarity, eps: A key of `SIMILARITIES`, and its argument.
         sequential: Project again in the backward pass instead of keeping q, k and v.
 
     Returns:
@@ -48,22 +42,23 @@ class TiledWindowAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, scale, table, window_size, shifted, eps, sequential):
-        out, qkv = tiled_forward(
-            x, weight, bias, scale, table, window_size, shifted, eps, keep_qkv=not sequential
-        )
+    def forward(
+        ctx, x, weight, bias, scale, table, window_size, shifted, similarity, eps, sequential
+    ):
+        tensors = x, weight, bias, scale, table
+        ctx.settings = window_size, shifted, similarity, eps
+        out, qkv = tiled_forward(*tensors, window_size, shifted, similarity, eps, not sequential)
         ctx.save_for_backward(x, qkv, weight, bias, scale, table)
-        ctx.geometry = window_size, shifted, eps
         return out
 
     @staticmethod
     def backward(ctx, grad):
         saved = ctx.saved_tensors  # under activation checkpointing they can be read once
         with torch.no_grad():
-            grads = tiled_backward(grad, *saved, *ctx.geometry)
+            grads = tiled_backward(grad, *saved, *ctx.settings)
         if torch.is_grad_enabled():  # create_graph=True
             grads = FirstDerivative.apply(*grads, grad, *saved)
-        return *grads, None, None, None, None
+        return *grads, None, None, None, None, None
 
 
 class FirstDerivative(torch.autograd.Function):
@@ -98,11 +93,12 @@ def tiled_forward(
     table: Tensor,
     window_size: Sequence[int],
     shifted: bool,
+    similarity: str,
     eps: float,
     keep_qkv: bool,
 ) -> tuple[Tensor, Tensor]:
     """Output map, and q, k, v of all tokens in the order of groups (empty unless `keep_qkv`)."""
-    sizes = x.shape[1:-1]
+    sizes, vectors = x.shape[1:-1], SIMILARITIES[similarity](eps).vectors
     x, plan = _plan(x, weight, table, window_size, shifted)
     out = x.new_empty(x.shape, dtype=weight.dtype)
     kept = out.new_empty((out[..., 0].numel() if keep_qkv else 0, weight.shape[0]))
@@ -117,8 +113,7 @@ def tiled_forward(
                 start = stop
                 heads = qkv.unflatten(-1, (3, scale.shape[0], -1))
                 q, k, v = heads.unflatten(0, tokens.shape[:2]).unbind(2)
-                q, k = safe_normalize(q, eps), safe_normalize(k, eps)
-                q, k, v = (y.transpose(1, 2) for y in (q, k, v))
+                q, k, v = (y.transpose(1, 2) for y in (vectors(q), vectors(k), v))
                 mixed = sdpa_lines((q * scale).to(v.dtype), k.to(v.dtype), v, lines, window)
                 group.write(mixed.transpose(1, 2).flatten(2), out)
     return crop_map(out, sizes), kept
@@ -134,10 +129,11 @@ def tiled_backward(
     table: Tensor,
     window_size: Sequence[int],
     shifted: bool,
+    similarity: str,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, weight, bias, scale and table."""
-    sizes = x.shape[1:-1]
+    sizes, kind = x.shape[1:-1], SIMILARITIES[similarity](eps)
     x, plan = _plan(x, weight, table, window_size, shifted)
     grad = pad_map(grad, axis_layouts(sizes, window_size, shifted))
     x_grad, weight_grad = torch.empty_like(x), torch.zeros_like(weight, dtype=scale.dtype)
@@ -160,7 +156,7 @@ def tiled_backward(
                     scale,
                     lines,
                     window,
-                    eps,
+                    kind,
                     scale_grad,
                     lines_grad,
                 ).flatten(0, 1)
@@ -172,9 +168,10 @@ def tiled_backward(
     return crop_map(x_grad, sizes), *grads, scale_grad, table_grad
 
 
-# For one window and head, with rows of q, k and v as vectors:
+# For one window and head, with rows of q, k and v as vectors, and q' and k' the normalized q and k
+# (or q and k themselves, for dot products):
 #
-#   q' = q / |q|,  k' = k / |k|,  L = s q' k'^T + B,  P = softmax(L),  O = P v
+#   L = s q' k'^T + B,  P = softmax(L),  O = P v
 #
 # Given dO, with * elementwise and sums over keys:
 #
@@ -184,9 +181,8 @@ def tiled_backward(
 #   dB      = sum of dL over windows          then over token pairs of equal offset: `add_lines`
 #   d(s q') = dL k'                           so ds = sum(d(s q') * q') and dq' = s d(s q')
 #   dk'     = dL^T (s q')
-#   dq      = (dq' - q' <q', dq'>) / |q|      normalization: only what is orthogonal to q' counts;
-#                                             dk likewise; with eps, |q| + eps takes the place
-#                                             of |q|, and q' <q', dq'> is divided by |q'|
+#
+# `to_inputs` of similarity.py goes on to dq and dk.
 #
 # Rows of P depend on one query each. So a tile of queries is complete in itself: its P is computed
 # again from q, k and B, used, and dropped. dv and dk' are sums over tiles, dq' is written by tile.
@@ -198,7 +194,7 @@ def _group_backward(
     scale: Tensor,
     lines: Tensor,
     window: Sequence[int],
-    eps: float,
+    kind: DotProduct,
     scale_grad: Tensor,
     lines_grad: Tensor,
 ) -> Tensor:
@@ -215,9 +211,8 @@ def _group_backward(
 
     q, k, v = (heads_first(y) for y in qkv.chunk(3, dim=-1))
     grad = heads_first(grad)
-    q, k = q.to(exact), k.to(exact)
-    q_norms, k_norms = safe_norm(q, eps), safe_norm(k, eps)
-    q, k = q / q_norms, k / k_norms
+    q, q_norms = kind.vectors_and_norms(q.to(exact))
+    k, k_norms = kind.vectors_and_norms(k.to(exact))
     scales = scale.repeat(len(qkv), 1, 1)
     low_q, low_k = (q * scales).to(dtype), k.to(dtype)
     exact_q, exact_k = low_q.to(exact), low_k.to(exact)
@@ -241,15 +236,11 @@ def _group_backward(
         for line in bias_grad.split(window[-1], dim=1):
             target = next(line_grads)
             target += line.view(target.shape)
-    scale_grad += (q_grad * q).unflatten(0, (-1, num_heads)).sum((0, 2, 3)).view_as(scale)
+    scale_grad.flatten().add_(kind.scale_grad(q_grad, q, num_heads))
     q_grad *= scales
     out = qkv.new_empty(*qkv.shape[:2], 3, num_heads, q.shape[-1])
-    for d, y, norm in ((q_grad, q, q_norms), (k_grad, k, k_norms)):
-        along = (d * y).sum(-1, keepdim=True)
-        if eps:
-            along *= norm / (norm - eps).clamp(min=1e-12)
-        d -= y * along
-        d /= norm
+    kind.to_inputs(q_grad, q, q_norms)
+    kind.to_inputs(k_grad, k, k_norms)
     for i, d in enumerate((q_grad, k_grad, v_grad)):
         out[:, :, i] = d.unflatten(0, (-1, num_heads)).transpose(1, 2)
     return out.flatten(2)
@@ -278,22 +269,26 @@ def _plan(
 
 # torch.compile would unroll the loops above. As custom operators, both passes are one node each.
 _PARAMS = 'Tensor weight, Tensor bias, Tensor scale, Tensor table'
-_GEOMETRY = 'int[] window_size, bool shifted, float eps'
+_SETTINGS = 'int[] window_size, bool shifted, str similarity, float eps'
 
 
 @torch.library.custom_op(
     'swinv2_dense::tiled_attention',
     mutates_args=(),
-    schema=f'(Tensor x, {_PARAMS}, {_GEOMETRY}, bool keep_qkv) -> (Tensor, Tensor)',
+    schema=f'(Tensor x, {_PARAMS}, {_SETTINGS}, bool keep_qkv) -> (Tensor, Tensor)',
 )
-def compiled_attention(x, weight, bias, scale, table, window_size, shifted, eps, keep_qkv):
+def compiled_attention(
+    x, weight, bias, scale, table, window_size, shifted, similarity, eps, keep_qkv
+):
     """`tiled_forward` as one node of a compiled graph; differentiable with or without q, k, v."""
-    out, kept = tiled_forward(x, weight, bias, scale, table, window_size, shifted, eps, keep_qkv)
+    out, kept = tiled_forward(
+        x, weight, bias, scale, table, window_size, shifted, similarity, eps, keep_qkv
+    )
     return out.contiguous(), kept
 
 
 @compiled_attention.register_fake
-def _(x, weight, bias, scale, table, window_size, shifted, eps, keep_qkv):
+def _(x, weight, bias, scale, table, window_size, shifted, similarity, eps, keep_qkv):
     layouts = axis_layouts(x.shape[1:-1], window_size, shifted)
     tokens = x.shape[0] if keep_qkv else 0
     for size, layout in zip(x.shape[1:-1], layouts):
@@ -305,16 +300,19 @@ def _(x, weight, bias, scale, table, window_size, shifted, eps, keep_qkv):
 @torch.library.custom_op(
     'swinv2_dense::tiled_attention_backward',
     mutates_args=(),
-    schema=f'(Tensor grad, Tensor x, Tensor kept, {_PARAMS}, {_GEOMETRY})'
+    schema=f'(Tensor grad, Tensor x, Tensor kept, {_PARAMS}, {_SETTINGS})'
     ' -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
 )
-def _compiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted, eps):
-    grads = tiled_backward(grad, x, kept, weight, bias, scale, table, window_size, shifted, eps)
+def _compiled_backward(
+    grad, x, kept, weight, bias, scale, table, window_size, shifted, similarity, eps
+):
+    tensors = grad, x, kept, weight, bias, scale, table
+    grads = tiled_backward(*tensors, window_size, shifted, similarity, eps)
     return tuple(g.contiguous() for g in grads)
 
 
 @_compiled_backward.register_fake
-def _(grad, x, kept, weight, bias, scale, table, window_size, shifted, eps):
+def _(grad, x, kept, weight, bias, scale, table, window_size, shifted, similarity, eps):
     return tuple(t.new_empty(t.shape) for t in (x, weight, bias, scale, table))
 
 
@@ -326,14 +324,14 @@ _compiled_backward.register_autograd(_no_second_derivative)
 
 
 def _setup_context(ctx, inputs, output):
-    x, weight, bias, scale, table, window_size, shifted, eps, _ = inputs
+    x, weight, bias, scale, table, *settings, _ = inputs
     ctx.save_for_backward(x, output[1], weight, bias, scale, table)
-    ctx.geometry = window_size, shifted, eps
+    ctx.settings = settings
 
 
 def _backward(ctx, grad, _):
-    grads = _compiled_backward(grad, *ctx.saved_tensors, *ctx.geometry)
-    return *grads, None, None, None, None
+    grads = _compiled_backward(grad, *ctx.saved_tensors, *ctx.settings)
+    return *grads, None, None, None, None, None
 
 
 compiled_attention.register_autograd(_backward, setup_context=_setup_context)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -87,15 +88,18 @@ def triton_attention(
     table: Tensor,
     window_size: Sequence[int],
     shifted: bool,
+    similarity: str = 'cosine',
+    eps: float = 0.0,
 ) -> Tensor:
-    """Scaled cosine attention within the windows of a projected map.
+    """Attention within the windows of a projected map.
 
     Args:
         qkv: Map (B, S..., 3C) of q, k and v, with one to three axes.
         pad: q, k and v (3C,) of a padded token: the bias of the projection.
-        scale: Factor (nH, 1, 1) of the cosines, fp32.
+        scale: Factor (nH, 1, 1) of the cosines or dot products, fp32.
         table: Position bias (nH, 2w-1, ...), fp32.
         window_size, shifted: As in `axis_layout`.
+        similarity, eps: A key of `SIMILARITIES`, and its argument.
 
     Returns:
         Map (B, S..., C) in the dtype of `qkv`.
@@ -103,7 +107,7 @@ def triton_attention(
     window = [min(size, window) for size, window in zip(qkv.shape[1:-1], window_size)]
     entries = crop_table(table, window).flatten(1).flip(1)
     args = qkv.contiguous(), pad.contiguous(), scale.flatten(), entries.contiguous()
-    return _attention(*args, list(window_size), shifted)[0]
+    return _attention(*args, list(window_size), shifted, similarity, eps)[0]
 
 
 @triton_op('swinv2_dense::triton_attention', mutates_args=())
@@ -114,6 +118,8 @@ def _attention(
     entries: Tensor,
     window_size: Sequence[int],
     shifted: bool,
+    similarity: str,
+    eps: float,
 ) -> tuple[Tensor, Tensor]:
     """The mixed map (B, S..., C), and the log-sum-exp (B, S..., nH) of the logits, in base 2."""
     geometry, heads = Geometry.of(qkv.shape[1:-1], window_size, shifted), len(scale)
@@ -121,8 +127,9 @@ def _attention(
     lse = scale.new_empty(*qkv.shape[:-1], heads)
     tiles = TILES[qkv.dtype]['forward']
     programs = len(qkv) * geometry.num_windows * geometry.tiles(tiles.queries)
+    settings = _settings(qkv, heads, similarity, eps, tiles)
     wrap_triton(forward_kernel)[(programs, heads)](
-        qkv, pad, scale, entries, out, lse, *geometry.numbers(heads), **_settings(qkv, heads, tiles)
+        qkv, pad, scale, entries, out, lse, *geometry.numbers(heads), **settings
     )
     return out, lse
 
@@ -138,36 +145,39 @@ def _attention_backward(
     grad: Tensor,
     window_size: Sequence[int],
     shifted: bool,
+    similarity: str,
+    eps: float,
     needs_entries: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of qkv, pad, scale and entries."""
     geometry, heads = Geometry.of(qkv.shape[1:-1], window_size, shifted), len(scale)
     numbers, tiles = geometry.numbers(heads), TILES[qkv.dtype]
+    settings = partial(_settings, qkv, heads, similarity, eps)
     windows = len(qkv) * geometry.num_windows
     qkv_grad, delta = torch.empty_like(qkv), torch.empty_like(lse)
     programs = windows * geometry.tiles(tiles['query'].queries)
     scale_parts = scale.new_zeros(programs, heads)
     wrap_triton(query_kernel)[(programs, heads)](
         qkv, pad, scale, entries, out, lse, grad, delta, qkv_grad, scale_parts,
-        *numbers, **_settings(qkv, heads, tiles['query']),
+        *numbers, **settings(tiles['query']),
     )  # fmt: skip
     pad_grad, entries_grad = torch.zeros_like(pad, dtype=scale.dtype), torch.zeros_like(entries)
     programs = windows * geometry.tiles(tiles['key'].keys)
     wrap_triton(key_kernel)[(programs, heads)](
         qkv, pad, scale, entries, lse, grad, delta, qkv_grad, pad_grad,
-        *numbers, **_settings(qkv, heads, tiles['key']),
+        *numbers, **settings(tiles['key']),
     )  # fmt: skip
     if needs_entries:
         pairs = geometry.tiles(tiles['table'].queries) * geometry.tiles(tiles['table'].keys)
         each = math.ceil(windows / max(1, PROGRAMS // (pairs * heads)))
         wrap_triton(table_kernel)[(pairs, math.ceil(windows / each), heads)](
             qkv, pad, scale, entries, lse, grad, delta, entries_grad, windows, each,
-            *numbers, **_settings(qkv, heads, tiles['table']),
+            *numbers, **settings(tiles['table']),
         )  # fmt: skip
     return qkv_grad, pad_grad.to(pad.dtype), scale_parts.sum(0), entries_grad
 
 
-def _settings(qkv: Tensor, heads: int, tiles: Tiles) -> dict[str, Any]:
+def _settings(qkv: Tensor, heads: int, similarity: str, eps: float, tiles: Tiles) -> dict[str, Any]:
     """Compile-time values and launch options of a kernel."""
     tf32 = qkv.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32
     return dict(
@@ -176,22 +186,24 @@ def _settings(qkv: Tensor, heads: int, tiles: Tiles) -> dict[str, Any]:
         TILE_K=tiles.keys,
         PRODUCT=tl.float32 if interpreted() else PRODUCTS[qkv.dtype],
         PRECISION='tf32' if tf32 else 'ieee',
+        COSINE=similarity == 'cosine',
+        EPS=eps,
         num_warps=tiles.warps,
         num_stages=1,
     )
 
 
 def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    qkv, pad, scale, entries, window_size, shifted = inputs
+    qkv, pad, scale, entries, *settings = inputs
     ctx.save_for_backward(qkv, pad, scale, entries, *output)
     ctx.mark_non_differentiable(output[1])
-    ctx.geometry = window_size, shifted
+    ctx.settings = settings
 
 
 def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple:
     saved, needs_entries = ctx.saved_tensors, ctx.needs_input_grad[3]
-    grads = _attention_backward(*saved, grad.contiguous(), *ctx.geometry, needs_entries)
-    return *grads, None, None
+    grads = _attention_backward(*saved, grad.contiguous(), *ctx.settings, needs_entries)
+    return *grads, None, None, None, None
 
 
 def _no_second_derivative(ctx: Any, *_: Any) -> None:

@@ -140,16 +140,27 @@ def _dot(a, b, PRODUCT: tl.constexpr, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def _norm(x):
-    """Norms of the rows; 1 for zero vectors, which stay zero."""
-    norm = tl.sqrt(tl.sum(x * x, 1))
-    return tl.where(norm > 1e-12, norm, 1.0)[:, None]
+def _norm(x, COSINE: tl.constexpr, EPS: tl.constexpr):
+    """What rows are divided by: see `safe_norm` of precision.py; 1 for dot products."""
+    norm = tl.full([x.shape[0]], 1.0, tl.float32)
+    if COSINE:
+        norm = tl.sqrt(tl.sum(x * x, 1))
+        if EPS > 0:
+            norm += EPS
+        else:
+            norm = tl.where(norm > 1e-12, norm, 1.0)
+    return norm[:, None]
 
 
 @triton.jit
-def _through_norm(grad, y, norm):
-    """Gradient of x from that of y = x / |x|: only what is orthogonal to y counts."""
-    return (grad - y * tl.sum(grad * y, 1)[:, None]) / norm
+def _through_norm(grad, y, norm, COSINE: tl.constexpr, EPS: tl.constexpr):
+    """Gradient of x from that of y = x / norm: see `to_inputs` of similarity.py."""
+    if COSINE:
+        along = tl.sum(grad * y, 1)[:, None]
+        if EPS > 0:
+            along *= norm / tl.maximum(norm - EPS, 1e-12)
+        grad = (grad - y * along) / norm
+    return grad
 
 
 @triton.jit(do_not_specialize=GEOMETRY)
@@ -157,7 +168,7 @@ def forward_kernel(
     qkv, pad, scale, table, out, lse,
     D, H, W, window_d, window_h, window_w, lead_d, lead_h, lead_w, num_heads,
     HEAD: tl.constexpr, TILE_Q: tl.constexpr, TILE_K: tl.constexpr,
-    PRODUCT: tl.constexpr, PRECISION: tl.constexpr,
+    PRODUCT: tl.constexpr, PRECISION: tl.constexpr, COSINE: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
     """One tile of queries of a window and head: writes `out` and the log-sum-exp.
 
@@ -177,7 +188,7 @@ def forward_kernel(
         n = tile * TILE_Q + tl.arange(0, TILE_Q)
         row, inside, _ = _tokens(n, start, real, shape, window)
         q = _project(qkv, pad, head * HEAD, row, inside, stride, HEAD)
-        q = (q / _norm(q) * tl.load(scale + head)).to(dtype)
+        q = (q / _norm(q, COSINE, EPS) * tl.load(scale + head)).to(dtype)
         table += head * (2 * _center(window) + 1) + _center(window)
         at_q = _position(n, real, window)[:, None]
         top = tl.full([TILE_Q], float('-inf'), tl.float32)
@@ -188,7 +199,7 @@ def forward_kernel(
             key, key_inside, exists = _tokens(m, start, size, shape, window)
             k = _project(qkv, pad, (num_heads + head) * HEAD, key, key_inside, stride, HEAD)
             v = _project(qkv, pad, (2 * num_heads + head) * HEAD, key, key_inside, stride, HEAD)
-            k, v = (k / _norm(k)).to(dtype), v.to(dtype)
+            k, v = (k / _norm(k, COSINE, EPS)).to(dtype), v.to(dtype)
             pairs = inside[:, None] & exists[None, :]
             bias = tl.load(table + _position(m, size, window)[None, :] - at_q, mask=pairs, other=0)
             logits = LOG2E * (_dot(q, tl.trans(k), PRODUCT, PRECISION) + bias)
@@ -204,8 +215,8 @@ def forward_kernel(
         tl.store(lse + row * num_heads + head, top + tl.log2(total), mask=inside)
 
 
-# Gradients, for one window and head, with q' = q / |q|, k' = k / |k|, and d of each query the
-# product of its output and the gradient of that:
+# Gradients, for one window and head. q' = q / |q| and k' = k / |k| (q and k for dot products), and
+# d of each query is the product of its output and the gradient of that:
 #
 #   P = exp(s q' k'^T + B - lse)    dv = P^T dO       dL = P * (dO v^T - d)
 #   ds = sum(q' * dL k')            dq' = s dL k'     dk' = dL^T (s q')        dB = sum of dL
@@ -219,7 +230,7 @@ def query_kernel(
     qkv, pad, scale, table, out, lse, grad, delta, qkv_grad, scale_grad,
     D, H, W, window_d, window_h, window_w, lead_d, lead_h, lead_w, num_heads,
     HEAD: tl.constexpr, TILE_Q: tl.constexpr, TILE_K: tl.constexpr,
-    PRODUCT: tl.constexpr, PRECISION: tl.constexpr,
+    PRODUCT: tl.constexpr, PRECISION: tl.constexpr, COSINE: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
     """One tile of queries of a window and head: writes d, dq, and its part of ds."""
     dtype = qkv.dtype.element_ty
@@ -238,7 +249,7 @@ def query_kernel(
         n = tile * TILE_Q + tl.arange(0, TILE_Q)
         row, inside, _ = _tokens(n, start, real, shape, window)
         q = _project(qkv, pad, head * HEAD, row, inside, stride, HEAD)
-        norm, factor = _norm(q), tl.load(scale + head)
+        norm, factor = _norm(q, COSINE, EPS), tl.load(scale + head)
         q = q / norm
         scaled = (q * factor).to(dtype)
         out_grad = _read(grad + head * HEAD, row, inside, num_heads * HEAD, HEAD)
@@ -254,7 +265,7 @@ def query_kernel(
             key, key_inside, exists = _tokens(m, start, size, shape, window)
             k = _project(qkv, pad, (num_heads + head) * HEAD, key, key_inside, stride, HEAD)
             v = _project(qkv, pad, (2 * num_heads + head) * HEAD, key, key_inside, stride, HEAD)
-            k, v = (k / _norm(k)).to(dtype), v.to(dtype)
+            k, v = (k / _norm(k, COSINE, EPS)).to(dtype), v.to(dtype)
             pairs = inside[:, None] & exists[None, :]
             bias = tl.load(table + _position(m, size, window)[None, :] - at_q, mask=pairs, other=0)
             logits = LOG2E * (_dot(scaled, tl.trans(k), PRODUCT, PRECISION) + bias)
@@ -263,7 +274,7 @@ def query_kernel(
             logits_grad = (probs * (probs_grad - d[:, None])).to(dtype)
             q_grad += _dot(logits_grad, k, PRODUCT, PRECISION)
         part = tl.sum(tl.sum(q_grad * q, 1), 0)
-        q_grad = _through_norm(q_grad * factor, q, norm)
+        q_grad = _through_norm(q_grad * factor, q, norm, COSINE, EPS)
         _store(qkv_grad + head * HEAD, q_grad, row, inside, stride, HEAD)
         tl.store(scale_grad + tl.program_id(0) * num_heads + head, part)
 
@@ -273,7 +284,7 @@ def key_kernel(
     qkv, pad, scale, table, lse, grad, delta, qkv_grad, pad_grad,
     D, H, W, window_d, window_h, window_w, lead_d, lead_h, lead_w, num_heads,
     HEAD: tl.constexpr, TILE_Q: tl.constexpr, TILE_K: tl.constexpr,
-    PRODUCT: tl.constexpr, PRECISION: tl.constexpr,
+    PRODUCT: tl.constexpr, PRECISION: tl.constexpr, COSINE: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
     """One tile of keys of a window and head: writes dk and dv; adds those of padded keys up."""
     dtype = qkv.dtype.element_ty
@@ -293,7 +304,7 @@ def key_kernel(
         k_part, v_part = (num_heads + head) * HEAD, (2 * num_heads + head) * HEAD
         k = _project(qkv, pad, k_part, key, key_inside, stride, HEAD)
         v = _project(qkv, pad, v_part, key, key_inside, stride, HEAD).to(dtype)
-        norm, factor = _norm(k), tl.load(scale + head)
+        norm, factor = _norm(k, COSINE, EPS), tl.load(scale + head)
         k = k / norm
         low = k.to(dtype)
         table += head * (2 * _center(window) + 1) + _center(window)
@@ -304,7 +315,7 @@ def key_kernel(
             n = first + tl.arange(0, TILE_Q)
             row, inside, _ = _tokens(n, start, real, shape, window)
             q = _project(qkv, pad, head * HEAD, row, inside, stride, HEAD)
-            q = (q / _norm(q) * factor).to(dtype)
+            q = (q / _norm(q, COSINE, EPS) * factor).to(dtype)
             out_grad = _read(grad + head * HEAD, row, inside, num_heads * HEAD, HEAD)
             shift = tl.load(lse + row * num_heads + head, mask=inside, other=0.0)
             d = tl.load(delta + row * num_heads + head, mask=inside, other=0.0)
@@ -316,7 +327,7 @@ def key_kernel(
             probs_grad = _dot(v, tl.trans(out_grad), PRODUCT, PRECISION)
             logits_grad = (probs * (probs_grad - d[None, :])).to(dtype)
             k_grad += _dot(logits_grad, q, PRODUCT, PRECISION)
-        k_grad = _through_norm(k_grad, k, norm)
+        k_grad = _through_norm(k_grad, k, norm, COSINE, EPS)
         _store(qkv_grad + k_part, k_grad, key, key_inside, stride, HEAD)
         _store(qkv_grad + v_part, v_grad, key, key_inside, stride, HEAD)
         padded = exists & (key_inside == 0)
@@ -332,7 +343,7 @@ def table_kernel(
     qkv, pad, scale, table, lse, grad, delta, table_grad, num_windows, windows_each,
     D, H, W, window_d, window_h, window_w, lead_d, lead_h, lead_w, num_heads,
     HEAD: tl.constexpr, TILE_Q: tl.constexpr, TILE_K: tl.constexpr,
-    PRODUCT: tl.constexpr, PRECISION: tl.constexpr,
+    PRODUCT: tl.constexpr, PRECISION: tl.constexpr, COSINE: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
     """One tile of queries and keys: sums dL over `windows_each` windows, then adds it to dB.
 
@@ -360,14 +371,14 @@ def table_kernel(
         row, inside, _ = _tokens(n, start, window, shape, window)
         key, key_inside, exists = _tokens(m, start, window, shape, window)
         q = _project(qkv + sample * stride, pad, head * HEAD, row, inside, stride, HEAD)
-        q = (q / _norm(q) * factor).to(dtype)
+        q = (q / _norm(q, COSINE, EPS) * factor).to(dtype)
         k = _project(
             qkv + sample * stride, pad, (num_heads + head) * HEAD, key, key_inside, stride, HEAD
         )
         v = _project(
             qkv + sample * stride, pad, (2 * num_heads + head) * HEAD, key, key_inside, stride, HEAD
         )
-        k, v = (k / _norm(k)).to(dtype), v.to(dtype)
+        k, v = (k / _norm(k, COSINE, EPS)).to(dtype), v.to(dtype)
         out_grad = _read(
             grad + sample * (num_heads * HEAD) + head * HEAD, row, inside, num_heads * HEAD, HEAD
         )

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..distributed.parameters import unsharded_shapes, unwrapped_name
 from ..errors import ConfigError
-from ..models import SwinTransformerV2
+from ..models import SwinBackbone
 
 # The official code's keywords. Vectors (norm, bias, q_bias, v_bias) are not decayed either.
 NO_DECAY = (
@@ -104,7 +104,7 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
         scales = {}
         decay, mult = self.paramwise_cfg['layer_decay'], self.paramwise_cfg['backbone_lr_mult']
         for module in model.modules():
-            if isinstance(module, SwinTransformerV2):
+            if isinstance(module, SwinBackbone):
                 depths = [len(stage.blocks) for stage in module.layers]
                 for name, param in module.named_parameters():
                     layer = layer_id(unwrapped_name(name), depths)

@@ -17,6 +17,7 @@ from torch import nn
 
 from ..distributed.parameters import unsharded_shapes, unwrapped_model, unwrapped_name
 from ..errors import CheckpointError, truncate
+from ..models.bias_table import fit_tables
 from .backbone_weights import source_of
 
 TRAINING_ONLY = ('auxiliary_head.',)  # used by losses only; published weights may lack it
@@ -89,6 +90,7 @@ class LoadReportHook(Hook):
         # The report waits for the loader, as modules may rename parameters of older versions in it.
         model = unwrapped_model(runner.model)
         state = checkpoint.get('state_dict', checkpoint)
+        fit_tables(state, {unwrapped_name(n): m for n, m in runner.model.named_modules()})
         reshaped = {
             name: Shapes(state[name].shape, shape)
             for name, shape in _own_shapes(runner.model).items()

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from swinv2_dense import SwinTransformerV2, VideoSwinTransformerV2
 from swinv2_dense.arguments import ARCHS
-from swinv2_dense.benchmark import compare, peers
+from swinv2_dense.benchmark import compare, peers_v1
 from swinv2_dense.benchmark.worker import Case, build_ours, build_peer
 from swinv2_dense.costs import counts
 
@@ -186,10 +186,28 @@ def test_benchmark_of_video_against_swin_v1(tmp_path):
         assert row[library]['peak_mb'] > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'flags',
+    [['--size', 256, '--window', 4, '--against', 'mmdet,hf']]
+    + [['--size', '8x64x64', '--window', '2x2x2', '--against', 'mmaction2']],
+    ids=['images', 'video'],
+)
+def test_benchmark_of_v1(tmp_path, flags):
+    """The same function as the other libraries': maps are compared, for video as well."""
+    pytest.importorskip('transformers')
+    flags = ['--version', 1, *flags, '--phase', 'training', '--runs', 1, '--out', tmp_path]
+    result = run_here('benchmark', *flags)
+    assert result.returncode == 0, result.stderr
+    assert compare.V1_NOTE not in result.stdout
+    rows = json.loads((tmp_path / 'benchmark.json').read_text())['rows']
+    assert all(row['difference'] < 1e-4 for row in rows)
+
+
 def test_the_peer_for_video_is_the_published_one():
     """Video Swin-T has 28.2 million parameters with the head of Kinetics-400 (arXiv 2106.13230)."""
     pytest.importorskip('mmaction')
-    model, maps = peers.mmaction2(ARCHS['t'], (8, 7, 7))
+    model, maps = peers_v1.mmaction2(ARCHS['t'], (8, 7, 7))
     output_norms = 2 * (96 + 192 + 384)
     head = 768 * 400 + 400
     params = sum(p.numel() for p in model.parameters()) - output_norms + head
@@ -219,8 +237,9 @@ def test_cases_reach_the_model():
     [
         (['--size', '4x32x32', '--window', '8', '--against', 'hf'], 'hf needs square images'),
         (['--size', '4x32x32', '--window', '8x8'], 'different numbers of axes'),
-        (['--against', 'detectron'], 'choose from hf, timm, mmpretrain, mmaction2'),
+        (['--against', 'detectron'], 'choose from hf, timm, mmpretrain, mmaction2, mmdet'),
         (['--runs', '0'], 'must be at least 1'),
+        (['--against', 'mmdet', '--size', '64', '--window', '4'], 'mmdet has no V2: compare it'),
         (['--weights', 'bf16', '--against', 'hf'], '--weights bf16 works for our model only'),
     ],
 )

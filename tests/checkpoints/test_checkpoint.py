@@ -223,7 +223,7 @@ def test_load_state_dict_reads_and_drops_stored_tables():
 
 def test_not_swinv2_raises(tmp_path):
     for checkpoint in ({'model': {'conv1.weight': torch.zeros(1)}}, [1], {'state_dict': {}}):
-        with pytest.raises(CheckpointError, match=r'no.* Swin Transformer V2'):
+        with pytest.raises(CheckpointError, match='no.* Swin Transformer'):
             pretrained(saved(tmp_path, checkpoint))
 
 

@@ -108,7 +108,7 @@ def test_two_backbones_of_unlike_formats_need_a_prefix() -> None:
     ours = dict(source_model().state_dict())
     state = {f'teacher.{k}': v for k, v in LAYOUTS['mmpretrain'](ours).items()}
     state |= {f'student.backbone.{k}': v for k, v in ours.items()}
-    with pytest.raises(CheckpointError, match='2 SwinV2 backbones'):
+    with pytest.raises(CheckpointError, match='2 Swin backbones'):
         convert(state, 'x')
     assert convert(state, 'x', prefix='teacher.backbone').format == 'mmpretrain'
     assert convert(state, 'x', prefix='student.backbone').format == 'official'
@@ -138,13 +138,13 @@ def test_two_backbones_need_a_prefix(tmp_path: Path) -> None:
     state |= {f'student.backbone.{k}': v for k, v in student.state_dict().items()}
     path = saved(tmp_path, dict(state_dict=state))
     settings = dict(type='Pretrained', checkpoint=path)
-    with pytest.raises(CheckpointError, match=r'2 SwinV2 backbones.*teacher.*student.*prefix='):
+    with pytest.raises(CheckpointError, match=r'2 Swin backbones.*teacher.*student.*prefix='):
         tiny(init_cfg=settings, pretrained_window_sizes=PWS).init_weights()
     for prefix in ('student.backbone', 'student.backbone.'):
         model = tiny(init_cfg=dict(settings, prefix=prefix), pretrained_window_sizes=PWS)
         model.init_weights()
         assert torch.equal(model.norm0.bias, student.norm0.bias)
-    with pytest.raises(CheckpointError, match="no Swin Transformer V2 under the prefix 'neck'"):
+    with pytest.raises(CheckpointError, match="no Swin Transformer under the prefix 'neck'"):
         tiny(init_cfg=dict(settings, prefix='neck')).init_weights()
 
 
@@ -289,7 +289,7 @@ def test_timm_on_the_hub_names_its_architecture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     'keys, message',
     [
-        (['layers.0.blocks.0.attn.relative_position_bias_table'], 'Swin Transformer V1'),
+        (['blocks.0.attn.relative_position_bias_table'], 'tables of position biases'),
         (['stages.0.blocks.0.attn.meta_mlp.fc1.weight'], 'swinv2_cr'),
         (['cls_token', 'blocks.0.attn.qkv.weight'], 'a plain Vision Transformer'),
         (['vision_model.embeddings.class_embedding'], 'a plain Vision Transformer'),
@@ -301,7 +301,7 @@ def test_timm_on_the_hub_names_its_architecture(tmp_path: Path) -> None:
 )
 def test_other_models_are_refused_by_name(tmp_path, keys: list, message: str) -> None:
     path = saved(tmp_path, dict(model={key: torch.zeros(1) for key in keys}))
-    with pytest.raises(CheckpointError, match=f'{path} .*no.* Swin Transformer V2.*{message}'):
+    with pytest.raises(CheckpointError, match=f'{path} .*no.* Swin Transformer.*{message}'):
         load_pretrained(tiny(), path)
 
 

@@ -128,21 +128,21 @@ def test_inspect(tmp_path: Path) -> None:
 def test_mistakes_end_in_one_line(tmp_path: Path, name: str) -> None:
     page = tmp_path / 'page.pth'
     page.write_bytes(b'<html>')
-    v1 = {'layers.0.blocks.0.attn.relative_position_bias_table': torch.zeros(1)}
-    v1 = saved(tmp_path / 'v1.pth', v1 if name == 'publish_checkpoint' else {'model': v1})
+    vit = {'cls_token': torch.zeros(1)}
+    vit = saved(tmp_path / 'vit.pth', vit if name == 'publish_checkpoint' else {'model': vit})
     code = saved(tmp_path / 'code.pth', dict(state_dict={}, meta=Payload(open, 'trace', 'w')))
     for source, target, message in [
         (page, 'x.pth', 'is a web page'),
         (code, 'x.pth', 'could run code'),
         (tmp_path / 'none.pth', 'x.pth', 'does not exist'),
         (page, 'x.bin', 'the output file must end in .safetensors or .pth'),
-        (v1, 'x.pth', 'is not Swin Transformer V2|has no state_dict'),
+        (vit, 'x.pth', 'is not a Swin Transformer|has no state_dict'),
     ]:
         result = run_here(name, source, tmp_path / target)
         assert result.returncode == 2
         assert result.stderr.startswith('error: ') and result.stderr.count('\n') == 1
         assert any(words in result.stderr for words in message.split('|'))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ['code.pth', 'page.pth', 'v1.pth']
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['code.pth', 'page.pth', 'vit.pth']
     assert not Path('trace').exists()
 
 

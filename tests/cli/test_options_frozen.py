@@ -12,8 +12,9 @@ FROZEN = {
     'analyze': '--cfg-options --count-only --runs --size CONFIG',
     'band_statistics': '--nodata PATH',
     'benchmark': '--against --arch --backend --batch --device --dtype --out --phase --runs '
-    '--sequential-attention --size --weights --window --with-cp',
+    '--sequential-attention --size --version --weights --window --with-cp',
     'browse_dataset': '--cfg-options --max-pixels --number --output-dir --seed --split CONFIG',
+    'claims': '--out --seeds --steps CLAIM',
     'coco_submission': '--image-info --name --out RESULTS',
     'convert_checkpoint': '--detector --inspect --prefix --pretrained-window-sizes SRC DST',
     'demo': '--amp --batch-size --cfg-options --classes --device --host --max-pixels '

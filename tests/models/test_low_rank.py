@@ -110,6 +110,25 @@ def test_clips() -> None:
     assert_close(model(clip), plain(clip))
 
 
+@pytest.mark.parametrize('video', ['', 'Video'])
+def test_v1(video: str, tmp_path: Path) -> None:
+    """New adapters change nothing; trained ones are merged when a plain backbone loads them."""
+    kwargs = dict(window_size=(2, 4, 4), out_indices=(3,)) if video else dict(window_size=4)
+    plain_type = MODELS.get(f'{video}SwinTransformerV1')
+    model = tiny(MODELS.get(f'LowRank{video}SwinTransformerV1'), adapted=EVERY, **kwargs)
+    image = IMAGE.unsqueeze(2).repeat(1, 1, 4, 1, 1) if video else IMAGE
+    for found, expected in zip(model(image), tiny(plain_type, **kwargs)(image)):
+        assert_close(found, expected)
+    for parameter in adapters(model).values():
+        torch.nn.init.normal_(parameter, std=0.2)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'a.pth')
+    source = dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))
+    plain = tiny(plain_type, init_cfg=source, **kwargs)
+    plain.init_weights()
+    for found, expected in zip(plain.eval()(image), model.eval()(image)):
+        assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
 def test_checkpoints_load_merged_into_other_backbones(tmp_path: Path) -> None:
     """By `init_cfg`, and after a conversion; with new adapters into one that has them too."""
     model = adapted()

@@ -69,7 +69,8 @@ def test_the_operator_of_compiled_graphs_raises(loss):
     table = torch.randn(2, 7, 7, dtype=torch.double)
 
     def op(x: Tensor) -> Tensor:
-        return compiled_attention(x, weight, bias, scale, table, [4, 4], True, 0.0, True)[0]
+        settings = [4, 4], True, 'cosine', 0.0, True
+        return compiled_attention(x, weight, bias, scale, table, *settings)[0]
 
     (grad,) = torch.autograd.grad(LOSSES[loss](op(x)), x, create_graph=True)
     with pytest.raises(RuntimeError, match="attention_backend='plain'"):

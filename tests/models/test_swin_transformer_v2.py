@@ -98,11 +98,6 @@ def test_epsilons_equal_those_of_the_oracle(backend):
         assert_equals_oracle(model, TINY, (26, 41), (4, 4), norm_eps=0.05)
 
 
-def test_a_backend_that_would_ignore_an_epsilon_is_refused():
-    with pytest.raises(ValueError, match="'triton' has no cosine_eps=5e-05"):
-        SwinTransformerV2('t', attention_backend='triton', cosine_eps=5e-5)
-
-
 @pytest.mark.parametrize(
     'value, said',
     [

@@ -13,7 +13,8 @@ from torch.testing import assert_close
 from window_cases import randomized
 
 from swinv2_dense import SwinTransformerV2
-from swinv2_dense.models.window_attention import WindowAttention
+from swinv2_dense.models.bias_table import BiasTable
+from swinv2_dense.models.window_attention import ATTENTIONS, WindowAttention
 
 # Map, window. Few programs: the interpreter takes some tens of milliseconds for each.
 QUICK = {
@@ -60,6 +61,18 @@ def test_equals_the_oracle(sizes, window, interpreter):
     expected = [expected.detach(), *torch.autograd.grad(total, [x, *params.values()])]
     found = attend(module.float(), x.float(), 'triton')
     assert_equal_in_fp32(module, found, [value.float() for value in expected])
+
+
+@pytest.mark.parametrize('similarity, eps', [('dot', 0.0), ('cosine', 0.3)])
+@pytest.mark.parametrize('sizes, window', [CASES[0], *CASES[len(QUICK) :]])
+def test_other_similarities_equal_plain(sizes, window, similarity, eps, interpreter):
+    """Dot products, with a bias of the keys, and cosines with an epsilon large enough to matter."""
+    module = ATTENTIONS[similarity](
+        16, 1, window, window, shifted=True, position_bias=BiasTable, cosine_eps=eps
+    )
+    x = torch.randn(2, *sizes, 16)
+    found = attend(randomized(module), x, 'triton')
+    assert_equal_in_fp32(module, found, attend(module, x, 'plain'))
 
 
 @pytest.mark.parametrize('shifted', [True, pytest.param(False, marks=pytest.mark.slow)])

@@ -49,6 +49,13 @@ def test_no_spills(capability, dtype, head):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('kind', [('--similarity', 'dot'), ('--eps', '5e-5')])
+@pytest.mark.parametrize('capability', SHARED)
+def test_no_spills_of_other_similarities(capability, kind):
+    assert_fits(capability, compile_kernels(str(capability), 'bf16', '32', *kind))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('capability', SHARED)
 def test_no_spills_with_tf32(capability):
     assert_fits(capability, compile_kernels(str(capability), 'fp32', '32', '--precision', 'tf32'))

@@ -18,6 +18,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from swinv2_dense.models import triton_kernels
+from swinv2_dense.models.similarity import SIMILARITIES
 from swinv2_dense.models.triton_attention import PRODUCTS, TILES
 
 KERNELS = ('forward', 'query', 'key', 'table')
@@ -27,7 +28,9 @@ NAMES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 CUOBJDUMP = Path(triton.__file__).parent / 'backends/nvidia/bin/cuobjdump'
 
 
-def compile_kernel(name: str, dtype: str, head: int, capability: int, precision: str) -> dict:
+def compile_kernel(
+    name: str, dtype: str, head: int, capability: int, precision: str, similarity: str, eps: float
+) -> dict:
     """Resources of a kernel: registers, bytes of stack (spills) and of shared memory."""
     kernel = getattr(triton_kernels, f'{name}_kernel')
     tiles = TILES[NAMES[dtype]][name]
@@ -37,6 +40,8 @@ def compile_kernel(name: str, dtype: str, head: int, capability: int, precision:
         TILE_K=tiles.keys,
         PRODUCT=PRODUCTS[NAMES[dtype]],
         PRECISION=precision,
+        COSINE=similarity == 'cosine',
+        EPS=eps,
     )
     numbers = {*triton_kernels.GEOMETRY, 'num_windows', 'windows_each'}
     types = {
@@ -77,9 +82,12 @@ def main() -> None:
     parser.add_argument('dtype', choices=NAMES)
     parser.add_argument('head', type=int, help='channels per head')
     parser.add_argument('--precision', default='ieee', choices=['ieee', 'tf32'])
+    parser.add_argument('--similarity', default='cosine', choices=SIMILARITIES)
+    parser.add_argument('--eps', type=float, default=0.0)
     args = parser.parse_args()
     for name in KERNELS:
-        found = compile_kernel(name, args.dtype, args.head, args.capability, args.precision)
+        settings = args.precision, args.similarity, args.eps
+        found = compile_kernel(name, args.dtype, args.head, args.capability, *settings)
         print(json.dumps(found), flush=True)
 
 

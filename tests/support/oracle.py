@@ -1,6 +1,7 @@
-"""Swin Transformer V2 by plain loops over tokens, written from the paper's equations.
+"""Swin Transformers by plain loops over tokens, written from the papers' equations.
 
-It imports nothing from the package, takes parameters by their official names, and works for maps
+Parts of V1, V2 and the ablations are told apart by the names of their parameters. It imports
+nothing from the package, takes parameters by their official names, and works for maps
 with any number of axes. It is slow, meant for some dozens of tokens, and differentiable.
 """
 
@@ -12,15 +13,26 @@ import math
 import torch
 
 
-def log_cpb(params: dict, offset: tuple, pretrained_window: tuple) -> torch.Tensor:
-    """Bias (nH,) of one offset (query minus key), eq. 3 and 4 with the official scaling."""
+def position_bias(params: dict, offset: tuple, pretrained_window: tuple) -> torch.Tensor:
+    """Bias (nH,) of one offset (query minus key), eq. 3 and 4 with the official scaling.
+
+    Or V1's: the row of a table of all offsets, from the smallest to the largest, axis by axis.
+    """
+    if 'relative_position_bias_table.weight' in params:
+        row = 0
+        for delta, window in zip(offset, pretrained_window):
+            row = row * (2 * window - 1) + delta + window - 1
+        return params['relative_position_bias_table.weight'][row]
+    linear = 'linear_cpb_mlp.0.weight' in params
+    mlp = below(params, 'linear_cpb_mlp.' if linear else 'cpb_mlp.')
     coords = []
     for delta, window in zip(offset, pretrained_window):
-        delta = delta / max(window - 1, 1) * 8
-        coords.append(math.copysign(math.log2(abs(delta) + 1) / math.log2(8), delta))
-    weight = params['cpb_mlp.0.weight']
-    hidden = weight @ weight.new_tensor(coords) + params['cpb_mlp.0.bias']
-    out = params['cpb_mlp.2.weight'] @ (hidden * (hidden > 0))
+        delta = delta / max(window - 1, 1)
+        log = math.copysign(math.log2(abs(8 * delta) + 1) / math.log2(8), delta)
+        coords.append(delta if linear else log)
+    weight = mlp['0.weight']
+    hidden = weight @ weight.new_tensor(coords) + mlp['0.bias']
+    out = mlp['2.weight'] @ (hidden * (hidden > 0))
     return 16 / (1 + torch.exp(-out))
 
 
@@ -40,6 +52,8 @@ def window_attention(
 ) -> torch.Tensor:
     """(S..., C) -> (S..., C): scaled cosine attention, one pair of tokens at a time (eq. 2).
 
+    Or that of V1, without `logit_scale`: dot products divided by the root of a head's channels.
+
     An axis that fits into its window is one window, unshifted. Other axes are padded with zero
     tokens to whole windows; two tokens attend to each other in the same cell of the shifted grid.
     """
@@ -48,16 +62,23 @@ def window_attention(
     shift = tuple(w // 2 if shifted and w < s else 0 for w, s in zip(window, sizes))
     padded = tuple(math.ceil(s / w) * w for w, s in zip(window, sizes))
     heads = (num_heads, channels // num_heads)
-    scale = torch.exp(params['logit_scale'].flatten().clamp(max=math.log(100)))
+    cosine = 'logit_scale' in params
+    if cosine:
+        scale = torch.exp(params['logit_scale'].flatten().clamp(max=math.log(100)))
+        q_bias, k_bias, v_bias = params['q_bias'], 0, params['v_bias']
+    else:
+        scale = 1 / math.sqrt(heads[1])
+        q_bias, k_bias, v_bias = params['qkv.bias'].split(channels)
     q_weight, k_weight, v_weight = params['qkv.weight'].split(channels)
     tokens = {}
     for position in itertools.product(*map(range, padded)):
         inside = all(p < s for p, s in zip(position, sizes))
         token = x[position] if inside else x.new_zeros(channels)
-        q = (q_weight @ token + params['q_bias']).view(heads)
-        k = (k_weight @ token).view(heads)
-        v = (v_weight @ token + params['v_bias']).view(heads)
-        q, k = (torch.stack([unit(head, cosine_eps) for head in t]) for t in (q, k))
+        q = (q_weight @ token + q_bias).view(heads)
+        k = (k_weight @ token + k_bias).view(heads)
+        v = (v_weight @ token + v_bias).view(heads)
+        if cosine:
+            q, k = (torch.stack([unit(head, cosine_eps) for head in t]) for t in (q, k))
         cell = tuple((p - s) // w for p, s, w in zip(position, shift, window))
         tokens[position] = q, k, v, cell, inside
     biases = {}
@@ -71,7 +92,7 @@ def window_attention(
                 continue
             offset = tuple(a - b for a, b in zip(query, key))
             if offset not in biases:
-                biases[offset] = log_cpb(params, offset, pretrained_window)
+                biases[offset] = position_bias(params, offset, pretrained_window)
             logits.append((q * k).sum(-1) * scale + biases[offset])
             values.append(v)
         weights = torch.stack(logits).exp()
@@ -94,10 +115,22 @@ def mlp(x: torch.Tensor, params: dict) -> torch.Tensor:
 
 
 def block(x: torch.Tensor, params: dict, norm_eps: float = 1e-5, **attention) -> torch.Tensor:
-    """Res-post-norm (section 3.2), with the extra norm of H and G if there is one."""
-    attn = window_attention(x, below(params, 'attn.'), **attention)
-    x = x + layer_norm(attn, below(params, 'norm1.'), norm_eps)
-    x = x + layer_norm(mlp(x, below(params, 'mlp.')), below(params, 'norm2.'), norm_eps)
+    """Each branch with the norms that have parameters, and the extra norm of H and G if there is.
+
+    `norm1` and `norm2` end their branch (res-post-norm, section 3.2), `pre_norm` starts it (V1,
+    and the sandwich with both), `post_norm` follows the addition.
+    """
+
+    def branch(x: torch.Tensor, number: int, function) -> torch.Tensor:
+        pre, end, post = (
+            below(params, f'{name}{number}.') for name in ('pre_norm', 'norm', 'post_norm')
+        )
+        y = function(layer_norm(x, pre, norm_eps) if pre else x)
+        x = x + (layer_norm(y, end, norm_eps) if end else y)
+        return layer_norm(x, post, norm_eps) if post else x
+
+    x = branch(x, 1, lambda y: window_attention(y, below(params, 'attn.'), **attention))
+    x = branch(x, 2, lambda y: mlp(y, below(params, 'mlp.')))
     extra = below(params, 'norm3.')
     return layer_norm(x, extra, norm_eps) if extra else x
 
@@ -122,7 +155,10 @@ def patch_merging(x: torch.Tensor, params: dict, eps: float) -> torch.Tensor:
     for i, j in itertools.product(range(height), range(width)):
         slot = (i % 2 + 2 * (j % 2)) * channels
         out[..., i // 2, j // 2, slot : slot + channels] = x[..., i, j, :]
-    return layer_norm(out @ params['reduction.weight'].T, below(params, 'norm.'), eps)
+    norm = below(params, 'norm.')
+    if len(norm['weight']) == 4 * channels:  # V1
+        return layer_norm(out, norm, eps) @ params['reduction.weight'].T
+    return layer_norm(out @ params['reduction.weight'].T, norm, eps)
 
 
 def backbone(

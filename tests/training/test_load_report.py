@@ -15,6 +15,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 from torch.testing import assert_close
 
+from swinv2_dense import SwinTransformerV1
 from swinv2_dense.errors import CheckpointError
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 from swinv2_dense.training import load_report
@@ -253,3 +254,21 @@ def test_the_second_stage_of_objects365(stage1, tmp_path):
     fewer += [f'model.roi_head.mask_head.{stage}.num_classes=5' for stage in range(3)]
     result = run_here('train', '--resume', tmp_path / 'iter_2.pth', *words, *fewer)
     assert result.returncode == 2
+
+
+def test_bias_tables_of_another_window_are_interpolated() -> None:
+    """Testing Swin V1 at another window than it was trained with loads all of it."""
+
+    def detector(window: int) -> nn.Module:
+        model, arch = nn.Module(), dict(embed_dims=8, depths=(1,), num_heads=(2,))
+        model.backbone = SwinTransformerV1(arch, window_size=window, out_indices=(0,))
+        return model
+
+    source, target = detector(4), detector(6)
+    expected = SwinTransformerV1(
+        dict(embed_dims=8, depths=(1,), num_heads=(2,)), window_size=6, out_indices=(0,)
+    )
+    expected.load_state_dict(source.backbone.state_dict())
+    load(target, dict(state_dict=source.state_dict()), loop=None)  # testing: a loss is an error
+    for found, parameter in zip(target.backbone.parameters(), expected.parameters()):
+        assert torch.equal(found, parameter)

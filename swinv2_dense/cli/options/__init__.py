@@ -7,7 +7,13 @@ nothing else of the package.
 from __future__ import annotations
 
 from .data import band_statistics_parser, coco_submission_parser, prepare_data_parser
-from .measuring import analyze_parser, benchmark_parser, plan_parser, plot_log_parser
+from .measuring import (
+    analyze_parser,
+    benchmark_parser,
+    claims_parser,
+    plan_parser,
+    plot_log_parser,
+)
 from .models import (
     browse_dataset_parser,
     convert_checkpoint_parser,
@@ -25,6 +31,7 @@ PARSERS = {  # by command
     'band_statistics': band_statistics_parser,
     'benchmark': benchmark_parser,
     'browse_dataset': browse_dataset_parser,
+    'claims': claims_parser,
     'coco_submission': coco_submission_parser,
     'convert_checkpoint': convert_checkpoint_parser,
     'demo': demo_parser,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ...arguments import ARCHS
-from ...choices import ATTENTION_BACKENDS, DTYPES, PEER_PACKAGES
+from ...choices import ATTENTION_BACKENDS, CLAIMS, DTYPES, PEER_PACKAGES
 from .shared import DEFAULT, add_cfg_options, add_config, command_parser
 
 
@@ -64,12 +64,13 @@ Measure time and memory of the backbones, compared with other libraries.
 
 Every combination of --arch, --size, --window, --phase and --dtype is a case.
 Each library runs in its own process, with the same weights; their feature maps
-are compared first, then they run in turn. For video, only time and memory are
-compared, with Swin V1 of mmaction2.
+are compared first, then they run in turn. For video, mmaction2 has V1 only: with
+V2, only time and memory are compared.
 
   --size 1024 --window 32 --against hf,timm,mmpretrain
   --arch b --size 16x320x320 --window 8x20x20 --phase training --with-cp
-  --size 16x224x224 --window 8x7x7 --against mmaction2
+  --version 1 --size 448 --window 7 --against mmdet,hf,timm
+  --version 1 --size 16x448x448 --window 8x7x7 --against mmaction2
 """)
     for flag, choices, default, text in (
         ('--arch', list(ARCHS), 't', 'architectures: {}'),
@@ -89,6 +90,13 @@ compared, with Swin V1 of mmaction2.
             metavar=flag.lstrip('-').upper(),
             help=f'{text.format(", ".join(choices))} (default: {default})',
         )
+    parser.add_argument(
+        '--version',
+        type=int,
+        default=2,
+        choices=[1, 2],
+        help=f'of Swin Transformer, for our model and the others {DEFAULT}',
+    )
     parser.add_argument(
         '--size',
         nargs='+',
@@ -199,3 +207,29 @@ def peers(text: str) -> list[str]:
     if not set(names) <= set(PEER_PACKAGES):
         raise argparse.ArgumentTypeError(f'{text!r}: choose from {", ".join(PEER_PACKAGES)}')
     return names
+
+
+def claims_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Check a claim of the paper in miniature: train small models from scratch on
+generated data, several seeds each, and write a table and a plot.
+
+  resolution   transfer to larger images and windows, three position biases (Table 1)
+  activations  growth over depth, pre-norm and res-post-norm (Figure 2)
+  logits       cosines and dot products at two learning rates (section 3.2)
+  memory       checkpointing, sequential attention and ZeRO-1 (section 3.5)
+
+Seeds that --out already holds are not run again.
+""")
+    parser.add_argument('claim', metavar='CLAIM', choices=CLAIMS, help=', '.join(CLAIMS))
+    parser.add_argument(
+        '--seeds', type=int, default=5, metavar='N', help=f'runs seeds 0 to N-1 {DEFAULT}'
+    )
+    parser.add_argument(
+        '--steps', type=int, metavar='N', help='of training (default: depends on the claim)'
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs/claims'), metavar='DIR',
+        help=f'folder of CLAIM.json, CLAIM.md and CLAIM.png {DEFAULT}',
+    )  # fmt: skip
+    return parser

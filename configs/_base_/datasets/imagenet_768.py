@@ -1,0 +1,16 @@
+# ImageNet-1K at 768 x 768; the rest as in imagenet.py. Tests resize the whole image to the
+# square, as the official code does at 384.
+_base_ = './imagenet.py'
+train_pipeline = [
+    _base_.load,
+    dict(type='RandomResizedCrop', size=768),
+    *_base_.train_pipeline[2:],
+]
+test_pipeline = [
+    _base_.load,
+    dict(type='Resize', scale=(768, 768), backend='pillow', interpolation='bicubic'),
+    dict(type='PackClassificationInputs'),
+]
+train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(batch_size=32, dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

@@ -1,0 +1,9 @@
+# Table 1, linear CPB, W24 at 768 pixels: top-1 77.6 without fine-tuning, 83.7 with it. Assumed:
+# as in the log-CPB row. No weights are public: train them with
+# swinv2-t-linear-w8_8xb128-bf16-300e_in1k-256.py first.
+_base_ = './swinv2-t-log-w24_w8-pre_32xb32-bf16-30e_in1k-768.py'
+model = dict(
+    init_cfg=dict(checkpoint='checkpoints/swinv2-t-linear-w8_in1k-256.pth'),
+    backbone=dict(position_bias='linear'),
+)
+expected = [dict(metric='acc/top1', value=0.837, tolerance=0.002, source='paper')]

@@ -1,0 +1,1 @@
+"""Claims of the paper in miniature, from scratch, on generated data."""
