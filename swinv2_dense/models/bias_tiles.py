@@ -48,7 +48,7 @@ def gather_bias(table: Tensor, window_size: Sequence[int]) -> Tensor:
 def crop_table(table: Tensor, window_size: Sequence[int]) -> Tensor:
     """The offsets within a window from the table of one at least as large."""
     for axis, size in enumerate(window_size, start=1):
-        largest = (table.shape[axis] + 1) // 2
+        largest = (int(table.shape[axis]) + 1) // 2
         table = table.narrow(axis, largest - size, 2 * size - 1)
     return table
 

@@ -15,7 +15,7 @@ from .attention_backends import BACKENDS, select_backend
 from .position_bias import LogCPB
 from .precision import at_least_fp32, matmul_dtype, safe_normalize, without_autocast
 from .tiled_attention import TiledWindowAttention, compiled_attention, tiled_forward
-from .tracing import is_compiling
+from .tracing import is_compiling, static_sizes
 from .windows import (
     apply_per_run,
     axis_layouts,
@@ -78,7 +78,8 @@ class WindowAttention(nn.Module):
                 'and would skip whatever else it does. Parametrize the weight, or adapt attn.proj '
                 'and the MLP instead'
             )
-        windows = [min(size, window) for size, window in zip(x.shape[1:-1], self.window_size)]
+        sizes = static_sizes(x.shape[1:-1])
+        windows = [min(size, window) for size, window in zip(sizes, self.window_size)]
         table = self.cpb_mlp(windows)
         with without_autocast(x):
             scale = at_least_fp32(self.logit_scale).clamp(max=MAX_LOGIT_SCALE).exp()
@@ -120,11 +121,11 @@ class WindowAttention(nn.Module):
         table: Tensor,
     ) -> Tensor:
         """Attention composed of differentiable parts: project the map, then `backend` per run."""
-        sizes = x.shape[1:-1]
+        sizes = static_sizes(x.shape[1:-1])
         layouts = axis_layouts(sizes, self.window_size, self.shifted)
 
         def attend(qkv: Tensor, window_size: tuple[int, ...]) -> Tensor:
-            sizes = qkv.shape[1:-1]
+            sizes = static_sizes(qkv.shape[1:-1])
             qkv = window_partition(qkv, window_size).unflatten(-1, (3, self.num_heads, -1))
             q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
             with without_autocast(q):

@@ -16,6 +16,8 @@ FROZEN = {
     'browse_dataset': '--cfg-options --max-pixels --number --output-dir --seed --split CONFIG',
     'coco_submission': '--image-info --name --out RESULTS',
     'convert_checkpoint': '--inspect --prefix --pretrained-window-sizes SRC DST',
+    'export': '--cfg-options --dtype --format --image --out-dir --part --raw --size '
+    'CONFIG CHECKPOINT',
     'infer': '--amp --batch-size --cfg-options --classes --device --export --max-pixels '
     '--no-pictures --out-dir --overlap --score-thr --slice --tta CONFIG CHECKPOINT INPUT',
     'make_shapes': '--out --seed --size --train --val',

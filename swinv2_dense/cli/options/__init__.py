@@ -11,6 +11,7 @@ from .measuring import analyze_parser, benchmark_parser, plan_parser, plot_log_p
 from .models import (
     browse_dataset_parser,
     convert_checkpoint_parser,
+    export_parser,
     infer_parser,
     publish_checkpoint_parser,
     report_parser,
@@ -26,6 +27,7 @@ PARSERS = {  # by command
     'browse_dataset': browse_dataset_parser,
     'coco_submission': coco_submission_parser,
     'convert_checkpoint': convert_checkpoint_parser,
+    'export': export_parser,
     'infer': infer_parser,
     'make_shapes': make_shapes_parser,
     'plan': plan_parser,
