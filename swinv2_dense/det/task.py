@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from mmdet.evaluation import DumpDetResults
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 
 from ..config_parts import annotated_first, datasets_of, loaded_datasets, plain_visualizer
@@ -19,6 +20,8 @@ from .check_classes import check_classes
 from .check_masks import check_masks
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
+from .export_core import detector_core
+from .exported import detector_differences
 from .exports import export
 from .slices_config import use_slices
 from .tta_config import use_tta
@@ -35,6 +38,7 @@ class DetectionTask(Task):
     check_hooks = ('CheckImagesHook',)
     model_hooks = ('DetectorFp32Hook',)
     visualizers = ('DetLocalVisualizer', 'ClassColorDetVisualizer')
+    exported_model = 'ExportedDetector'
 
     def check_early(self, cfg: Mapping, loaders: Loaders) -> None:
         train_sets = loaded_datasets(cfg, [name for name in loaders if name == 'train'])
@@ -94,6 +98,17 @@ class DetectionTask(Task):
         from .report import DetectionReporter
 
         return DetectionReporter(dataset)
+
+    def export_core(self, model: Any, raw: bool) -> Any:
+        return detector_core(model, raw)
+
+    def export_batch(self, image: Any) -> dict[str, Any]:
+        size = tuple(image.shape[1:])
+        meta = dict(img_id=0, ori_shape=size, img_shape=size, scale_factor=(1.0, 1.0))
+        return dict(inputs=[image], data_samples=[DetDataSample(metainfo=meta)])
+
+    def export_differences(self, expected: Any, found: Any) -> dict[str, float]:
+        return detector_differences(expected, found)
 
     def cost_parts(self) -> Callable[..., list]:
         return detector_parts

@@ -69,6 +69,10 @@ class Exporter:
         self.has_predictions = settings.part == 'model' and not settings.raw
         self.preprocess = dict(model_cfg.get('data_preprocessor') or {})
         channels = model.backbone.patch_embed.proj.in_channels
+        self.images = [proof_image(settings.image, size, channels) for size in settings.sizes]
+        self.is_clip = len(settings.sizes[0]) == 3
+        # Before cores replace parts of the model.
+        self.predicted = [self._predicted(image) for image in self.images]
         preprocess = None if settings.raw else Preprocess(self.preprocess)
         self.graphs, self.examples = [], []
         for size in settings.sizes:
@@ -79,8 +83,6 @@ class Exporter:
             graph = Graph(core, preprocess).eval()
             self.graphs.append(graph)
             self.examples.append(example_inputs(graph, channels, size))
-        self.images = [proof_image(settings.image, size, channels) for size in settings.sizes]
-        self.is_clip = len(settings.sizes[0]) == 3
 
     def export_all(self, folder: Path) -> Iterator[str]:
         """Write and prove the files; yields what to print.
@@ -89,7 +91,7 @@ class Exporter:
             ConfigError: The exporter fails, or a file differs from the model.
         """
         # Before the weights are narrowed.
-        expected = [self._eager(graph, image) for graph, image in zip(self.graphs, self.images)]
+        expected = [self._outputs(graph, image) for graph, image in zip(self.graphs, self.images)]
         if self.settings.dtype in ('fp16', 'bf16'):
             narrow_weights(self.model, getattr(torch, DTYPES[self.settings.dtype]))
         for index, size in enumerate(self.settings.sizes):
@@ -101,7 +103,7 @@ class Exporter:
             opset = f', opset {kind.opset}' if kind.opset else ''
             shape = ' x '.join(map(str, size))
             yield f'{shape}: written by {exporter_name(kind)}{opset} in {seconds:.0f} s'
-            proof = self._prove(path, self.graphs[index], self.images[index], expected[index])
+            proof = self._prove(path, index, *expected[index])
             yield f'{shape}: {proof}'
             if not proof.holds:
                 raise ConfigError(
@@ -120,15 +122,17 @@ class Exporter:
             return dict(image=batch)
         return dict(image=batch, image_size=torch.tensor([image.shape[-2:]]))
 
-    def _eager(self, graph: Graph, image: Tensor) -> tuple[tuple[Tensor, ...], Any, float]:
-        """Outputs of the graph, predictions of the model, and seconds of either."""
+    def _outputs(self, graph: Graph, image: Tensor) -> tuple[tuple[Tensor, ...], float]:
+        """Outputs of a graph, and seconds."""
         inputs = self._inputs(image)
         with torch.no_grad():
-            outputs, seconds = timed(lambda: graph(*inputs.values()))
-        predictions = None
-        if self.has_predictions:
-            predictions, seconds = timed(lambda: self._predictions(self.model, image))
-        return outputs, predictions, seconds
+            return timed(lambda: graph(*inputs.values()))
+
+    def _predicted(self, image: Tensor) -> tuple[Any, float] | None:
+        """Predictions of the model and seconds, if the file will have predictions."""
+        if not self.has_predictions:
+            return None
+        return timed(lambda: self._predictions(self.model, image))
 
     def _predictions(self, model: Any, image: Tensor) -> Any:
         with torch.no_grad():
@@ -166,21 +170,19 @@ class Exporter:
         if settings.dtype == 'int8':
             quantize_linear(path)
 
-    def _prove(
-        self, path: Path, graph: Graph, image: Tensor, expected: tuple[tuple[Tensor, ...], Any, float]
-    ) -> Proof:
-        outputs, predictions, eager_seconds = expected
+    def _prove(self, path: Path, index: int, outputs: tuple[Tensor, ...], seconds: float) -> Proof:
+        """Compare a file with the outputs of its graph, which took `seconds`."""
+        graph, image = self.graphs[index], self.images[index]
         file = ExportedFile(path)
-        found, seconds = timed(lambda: file.run(self._inputs(image)))
+        found, file_seconds = timed(lambda: file.run(self._inputs(image)))
         differences = {}
         if graph.core.comparable:
             differences.update(map_differences(graph.core.names, outputs, found))
-        if self.has_predictions:
-            config = dict(
-                type=self.task.exported_model, file=str(path), model=self.model_cfg
-            )
+        if self.predicted[index] is not None:
+            predictions, seconds = self.predicted[index]
+            config = dict(type=self.task.exported_model, file=str(path), model=self.model_cfg)
             exported = MODELS.build(config).eval()
             other = self._predictions(exported, image)
             differences.update(self.task.export_differences(predictions, other))
         tolerance = TOLERANCES[self.settings.dtype]
-        return Proof(differences, tolerance, seconds, eager_seconds)
+        return Proof(differences, tolerance, file_seconds, seconds)

@@ -19,8 +19,9 @@ from ..errors import ConfigError
 from .graph import ExportInputs, Graph
 from .metadata import Metadata
 from .packages import need
+from .translations import translations
 
-OPSET = 20
+OPSET = 18  # that of the exporter, which converts the graph for any other one
 INLINE = 1_900_000_000  # bytes of weights that fit in one file: protobuf ends at 2 GB
 METADATA_FILE = 'metadata.json'  # in a pt2
 
@@ -77,8 +78,6 @@ def write_onnx(
         ConfigError: A package is missing, or an operator has no translation.
     """
     need('onnxscript', 'writing ONNX')
-    from .translations import TRANSLATIONS
-
     try:
         with quiet():
             onnx_program = torch.onnx.export(
@@ -88,7 +87,7 @@ def write_onnx(
                 opset_version=OPSET,
                 input_names=list(inputs.tensors),
                 output_names=metadata.outputs,
-                custom_translation_table=TRANSLATIONS(),
+                custom_translation_table=translations(),
             )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = str(error.__cause__ or error).strip().partition('\n')[0]
@@ -118,7 +117,3 @@ def exporter_name(kind: Format) -> str:
     """Which code wrote a file, with its version."""
     return f'{kind.exporter} of torch {torch.__version__}'
 
-
-def first_outputs(values: Any) -> list[torch.Tensor]:
-    """The outputs of a graph as a list."""
-    return [values] if isinstance(values, torch.Tensor) else list(values)
