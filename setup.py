@@ -23,6 +23,7 @@ EXTRAS = {
     'onedl-video': [*ONEDL, *VIDEO, 'importlib_metadata'],  # and mmaction2 with --no-deps
     'report': ['hotcoco>=1.3'],
     'bands': ['tifffile>=2023.7'],
+    'export': ['onnx>=1.18', 'onnxruntime>=1.20', 'onnxscript>=0.5.4'],
     'hub': ['huggingface_hub>=0.25'],
     'test': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'ruff', 'transformers>=5'],
 }

@@ -43,9 +43,9 @@ class Proof:
 
 def timed(run: Callable[[], Any]) -> tuple[Any, float]:
     """The result of the second of two runs, and its seconds; the first one fills caches."""
-    run()
-    start = time.perf_counter()
     with torch.no_grad():
+        run()
+        start = time.perf_counter()
         result = run()
     return result, time.perf_counter() - start
 

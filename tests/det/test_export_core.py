@@ -44,7 +44,7 @@ def atss() -> torch.nn.Module:
                 backbone=_backbone(),
                 neck=None,
                 bbox_head=head,
-                test_cfg=settings,
+                test_cfg=ConfigDict(settings),
             )
         )
     dense.init_weights()
