@@ -194,7 +194,8 @@ class Task:
     def export_differences(self, expected: Any, found: Any) -> dict[str, float]:
         """How much the predictions of two models differ for one input, by quantity.
 
-        Relative to the size of what is predicted, so that one tolerance fits all.
+        Relative to the size of what is predicted, so that one tolerance fits all. Empty if there
+        is nothing to compare.
         """
         raise ConfigError(f'a {self.name} cannot be exported')
 

@@ -227,7 +227,9 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
         for line in use_exported(cfg, args.checkpoint, task.exported_model):
             print(line)
     classes = read_class_names(args.classes) if args.classes else None
-    inferencer = task.build_inferencer(cfg, _device('cpu' if exported else args.device), classes, args.score_thr)
+    inferencer = task.build_inferencer(
+        cfg, _device('cpu' if exported else args.device), classes, args.score_thr
+    )
     inferencer.with_pictures = not args.no_pictures
     if not args.slice:  # which fill the batch themselves
         inferencer.batch_size = args.batch_size

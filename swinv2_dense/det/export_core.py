@@ -135,7 +135,11 @@ class TwoStageCore(DetectorCore):
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.rpn, self.head = model.rpn_head, model.roi_head
-        if not _is(self.rpn, RPNHead) or not _is(self.head, *ROI_HEADS) or self.head.with_shared_head:
+        if (
+            not _is(self.rpn, RPNHead)
+            or not _is(self.head, *ROI_HEADS)
+            or self.head.with_shared_head
+        ):
             raise _unsupported(model, self.rpn, self.head)
         rpn_cfg, self.cfg = self.rpn.test_cfg, self.head.test_cfg
         self.rpn_cfg = rpn_cfg
@@ -173,7 +177,9 @@ class TwoStageCore(DetectorCore):
             limit = self.rpn_cfg.get('nms_pre', -1)
             count = min(limit, len(scores)) if limit > 0 else len(scores)
             scores, place = scores.topk(count)
-            boxes = clip(self.rpn.bbox_coder.decode(priors[place], _rows(deltas, 4)[place]), image_size)
+            boxes = clip(
+                self.rpn.bbox_coder.decode(priors[place], _rows(deltas, 4)[place]), image_size
+            )
             scores = without_small(boxes, scores, self.rpn_cfg.get('min_bbox_size', -1))
             found.append((boxes, scores))
             longest = max(longest, count)
@@ -237,7 +243,11 @@ class FixedExtractor(nn.Module):
         super().__init__()
         layers = extractor.roi_layers
         kind = type(layers[0]).__name__
-        if not _is(extractor, SingleRoIExtractor) or kind != 'RoIAlign' or layers[0].pool_mode != 'avg':
+        if (
+            not _is(extractor, SingleRoIExtractor)
+            or kind != 'RoIAlign'
+            or layers[0].pool_mode != 'avg'
+        ):
             raise ConfigError(
                 f'{type(extractor).__name__} with {kind} cannot be exported; use --part neck'
             )
@@ -252,7 +262,9 @@ class FixedExtractor(nn.Module):
         count = len(maps)
         levels = self.map_roi_levels(rois, count)
         scales = self.scales[:count]
-        return align_levels(list(maps), rois, levels, scales, self.size, self.sampling_ratio, self.aligned)
+        return align_levels(
+            list(maps), rois, levels, scales, self.size, self.sampling_ratio, self.aligned
+        )
 
 
 def replace_extractors(head: nn.Module) -> None:

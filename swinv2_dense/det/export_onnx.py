@@ -83,13 +83,19 @@ def _soft_nms_loop(
         kept = op.ScatterElements(kept, place, zeros, axis=0)
         scores = op.ScatterElements(
             scores,
-            op.Expand(op.Unsqueeze(group, op.Constant(value_ints=[1])), op.Shape(op.Unsqueeze(kept, op.Constant(value_ints=[0])))),
+            op.Expand(
+                op.Unsqueeze(group, op.Constant(value_ints=[1])),
+                op.Shape(op.Unsqueeze(kept, op.Constant(value_ints=[0]))),
+            ),
             op.Unsqueeze(kept, op.Constant(value_ints=[0])),
             axis=0,
         )
         at = op.Reshape(step, op.Constant(value_ints=[1]))
         indices = op.ScatterElements(
-            indices, at, op.Where(op.Greater(score, zero), best, op.Constant(value_ints=[-1])), axis=0
+            indices,
+            at,
+            op.Where(op.Greater(score, zero), best, op.Constant(value_ints=[-1])),
+            axis=0,
         )
         found = op.ScatterElements(found, at, score, axis=0)
     return indices, found

@@ -21,7 +21,7 @@ METHODS = {'naive': 0, 'linear': 1, 'gaussian': 2}  # of soft-NMS, as in mmcv
 def nms(
     boxes: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float, num: int
 ) -> Tensor:
-    """Indices (M,) into G * N of the `num` best boxes after NMS, best first; -1 where there is none.
+    """Indices (M,) into G * N of the best boxes after NMS, best first; -1 where there is none.
 
     Args:
         boxes: (G, N, 4), x1, y1, x2, y2.

@@ -105,12 +105,12 @@ def detector_differences(expected: DetDataSample, found: DetDataSample) -> dict[
     """Of matched objects, and the fraction of objects without a partner of their class.
 
     Boxes count relative to the image, scores as they are, masks by the fraction of pixels of the
-    image that differ.
+    image that differ. Empty if neither found anything.
     """
     ours, theirs = found.pred_instances, expected.pred_instances
     count = max(len(ours), len(theirs))
     if not count:
-        return dict(unmatched=0.0)
+        return {}
     size = float(max(expected.ori_shape))
     distances = torch.cdist(theirs.bboxes, ours.bboxes, p=float('inf')) / size
     distances += (theirs.scores[:, None] - ours.scores[None]).abs()

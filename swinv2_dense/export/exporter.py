@@ -104,6 +104,11 @@ class Exporter:
             shape = ' x '.join(map(str, size))
             yield f'{shape}: written by {exporter_name(kind)}{opset} in {seconds:.0f} s'
             proof = self._prove(path, index, *expected[index])
+            if not proof.differences:
+                raise ConfigError(
+                    'the model finds nothing on the image of the comparison, so the file cannot be '
+                    'compared with it and is not kept; give --image FILE with objects'
+                )
             yield f'{shape}: {proof}'
             if not proof.holds:
                 raise ConfigError(
@@ -138,9 +143,7 @@ class Exporter:
         with torch.no_grad():
             return model.test_step(self.task.export_batch(image))[0]
 
-    def _write(
-        self, graph: Graph, example: ExportInputs, size: Sequence[int], path: Path
-    ) -> None:
+    def _write(self, graph: Graph, example: ExportInputs, size: Sequence[int], path: Path) -> None:
         kind = FORMATS[self.settings.format]
         tensors = [t[:1] for t in example.tensors.values()]
         bake_position_bias(graph, lambda: graph(*tensors))

@@ -17,7 +17,7 @@ from ..errors import CheckpointError, ConfigError
 from ..training.checkpoint_classes import class_names, mismatch
 from .graph import REORDER
 from .pipeline import fit_pipeline
-from .reading import ExportedFile, ExportedSizes
+from .reading import ExportedSizes, open_exported
 
 NORMALIZING = (*REORDER, 'mean', 'std', 'pad_size_divisor', 'batch_augments')
 
@@ -95,7 +95,7 @@ def use_exported(cfg: Any, file: str, exported_model: str | None) -> list[str]:
 
 def check_classes(file: str, dataset: Any) -> None:
     """Raise a `CheckpointError` if a dataset has other classes than an exported file."""
-    classes = ExportedFile(file).metadata.classes
+    classes = open_exported(file).metadata.classes
     if classes == list(map(str, range(len(classes)))):  # the checkpoint had no names
         return
     present = class_names(getattr(dataset, 'metainfo', None))

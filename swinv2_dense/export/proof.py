@@ -75,9 +75,7 @@ def map_differences(
     names: Sequence[str], expected: Sequence[Tensor], found: Mapping[str, Tensor]
 ) -> dict[str, float]:
     """`relative_difference` by the name of an output."""
-    return {
-        name: relative_difference(tensor, found[name]) for name, tensor in zip(names, expected)
-    }
+    return {name: relative_difference(tensor, found[name]) for name, tensor in zip(names, expected)}
 
 
 def proof_image(path: Path | None, size: Sequence[int], channels: int) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,42 @@ def is_exported(path: str) -> bool:
     return str(path).endswith(SUFFIXES)
 
 
+def open_exported(path: str | Path) -> ExportedFile:
+    """An `ExportedFile`, which is opened once as long as it is the same.
+
+    Raises:
+        CheckpointError: See `ExportedFile`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f'{path}: there is no such file')
+    facts = path.stat()
+    return _open_once(path, facts.st_mtime_ns, facts.st_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _open_once(path: Path, *_: int) -> ExportedFile:
+    return ExportedFile(path)
+
+
+def read_metadata(path: str | Path) -> Metadata:
+    """What a file says about itself. Runs no code of a pt2, nor needs its operators.
+
+    Raises:
+        CheckpointError: See `ExportedFile`.
+    """
+    path = Path(path)
+    if path.suffix != '.pt2' or not path.is_file():
+        return open_exported(path).metadata
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith('/' + METADATA_FILE)]
+            strings = json.loads(archive.read(names[0])) if names else {}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f'{path} cannot be read: {error}') from error
+    return Metadata.from_strings(strings, str(path))
+
+
 class ExportedFile:
     """A file of the export command, ready to run; `metadata` is what it says about itself.
 
@@ -33,8 +71,6 @@ class ExportedFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise CheckpointError(f'{self.path}: there is no such file')
         open_file = _open_onnx if self.path.suffix == '.onnx' else _open_pt2
         try:
             self._run, strings = open_file(self.path)
@@ -54,9 +90,7 @@ def _open_onnx(path: Path) -> tuple[Any, Mapping[str, str]]:
     runtime = need('onnxruntime', path.name)
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors
-    session = runtime.InferenceSession(
-        str(path), options, providers=['CPUExecutionProvider']
-    )
+    session = runtime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
 
     def run(inputs: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         wanted = [item.name for item in session.get_inputs()]
@@ -88,7 +122,7 @@ class ExportedSizes:
     """
 
     def __init__(self, path: str | Path) -> None:
-        first = ExportedFile(path)
+        first = open_exported(path)
         self.metadata = first.metadata
         self._opened = {first.path: first}
         self._sizes: dict[Path, tuple[int, int]] = {}
@@ -119,7 +153,7 @@ class ExportedSizes:
             )
         _, h, w, path = min(fitting)
         if path not in self._opened:
-            opened = ExportedFile(path)
+            opened = open_exported(path)
             if opened.metadata.config_digest != self.metadata.config_digest:
                 raise CheckpointError(f'{path} is of another export; remove it')
             self._opened[path] = opened

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -116,4 +115,3 @@ FORMATS: dict[str, Format] = {
 def exporter_name(kind: Format) -> str:
     """Which code wrote a file, with its version."""
     return f'{kind.exporter} of torch {torch.__version__}'
-

@@ -103,6 +103,19 @@ def test_no_objects():
     assert compare(model) == 0
 
 
+def test_raw_maps_are_those_of_the_first_head():
+    model = detector('Mask R-CNN')
+    x = torch.randn(1, 3, *INPUT)
+    with torch.no_grad():
+        scores, deltas = model.rpn_head(model.extract_feat(x))
+        core = detector_core(model, raw=True)
+        outputs = dict(zip(core.names, core(x)))
+    assert len(outputs) == 2 * len(scores)
+    for level, (score, delta) in enumerate(zip(scores, deltas)):
+        torch.testing.assert_close(outputs[f'cls_score_{level}'], score)
+        torch.testing.assert_close(outputs[f'bbox_pred_{level}'], delta)
+
+
 def test_differences_are_seen():
     """Of another class, a moved box, a missing object."""
     meta = dict(ori_shape=(100, 100), scale_factor=(1.0, 1.0))

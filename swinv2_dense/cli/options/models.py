@@ -241,8 +241,7 @@ exported, and describes inputs and outputs.
         '--dtype',
         choices=['fp32', 'fp16', 'bf16', 'int8'],
         default='fp32',
-        help='dtype of stored weights; int8 (ONNX): also multiply linear layers in int8 '
-        f'{DEFAULT}',
+        help=f'dtype of stored weights; int8 (ONNX): also multiply linear layers in int8 {DEFAULT}',
     )
     parser.add_argument(
         '--image', metavar='FILE', help='image to compare on (default: a generated one)'
