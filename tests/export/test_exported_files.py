@@ -38,7 +38,7 @@ def file(run) -> Path:
 
 def test_command_proves_its_file(run, file):
     printed = run[3]
-    assert file.name == 'mine-64x64.onnx'
+    assert file.name == 'mine-32x64.onnx'
     assert 'written by torch.onnx.export(dynamo=True) of torch' in printed
     assert 'largest difference to eager: logits' in printed and f'wrote {file}' in printed
 
@@ -47,12 +47,12 @@ def test_file_explains_itself(run, file):
     """For users without this package: names of inputs and outputs, classes, mean, size."""
     session = ort.InferenceSession(str(file), providers=['CPUExecutionProvider'])
     meta = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
-    assert meta['classes'] == NAMES and meta['size'] == [64, 64]
+    assert meta['classes'] == NAMES and meta['size'] == [32, 64]
     assert meta['mean'] == [123.675, 116.28, 103.53] and meta['channel_order'] == 'bgr'
     assert len(meta['config_digest']) == 64 and meta['checkpoint'] == 'random.pth'
     assert [i.name for i in session.get_inputs()] == ['image', 'image_size']
-    images = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), dtype=np.uint8)
-    sizes = np.array([[64, 64]] * 3)
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 64), dtype=np.uint8)
+    sizes = np.array([[32, 64]] * 3)
     logits, scores = session.run(None, dict(image=images, image_size=sizes))  # any batch
     assert logits.shape == scores.shape == (3, 6)
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
@@ -107,7 +107,7 @@ def test_images_of_another_size(run, file, tmp_path):
     option = 'test_dataloader.dataset.pipeline.2.crop_size=72'
     result = run_here('test', run[1], file, *flags, option)
     assert result.returncode == 2
-    assert 'takes 64 x 64 pixels, but an image has 72 x 72' in result.stderr
+    assert 'takes 32 x 64 pixels, but an image has 72 x 72' in result.stderr
 
 
 def test_other_classes_are_refused(run, file, tmp_path):
@@ -144,14 +144,14 @@ def test_files_of_others(tmp_path):
 
 def test_maps_of_a_part_as_pt2(run, tmp_path):
     """`--raw` takes normalized images; `torch.export.load` runs the file."""
-    flags = ('--format', 'pt2', '--part', 'backbone', '--raw', '--size', 44, 64)
+    flags = ('--format', 'pt2', '--part', 'backbone', '--raw', '--size', 30, 62)
     result = run_here('export', run[1], run[2], '--out-dir', tmp_path, *flags)
     assert result.returncode == 0, result.stderr
     assert 'torch.export of torch' in result.stdout
-    path = tmp_path / 'mine-44x64-backbone-raw.pt2'
+    path = tmp_path / 'mine-30x62-backbone-raw.pt2'
     module = torch.export.load(path).module()
     model = swinv2_dense.load(run[1], run[2]).inferencer.model
-    x = torch.randn(3, 3, 44, 64)
+    x = torch.randn(3, 3, 30, 62)
     with torch.no_grad():
         torch.testing.assert_close(tuple(module(x)), model.backbone(x), rtol=1e-4, atol=1e-5)
     result = run_here('infer', path, run[0] / 'data/val')

@@ -28,12 +28,12 @@ def wake(weights: Path) -> None:
 
 
 def classifier_run(folder: Path) -> tuple[Path, Path]:
-    """A classifier of 6 classes for 64 x 64 pixels, with 2 validation images of each in `data`."""
+    """A classifier of 6 classes for 32 x 64 pixels, with 2 validation images of each in `data`."""
     path = ROOT / 'configs/classification/swinv2-t-w8_8xb128-bf16-300e_in1k-256.py'
     cfg = Config.fromfile(path)
     cfg.model.backbone.update(arch=ARCH, init_cfg=None, out_indices=(0,))
     cfg.model.head.update(in_channels=16, num_classes=len(NAMES))
-    steps = dict(ResizeShorterSide=dict(size=72), CenterCrop=dict(crop_size=64))
+    steps = dict(ResizeShorterSide=dict(size=72), CenterCrop=dict(crop_size=(64, 32)))
     for step in cfg.test_dataloader.dataset.pipeline:
         step.update(steps.get(step.type, {}))
     use_folders(cfg, write_class_folders(folder / 'data', NAMES, dict(train=1, val=2)))
