@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ConfigError('--dtype=int8 quantizes ONNX files only; use --format onnx')
     cfg = read_config(args.config, args.cfg_options, ['model', 'test_dataloader'])
     task = task_of(cfg)
+    if args.part == 'model' and task.exported_model is None:
+        raise ConfigError(f'a {task.name} cannot be exported; its backbone can: --part backbone')
     settings = Settings(
         format=args.format,
         sizes=given_sizes(args.size, cfg, task),

@@ -68,7 +68,7 @@ class Exporter:
         self.settings = settings
         self.has_predictions = settings.part == 'model' and not settings.raw
         self.preprocess = dict(model_cfg.get('data_preprocessor') or {})
-        channels = model.backbone.patch_embed.proj.in_channels
+        channels = _channels(model, self.preprocess)
         self.images = [proof_image(settings.image, size, channels) for size in settings.sizes]
         self.is_clip = len(settings.sizes[0]) == 3
         # Before cores replace parts of the model.
@@ -189,3 +189,9 @@ class Exporter:
             differences.update(self.task.export_differences(predictions, other))
         tolerance = TOLERANCES[self.settings.dtype]
         return Proof(differences, tolerance, file_seconds, seconds)
+
+
+def _channels(model: nn.Module, preprocess: Mapping[str, Any]) -> int:
+    """Channels of the input."""
+    projection = getattr(getattr(model.backbone, 'patch_embed', None), 'proj', None)
+    return projection.in_channels if projection is not None else len(preprocess.get('mean') or 'rgb')

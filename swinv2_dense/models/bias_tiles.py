@@ -41,8 +41,11 @@ def gather_bias(table: Tensor, window_size: Sequence[int]) -> Tensor:
     (nH, O...) -> (nH, N, N), where axis i of the table holds the offsets -(w-1)..(w-1) of a
     window w at least as large as `window_size[i]`. Element (q, k) is the bias of offset q - k.
     """
-    lines = bias_lines(table, window_size)
-    return next(iter(bias_tiles(lines, window_size, math.prod(window_size))))[1]
+    bias, rank = crop_table(table, window_size), len(window_size)
+    for axis, size in enumerate(window_size, start=1):
+        bias = bias.unfold(axis, size, 1)  # [q, j]: offset q - (w - 1 - j)
+    num_tokens = math.prod(window_size)
+    return bias.flip([*range(rank + 1, 2 * rank + 1)]).reshape(-1, num_tokens, num_tokens)
 
 
 def crop_table(table: Tensor, window_size: Sequence[int]) -> Tensor:
