@@ -21,7 +21,7 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from ..checkpoints.stored_config import parse_config, stored_config
 from ..checks.config_file import import_custom_modules
 from ..errors import CheckpointError, ConfigError
-from ..export.reading import is_exported, read_metadata
+from ..export.reading import is_exported, open_exported
 from ..tasks import task_of
 from .common import complete_config, read_config
 
@@ -45,7 +45,7 @@ def config_of_checkpoint(
         ConfigError: There is no config, or several, or it cannot be used.
     """
     if is_exported(checkpoint):
-        found = parse_config(read_metadata(checkpoint).config, checkpoint)
+        found = parse_config(open_exported(checkpoint).metadata.config, checkpoint)
     else:
         found = stored_config(_load_checkpoint(checkpoint, map_location='cpu'), checkpoint)
     if found is not None:

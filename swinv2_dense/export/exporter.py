@@ -194,4 +194,6 @@ class Exporter:
 def _channels(model: nn.Module, preprocess: Mapping[str, Any]) -> int:
     """Channels of the input."""
     projection = getattr(getattr(model.backbone, 'patch_embed', None), 'proj', None)
-    return projection.in_channels if projection is not None else len(preprocess.get('mean') or 'rgb')
+    return (
+        projection.in_channels if projection is not None else len(preprocess.get('mean') or 'rgb')
+    )

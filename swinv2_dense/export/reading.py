@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,19 @@ from .metadata import Metadata
 from .packages import need
 from .writing import METADATA_FILE
 
-SUFFIXES = ('.onnx', '.pt2')
-
 
 def is_exported(path: str) -> bool:
-    """Whether a path is one of an exported file instead of a checkpoint, by its suffix."""
-    return str(path).endswith(SUFFIXES)
+    """Whether a path is one of an exported file instead of a checkpoint, by its suffix.
+
+    Raises:
+        ConfigError: It is a pt2: torch evaluates expressions that are stored in it.
+    """
+    if str(path).endswith('.pt2'):
+        raise ConfigError(
+            f'{path}: the commands do not read pt2 files, because torch.export.load may run code '
+            'that is stored in them; export the model as ONNX (--format onnx)'
+        )
+    return str(path).endswith('.onnx')
 
 
 def open_exported(path: str | Path) -> ExportedFile:
@@ -41,24 +47,6 @@ def open_exported(path: str | Path) -> ExportedFile:
 @functools.lru_cache(maxsize=4)
 def _open_once(path: Path, *_: int) -> ExportedFile:
     return ExportedFile(path)
-
-
-def read_metadata(path: str | Path) -> Metadata:
-    """What a file says about itself. Runs no code of a pt2, nor needs its operators.
-
-    Raises:
-        CheckpointError: See `ExportedFile`.
-    """
-    path = Path(path)
-    if path.suffix != '.pt2' or not path.is_file():
-        return open_exported(path).metadata
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith('/' + METADATA_FILE)]
-            strings = json.loads(archive.read(names[0])) if names else {}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f'{path} cannot be read: {error}') from error
-    return Metadata.from_strings(strings, str(path))
 
 
 class ExportedFile:

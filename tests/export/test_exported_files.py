@@ -16,6 +16,7 @@ from small_exports import NAMES, classifier_run
 import swinv2_dense
 from swinv2_dense.errors import CheckpointError, ConfigError
 
+onnx = pytest.importorskip('onnx', reason='needs the extra "export"')
 ort = pytest.importorskip('onnxruntime', reason='needs the extra "export"')
 pytest.importorskip('onnxscript', reason='needs the extra "export"')
 
@@ -154,5 +155,20 @@ def test_maps_of_a_part_as_pt2(run, tmp_path):
     x = torch.randn(3, 3, 30, 62)
     with torch.no_grad():
         torch.testing.assert_close(tuple(module(x)), model.backbone(x), rtol=1e-4, atol=1e-5)
+    files = {'metadata.json': ''}
+    torch.export.load(path, extra_files=files)
+    assert json.loads(json.loads(files['metadata.json'])['outputs']) == ['backbone_0']
     result = run_here('infer', path, run[0] / 'data/val')
-    assert result.returncode == 2 and 'was exported with --raw' in result.stderr
+    assert result.returncode == 2 and 'do not read pt2 files' in result.stderr
+
+
+def test_files_without_predictions(run, file, tmp_path):
+    model = onnx.load(file)
+    next(entry for entry in model.metadata_props if entry.key == 'raw').value = 'true'
+    onnx.save(model, tmp_path / 'raw.onnx')
+    result = run_here('infer', tmp_path / 'raw.onnx', run[0] / 'data/val')
+    assert result.returncode == 2 and 'raw.onnx was exported with --raw' in result.stderr
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / 'other.onnx')
+    result = run_here('infer', tmp_path / 'other.onnx', run[0] / 'data/val')
+    assert result.returncode == 2 and 'was not written by the export command' in result.stderr
