@@ -19,7 +19,7 @@ from .graph import REORDER
 from .pipeline import fit_pipeline
 from .reading import ExportedSizes, open_exported
 
-NORMALIZING = (*REORDER, 'mean', 'std', 'pad_size_divisor', 'batch_augments')
+IN_GRAPH = (*REORDER, 'mean', 'std', 'pad_size_divisor', 'batch_augments', 'test_cfg')
 
 
 class ExportedRunner:
@@ -60,13 +60,14 @@ class ExportedRunner:
             images = images.round().to(torch.uint8)
         sizes = torch.tensor([[height, width]]).repeat(len(images), 1)
         inputs = dict(image=images) if images.dim() == 5 else dict(image=images, image_size=sizes)
-        return file.run(inputs), (full_height, full_width)
+        found = {name: x.to(images.device) for name, x in file.run(inputs).items()}
+        return found, (full_height, full_width)
 
 
 def plain_preprocessor(model: Mapping[str, Any]) -> ConfigDict:
     """The config of a model's data preprocessor without what the graph does."""
     settings = ConfigDict(model.get('data_preprocessor') or dict(type='BaseDataPreprocessor'))
-    return ConfigDict({key: value for key, value in settings.items() if key not in NORMALIZING})
+    return ConfigDict({key: value for key, value in settings.items() if key not in IN_GRAPH})
 
 
 def use_exported(cfg: Any, file: str, exported_model: str | None) -> list[str]:

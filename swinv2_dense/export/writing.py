@@ -38,15 +38,14 @@ class Format:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the exporters, which warn about packages and internals that users cannot change."""
-    logger = logging.getLogger('torch.onnx')
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter('ignore')
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)
 
 
 def trace(graph: Graph, inputs: ExportInputs) -> ExportedProgram:
