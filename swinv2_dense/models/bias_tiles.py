@@ -41,6 +41,15 @@ def gather_bias(table: Tensor, window_size: Sequence[int]) -> Tensor:
     (nH, O...) -> (nH, N, N), where axis i of the table holds the offsets -(w-1)..(w-1) of a
     window w at least as large as `window_size[i]`. Element (q, k) is the bias of offset q - k.
     """
+    lines = bias_lines(table, window_size)
+    return next(iter(bias_tiles(lines, window_size, math.prod(window_size))))[1]
+
+
+def unfold_bias(table: Tensor, window_size: Sequence[int]) -> Tensor:
+    """`gather_bias` in a few operators, for exported graphs: not one per line of queries.
+
+    Gradients are summed in another order.
+    """
     bias, rank = crop_table(table, window_size), len(window_size)
     for axis, size in enumerate(window_size, start=1):
         bias = bias.unfold(axis, size, 1)  # [q, j]: offset q - (w - 1 - j)
