@@ -24,6 +24,7 @@ EXTRAS = {
     'report': ['hotcoco>=1.3'],
     'bands': ['tifffile>=2023.7'],
     'triton': ['triton>=3.4; platform_system == "Linux"'],
+    'export': ['onnx>=1.18', 'onnxruntime>=1.20', 'onnxscript>=0.5.4'],
     'hub': ['huggingface_hub>=0.25'],
     'fast-eval': ['faster-coco-eval>=1.8'],
     'demo': ['gradio>=6.31,<7'],

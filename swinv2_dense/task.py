@@ -179,6 +179,32 @@ class Task:
         """
         raise ConfigError(f'there are no reports on a {self.name}')
 
+    exported_model: str | None = None  # class that runs exported files, see `export.model`
+
+    def export_core(self, model: Any, raw: bool) -> Any:
+        """The `export.graph.Core` of a model in eval mode.
+
+        Args:
+            model: Its parts are used, and may be changed.
+            raw: Only outputs of the head, without what follows it.
+
+        Raises:
+            ConfigError: The model cannot be exported; names the part and the reason.
+        """
+        raise ConfigError(f'a {self.name} cannot be exported')
+
+    def export_batch(self, image: Any) -> dict[str, Any]:
+        """The batch of one image or clip (C, S...) that `model.test_step` takes."""
+        return dict(inputs=[image], data_samples=None)
+
+    def export_differences(self, expected: Any, found: Any) -> dict[str, float]:
+        """How much the predictions of two models differ for one input, by quantity.
+
+        Relative to the size of what is predicted, so that one tolerance fits all. Empty if there
+        is nothing to compare.
+        """
+        raise ConfigError(f'a {self.name} cannot be exported')
+
     def cost_parts(self) -> Callable[..., list]:
         """The function that counts operations and memory of a model, see `costs.training_step`.
 

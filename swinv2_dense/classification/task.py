@@ -10,9 +10,12 @@ from mmengine.config import Config
 
 from ..config_parts import as_list, loaded_datasets
 from ..costs.classifiers import classifier_parts
+from ..export.proof import score_differences
 from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .check_data import check_image_data
+from .exported import ClassifierCore
+from .samples import ClassificationSample
 from .tta import enable_classifier_tta
 from .visualization import draw_sample
 
@@ -26,6 +29,7 @@ class ClassificationTask(Task):
     model_hooks = ('ClassifierWeightsHook',)
     visualizers = ('Visualizer', 'ClassificationVisualizer')
     height_first_crops = ('RandomResizedCrop',)
+    exported_model = 'ExportedClassifier'
 
     def pipeline_tag(self, cfg: Mapping) -> str:
         return 'image-classification'
@@ -55,6 +59,15 @@ class ClassificationTask(Task):
         from .report import ClassificationReporter
 
         return ClassificationReporter(dataset)
+
+    def export_core(self, model: Any, raw: bool) -> Any:
+        return ClassifierCore(model, raw)
+
+    def export_batch(self, image: Any) -> dict[str, Any]:
+        return dict(inputs=[image], data_samples=[ClassificationSample()])
+
+    def export_differences(self, expected: Any, found: Any) -> dict[str, float]:
+        return score_differences(expected.pred_score, found.pred_score)
 
     def cost_parts(self) -> Callable[..., list]:
         return classifier_parts

@@ -18,9 +18,10 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 from mmengine.runner.checkpoint import _load_checkpoint
 
-from ..checkpoints.stored_config import stored_config
+from ..checkpoints.stored_config import parse_config, stored_config
 from ..checks.config_file import import_custom_modules
 from ..errors import CheckpointError, ConfigError
+from ..export.reading import is_exported, open_exported
 from ..tasks import task_of
 from .common import complete_config, read_config
 
@@ -35,7 +36,7 @@ def config_of_checkpoint(
     """The config stored in a checkpoint, else the one next to it, and where it is from.
 
     Args:
-        checkpoint: A path, URL or `hf://owner/name`.
+        checkpoint: A path, URL or `hf://owner/name`, or an exported file.
         options: Merged into it, see `read_config`.
         parts: The top-level keys that are checked.
 
@@ -43,7 +44,10 @@ def config_of_checkpoint(
         CheckpointError: The checkpoint cannot be read, or its config is not plain data.
         ConfigError: There is no config, or several, or it cannot be used.
     """
-    found = stored_config(_load_checkpoint(checkpoint, map_location='cpu'), checkpoint)
+    if is_exported(checkpoint):
+        found = parse_config(open_exported(checkpoint).metadata.config, checkpoint)
+    else:
+        found = stored_config(_load_checkpoint(checkpoint, map_location='cpu'), checkpoint)
     if found is not None:
         cfg = Config({key: found[key] for key in KEPT if key in found})
         imports = (found.get('custom_imports') or {}).get('imports') or []

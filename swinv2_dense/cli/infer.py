@@ -28,6 +28,8 @@ from ..config_parts import datasets_of
 from ..distributed.strategy import without_sharding
 from ..drawing.files import names_below, picture_names, picture_suffix
 from ..errors import ConfigError
+from ..export.model import refuse_for_exported, use_exported
+from ..export.reading import is_exported
 from ..inference.base import CheckedInferencer
 from ..inference.outputs import KINDS, Outputs
 from ..inference.video_files import is_moving
@@ -208,7 +210,10 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
         ConfigError: The config or the arguments cannot work.
         CheckpointError: See `CheckedInferencer`.
     """
-    cfg.load_from = args.checkpoint
+    exported = is_exported(args.checkpoint)
+    if exported:
+        refuse_for_exported(args)
+    cfg.load_from = None if exported else args.checkpoint
     without_sharding(cfg)
     task = task_of(cfg)
     check_config(cfg, ())
@@ -218,8 +223,13 @@ def build_inferencer(cfg: Config, args: argparse.Namespace) -> CheckedInferencer
     cfg.test_dataloader.dataset = next(iter(datasets.values()))
     cfg.test_dataloader.batch_size = args.batch_size
     use_views(cfg, args)
+    if exported:
+        for line in use_exported(cfg, args.checkpoint, task.exported_model):
+            print(line)
     classes = read_class_names(args.classes) if args.classes else None
-    inferencer = task.build_inferencer(cfg, _device(args.device), classes, args.score_thr)
+    inferencer = task.build_inferencer(
+        cfg, _device('cpu' if exported else args.device), classes, args.score_thr
+    )
     inferencer.with_pictures = not args.no_pictures
     if not args.slice:  # which fill the batch themselves
         inferencer.batch_size = args.batch_size

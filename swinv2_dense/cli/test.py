@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ..checks.paths import check_checkpoint, check_writable, check_writable_file
 from ..distributed.strategy import without_sharding
+from ..export.model import check_classes, refuse_for_exported, use_exported
+from ..export.reading import is_exported
 from ..reports.hook import ReportHook
 from ..reports.page import check_folder
 from ..resilience.unreadable_samples import skip_unreadable
@@ -38,10 +40,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.report:
         check_writable('--report', args.report)
         check_folder(Path(args.report))
+    exported = is_exported(args.checkpoint)
+    if exported:
+        refuse_for_exported(args)
     cfg = load_config(args, TESTING)
     task = task_of(cfg)
     without_sharding(cfg)
-    cfg.load_from = args.checkpoint
+    cfg.load_from = None if exported else args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True  # mmengine's autocast: fp16 on CUDA, bf16 on the CPU
     if args.show or args.show_dir or args.report:
@@ -60,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.skip_unreadable:
         skip_unreadable(cfg)
     check_config(cfg, ('test',))
+    if exported:
+        for line in use_exported(cfg, args.checkpoint, task.exported_model):
+            print(line)
     prefetch(cfg, training=False)
     with quiet_start():
         runner = build_runner(cfg)
@@ -70,5 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             reporter = task.build_reporter(runner.test_dataloader.dataset)
             facts = [('Config', args.config), ('Checkpoint', args.checkpoint)]
             runner.register_hook(ReportHook(Path(args.report), reporter, facts), 'LOWEST')
+        if exported:
+            check_classes(args.checkpoint, runner.test_dataloader.dataset)
         log_prints()
         runner.test()

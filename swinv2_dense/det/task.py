@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mmdet.datasets import CocoPanopticDataset
 from mmdet.evaluation import DumpDetResults
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 
 from ..config_parts import annotated_first, datasets_of, loaded_datasets, plain_visualizer
@@ -21,6 +22,8 @@ from .check_masks import check_masks, predicts_masks
 from .check_queries import check_queries
 from .check_semantic_branch import check_semantic
 from .classwise_metric import separate_classwise_keys
+from .export_core import detector_core
+from .exported import detector_differences
 from .exports import export
 from .panoptic.check import check_panoptic, check_panopticapi
 from .slices_config import use_slices
@@ -38,6 +41,7 @@ class DetectionTask(Task):
     check_hooks = ('CheckImagesHook',)
     model_hooks = ('DetectorFp32Hook',)
     visualizers = ('DetLocalVisualizer', 'ClassColorDetVisualizer')
+    exported_model = 'ExportedDetector'
 
     def pipeline_tag(self, cfg: Mapping) -> str:
         return 'image-segmentation' if predicts_masks(_model(cfg)) else 'object-detection'
@@ -110,6 +114,17 @@ class DetectionTask(Task):
         from .report import DetectionReporter
 
         return DetectionReporter(dataset)
+
+    def export_core(self, model: Any, raw: bool) -> Any:
+        return detector_core(model, raw)
+
+    def export_batch(self, image: Any) -> dict[str, Any]:
+        size = tuple(image.shape[1:])
+        meta = dict(img_id=0, ori_shape=size, img_shape=size, scale_factor=(1.0, 1.0))
+        return dict(inputs=[image], data_samples=[DetDataSample(metainfo=meta)])
+
+    def export_differences(self, expected: Any, found: Any) -> dict[str, float]:
+        return detector_differences(expected, found)
 
     def cost_parts(self) -> Callable[..., list]:
         return parts_of_any_detector

@@ -82,7 +82,7 @@ class CheckedInferencer(BaseInferencer):
     def __init__(self, cfg: Config, device: str, classes: Sequence[str] | None = None) -> None:
         self.given_classes = classes
         self.device = torch.device(device)
-        super().__init__(model=cfg, weights=cfg.load_from, device=device)
+        super().__init__(model=cfg, weights=cfg.get('load_from'), device=device)
 
     def use_amp(self, hooks: Sequence[str]) -> None:
         """Predict in mixed precision, with the hooks of the task that protect its model."""
@@ -135,6 +135,11 @@ class CheckedInferencer(BaseInferencer):
         self, model: nn.Module, checkpoint: dict | None, cfg: Config
     ) -> None:
         """The libraries' classes accept random weights, and use names of COCO or Cityscapes."""
+        if checkpoint is None:  # an exported file, which has its weights and classes
+            classes = model.runner.metadata.classes
+            metas = [dict(classes=classes), _meta_of_dataset(cfg)]
+            model.dataset_meta = describe_classes(len(classes), metas, self.given_classes)
+            return
         inner = getattr(model, 'module', model)  # of test-time augmentation and slices
         model_cfg = cfg.model.get('module', cfg.model)
         loading = _Loading(inner, cfg.load_from)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .bias_tiles import bias_lines, bias_tiles, gather_bias
+from .bias_tiles import bias_lines, bias_tiles, gather_bias, unfold_bias
 from .tile_sizes import FORWARD_TILE, tile_numel
 from .tracing import is_exporting
 
@@ -34,7 +34,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 
 def plain(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:
     """`attention`, given the table instead of the bias."""
-    return attention(q, k, v, gather_bias(table, window_size))
+    bias = (unfold_bias if is_exporting() else gather_bias)(table, window_size)
+    return attention(q, k, v, bias)
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[int]) -> Tensor:

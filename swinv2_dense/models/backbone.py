@@ -281,7 +281,8 @@ class SwinBackbone(BaseModule):
             out, x = stage(x, self.with_cp[i])
             if i in self.out_indices:
                 out = getattr(self, f'norm{i}')(out)
-                outs.append(out.movedim(-1, 1).contiguous())
+                last = out.dim() - 1
+                outs.append(out.permute(0, last, *range(1, last)).contiguous())
         return tuple(outs)
 
     def _stages(self) -> list[Stage]:

@@ -46,7 +46,9 @@ class BiasTable(nn.Module):
                 f'{tuple(window_size)}: build the model with that window and load the weights'
             )
         sizes = [2 * size - 1 for size in self.pretrained_window_size]
-        table = at_least_fp32(self.weight).unflatten(0, sizes).movedim(-1, 0)
+        table = (
+            at_least_fp32(self.weight).unflatten(0, sizes).permute(len(sizes), *range(len(sizes)))
+        )
         return crop_table(table, window_size)
 
     def macs(self, window_size: Sequence[int]) -> int:

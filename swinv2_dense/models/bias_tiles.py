@@ -45,10 +45,22 @@ def gather_bias(table: Tensor, window_size: Sequence[int]) -> Tensor:
     return next(iter(bias_tiles(lines, window_size, math.prod(window_size))))[1]
 
 
+def unfold_bias(table: Tensor, window_size: Sequence[int]) -> Tensor:
+    """`gather_bias` in a few operators, for exported graphs: not one per line of queries.
+
+    Gradients are summed in another order.
+    """
+    bias, rank = crop_table(table, window_size), len(window_size)
+    for axis, size in enumerate(window_size, start=1):
+        bias = bias.unfold(axis, size, 1)  # [q, j]: offset q - (w - 1 - j)
+    num_tokens = math.prod(window_size)
+    return bias.flip([*range(rank + 1, 2 * rank + 1)]).reshape(-1, num_tokens, num_tokens)
+
+
 def crop_table(table: Tensor, window_size: Sequence[int]) -> Tensor:
     """The offsets within a window from the table of one at least as large."""
     for axis, size in enumerate(window_size, start=1):
-        largest = (table.shape[axis] + 1) // 2
+        largest = (int(table.shape[axis]) + 1) // 2
         table = table.narrow(axis, largest - size, 2 * size - 1)
     return table
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .mlp import Mlp
+from .tracing import static_sizes
 from .window_attention import WindowAttention
 
 
@@ -173,10 +174,12 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(embed_dims, norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = [(p - s % p) % p for s, p in zip(x.shape[2:], self.patch_size)]
+        pads = [(p - s % p) % p for s, p in zip(static_sizes(x.shape[2:]), self.patch_size)]
         if any(pads):
             x = F.pad(x, [p for pad in reversed(pads) for p in (0, pad)])
-        return self.norm(self.proj(x).movedim(1, -1))
+        x = self.proj(x)
+        # Not movedim: torch's TorchScript exporter to ONNX mistranslates negative axes of it.
+        return self.norm(x.permute(0, *range(2, x.dim()), 1))
 
 
 def merge_neighbors(x: Tensor) -> Tensor:
@@ -185,7 +188,7 @@ def merge_neighbors(x: Tensor) -> Tensor:
     Odd maps are zero-padded at their ends. Channels are ordered as in the official code:
     (0, 0), (1, 0), (0, 1), (1, 1).
     """
-    height, width = x.shape[-3:-1]
+    height, width = static_sizes(x.shape[-3:-1])
     if height % 2 or width % 2:
         x = F.pad(x, (0, 0, 0, width % 2, 0, height % 2))
     even, odd = x[..., 0::2, :, :], x[..., 1::2, :, :]

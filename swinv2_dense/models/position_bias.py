@@ -147,7 +147,8 @@ class ContinuousBias(nn.Sequential):
         coords = torch.stack(torch.meshgrid(*axes, indexing='ij'), dim=-1)
         with without_autocast(weight):
             hidden = F.relu(F.linear(coords, weight, bias), inplace=True)
-            return 16 * F.linear(hidden, out).sigmoid().movedim(-1, 0)
+            bias = 16 * F.linear(hidden, out).sigmoid()
+            return bias.permute(len(window_size), *range(len(window_size)))
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Weight and bias of the first layer, and weight of the second.

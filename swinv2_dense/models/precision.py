@@ -18,7 +18,9 @@ def at_least_fp32(x: Tensor) -> Tensor:
 
 def without_autocast(x: Tensor) -> AbstractContextManager:
     """Context in which operations on tensors like `x` keep their dtype."""
-    if x.is_meta:  # only shapes are computed; autocast does not know this device
+    # Autocast does not know the meta device. Where it is off, nothing is to be disabled: graphs
+    # that are exported or compiled would get a subgraph per context.
+    if x.is_meta or not torch.is_autocast_enabled(x.device.type):
         return nullcontext()
     return torch.autocast(x.device.type, enabled=False)
 

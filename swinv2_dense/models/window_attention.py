@@ -21,7 +21,7 @@ from .position_bias import LogCPB, PositionBias
 from .precision import at_least_fp32, matmul_dtype, without_autocast
 from .similarity import SIMILARITIES
 from .tiled_attention import TiledWindowAttention, compiled_attention, tiled_forward
-from .tracing import is_compiling
+from .tracing import is_compiling, static_sizes
 from .windows import (
     apply_per_run,
     axis_layouts,
@@ -111,7 +111,8 @@ class WindowAttention(nn.Module):
                 'and would skip whatever else it does. Use LowRankLinear, or adapt attn.proj '
                 'and the MLP instead'
             )
-        windows = [min(size, window) for size, window in zip(x.shape[1:-1], self.window_size)]
+        sizes = static_sizes(x.shape[1:-1])
+        windows = [min(size, window) for size, window in zip(sizes, self.window_size)]
         table = self.position_bias(windows)
         # A padded token is a key like any other: all that is projected of it is this bias.
         tensors = x, full_weight(self.qkv), self.qkv_bias(), self.scale(x), table
@@ -170,12 +171,12 @@ class WindowAttention(nn.Module):
         table: Tensor,
     ) -> Tensor:
         """Attention composed of differentiable parts: project the map, then `backend` per run."""
-        sizes = x.shape[1:-1]
+        sizes = static_sizes(x.shape[1:-1])
         layouts = axis_layouts(sizes, self.window_size, self.shifted)
         vectors = SIMILARITIES[self.similarity](self.cosine_eps).vectors
 
         def attend(qkv: Tensor, window_size: tuple[int, ...]) -> Tensor:
-            sizes = qkv.shape[1:-1]
+            sizes = static_sizes(qkv.shape[1:-1])
             qkv = window_partition(qkv, window_size).unflatten(-1, (3, self.num_heads, -1))
             q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
             with without_autocast(q):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
+from mmseg.structures import SegDataSample
 
 from ..config_parts import (
     annotated_first,
@@ -21,6 +22,7 @@ from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .check_classes import check_segmentation
 from .check_label_maps import check_label_maps
+from .exported import SegmentorCore, segmentor_differences
 from .test_options import use_seg_tta, write_label_maps
 from .visualization import draw_sample
 
@@ -34,6 +36,7 @@ class SegmentationTask(Task):
     check_hooks = ('CheckImagesHook', 'CheckLabelMapsHook')
     visualizers = ('SegLocalVisualizer', 'LegendSegVisualizer')
     height_first_crops = ('RandomCrop',)
+    exported_model = 'ExportedSegmentor'
 
     def pipeline_tag(self, cfg: Mapping) -> str:
         return 'image-segmentation'
@@ -84,6 +87,17 @@ class SegmentationTask(Task):
         from .report import SegmentationReporter
 
         return SegmentationReporter(dataset)
+
+    def export_core(self, model: Any, raw: bool) -> Any:
+        return SegmentorCore(model, raw)
+
+    def export_batch(self, image: Any) -> dict[str, Any]:
+        size = tuple(image.shape[1:])
+        meta = dict(ori_shape=size, img_shape=size, pad_shape=size, padding_size=[0] * 4)
+        return dict(inputs=[image], data_samples=[SegDataSample(metainfo=meta)])
+
+    def export_differences(self, expected: Any, found: Any) -> dict[str, float]:
+        return segmentor_differences(expected, found)
 
     def cost_parts(self) -> Callable[..., list]:
         return parts_of_any_segmentor

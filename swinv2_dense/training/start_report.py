@@ -135,7 +135,10 @@ def _weights(runner: Any) -> str:
         if not runner._resume:
             return str(source)
         return f'resumed from {source} at iteration {runner.iter}, epoch {runner.epoch}'
-    parts = _pretrained(runner.cfg.get('model') or {}, 'model')
+    model = runner.cfg.get('model') or {}
+    if model.get('file'):  # see export.model
+        return f'those in {model["file"]}'
+    parts = _pretrained(model, 'model')
     return '; '.join(f'{name} from {source}' for name, source in parts) or 'random initialization'
 
 

@@ -4,7 +4,7 @@ from .bands import LoadBands, NormalizeBands
 from .crops import PlacedCrop, RandomResizedCrop
 from .erasing import RandomErasing
 from .rand_augment import RandAugment
-from .resizing import ResizeShorterSide
+from .resizing import ResizeInto, ResizeShorterSide
 
 __all__ = [
     'LoadBands',
@@ -13,5 +13,6 @@ __all__ = [
     'RandAugment',
     'RandomErasing',
     'RandomResizedCrop',
+    'ResizeInto',
     'ResizeShorterSide',
 ]

@@ -52,3 +52,27 @@ class ResizeShorterSide(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(size={self.size}, interpolation={self.interpolation!r})'
+
+
+@TRANSFORMS.register_module()
+class ResizeInto(BaseTransform):
+    """Resize an image, with its ratio kept, to be as large as fits into one of `sizes`.
+
+    Args:
+        sizes: (H, W) in pixels.
+        resize: Config of the `Resize` that does it; keys are those of this step.
+    """
+
+    def __init__(self, sizes: list[tuple[int, int]], resize: dict) -> None:
+        self.sizes, self.resize = sizes, TRANSFORMS.build(resize)
+
+    def transform(self, results: dict) -> dict:
+        """Resize the image."""
+        height, width = results['img'].shape[:2]
+        factor = max(min(h / height, w / width) for h, w in self.sizes)
+        scale = max(1, round(width * factor)), max(1, round(height * factor))
+        self.resize.scale = scale
+        return self.resize(results)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(sizes={self.sizes})'

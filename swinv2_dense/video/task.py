@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 
 from ..config_parts import loaded_datasets
 from ..costs.recognizers import recognizer_parts
+from ..export.proof import score_differences
 from ..reports.reporter import Reporter
 from ..task import Loaders, Task
 from .check_labels import check_video_labels
+from .exported import RecognizerCore
 from .few_classes import drop_certain_topk
 from .label_map import name_classes
 from .visualization import draw_sample, keep_file_names
@@ -26,6 +29,7 @@ class RecognitionTask(Task):
     model_hooks = ('Fp32ScoresHook',)
     visualizers = ('ActionVisualizer', 'ClipVisualizer')
     resize_keeps_ratio = True
+    exported_model = 'ExportedRecognizer'
 
     def takes_clips(self, cfg: Mapping) -> bool:
         return True
@@ -62,6 +66,15 @@ class RecognitionTask(Task):
         from .report import RecognitionReporter
 
         return RecognitionReporter(dataset)
+
+    def export_core(self, model: Any, raw: bool) -> Any:
+        return RecognizerCore(model, raw)
+
+    def export_batch(self, image: Any) -> dict[str, Any]:
+        return dict(inputs=[image[None]], data_samples=[ActionDataSample()])
+
+    def export_differences(self, expected: Any, found: Any) -> dict[str, float]:
+        return score_differences(expected.pred_score, found.pred_score)
 
     def cost_parts(self) -> Callable[..., list]:
         return recognizer_parts

@@ -19,6 +19,8 @@ FROZEN = {
     'convert_checkpoint': '--detector --inspect --prefix --pretrained-window-sizes SRC DST',
     'demo': '--amp --batch-size --cfg-options --classes --device --host --max-pixels '
     '--max-upload --overlap --port --score-thr --slice --tta CONFIG CHECKPOINT',
+    'export': '--cfg-options --dtype --format --image --out-dir --part --raw --size '
+    'CONFIG CHECKPOINT',
     'infer': '--amp --batch-size --cfg-options --classes --device --export --max-pixels '
     '--no-pictures --out-dir --overlap --score-thr --slice --tta CONFIG CHECKPOINT INPUT',
     'make_shapes': '--out --seed --size --train --val',

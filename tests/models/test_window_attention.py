@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from window_cases import CASES, build, randomized
 
 from swinv2_dense.models.attention_backends import attention
-from swinv2_dense.models.bias_tiles import gather_bias
+from swinv2_dense.models.bias_tiles import gather_bias, unfold_bias
 from swinv2_dense.models.position_bias import LogCPB, log_coords
 from swinv2_dense.models.precision import safe_normalize
 from swinv2_dense.models.window_attention import WindowAttention
@@ -114,6 +114,13 @@ def test_partition_order_and_inverse(sizes, window):
 def test_empty_batch():
     module = build((2, 2), (2, 2), True)
     assert module(torch.randn(0, 4, 4, 6, dtype=torch.float64)).shape == (0, 4, 4, 6)
+
+
+@pytest.mark.parametrize('window', [(5,), (5, 3), (2, 1, 3)])
+def test_the_bias_of_exported_graphs_is_the_same(window):
+    """From a table of a larger window."""
+    table = torch.randn(3, *(2 * size + 1 for size in window))
+    assert torch.equal(unfold_bias(table, window), gather_bias(table, window))
 
 
 def test_gather_bias_reads_the_offset_of_each_pair():

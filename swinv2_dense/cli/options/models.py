@@ -208,6 +208,53 @@ checkpoint, or the only one next to it. Needs gradio (the extra demo).
     return parser
 
 
+def export_parser() -> argparse.ArgumentParser:
+    parser = command_parser("""
+Export a model as ONNX, or as pt2 for torch.export.load. Each file is compared
+with the model on an image; if it differs, it is not kept. infer.py and test.py
+take the file in place of a checkpoint. docs/export.md lists which models can be
+exported, and describes inputs and outputs.
+""")
+    add_config(parser)
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
+    parser.add_argument(
+        '--format', choices=['onnx', 'pt2'], default='onnx', help=f'file format {DEFAULT}'
+    )
+    parser.add_argument(
+        '--size',
+        nargs='+',
+        type=int,
+        metavar='H W',
+        help='sizes of the input in pixels, a file for each (default: that of the test pipeline)',
+    )
+    parser.add_argument(
+        '--part',
+        choices=['model', 'neck', 'backbone'],
+        default='model',
+        help=f'export the whole model, or up to the maps of a part {DEFAULT}',
+    )
+    parser.add_argument(
+        '--raw',
+        action='store_true',
+        help='take normalized images and return what the head computes, without pre- and '
+        'post-processing',
+    )
+    parser.add_argument(
+        '--dtype',
+        choices=['fp32', 'fp16', 'bf16', 'int8'],
+        default='fp32',
+        help=f'dtype of stored weights; int8 (ONNX): also multiply linear layers in int8 {DEFAULT}',
+    )
+    parser.add_argument(
+        '--image', metavar='FILE', help='image to compare on (default: a generated one)'
+    )
+    parser.add_argument(
+        '--out-dir', metavar='DIR', help='folder of the files (default: work_dirs/CONFIG/export)'
+    )
+    add_cfg_options(parser)
+    return parser
+
+
 def browse_dataset_parser() -> argparse.ArgumentParser:
     parser = command_parser('Draw samples of a dataset as its pipeline augments them.')
     add_config(parser)

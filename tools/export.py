@@ -1,0 +1,12 @@
+"""Export a model as ONNX or pt2: tools/export.py CONFIG CHECKPOINT --size H W"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from runpy import run_path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # of a checkout that is not installed
+
+if __name__ == '__main__':
+    (package,) = find_spec('swinv2_dense').submodule_search_locations
+    run_path(f'{package}/cli/launch.py')['launch']('export')
