@@ -289,7 +289,7 @@ def browse_dataset_parser() -> argparse.ArgumentParser:
 
 def convert_checkpoint_parser() -> argparse.ArgumentParser:
     parser = command_parser("""
-Convert the SwinV2 backbone of a checkpoint from any known format to that of
+Convert the Swin backbone of a checkpoint from any known format to that of
 this package. --inspect prints the format, architecture and windows of SRC, and
 writes nothing. --detector converts a whole Plain-DETR instead, for load_from,
 test and infer.
