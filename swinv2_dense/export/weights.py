@@ -12,7 +12,7 @@ from ..models.position_bias import ContinuousBias
 
 
 class BakedBias(nn.Module):
-    """Tables of a `ContinuousBias`, evaluated once per window; takes its place in a traced model."""
+    """Tables of a `ContinuousBias`, one per window; takes its place in a traced model."""
 
     def __init__(self, bias: ContinuousBias) -> None:
         super().__init__()
