@@ -64,8 +64,8 @@ Measure time and memory of the backbones, compared with other libraries.
 
 Every combination of --arch, --size, --window, --phase and --dtype is a case.
 Each library runs in its own process, with the same weights; their feature maps
-are compared first, then they run in turn. For video, mmaction2 has V1 only: with
-V2, only time and memory are compared.
+are compared first, then they run in turn. For video, mmaction2 has V1 only:
+with V2, only time and memory are compared.
 
   --size 1024 --window 32 --against hf,timm,mmpretrain
   --arch b --size 16x320x320 --window 8x20x20 --phase training --with-cp
@@ -214,7 +214,7 @@ def claims_parser() -> argparse.ArgumentParser:
 Check a claim of the paper in miniature: train small models from scratch on
 generated data, several seeds each, and write a table and a plot.
 
-  resolution   transfer to larger images and windows, three position biases (Table 1)
+  resolution   transfer to larger windows, three position biases (Table 1)
   activations  growth over depth, pre-norm and res-post-norm (Figure 2)
   logits       cosines and dot products at two learning rates (section 3.2)
   memory       checkpointing, sequential attention and ZeRO-1 (section 3.5)
