@@ -17,14 +17,12 @@ from .measuring import (
 from .models import (
     browse_dataset_parser,
     convert_checkpoint_parser,
-    demo_parser,
-    export_parser,
-    infer_parser,
     publish_checkpoint_parser,
     report_parser,
     test_parser,
     train_parser,
 )
+from .predicting import demo_parser, export_parser, infer_parser
 from .quickstart import make_shapes_parser, quickstart_parser, quickstart_spread_parser
 
 PARSERS = {  # by command
