@@ -32,7 +32,8 @@ def on_files(files: Files, config: Any) -> Files:
     for path in pages:
         name = path.relative_to(ROOT).as_posix()
         files.append(File.generated(config, name, content=path.read_text(encoding='utf-8')))
-    for path in [ROOT / 'model-index.yml', *sorted(ROOT.glob('configs/**/*.py'))]:
+    listed = [*ROOT.glob('configs/*/metafile.yml'), *sorted(ROOT.glob('configs/**/*.py'))]
+    for path in [ROOT / 'model-index.yml', *listed]:
         name = path.relative_to(ROOT).as_posix() + AS_TEXT
         files.append(File.generated(config, name, content=path.read_text(encoding='utf-8')))
     return files
