@@ -21,7 +21,7 @@ def name_classes(cfg: Config) -> None:
     `prepare_data.py kinetics` writes this file next to `NAME_train_list_videos.txt`. It is used if
     it has one name per class of the head. Names in the config take precedence.
     """
-    counts = {head['num_classes'] for _, head in class_heads(cfg.model)}
+    counts = {head['num_classes'] for _, head in class_heads(cfg.get('model') or {})}
     for loader in ('train', 'val', 'test'):
         dataset = (cfg.get(f'{loader}_dataloader') or {}).get('dataset')
         for _, part in datasets_of(loader, dataset):
