@@ -123,14 +123,14 @@ def _accuracy(evaluator: Mapping) -> Iterator[str]:
 
 YIELDS = {
     'CocoMetric': _coco,
-    'FasterCocoMetric': _coco,
+    'FastCocoMetric': _coco,
     'IoUMetric': _segmentation,
     'AccMetric': _classification,
     'ClassificationAccuracy': _accuracy,
 }
 PREFIXES = {
     'CocoMetric': 'coco',
-    'FasterCocoMetric': 'coco',
+    'FastCocoMetric': 'coco',
     'AccMetric': 'acc',
     'ClassificationAccuracy': 'acc',
 }

@@ -7,7 +7,7 @@ from .classwise_metric import (
     ClasswiseOVCocoMetric,
     separate_classwise_keys,
 )
-from .faster_metric import FasterCocoMetric
+from .fast_metric import FastCocoMetric
 from .global_attention import GlobalAttention
 from .htc import MaskEnsembleHTCRoIHead
 from .instaboost import RunLengthInstaBoost
@@ -24,7 +24,7 @@ __all__ = [
     'ClasswiseLVISMetric',
     'ClasswiseOVCocoMetric',
     'DetectorFp32Hook',
-    'FasterCocoMetric',
+    'FastCocoMetric',
     'GlobalAttention',
     'InstanceSegTTAModel',
     'LoadPanopticMaps',

@@ -1,4 +1,4 @@
-"""`FasterCocoMetric` gives the numbers of `CocoMetric`, which pycocotools computes."""
+"""`FastCocoMetric` gives the numbers of `CocoMetric`, which pycocotools computes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmengine.registry import METRICS
 from random_detections import random_detections
 
 from swinv2_dense.checks.options import merge_options
-from swinv2_dense.det import FasterCocoMetric, separate_classwise_keys
+from swinv2_dense.det import FastCocoMetric, separate_classwise_keys
 from swinv2_dense.errors import ConfigError
 
 
@@ -53,18 +53,18 @@ def test_all_numbers_equal_those_of_pycocotools(seed, tmp_path):
     pytest.importorskip('faster_coco_eval')
     expected = evaluated(CocoMetric, tmp_path, seed, metric_items=ITEMS)
     assert len(expected) >= 24 and max(expected.values()) > 0.1
-    assert evaluated(FasterCocoMetric, tmp_path, seed, metric_items=ITEMS) == expected
+    assert evaluated(FastCocoMetric, tmp_path, seed, metric_items=ITEMS) == expected
     assert coco_metric.COCOeval.__module__ == 'pycocotools.cocoeval'
 
 
 def test_it_lists_classes_too(tmp_path):
     pytest.importorskip('faster_coco_eval')
-    line = {'test_evaluator.type': 'FasterCocoMetric'}
+    line = {'test_evaluator.type': 'FastCocoMetric'}
     cfg = Config(dict(test_evaluator=dict(type='CocoMetric', classwise=True)))
     merge_options(cfg, line)
     separate_classwise_keys(cfg)
-    assert METRICS.get(f'mmdet.{cfg.test_evaluator.type}') is FasterCocoMetric
-    found = evaluated(FasterCocoMetric, tmp_path, 0, classwise=True)
+    assert METRICS.get(f'mmdet.{cfg.test_evaluator.type}') is FastCocoMetric
+    found = evaluated(FastCocoMetric, tmp_path, 0, classwise=True)
     plain = evaluated(CocoMetric, tmp_path, 0)
     assert {key: found[key] for key in plain} == plain
     means = [found[f'coco/bbox_kind {k}_precision'] for k in range(3)]
@@ -74,4 +74,4 @@ def test_it_lists_classes_too(tmp_path):
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'faster_coco_eval', None)
     with pytest.raises(ConfigError, match='pip install faster-coco-eval'):
-        FasterCocoMetric(ann_file='x.json')
+        FastCocoMetric(ann_file='x.json')

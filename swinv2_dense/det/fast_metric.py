@@ -16,7 +16,7 @@ from .classwise_metric import ClasswiseKeys
 
 
 @METRICS.register_module()
-class FasterCocoMetric(ClasswiseKeys, CocoMetric):
+class FastCocoMetric(ClasswiseKeys, CocoMetric):
     """`CocoMetric` with the same numbers, several times as fast; it takes the same arguments.
 
     Raises:
@@ -28,7 +28,7 @@ class FasterCocoMetric(ClasswiseKeys, CocoMetric):
             import faster_coco_eval  # noqa: F401
         except ImportError:
             raise ConfigError(
-                'FasterCocoMetric needs faster-coco-eval: pip install faster-coco-eval'
+                'FastCocoMetric needs faster-coco-eval: pip install faster-coco-eval'
             ) from None
         super().__init__(*args, **kwargs)
 
