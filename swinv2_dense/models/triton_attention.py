@@ -42,7 +42,7 @@ _HALF = dict(
 TILES = {
     torch.bfloat16: _HALF,
     torch.float16: _HALF,
-    torch.float32: dict.fromkeys(_HALF, Tiles(32, 16, 4)),
+    torch.float32: dict(dict.fromkeys(_HALF, Tiles(32, 16, 4)), table=Tiles(16, 32, 4)),
 }
 PRODUCTS = {
     torch.bfloat16: tl.bfloat16,

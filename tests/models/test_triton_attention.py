@@ -8,7 +8,7 @@ import warnings
 import oracle
 import pytest
 import torch
-from attention_checks import assert_equal_in_fp32, attend, weights
+from attention_checks import assert_as_exact_as_plain, assert_equal_in_fp32, attend, weights
 from torch.testing import assert_close
 from window_cases import randomized
 
@@ -59,8 +59,7 @@ def test_equals_the_oracle(sizes, window, interpreter):
     expected = oracle.window_attention(x[0], params, 1, window, window, True)[None]
     total = (expected * weights(expected)).sum()
     expected = [expected.detach(), *torch.autograd.grad(total, [x, *params.values()])]
-    found = attend(module.float(), x.float(), 'triton')
-    assert_equal_in_fp32(module, found, [value.float() for value in expected])
+    assert_as_exact_as_plain(module.float(), x.detach().float(), 'triton', expected)
 
 
 @pytest.mark.parametrize('similarity, eps', [('dot', 0.0), ('cosine', 0.3)])
@@ -71,8 +70,8 @@ def test_other_similarities_equal_plain(sizes, window, similarity, eps, interpre
         16, 1, window, window, shifted=True, position_bias=BiasTable, cosine_eps=eps
     )
     x = torch.randn(2, *sizes, 16)
-    found = attend(randomized(module), x, 'triton')
-    assert_equal_in_fp32(module, found, attend(module, x, 'plain'))
+    exact = attend(randomized(module).double(), x.double(), 'plain')
+    assert_as_exact_as_plain(module.float(), x, 'triton', exact)
 
 
 @pytest.mark.parametrize('shifted', [True, pytest.param(False, marks=pytest.mark.slow)])

@@ -37,3 +37,23 @@ def assert_equal_in_fp32(module: WindowAttention, found: list, expected: list) -
         tol = 5e-5 if name == 'logit_scale' else 1e-5
         limit = tol * max(b.abs().max().item(), 1)
         assert_close(a, b, atol=limit, rtol=0, msg=lambda m, n=name: f'{n}: {m}')
+
+
+def assert_as_exact_as_plain(
+    module: WindowAttention, x: torch.Tensor, backend: str, exact: list
+) -> None:
+    """Output and gradients in fp32: to 1e-5 of the largest element, or 4 times plain's error.
+
+    Args:
+        module: In fp32.
+        x: Its input, in fp32.
+        backend: What is checked.
+        exact: Output and gradients in fp64.
+    """
+    names = ['out', 'x', *(n for n, p in module.named_parameters() if p.requires_grad)]
+    found, plain = (attend(module, x, name) for name in (backend, 'plain'))
+    for name, a, b, c in zip(names, found, plain, exact, strict=True):
+        error = (b.double() - c).abs().max().item()
+        tol = 5e-5 if name == 'logit_scale' else 1e-5  # as above
+        limit = max(tol * max(c.abs().max().item(), 1), 4 * error)
+        assert_close(a.double(), c, atol=limit, rtol=0, msg=lambda m, n=name: f'{n}: {m}')
