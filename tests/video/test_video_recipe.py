@@ -19,6 +19,8 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmaction.utils import register_all_modules
 
+import swinv2_dense.video  # noqa: F401  registers the recognizer
+
 
 def sample(label: int) -> ActionDataSample:
     return ActionDataSample().set_gt_label(label)
