@@ -46,8 +46,8 @@ class RawHead(Core):
         super().__init__()
         self.backbone, self.neck = model.backbone, getattr(model, 'neck', None)
         self.head = getattr(model, 'rpn_head', None) or getattr(model, 'bbox_head', None)
-        if self.head is None:
-            raise ConfigError(f'--raw: {type(model).__name__} has no head; use --part neck')
+        if not hasattr(self.head, 'prior_generator'):
+            raise ConfigError(f'--raw: {type(model).__name__} has no dense head; use --part neck')
         levels = len(self.head.prior_generator.strides)
         kinds = ('cls_score', 'bbox_pred', 'centerness')[: 3 if _is(self.head, ATSSHead) else 2]
         self.names = tuple(f'{kind}_{level}' for kind in kinds for level in range(levels))
@@ -346,7 +346,8 @@ def _is(part: Any, *kinds: type) -> bool:
 
 def _unsupported(model: nn.Module, *parts: Any) -> ConfigError:
     names = ' and '.join(type(part).__name__ for part in parts if part is not None) or 'its head'
+    dense = any(hasattr(part, 'prior_generator') for part in parts)
     return ConfigError(
         f'{type(model).__name__} with {names} cannot be exported as a whole: its selection of '
-        'boxes has no version with fixed shapes; use --raw, or --part neck'
+        f'boxes has no version with fixed shapes; use {"--raw, or " * dense}--part neck'
     )

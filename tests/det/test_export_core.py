@@ -145,3 +145,14 @@ def test_what_cannot_be_exported_is_named():
     model.rpn_head.__class__ = type('OtherHead', (type(model.rpn_head),), {})
     with pytest.raises(ConfigError, match='MaskRCNN with OtherHead and StandardRoIHead'):
         detector_core(model, raw=False)
+
+
+def test_raw_needs_a_dense_head():
+    """A DETR has none, and the other error does not propose `--raw` then."""
+    model = detector('Mask R-CNN')
+    del model.rpn_head.prior_generator
+    with pytest.raises(ConfigError, match='--raw: MaskRCNN has no dense head; use --part neck'):
+        detector_core(model, raw=True)
+    model.rpn_head.__class__ = type('OtherHead', (type(model.rpn_head),), {})
+    with pytest.raises(ConfigError, match='with fixed shapes; use --part neck'):
+        detector_core(model, raw=False)
