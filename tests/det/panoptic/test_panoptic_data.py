@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
+import sys
 from pathlib import Path
 
 import cv2
@@ -115,9 +115,8 @@ def test_what_mmdet_would_stumble_over_in_training_is_named_before(tree, change,
     assert said in checked(tree)
 
 
-def test_parts_of_mmdet_that_need_another_package_are_named(tree):
-    if find_spec('panopticapi'):
-        pytest.skip('panopticapi is installed')
+def test_parts_of_mmdet_that_need_another_package_are_named(tree, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'panopticapi', None)  # as if it were not installed
     dataset = dataset_of(tree)
     steps = [('train_dataloader.dataset', dataset)]
     check_panopticapi(steps, [('val_evaluator', [dict(type='PanopticQualityMetric')])])
@@ -182,7 +181,9 @@ def test_segments_are_drawn(tree):
     outside = frame[18 * factor, 2 * factor]
     assert (outside == 128).all()  # no segment, and below the names
     assert not (inside == 128).all()
-    assert visualizer.picture(image, sample) is not None
+    sheet = visualizer.picture(image, sample)  # the panel of predictions, with the same colors
+    assert (sheet == inside).all(-1).sum() >= w * h // 2
+    assert visualizer.picture(image, DetDataSample()) is None
 
 
 def test_configs_name_what_is_wrong_before_anything_is_built(tree):
