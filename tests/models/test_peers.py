@@ -6,14 +6,11 @@ maps, and transformers' in the same way as here.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from commands import SUPPORT
+from peer_process import run_with_peers
 from peers import CLASSES, DEPTHS, DIMS, HEADS, PRETRAINED_WINDOWS, WINDOW
 from torch.testing import assert_close
 from unnormalized import Unnormalized
@@ -22,18 +19,10 @@ from swinv2_dense import SwinTransformerV2
 from swinv2_dense.checkpoints.loading import load_pretrained
 from swinv2_dense.classification import ImageClassifier
 
-# tools/setup.sh installs them apart: torchvision changes what transformers and mmaction2 import.
-PEERS = Path(os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers')
-
 
 def made_by(library: str, folder: Path) -> list[torch.Tensor]:
     """An image, its maps and its logits, by the library; its file is folder/model.pth."""
-    if not (PEERS / library).is_dir():
-        pytest.skip(f'no {library} in {PEERS}, where tools/setup.sh installs it')
-    environment = os.environ | dict(PYTHONPATH=os.pathsep.join([str(PEERS), *sys.path]))
-    command = [sys.executable, '-W', 'ignore', str(SUPPORT / 'peers.py'), library, str(folder)]
-    result = subprocess.run(command, env=environment, text=True, capture_output=True)
-    assert result.returncode == 0, result.stderr[-3000:]
+    run_with_peers('peers.py', [library], library, folder)
     return torch.load(folder / 'features.pth', weights_only=True)
 
 

@@ -5,14 +5,11 @@ Skipped where they are not installed. mmdet, mmaction2 and transformers are in t
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from commands import SUPPORT
+from peer_process import run_with_peers
 from peers_v1 import DEPTHS, DIMS, HEADS, VIDEO_WINDOW, WINDOW
 from torch.testing import assert_close
 from unnormalized import Unnormalized
@@ -20,22 +17,14 @@ from unnormalized import Unnormalized
 from swinv2_dense import SwinTransformerV1, VideoSwinTransformerV1
 from swinv2_dense.checkpoints.loading import load_pretrained
 
-# tools/setup.sh installs them apart: torchvision changes what transformers and mmaction2 import.
-PEERS = Path(os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers')
 ARCH = dict(embed_dims=DIMS, depths=DEPTHS, num_heads=HEADS)
 
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
     """What all libraries save, made by one process."""
-    for library in ('timm', 'torchvision', 'mmpretrain'):
-        if not (PEERS / library).is_dir():
-            pytest.skip(f'no {library} in {PEERS}, where tools/setup.sh installs it')
     target = tmp_path_factory.mktemp('peers')
-    environment = os.environ | dict(PYTHONPATH=os.pathsep.join([str(PEERS), *sys.path]))
-    command = [sys.executable, '-W', 'ignore', str(SUPPORT / 'peers_v1.py'), str(target)]
-    result = subprocess.run(command, env=environment, text=True, capture_output=True)
-    assert result.returncode == 0, result.stderr[-3000:]
+    run_with_peers('peers_v1.py', ('timm', 'torchvision', 'mmpretrain'), target)
     return target
 
 
