@@ -17,8 +17,8 @@ from commands import SUPPORT
 PEERS = Path(os.environ.get('SWINV2_DENSE_PEERS') or Path(sys.prefix) / 'peers')
 
 
-def run_with_peers(program: str, libraries: Iterable[str], *arguments: object) -> None:
-    """Run a file of tests/support, or skip the test where a library is not installed."""
+def run_with_peers(program: str, libraries: Iterable[str], *arguments: object) -> str:
+    """What a file of tests/support prints; skips the test where a library is not installed."""
     for library in libraries:
         if not (PEERS / library).is_dir():
             pytest.skip(f'no {library} in {PEERS}, where tools/setup.sh installs it')
@@ -26,3 +26,4 @@ def run_with_peers(program: str, libraries: Iterable[str], *arguments: object) -
     command = [sys.executable, '-W', 'ignore', str(SUPPORT / program), *map(str, arguments)]
     result = subprocess.run(command, env=environment, text=True, capture_output=True)
     assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
