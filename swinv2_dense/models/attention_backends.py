@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .bias_tiles import bias_lines, bias_tiles, gather_bias, unfold_bias
+from .bias_tiles import bias_lines, bias_tiles, gather_bias, unfold_bias, whole_bias
 from .tile_sizes import FORWARD_TILE, tile_numel
 from .tracing import is_exporting
 
@@ -51,13 +51,24 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, table: Tensor, window_size: Sequence[i
             "use 'tiled' or 'auto'"
         )
     lines = as_attn_mask(bias_lines(table, window_size), v)
-    return sdpa_lines(q.to(v.dtype), k.to(v.dtype), v, lines, window_size)
+    whole = whole_bias(lines, window_size)
+    return sdpa_lines(q.to(v.dtype), k.to(v.dtype), v, lines, window_size, whole)
 
 
 def sdpa_lines(
-    q: Tensor, k: Tensor, v: Tensor, lines: Tensor, window_size: Sequence[int]
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lines: Tensor,
+    window_size: Sequence[int],
+    whole: Tensor | None = None,
 ) -> Tensor:
-    """`sdpa`, given the `bias_lines` of the table as `as_attn_mask` returns them."""
+    """`sdpa`, given the `bias_lines` of the table as `as_attn_mask` returns them.
+
+    `whole` is their `whole_bias`, if there is one.
+    """
+    if whole is not None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=whole[None], scale=1.0)
     rows = tile_numel(FORWARD_TILE, q) // (q.shape[1] * q.shape[2])
     outs = [
         F.scaled_dot_product_attention(q[:, :, queries], k, v, attn_mask=bias[None], scale=1.0)

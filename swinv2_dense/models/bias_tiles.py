@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from .tile_sizes import WHOLE_BIAS, tile_numel
+
 # One axis, w = 3. The table holds the offsets q - k of query q and key k, from -2 to 2. Unfolded
 # and flipped, row q of it holds the bias against every key:
 #
@@ -107,3 +109,71 @@ def bias_tiles(
         bias = bias.flatten(2)
         yield slice(start, start + bias.shape[1]), bias
         start += bias.shape[1]
+
+
+def whole_bias(lines: Tensor, window_size: Sequence[int]) -> Tensor | None:
+    """Bias (nH, N, N) of all token pairs, or None where that is too large to keep."""
+    num_tokens = math.prod(window_size)
+    if lines.shape[0] * num_tokens**2 > tile_numel(WHOLE_BIAS, lines):
+        return None
+    bias = lines.new_empty(lines.shape[0], num_tokens, num_tokens)
+    for rows, line in zip(bias.split(window_size[-1], dim=1), line_slices(lines, window_size)):
+        rows.view(line.shape).copy_(line)
+    return bias
+
+
+def add_whole_bias(lines: Tensor, bias: Tensor, window_size: Sequence[int]) -> None:
+    """Adjoint of `whole_bias`: add each entry of a bias (nH, N, N) to its place in `lines`."""
+    rank = len(window_size)
+    bias = bias.view(-1, *window_size, *window_size)
+    for axis, size in enumerate(window_size[:-1], start=1):
+        shape = [2 * size - 1 if i == axis else n for i, n in enumerate(bias.shape)]
+        total = bias.new_zeros(shape[: rank + 1] + shape[rank + 2 :])
+        for query, part in enumerate(bias.unbind(axis)):  # the keys' axis is now at `rank`
+            total.narrow(axis, size - 1 - query, size).add_(part.movedim(rank, axis))
+        bias = total
+    lines += bias.movedim(rank, 1)
+
+
+class BiasTiles:
+    """The bias of a window size, tile by tile, with the gradient that is summed for each tile.
+
+    A bias that is small enough is built once, for all groups of windows, and cut into heads: tiles
+    of whole windows make larger products than tiles of rows. A larger one is cut into rows of all
+    heads, which are built again for every group.
+
+    Args:
+        lines: `bias_lines` of the window.
+        window_size: Tokens per axis.
+        tile: Elements of a tile.
+    """
+
+    def __init__(self, lines: Tensor, window_size: Sequence[int], tile: int) -> None:
+        self.lines, self.window_size, self.tile = lines, window_size, tile
+        self.lines_grad = torch.zeros_like(lines)
+        self.whole = whole_bias(lines, window_size)
+        self.whole_grad = None if self.whole is None else torch.zeros_like(self.whole)
+
+    def __iter__(self) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
+        """Queries, heads, their bias (heads, queries, N), and what its gradient is added to."""
+        num_heads, num_tokens = self.lines.shape[0], math.prod(self.window_size)
+        if self.whole is not None and self.whole_grad is not None:
+            step = max(1, self.tile // num_tokens**2)
+            for first in range(0, num_heads, step):
+                heads = slice(first, min(first + step, num_heads))
+                yield slice(0, num_tokens), heads, self.whole[heads], self.whole_grad[heads]
+            return
+        targets = line_slices(self.lines_grad, self.window_size)
+        rows = self.tile // (num_heads * num_tokens)
+        for queries, bias in bias_tiles(self.lines, self.window_size, rows):
+            grad = torch.zeros_like(bias)
+            yield queries, slice(0, num_heads), bias, grad
+            for line in grad.split(self.window_size[-1], dim=1):
+                target = next(targets)
+                target += line.view(target.shape)
+
+    def add_to_table(self, table: Tensor) -> None:
+        """Add all gradients to that of the table."""
+        if self.whole_grad is not None:
+            add_whole_bias(self.lines_grad, self.whole_grad, self.window_size)
+        add_lines(table, self.lines_grad, self.window_size)

@@ -76,21 +76,26 @@ class GeluMlp(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True
             return _differentiable_grads(grad, x, weight1, bias1, weight2)
         x_grad, exact = torch.empty_like(x), torch.promote_types(x.dtype, torch.float32)
-        totals = [torch.zeros_like(t, dtype=exact) for t in (weight1, weight2)]
-        totals += [torch.zeros_like(t[:, 0], dtype=exact) for t in (weight1, weight2)]
+        weight1_grad, weight2_grad = (
+            torch.empty_like(w, dtype=exact) if needed else None
+            for w, needed in zip((weight1, weight2), ctx.needs_input_grad[1::2])
+        )
+        bias1_grad, bias2_grad = (
+            torch.zeros_like(w[:, 0], dtype=exact) for w in (weight1, weight2)
+        )
         with without_autocast(x):
             for rows in _chunks(x, len(weight1)):
-                chunk, inner = grad[rows], hidden[rows]
-                if ctx.needs_input_grad[3]:
-                    add_product(totals[1], chunk.t(), F.gelu(inner))
+                first, chunk, inner = rows.start == 0, grad[rows], hidden[rows]
+                if weight2_grad is not None:
+                    add_product(weight2_grad, chunk.t(), F.gelu(inner), first)
                 inner_grad = torch.ops.aten.gelu_backward(matmul(chunk, weight2), inner)
-                if ctx.needs_input_grad[1]:
-                    add_product(totals[0], inner_grad.t(), x[rows])
+                if weight1_grad is not None:
+                    add_product(weight1_grad, inner_grad.t(), x[rows], first)
                 x_grad[rows] = matmul(inner_grad, weight1)
-                for total, part in zip(totals[2:], (inner_grad, chunk)):
-                    total += part.sum(0, dtype=exact)
-        weight1, weight2, bias1, bias2 = (total.to(x.dtype) for total in totals)
-        return x_grad, weight1, bias1, weight2, bias2
+                bias1_grad += inner_grad.sum(0, dtype=exact)
+                bias2_grad += chunk.sum(0, dtype=exact)
+        totals = weight1_grad, bias1_grad, weight2_grad, bias2_grad
+        return x_grad, *(total if total is None else total.to(x.dtype) for total in totals)
 
 
 def _differentiable_grads(
@@ -124,4 +129,4 @@ def gelu_mlp(
 
 def _chunks(x: Tensor, hidden_dims: int) -> Iterator[slice]:
     step = max(1, tile_numel(HIDDEN, x) // hidden_dims)
-    return (slice(first, first + step) for first in range(0, len(x), step))
+    return (slice(first, first + step) for first in range(0, max(1, len(x)), step))

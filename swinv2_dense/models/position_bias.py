@@ -146,9 +146,9 @@ class ContinuousBias(nn.Sequential):
         ]
         coords = torch.stack(torch.meshgrid(*axes, indexing='ij'), dim=-1)
         with without_autocast(weight):
-            hidden = F.relu(F.linear(coords, weight, bias), inplace=True)
-            bias = 16 * F.linear(hidden, out).sigmoid()
-            return bias.permute(len(window_size), *range(len(window_size)))
+            hidden = F.linear(coords.flatten(0, -2), weight, bias)
+            bias = 16 * F.linear(F.relu(hidden, inplace=True), out).sigmoid()
+            return bias.t().unflatten(1, coords.shape[:-1])
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Weight and bias of the first layer, and weight of the second.

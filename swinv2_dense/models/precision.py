@@ -71,14 +71,19 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     return (_for_product(a) @ _for_product(b)).to(a.dtype)
 
 
-def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """total += a @ b, for matrices or batches of them; `total` may have a wider dtype."""
+def add_product(total: Tensor, a: Tensor, b: Tensor, first: bool = False) -> None:
+    """total += a @ b, for matrices or batches of them; `total` may have a wider dtype.
+
+    The `first` product of a sum is written to `total`, whatever that holds.
+    """
+    keep = 0.0 if first else 1.0
     if total.dtype != a.dtype:
-        total += matmul(a, b)
+        product = matmul(a, b)
+        total.copy_(product) if first else total.add_(product)
     elif a.dim() == 2:
-        total.addmm_(a, b)
+        total.addmm_(a, b, beta=keep)
     else:
-        total.baddbmm_(a, b)
+        total.baddbmm_(a, b, beta=keep)
 
 
 def safe_norm(x: Tensor, eps: float = 0.0) -> Tensor:

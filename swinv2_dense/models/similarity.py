@@ -32,8 +32,8 @@ class DotProduct:
     def to_inputs(self, grad: Tensor, vectors: Tensor, norms: Tensor) -> None:
         """Turn the gradient of `vectors` into that of their input, in place."""
 
-    def scale_grad(self, grad: Tensor, vectors: Tensor, num_heads: int) -> Tensor | float:
-        """Gradient of the scale, (nH,), from that of the scaled queries (nW * nH, N, D)."""
+    def scale_grad(self, grad: Tensor, vectors: Tensor) -> Tensor | float:
+        """Gradient of the scale, (nH,), from that of the scaled queries (nW, nH, N, D)."""
         return 0.0
 
 
@@ -60,9 +60,9 @@ class Cosine(DotProduct):
         grad -= vectors * along
         grad /= norms
 
-    def scale_grad(self, grad: Tensor, vectors: Tensor, num_heads: int) -> Tensor | float:
+    def scale_grad(self, grad: Tensor, vectors: Tensor) -> Tensor | float:
         """See `DotProduct`."""
-        return (grad * vectors).unflatten(0, (-1, num_heads)).sum((0, 2, 3))
+        return (grad * vectors).sum((0, 2, 3))
 
 
 # By name, because custom operators take strings and no objects.

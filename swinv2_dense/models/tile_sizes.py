@@ -13,7 +13,8 @@ from torch import Tensor
 GROUP = {'cpu': 1 << 21, 'cuda': 1 << 26}  # q, k and v of a group of windows
 HIDDEN = {'cpu': 1 << 20, 'cuda': 1 << 26}  # hidden layer of an MLP
 FORWARD_TILE = {'cpu': 1 << 18, 'cuda': 1 << 25}  # logits in the forward pass
-BACKWARD_TILE = {'cpu': 1 << 20, 'cuda': 1 << 25}  # logits in the backward pass
+WHOLE_BIAS = {'cpu': 1 << 22, 'cuda': 1 << 24}  # N x N bias of all heads, kept during a pass
+BACKWARD_TILE = {'cpu': 1 << 19, 'cuda': 1 << 25}  # logits in the backward pass
 
 
 def tile_numel(sizes: dict[str, int], x: Tensor) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .attention_backends import as_attn_mask, sdpa_lines
-from .bias_tiles import add_lines, bias_lines, bias_tiles, line_slices
+from .bias_tiles import BiasTiles, bias_lines, whole_bias
 from .precision import add_product, linear, matmul, without_autocast
 from .similarity import SIMILARITIES, DotProduct
 from .tile_sizes import BACKWARD_TILE, GROUP, tile_numel
@@ -105,6 +105,7 @@ def tiled_forward(
     start = 0
     with without_autocast(x):
         for window, lines, groups_of_window in plan:
+            whole = whole_bias(lines, window)
             for group in groups_of_window:
                 tokens = group.read(x).to(weight.dtype)
                 stop = start + tokens[..., 0].numel()
@@ -114,7 +115,7 @@ def tiled_forward(
                 heads = qkv.unflatten(-1, (3, scale.shape[0], -1))
                 q, k, v = heads.unflatten(0, tokens.shape[:2]).unbind(2)
                 q, k, v = (y.transpose(1, 2) for y in (vectors(q), vectors(k), v))
-                mixed = sdpa_lines((q * scale).to(v.dtype), k.to(v.dtype), v, lines, window)
+                mixed = sdpa_lines((q * scale).to(v.dtype), k.to(v.dtype), v, lines, window, whole)
                 group.write(mixed.transpose(1, 2).flatten(2), out)
     return crop_map(out, sizes), kept
 
@@ -136,34 +137,26 @@ def tiled_backward(
     sizes, kind = x.shape[1:-1], SIMILARITIES[similarity](eps)
     x, plan = _plan(x, weight, table, window_size, shifted)
     grad = pad_map(grad, axis_layouts(sizes, window_size, shifted))
-    x_grad, weight_grad = torch.empty_like(x), torch.zeros_like(weight, dtype=scale.dtype)
+    x_grad, weight_grad = torch.empty_like(x), torch.empty_like(weight, dtype=scale.dtype)
     bias_grad = torch.zeros_like(bias, dtype=scale.dtype)
     scale_grad, table_grad = torch.zeros_like(scale), torch.zeros_like(table)
     start = 0
     with without_autocast(x):
         for window, lines, groups_of_window in plan:
-            lines = lines.to(table.dtype)
-            lines_grad = torch.zeros_like(lines)
+            tiles = BiasTiles(lines.to(table.dtype), window, tile_numel(BACKWARD_TILE, x))
             for group in groups_of_window:
                 tokens = group.read(x).to(weight.dtype)
                 rows = tokens.flatten(0, 1)
                 stop = start + len(rows)
                 qkv = kept[start:stop] if len(kept) else linear(rows, weight, bias)
-                start = stop
-                qkv_grad = _group_backward(
-                    group.read(grad),
-                    qkv.unflatten(0, tokens.shape[:2]),
-                    scale,
-                    lines,
-                    window,
-                    kind,
-                    scale_grad,
-                    lines_grad,
-                ).flatten(0, 1)
+                qkv = qkv.unflatten(0, tokens.shape[:2])
+                qkv_grad = _group_backward(group.read(grad), qkv, scale, tiles, kind, scale_grad)
+                qkv_grad = qkv_grad.flatten(0, 1)
                 group.write(matmul(qkv_grad, weight).view(tokens.shape), x_grad)
-                add_product(weight_grad, qkv_grad.t(), rows)
+                add_product(weight_grad, qkv_grad.t(), rows, first=start == 0)
                 bias_grad += qkv_grad.sum(0, dtype=scale.dtype)
-            add_lines(table_grad, lines_grad, window)
+                start = stop
+            tiles.add_to_table(table_grad)
     grads = weight_grad.to(weight.dtype), bias_grad.to(bias.dtype)
     return crop_map(x_grad, sizes), *grads, scale_grad, table_grad
 
@@ -192,58 +185,59 @@ def _group_backward(
     grad: Tensor,
     qkv: Tensor,
     scale: Tensor,
-    lines: Tensor,
-    window: Sequence[int],
+    tiles: BiasTiles,
     kind: DotProduct,
     scale_grad: Tensor,
-    lines_grad: Tensor,
 ) -> Tensor:
-    """Gradient (nW, N, 3C) of qkv; adds to the gradients of the scale and of the lines.
+    """Gradient (nW, N, 3C) of qkv; adds to the gradients of the scale and of the bias.
 
     Logits are fp32 products of the same rounded factors as in the forward pass, so that both
     passes see the same probabilities.
     """
     num_heads, dtype, exact = scale.shape[0], qkv.dtype, scale.dtype
-    num_tokens, batch = qkv.shape[1], len(qkv) * num_heads
 
     def heads_first(y: Tensor) -> Tensor:
-        return y.unflatten(-1, (num_heads, -1)).transpose(1, 2).flatten(0, 1)
+        return y.unflatten(-1, (num_heads, -1)).transpose(1, 2).contiguous()
 
     q, k, v = (heads_first(y) for y in qkv.chunk(3, dim=-1))
     grad = heads_first(grad)
     q, q_norms = kind.vectors_and_norms(q.to(exact))
     k, k_norms = kind.vectors_and_norms(k.to(exact))
-    scales = scale.repeat(len(qkv), 1, 1)
-    low_q, low_k = (q * scales).to(dtype), k.to(dtype)
+    low_q, low_k = (q * scale).to(dtype), k.to(dtype)
     exact_q, exact_k = low_q.to(exact), low_k.to(exact)
-    q_grad, k_grad, v_grad = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(k)
-    tile = tile_numel(BACKWARD_TILE, q)
-    line_grads = line_slices(lines_grad, window)
-    for rows, bias in bias_tiles(lines, window, tile // (num_heads * num_tokens)):
-        bias_grad = torch.zeros_like(bias)
-        step = max(1, tile // bias.numel()) * num_heads
-        for part in (slice(first, first + step) for first in range(0, batch, step)):
-            logits = torch.bmm(exact_q[part, rows], exact_k[part].mT)
-            logits.unflatten(0, (-1, num_heads)).add_(bias)
-            probs = logits.softmax(-1)
-            add_product(v_grad[part], probs.to(dtype).mT, grad[part, rows])
-            probs_grad = matmul(grad[part, rows], v[part].mT).to(exact)
+    q_grad, k_grad, v_grad = torch.empty_like(q), torch.empty_like(k), torch.empty_like(k)
+    for rows, heads, bias, bias_grad in tiles:
+        step = max(1, tiles.tile // bias.numel()) if len(bias) == num_heads else 1
+        first = rows.start == 0
+        for start in range(0, len(qkv), step):
+            keys = slice(start, start + step), heads
+            queries = *keys, rows
+            part_q = _part(exact_q, queries)
+            logits = bias.repeat(len(part_q) // len(bias), 1, 1)
+            probs = logits.baddbmm_(part_q, _part(exact_k, keys).mT).softmax(-1)
+            out_grad = _part(grad, queries)
+            add_product(_part(v_grad, keys), probs.to(dtype).mT, out_grad, first)
+            probs_grad = matmul(out_grad, _part(v, keys).mT).to(exact)
             logits_grad = torch._softmax_backward_data(probs_grad, probs, -1, exact)
-            bias_grad += logits_grad.unflatten(0, (-1, num_heads)).sum(0)
+            by_window = logits_grad.unflatten(0, (-1, len(bias)))
+            bias_grad += by_window.sum(0) if len(by_window) > 1 else by_window[0]
             logits_grad = logits_grad.to(dtype)
-            q_grad[part, rows] = matmul(logits_grad, low_k[part])
-            add_product(k_grad[part], logits_grad.mT, low_q[part, rows])
-        for line in bias_grad.split(window[-1], dim=1):
-            target = next(line_grads)
-            target += line.view(target.shape)
-    scale_grad.flatten().add_(kind.scale_grad(q_grad, q, num_heads))
-    q_grad *= scales
+            add_product(_part(q_grad, queries), logits_grad, _part(low_k, keys), first=True)
+            add_product(_part(k_grad, keys), logits_grad.mT, _part(low_q, queries), first)
+    scale_grad.flatten().add_(kind.scale_grad(q_grad, q))
+    q_grad *= scale
     out = qkv.new_empty(*qkv.shape[:2], 3, num_heads, q.shape[-1])
     kind.to_inputs(q_grad, q, q_norms)
     kind.to_inputs(k_grad, k, k_norms)
     for i, d in enumerate((q_grad, k_grad, v_grad)):
-        out[:, :, i] = d.unflatten(0, (-1, num_heads)).transpose(1, 2)
+        out[:, :, i] = d.transpose(1, 2)
     return out.flatten(2)
+
+
+def _part(x: Tensor, index: tuple[slice, ...]) -> Tensor:
+    """A view of some windows, heads and tokens, with windows and heads on one axis."""
+    part = x[index]
+    return part.view(-1, *part.shape[2:])
 
 
 def _plan(

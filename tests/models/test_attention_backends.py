@@ -35,9 +35,10 @@ LARGER = {
 }
 
 
-@pytest.fixture
-def small_pieces(monkeypatch):
-    """One or two windows per group and one line of queries per tile, even for tiny windows."""
+@pytest.fixture(params=[0, 1 << 22], ids=['lines', 'heads'])
+def small_pieces(request, monkeypatch):
+    """One or two windows per group and one line of queries, or one head of a window, per tile."""
+    monkeypatch.setitem(tile_sizes.WHOLE_BIAS, 'cpu', request.param)
     monkeypatch.setitem(tile_sizes.GROUP, 'cpu', 180)
     monkeypatch.setitem(tile_sizes.FORWARD_TILE, 'cpu', 1)
     monkeypatch.setitem(tile_sizes.BACKWARD_TILE, 'cpu', 16)
@@ -137,7 +138,7 @@ def test_nothing_as_large_as_the_logits_of_a_window_exists(sequential):
             module(x).sum().backward()
         largest[window] = mode.num_bytes // 4
     assert largest[64] < 64**4 / 8
-    assert max(largest[window] for window in (8, 16, 32)) <= tile_sizes.BACKWARD_TILE['cpu']
+    assert max(largest[window] for window in (8, 16, 32)) <= tile_sizes.WHOLE_BIAS['cpu']
 
 
 def test_what_is_kept_hardly_grows_with_the_window():

@@ -44,6 +44,7 @@ def attention(kind: tuple, window: tuple, **settings) -> torch.nn.Module:
 @pytest.mark.parametrize('kind', KINDS, ids='-'.join)
 def test_attention_equals_loops_with_gradients(kind, sizes, window, monkeypatch):
     """Tiled with one line of queries per tile, with and without kept projections, and plain."""
+    monkeypatch.setitem(tile_sizes.WHOLE_BIAS, 'cpu', 0)
     monkeypatch.setitem(tile_sizes.GROUP, 'cpu', 180)
     monkeypatch.setitem(tile_sizes.FORWARD_TILE, 'cpu', 1)
     monkeypatch.setitem(tile_sizes.BACKWARD_TILE, 'cpu', 16)
