@@ -42,7 +42,7 @@ def test_windows_by_hand():
 
 
 def test_forward_by_hand():
-    """Two windows of 64 tokens, one head of 32 channels in bf16; a tile of all queries, two of keys.
+    """Two windows of 64 tokens, a head of 32 channels in bf16; a tile of all queries, two of keys.
 
     Per window: q, k and v are read and the output is written, 4 x 64 x 64 bytes, 64 of fp32, a
     padded token five times, and a scale.
