@@ -48,7 +48,7 @@ class Settings:
     phases: Sequence[str] = PHASES
     backends: Sequence[str] = BACKENDS
     peers: Sequence[str] = ()
-    arch: str = 't'
+    arch: str | dict = 't'  # of the backbone that is measured
     pixels: int | None = None  # side of the image; by default about `PIXELS`
     batch: int = 1
     with_cp: bool = False

@@ -126,8 +126,8 @@ def _table(record: dict[str, Any], timed: str) -> str:
                 cells += _cost(measured.get((window, name, phase)))
             rows.append([window, side, name, *cells])
     title = (
-        f'{settings["arch"].upper()}, batch {settings["batch"]}, {timed}. Errors are in units of '
-        'their bounds; memory is that above the model.'
+        f'{str(settings["arch"]).upper()}, batch {settings["batch"]}, {timed}. Errors are in units '
+        'of their bounds; memory is that above the model.'
     )
     return f'{title}\n{text_table(rows, header, left=(2,))}'
 

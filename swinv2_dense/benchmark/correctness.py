@@ -12,9 +12,9 @@ from torch import Tensor
 from ..models.window_attention import WindowAttention
 from .worker import DTYPES
 
-# Relative L2 distance of the output and of each gradient. On a CPU, all backends stay below 0.7 of
-# it at windows of 2 to 32.
-BOUNDS = {'fp32': 1e-5, 'bf16': 0.05, 'fp16': 0.0125}
+# Relative L2 distance of the output and of each gradient. On a CPU, all backends stay below two
+# thirds of it at windows of 2 to 32, also with the position bias rounded as for kernels on CUDA.
+BOUNDS = {'fp32': 1e-5, 'bf16': 0.08, 'fp16': 0.02}
 CHANNELS, HEADS = 64, 2
 
 

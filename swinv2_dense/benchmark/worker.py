@@ -37,7 +37,7 @@ from .peers import Maps
 class Case:
     """The settings of a measurement. `size` and `window` have one number per axis."""
 
-    arch: str
+    arch: str | dict
     size: tuple[int, ...]
     window: tuple[int, ...]
     phase: str  # 'forward', or 'training': forward and backward

@@ -59,12 +59,9 @@ def check_settings(args: argparse.Namespace) -> Settings:
     Raises:
         ValueError: An option that --check does not take.
     """
-    for flag, wrong in (('--version', args.version != 2), ('--weights', args.weights != 'fp32')):
-        if wrong:
-            value = getattr(args, flag.lstrip('-'))
-            raise ValueError(
-                f'{flag} {value}: --check measures V2 with weights in fp32; drop {flag}'
-            )
+    for flag, value, only in (('--version', args.version, 2), ('--weights', args.weights, 'fp32')):
+        if value != only:
+            raise ValueError(f'{flag} {value}: --check measures {flag} {only} only; drop {flag}')
     for flag, values in (('--arch', args.arch), ('--size', args.size)):
         if values and len(values) > 1:
             raise ValueError(f'{flag} with {len(values)} values: --check takes one')
