@@ -26,6 +26,9 @@ from .correctness import errors
 from .timing import milliseconds
 from .worker import Case, Memory, Worker
 
+# In the messages of torch on CUDA and on a CPU, of Triton, and of cuBLAS.
+NO_MEMORY = ('out of memory', "can't allocate memory", 'STATUS_ALLOC_FAILED')
+
 
 class CheckWorker:
     """Answers requests about one library: 'ours', or a key of `choices.PEER_PACKAGES`."""
@@ -42,10 +45,8 @@ class CheckWorker:
             )
         except ImportError as error:
             return dict(unavailable=str(error))
-        except torch.cuda.OutOfMemoryError:
-            return dict(unavailable='out of memory')
         except RuntimeError as error:
-            if "can't allocate memory" not in str(error):  # of a CPU
+            if not any(words in str(error) for words in NO_MEMORY):
                 raise
             return dict(unavailable='out of memory')
         finally:

@@ -108,7 +108,7 @@ def test_memory_and_missing_packages_are_rows(monkeypatch):
     """They are not defects, and what cannot run is not measured."""
 
     def huge(*_: object) -> None:
-        raise torch.cuda.OutOfMemoryError
+        raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 9 GiB')
 
     monkeypatch.setitem(attention_backends.BACKENDS, 'huge', huge)
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)

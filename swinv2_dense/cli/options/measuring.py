@@ -121,7 +121,7 @@ wrong. Libraries of --against are compiled first, which takes minutes.
         help=f'dtype of our parameters {DEFAULT}',
     )
     parser.add_argument(
-        '--batch', type=int, metavar='N', help='images or clips (default: 1; 2 for --check)'
+        '--batch', type=int, metavar='N', help='images or clips (default: 1; 2 for --check on CUDA)'
     )
     parser.add_argument(
         '--with-cp', action='store_true', help='activation checkpointing in our model'
