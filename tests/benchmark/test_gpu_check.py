@@ -244,12 +244,13 @@ def test_the_command(tmp_path):
 @pytest.mark.slow
 def test_the_command_against_a_compiled_peer(tmp_path):
     pytest.importorskip('transformers')
-    flags = ['--device', 'cpu', '--window', 2, '--size', 64, '--backend', 'tiled']
-    result = run_here('benchmark', '--check', *flags, '--against', 'hf', '--out', tmp_path)
+    flags = ['--device', 'cpu', '--window', 2, '--size', 64, '--phase', 'forward', '--runs', 1]
+    flags += ['--backend', 'tiled', '--against', 'hf', '--out', tmp_path]
+    result = run_here('benchmark', '--check', *flags)
     assert result.returncode == 0, result.stderr
     rows = json.loads((tmp_path / 'check.json').read_text())['measurements']
     peer = [(row['phase'], row['status']) for row in rows if row['library'] == 'hf']
-    assert peer == [('forward', 'ok'), ('training', 'ok')]
+    assert peer == [('forward', 'ok')]
     assert 'hf, compiled' in result.stdout
 
 
