@@ -242,8 +242,10 @@ def test_the_command(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_against_a_compiled_peer(tmp_path):
+def test_the_command_with_a_peer(tmp_path, monkeypatch):
+    """Not compiled: on a CPU this would take many minutes."""
     pytest.importorskip('transformers')
+    monkeypatch.setenv('TORCH_COMPILE_DISABLE', '1')
     flags = ['--device', 'cpu', '--window', 2, '--size', 64, '--phase', 'forward', '--runs', 1]
     flags += ['--backend', 'tiled', '--against', 'hf', '--out', tmp_path]
     result = run_here('benchmark', '--check', *flags)
