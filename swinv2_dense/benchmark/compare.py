@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -33,19 +33,36 @@ class ChildError(RuntimeError):
     """A process could not build or run its model."""
 
 
+class ChildKilledError(ChildError):
+    """A process was killed, most likely because memory ran out."""
+
+
 class Child:
-    """A worker process (see worker.py)."""
+    """A process that runs a module of this folder with the models of one library.
+
+    Args:
+        module: worker or check_worker.
+        arguments: Of the module.
+        library: Whose packages are importable.
+        folder: For what the process prints to its standard error.
+        environment: Variables to set, or None to remove one.
+    """
 
     def __init__(
-        self, case: Case, library: str, folder: Path, weights: Path | None, like: str | None
+        self,
+        module: str,
+        arguments: Sequence[str],
+        library: str,
+        folder: Path,
+        environment: Mapping[str, str | None] | None = None,
     ) -> None:
-        command = [sys.executable, '-W', 'ignore', '-m', 'swinv2_dense.benchmark.worker']
-        command += [json.dumps(asdict(case)), library, str(weights or ''), like or '', str(folder)]
+        command = [sys.executable, '-W', 'ignore', '-m', f'swinv2_dense.benchmark.{module}']
         self.name = library
         self.errors = (folder / f'{library}.stderr').open('w+')
+        changes = dict(environment or {}, PYTHONPATH=os.pathsep.join(_paths(library)))
         self.process = subprocess.Popen(  # noqa: S603  this package's worker, without a shell
-            command,
-            env=os.environ | dict(PYTHONPATH=os.pathsep.join(_paths(library))),
+            [*command, *arguments],
+            env={k: v for k, v in (os.environ | changes).items() if v is not None},
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -73,8 +90,9 @@ class Child:
         code = self.process.wait()
         self.errors.seek(0)
         last = (self.errors.read().strip().splitlines() or ['no message'])[-1]
-        killed = ' (out of memory?)' if code == -9 else ''
-        raise ChildError(f'{self.name} ended with status {code}{killed}: {last}')
+        if code == -9:
+            raise ChildKilledError(f'{self.name} ended with status -9 (out of memory?): {last}')
+        raise ChildError(f'{self.name} ended with status {code}: {last}')
 
     def close(self) -> None:
         """End the process."""
@@ -115,7 +133,8 @@ def _run_pair(
         compares = peer is not None and case.compares_maps_with(peer)
         weights = folder / 'weights.pth' if compares else None
         for library in [peer, 'ours'] if peer else ['ours']:
-            children.append(Child(case, library, folder, weights, peer))
+            arguments = json.dumps(asdict(case)), library, str(weights or ''), peer or ''
+            children.append(Child('worker', [*arguments, str(folder)], library, folder))
         if compares:
             row['difference'] = largest_difference([child.ask('maps') for child in children])
             if not row['difference'] <= tolerance:

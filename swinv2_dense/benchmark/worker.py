@@ -37,7 +37,7 @@ from .peers import Maps
 class Case:
     """The settings of a measurement. `size` and `window` have one number per axis."""
 
-    arch: str
+    arch: str | dict
     size: tuple[int, ...]
     window: tuple[int, ...]
     phase: str  # 'forward', or 'training': forward and backward
@@ -207,7 +207,8 @@ class Worker:
             return contextlib.nullcontext()
         return torch.autocast(self.case.device, DTYPES[self.case.dtype])
 
-    def _step(self) -> None:
+    def step(self) -> None:
+        """One forward pass, or a forward and a backward pass."""
         if self.case.phase == 'forward':
             with torch.no_grad(), self._autocast():
                 self.maps(self.image)
@@ -216,12 +217,16 @@ class Worker:
             maps = self.maps(self.image)
         sum(m.float().square().mean() for m in maps).backward()
 
-    def run(self) -> float:
-        """Seconds of one forward pass, or of a forward and a backward pass."""
+    def reset(self) -> None:
+        """Drop the gradients of the step before."""
         self.model.zero_grad(set_to_none=True)
+
+    def run(self) -> float:
+        """Seconds of one `step`."""
+        self.reset()
         self._wait()
         start = time.perf_counter()
-        self._step()
+        self.step()
         self._wait()
         return time.perf_counter() - start
 

@@ -11,7 +11,7 @@ DATASET = '--archives --root --workers'
 FROZEN = {
     'analyze': '--cfg-options --count-only --runs --size CONFIG',
     'band_statistics': '--nodata PATH',
-    'benchmark': '--against --arch --backend --batch --device --dtype --out --phase --runs '
+    'benchmark': '--against --arch --backend --batch --check --device --dtype --out --phase --runs '
     '--sequential-attention --size --version --weights --window --with-cp',
     'browse_dataset': '--cfg-options --max-pixels --number --output-dir --seed --split CONFIG',
     'claims': '--out --seeds --steps CLAIM',

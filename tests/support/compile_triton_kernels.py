@@ -25,13 +25,15 @@ KERNELS = ('forward', 'query', 'key', 'table')
 # Pointers that have the dtype of the map; the others are fp32.
 LOW = {'qkv', 'pad', 'out', 'grad', 'qkv_grad'}
 NAMES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
-CUOBJDUMP = Path(triton.__file__).parent / 'backends/nvidia/bin/cuobjdump'
+TOOLS = Path(triton.__file__).parent / 'backends/nvidia/bin'
 
 
 def compile_kernel(
     name: str, dtype: str, head: int, capability: int, precision: str, similarity: str, eps: float
 ) -> dict:
-    """Resources of a kernel: registers, bytes of stack (spills) and of shared memory."""
+    """Resources of a kernel: registers, bytes of stack (spills) and of shared memory, and
+    instructions in its loop and outside of it.
+    """
     kernel = getattr(triton_kernels, f'{name}_kernel')
     tiles = TILES[NAMES[dtype]][name]
     values = dict(
@@ -65,15 +67,44 @@ def compile_kernel(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'kernel.cubin')
         path.write_bytes(compiled.asm['cubin'])
-        command = [str(CUOBJDUMP), '-res-usage', str(path)]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        text = run('cuobjdump', '-res-usage', path)
+        loop, outside = instructions(run('nvdisasm', '-c', path))
     usage = dict(re.findall(r'(REG|STACK|LOCAL):(\d+)', text))
     return dict(
         kernel=name,
         registers=int(usage['REG']),
         spills=int(usage['STACK']) + int(usage['LOCAL']),
         shared=compiled.metadata.shared,
+        loop=loop,
+        outside=outside,
     )
+
+
+def run(name: str, *arguments: object) -> str:
+    """Output of a program that comes with Triton."""
+    command = [str(TOOLS / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def instructions(assembly: str) -> tuple[int, int]:
+    """Instructions in the only long loop of a kernel, and outside of it up to the last EXIT.
+
+    Branches that are seldom taken count as if they always were.
+    """
+    labels, found = {}, []
+    for line in assembly.splitlines():
+        if label := re.match(r'(\.L_x_\d+):', line):
+            labels[label[1]] = len(found)
+        elif code := re.match(r'\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\d+ )?(\w[\w.]*)(.*)', line):
+            found.append(code.groups())
+    loop, last = 0, 0
+    for place, (name, rest) in enumerate(found):
+        if name == 'EXIT':
+            last = place
+        target = re.search(r'\.L_x_\d+', rest) if name.startswith('BRA') else None
+        if target and labels[target[0]] <= place:
+            loop = max(loop, place - labels[target[0]] + 1)
+    return loop, last + 1 - loop
 
 
 def main() -> None:

@@ -67,10 +67,16 @@ Each library runs in its own process, with the same weights; their feature maps
 are compared first, then they run in turn. For video, mmaction2 has V1 only:
 with V2, only time and memory are compared.
 
+With --check, our attention backends are compared with each other: whether
+their outputs and gradients are right on this device, then time and memory for
+windows of 7 to 56, and which backend to choose. The exit status is 1 if one is
+wrong. Libraries of --against are compiled first, which takes minutes.
+
   --size 1024 --window 32 --against hf,timm,mmpretrain
   --arch b --size 16x320x320 --window 8x20x20 --phase training --with-cp
   --version 1 --size 448 --window 7 --against mmdet,hf,timm
   --version 1 --size 16x448x448 --window 8x7x7 --against mmaction2
+  --device cuda --check
 """)
     for flag, choices, default, text in (
         ('--arch', list(ARCHS), 't', 'architectures: {}'),
@@ -85,7 +91,6 @@ with V2, only time and memory are compared.
         parser.add_argument(
             flag,
             nargs='+',
-            default=[default],
             choices=choices,
             metavar=flag.lstrip('-').upper(),
             help=f'{text.format(", ".join(choices))} (default: {default})',
@@ -101,14 +106,12 @@ with V2, only time and memory are compared.
         '--size',
         nargs='+',
         type=sizes,
-        default=[(512,)],
         help='pixels: 512, 512x768, or 16x224x224 for video (default: 512)',
     )
     parser.add_argument(
         '--window',
         nargs='+',
         type=sizes,
-        default=[(16,)],
         help='tokens: 16, 16x16, or 8x7x7 for video (default: 16)',
     )
     parser.add_argument(
@@ -118,7 +121,7 @@ with V2, only time and memory are compared.
         help=f'dtype of our parameters {DEFAULT}',
     )
     parser.add_argument(
-        '--batch', type=int, default=1, metavar='N', help=f'images or clips {DEFAULT}'
+        '--batch', type=int, metavar='N', help='images or clips (default: 1; 2 for --check on CUDA)'
     )
     parser.add_argument(
         '--with-cp', action='store_true', help='activation checkpointing in our model'
@@ -152,7 +155,14 @@ with V2, only time and memory are compared.
         '--device', choices=['cpu', 'cuda'], help='default: cuda if available, else cpu'
     )
     parser.add_argument(
-        '--out', type=Path, metavar='DIR', help='folder for benchmark.json, .md and .png'
+        '--check', action='store_true', help='check and measure our attention backends'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        help='folder for benchmark.json, .md and .png; with --check, for check.json and .txt '
+        '(default then: work_dirs/check)',
     )
     return parser
 
