@@ -37,6 +37,7 @@ from .training import (
     backbone_weights,
     checkpoint_classes,
     early_stopping,
+    elastic,
     expected,
     image_check,
     layer_decay,

@@ -21,10 +21,11 @@ from ..tasks import task_of
 from ..training.amp import enable_amp, run_amp_on_cpu
 from ..training.batch_size import scale_learning_rate
 from ..training.early_stopping import keep_best, stop_early
+from ..training.elastic import keep_global_batch
 from ..training.interruption import say_how_to_resume
 from ..training.log_backends import log_to
 from ..training.prefetch import prefetch
-from ..training.terminal import log_prints, quiet_start, rank
+from ..training.terminal import log_prints, on_terminal, quiet_start, rank
 from ..training.val_loss import ValLossHook
 from .common import build_runner, check_config, load_config
 from .options import train_parser
@@ -51,6 +52,8 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
         enable_amp(cfg, torch.cuda.is_available())
     elif not torch.cuda.is_available():
         run_amp_on_cpu(cfg)
+    task = task_of(cfg)
+    about_processes = keep_global_batch(cfg, task.process_means)
     about_batch = scale_learning_rate(cfg, args.auto_scale_lr)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -73,12 +76,13 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     if args.val_loss:
         _log_val_loss(cfg)
     loaders = ('train',) if args.no_validate else ('train', 'val')
-    task = task_of(cfg)
     check_config(cfg, loaders)
     prefetch(cfg, training=True)
     runner = build_runner(cfg, args.keep)
     share_resume(runner)
     task.repair_annotations(runner, loaders)
+    if about_processes:
+        on_terminal(runner.logger, about_processes)
     if about_batch:
         runner.logger.warning(about_batch)
     log_prints()
