@@ -16,6 +16,7 @@ from ..config_parts import set_custom_hook
 from ..distributed.strategy import check_sharding
 from ..errors import ConfigError
 from ..resilience.atomic_checkpoints import resume_last, share_resume
+from ..resilience.micro_batches import share_micro_batches
 from ..resilience.work_dir_lock import lock_work_dir
 from ..tasks import task_of
 from ..training.amp import enable_amp, run_amp_on_cpu
@@ -52,6 +53,13 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
         enable_amp(cfg, torch.cuda.is_available())
     elif not torch.cuda.is_available():
         run_amp_on_cpu(cfg)
+    randomness = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed)
+    randomness = {k: v for k, v in randomness.items() if v is not None and v is not False}
+    if args.deterministic:
+        randomness['deterministic'] = True
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch requires it on CUDA
+    if randomness:
+        cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
     task = task_of(cfg)
     about_processes = keep_global_batch(cfg, task.process_means)
     about_batch = scale_learning_rate(cfg, args.auto_scale_lr)
@@ -61,13 +69,6 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
         keep_best(cfg)
     if args.early_stop:
         stop_early(cfg, args.early_stop)
-    randomness = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed)
-    randomness = {k: v for k, v in randomness.items() if v is not None and v is not False}
-    if args.deterministic:
-        randomness['deterministic'] = True
-        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch requires it on CUDA
-    if randomness:
-        cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
     if args.fit_schedule:
         cfg.fit_schedule = True
     if args.log_to:
@@ -80,6 +81,7 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     prefetch(cfg, training=True)
     runner = build_runner(cfg, args.keep)
     share_resume(runner)
+    share_micro_batches(runner)
     task.repair_annotations(runner, loaders)
     if about_processes:
         on_terminal(runner.logger, about_processes)

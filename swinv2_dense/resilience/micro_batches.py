@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.dist import all_reduce_dict, get_rank, get_world_size
+from mmengine.dist import all_reduce_dict, broadcast_object_list, get_rank, get_world_size
 from mmengine.dist import utils as dist_utils
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import BatchSampler, DataLoader
@@ -97,6 +97,15 @@ def micro_batches_of(train_cfg: Mapping) -> MicroBatches | None:
     return MicroBatches(**{**given, 'started_as': started_as and tuple(started_as)})
 
 
+def share_micro_batches(runner: Any) -> None:
+    """Let all ranks use the micro-batches of rank 0, as `share_resume` does with its checkpoint."""
+    train_cfg = runner._train_loop  # the loop is not built yet
+    chosen = [train_cfg.pop(KEY, None)]
+    broadcast_object_list(chosen)
+    if chosen[0] is not None:
+        train_cfg[KEY] = chosen[0]
+
+
 class MicroBatch(NamedTuple):
     """Data of a micro-batch, its iteration among the merged ones, and its number in that."""
 
@@ -166,6 +175,8 @@ def micro_batch_loader(
         )
     loader = runner.build_dataloader(cfg, seed=runner.seed)
     sampler = MicroBatchSampler(_batch_samplers(loader, cfg, plan, runner.seed), plan, endless)
+    for line in _padding(sampler.sampler, plan):
+        runner.logger.warning(line)
     loader.collate_fn = CollateEach(loader.collate_fn, sampler.shares)
     return ResumableLoader(loader, endless, sampler)
 
@@ -194,6 +205,19 @@ def _batch_samplers(
             else:
                 built[number] = BatchSampler(**batches, drop_last=cfg.get('drop_last', False))
     return built
+
+
+def _padding(sampler: Any, plan: MicroBatches) -> Iterator[str]:
+    """A line if epochs do not have the same number of samples as at the start."""
+    if not getattr(sampler, 'round_up', False):
+        return
+    now, before = (-(-len(sampler.dataset) // n) * n for n in (plan.number, plan.origin.number))
+    if now != before:
+        yield (
+            f'{type(sampler).__name__} pads the {len(sampler.dataset)} samples of an epoch to '
+            f'{now}, for {plan.number} micro-batches, and to {before} at the start: the last '
+            'iteration of an epoch differs.'
+        )
 
 
 @contextlib.contextmanager

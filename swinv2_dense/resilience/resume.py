@@ -76,12 +76,12 @@ class InMicroBatches:
         model, wrapper = self.runner.model, self.runner.optim_wrapper
         self.steps = MicroBatchSteps(self.runner, wrapper._accumulative_counts)
         self.steps.count(self.plan, self.iter, self.max_iters)
-        # On the instance: it is called wherever the model and its wrapper come from.
+        # On the instance: mmengine's loops call it, whatever class wraps the model.
         model.train_step = self.steps
         try:
             return super().run()
         finally:
-            del model.train_step
+            model.train_step = self.steps.train_step
 
 
 @LOOPS.register_module()
@@ -323,13 +323,11 @@ def batch_of_run(runner: Any) -> dict[str, int] | None:
         `passes`, the iterations per step, and `processes`, how many there are now.
     """
     loop, wrapper, processes = runner.train_loop, runner.optim_wrapper, get_world_size()
-    if not isinstance(wrapper, OptimWrapper):
-        return None
     if getattr(loop, 'steps', None) is not None:
         number, size = loop.plan.origin[:2]
         passes = loop.steps.accumulated
     else:
-        number, passes = processes, wrapper._accumulative_counts
+        number, passes = processes, getattr(wrapper, '_accumulative_counts', 1)
         size = getattr(loop.dataloader.batch_sampler, 'batch_size', None)
     if size is None:
         return None

@@ -42,7 +42,7 @@ def batch_of(cfg: Config) -> StepBatch:
     """
     processes = world_size(cfg.get('launcher', 'none'))
     passes = cfg.optim_wrapper.get('accumulative_counts', 1)
-    plan = micro_batches_of(cfg.train_cfg)
+    plan = micro_batches_of(cfg.get('train_cfg') or {})
     if plan is None:
         return StepBatch(processes, cfg.train_dataloader.get('batch_size', 1), passes)
     return StepBatch(processes, plan.size, plan.number * passes // processes)

@@ -74,7 +74,7 @@ def keep_global_batch(cfg: Config, process_means: Sequence[str] = ()) -> str | N
             f'samples ({described(*plan.origin[:2], passes)}): use a number of processes that '
             f'divides {plan.samples * passes}'
         )
-    _check_order(cfg, divided)
+    check_divisible(cfg, divided)
     set_micro_batches(cfg, divided)
     set_custom_hook(cfg, dict(type='MicroBatchReportHook', process_means=[*process_means]))
     own = divided.number * divided.merged // processes
@@ -157,12 +157,22 @@ def _natively_continued(cfg: Config, stored: StoredBatch | None, processes: int)
     return f'{before} -> {now}: global batch {stored.samples} stays' if now != before else None
 
 
-def _check_order(cfg: Config, plan: MicroBatches) -> None:
-    """Check that smaller micro-batches hold the same samples.
+def check_divisible(cfg: Config, plan: MicroBatches) -> None:
+    """Check that a config can be trained in micro-batches.
 
     Raises:
-        ConfigError: The sampler groups them by process.
+        ConfigError: It cannot, or the samples would be other ones than at the start.
     """
+    if (cfg.get('randomness') or {}).get('diff_rank_seed'):
+        raise ConfigError(
+            'randomness.diff_rank_seed=True (--diff-rank-seed) gives each process a seed of its '
+            f'own: use {plan.origin.number} processes, as at the start'
+        )
+    if 'optimizer' not in cfg.optim_wrapper:
+        raise ConfigError(
+            'optim_wrapper has several optimizers, which the model steps itself, so gradients of '
+            f'micro-batches cannot be accumulated: use {plan.origin.number} processes'
+        )
     if plan.started_as is None:
         return
     number, size = plan.started_as

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.registry import DATASETS, HOOKS
+from mmengine.registry import DATASETS, HOOKS, MODELS
 from sharded_training import Classifier, Samples
-
-__all__ = ['Classifier']  # registered
+from torch import Tensor
+from torch.nn import functional
 
 CONFIG = """
 custom_imports = dict(imports=['elastic_training'])
 default_scope = 'mmseg'
-model = dict(type='Classifier', num_classes=3)
+model = dict(type='Dropping', num_classes=3)
 train_dataloader = dict(
     dataset=dict(type='NoisySamples'),
     sampler=dict(type={sampler!r}, shuffle=True),
@@ -52,6 +52,19 @@ def write_config(path: Path, base: str | None = None, **settings: object) -> Pat
         )
     path.write_text(text)
     return path
+
+
+@MODELS.register_module()
+class Dropping(Classifier):
+    """With dropout of pixels."""
+
+    def __init__(self, drop_rate: float = 0.0, **settings: object) -> None:
+        super().__init__(**settings)
+        self.drop_rate = drop_rate
+
+    def forward(self, inputs: list[Tensor], label: list[int], mode: str) -> dict[str, Tensor]:
+        kept = functional.dropout(torch.stack(inputs), self.drop_rate)
+        return super().forward(list(kept), label, mode)
 
 
 @DATASETS.register_module()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import SUPPORT
-from elastic_training import IN_STEPS, write_config
+from elastic_training import IN_EPOCHS, IN_STEPS, write_config
 from forked import run_ranks
 from torch.testing import assert_close
 
@@ -95,3 +95,43 @@ def test_2_4_1_and_from_each_to_ddp(tmp_path, fragment):
     else:
         runs.resume('two_again', 2, 'four', 4, '--cfg-options', 'train_dataloader.batch_size=2')
         runs.assert_continued('two_again', 'two', 4)
+
+
+@pytest.mark.slow
+def test_within_an_epoch(tmp_path):
+    """Epochs of three iterations; the checkpoint is in the middle of the first and the second."""
+    runs = Runs(tmp_path, **IN_EPOCHS)
+    runs.train('one', 1)
+    runs.resume('two', 2, 'one', 2)
+    runs.assert_continued('two', 'one', 2)
+    runs.resume('again', 1, 'two', 4)
+    runs.assert_continued('again', 'one', 4)
+
+
+@pytest.mark.slow
+def test_accumulated_iterations_are_shared(tmp_path):
+    """Four processes share the samples of two iterations of two, which accumulate gradients."""
+    accumulated = ['optim_wrapper.accumulative_counts=2', 'train_dataloader.batch_size=2']
+    runs = Runs(tmp_path, **IN_STEPS)
+    runs.train('one', 1, '--cfg-options', *accumulated)
+    runs.resume('four', 4, 'one', 2, '--cfg-options', *accumulated)
+    assert '1 process x 2 x 2 accumulated -> 4 processes x 1' in runs.printed
+    whole, found = runs.losses('one'), runs.losses('four')
+    steps = {step: (whole[step - 1] + whole[step]) / 2 for step in (3, 5)}
+    assert_close(found, steps, **SAME)
+    assert_close(runs.weights('four'), runs.weights('one'), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_batches_by_aspect_ratio_and_dropout(tmp_path):
+    """One process trains on the batches of both, in its order, with its random numbers."""
+    pytest.importorskip('mmdet')
+    runs = Runs(tmp_path, **IN_STEPS)
+    options = ['train_dataloader.batch_sampler.type=mmdet.AspectRatioBatchSampler']
+    options += ['train_dataloader.batch_size=2', 'model.drop_rate=0.5']
+    runs.train('two', 2, '--cfg-options', *options)
+    runs.resume('one', 1, 'two', 2, '--cfg-options', *options)
+    runs.assert_continued('one', 'two', 2)
+    flags = ('--resume', tmp_path / 'two' / 'iter_2.pth', '--cfg-options', *options)
+    runs.train('four', 4, *flags, code=2)
+    assert "batch_sampler.type='mmdet.AspectRatioBatchSampler' chooses the sam" in runs.printed
