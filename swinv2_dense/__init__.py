@@ -34,6 +34,7 @@ from .resilience import (
 )
 from .training import (
     amp,
+    auto_batch,
     backbone_weights,
     checkpoint_classes,
     early_stopping,

@@ -13,13 +13,16 @@ from mmengine.config import Config
 
 from ..checks.paths import check_checkpoint
 from ..config_parts import set_custom_hook
+from ..costs.input_size import training_size
 from ..distributed.strategy import check_sharding
 from ..errors import ConfigError
 from ..resilience.atomic_checkpoints import resume_last, share_resume
 from ..resilience.micro_batches import share_micro_batches
 from ..resilience.work_dir_lock import lock_work_dir
+from ..task import Task
 from ..tasks import task_of
 from ..training.amp import enable_amp, run_amp_on_cpu
+from ..training.auto_batch import find_batch
 from ..training.batch_size import scale_learning_rate
 from ..training.early_stopping import keep_best, stop_early
 from ..training.elastic import keep_global_batch
@@ -62,6 +65,8 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
         cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {})) | randomness
     task = task_of(cfg)
     about_processes = keep_global_batch(cfg, task.process_means)
+    if args.auto_batch:
+        find_batch(cfg, args.auto_batch, _largest_input(cfg, task))
     about_batch = scale_learning_rate(cfg, args.auto_scale_lr)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -89,6 +94,14 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
         runner.logger.warning(about_batch)
     log_prints()
     runner.train()
+
+
+def _largest_input(cfg: Config, task: Task) -> tuple[int, ...] | None:
+    """(H, W) of the largest training inputs in pixels; None if the config does not say."""
+    try:
+        return training_size(cfg, task)[-2:]
+    except ConfigError:
+        return None
 
 
 def _log_val_loss(cfg: Config) -> None:

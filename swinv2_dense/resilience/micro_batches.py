@@ -32,6 +32,7 @@ from .data_order import (
     IndexedBatch,
     IndexedBatchSampler,
     ResumableLoader,
+    SeededFetch,
     Share,
     seed_all,
 )
@@ -126,9 +127,13 @@ class MicroBatchSampler(IndexedBatchSampler):
     def __init__(
         self, batch_samplers: Mapping[int, Any], plan: MicroBatches, endless: bool
     ) -> None:
-        super().__init__(next(iter(batch_samplers.values())), endless)
-        self.batch_samplers, self.plan = dict(batch_samplers), plan
-        self.ranks = plan.number
+        super().__init__(None, endless)
+        self.divide(batch_samplers, plan)
+
+    def divide(self, batch_samplers: Mapping[int, Any], plan: MicroBatches) -> None:
+        """Replace the batch samplers and the plan."""
+        self.batch_sampler = next(iter(batch_samplers.values()))
+        self.batch_samplers, self.plan, self.ranks = batch_samplers, plan, plan.number
         self.shares = plan.shares(get_rank(), get_world_size())
 
     def samplers(self) -> list[Any]:
@@ -159,33 +164,48 @@ class CollateEach:
         return [MicroBatch(self.collate(part), *share) for part, share in zip(parts, self.shares)]
 
 
-def micro_batch_loader(
-    runner: Any, cfg: Mapping, plan: MicroBatches, endless: bool
-) -> ResumableLoader:
+class MicroBatchLoader(ResumableLoader):
     """A loader whose batches are lists of `MicroBatch`.
+
+    Args:
+        runner: Builds the dataset and the rest of a loader.
+        cfg: `train_dataloader` of a config.
+        plan: The micro-batches of all processes.
+        endless: See `MicroBatchSampler`.
 
     Raises:
         ConfigError: The samplers cannot be built for micro-batches.
     """
-    if isinstance(cfg, DataLoader) or 'num_batch_per_epoch' in cfg:
-        what = 'is a loader' if isinstance(cfg, DataLoader) else 'has num_batch_per_epoch'
-        raise ConfigError(
-            f'train_dataloader {what}, whose samples depend on the number of processes; resume '
-            f'with the {plan.origin.number} processes with which the training started'
-        )
-    loader = runner.build_dataloader(cfg, seed=runner.seed)
-    sampler = MicroBatchSampler(_batch_samplers(loader, cfg, plan, runner.seed), plan, endless)
-    for line in _padding(sampler.sampler, plan):
-        runner.logger.warning(line)
-    loader.collate_fn = CollateEach(loader.collate_fn, sampler.shares)
-    return ResumableLoader(loader, endless, sampler)
+
+    def __init__(self, runner: Any, cfg: Mapping, plan: MicroBatches, endless: bool) -> None:
+        if isinstance(cfg, DataLoader) or 'num_batch_per_epoch' in cfg:
+            what = 'is a loader' if isinstance(cfg, DataLoader) else 'has num_batch_per_epoch'
+            raise ConfigError(
+                f'train_dataloader {what}, whose samples depend on the number of processes; use '
+                f'the {plan.origin.number} processes with which the training started'
+            )
+        loader = runner.build_dataloader(cfg, seed=runner.seed)
+        built = _batch_samplers(loader.dataset, cfg, plan, runner.seed)
+        super().__init__(loader, endless, MicroBatchSampler(built, plan, endless))
+        self.cfg, self.collate = cfg, loader.collate_fn
+        self.collate_fn = CollateEach(self.collate, self.batch_sampler.shares)
+        for line in _padding(self.batch_sampler.sampler, plan):
+            runner.logger.warning(line)
+
+    def divide(self, plan: MicroBatches) -> None:
+        """Load other micro-batches, before the first one is loaded."""
+        sampler = self.batch_sampler
+        built = _batch_samplers(self.dataset, self.cfg, plan, sampler.sampler.seed)
+        sampler.divide(built, plan)
+        self.collate_fn = CollateEach(self.collate, sampler.shares)
+        fetch = getattr(self.dataset, '__getitems__', None)
+        if isinstance(fetch, SeededFetch):
+            fetch.ranks = plan.number
 
 
-def _batch_samplers(
-    loader: DataLoader, cfg: Mapping, plan: MicroBatches, seed: int
-) -> dict[int, Any]:
+def _batch_samplers(dataset: Any, cfg: Mapping, plan: MicroBatches, seed: int) -> dict[int, Any]:
     """Batch samplers of this process by the number of their micro-batch."""
-    samples, built = dict(dataset=loader.dataset, seed=seed), {}
+    samples, built = dict(dataset=dataset, seed=seed), {}
     for _, number in plan.shares(get_rank(), get_world_size()):
         if number in built:
             continue

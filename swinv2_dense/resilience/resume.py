@@ -27,9 +27,9 @@ from .data_order import EPOCH, STEP, VALIDATION, ResumableLoader, seed_all
 from .micro_batches import KEY as MICRO_BATCHES
 from .micro_batches import (
     MicroBatches,
+    MicroBatchLoader,
     MicroBatchSteps,
     check_merged,
-    micro_batch_loader,
     micro_batches_of,
 )
 from .schedules import fit_run
@@ -67,7 +67,13 @@ class InMicroBatches:
         self.plan = micro_batches_of({MICRO_BATCHES: given})
         if self.plan is None:
             return _loader(runner, dataloader, endless)
-        return micro_batch_loader(runner, dataloader, self.plan, endless)
+        return MicroBatchLoader(runner, dataloader, self.plan, endless)
+
+    def divide(self, plan: MicroBatches) -> None:
+        """Train on other micro-batches, before the first iteration."""
+        self.plan = plan
+        self.dataloader.divide(plan)
+        self.steps.count(plan, self.iter, self.max_iters)
 
     def run(self) -> Any:
         if self.plan is None:
@@ -315,15 +321,17 @@ def samplers_of(loader: Any) -> list[Any]:
     return samplers() if samplers else [sampler_of(loader)]
 
 
-def batch_of_run(runner: Any) -> dict[str, int] | None:
+def batch_of_run(runner: Any) -> dict[str, Any] | None:
     """How a step of the optimizer is divided, for checkpoints; None if unknown.
 
     Returns:
         `number` and `size` of the micro-batches per iteration with which the training started,
-        `passes`, the iterations per step, and `processes`, how many there are now.
+        `passes`, the iterations per step, `processes`, how many there are now, and `planned`,
+        whether the config has micro-batches.
     """
     loop, wrapper, processes = runner.train_loop, runner.optim_wrapper, get_world_size()
-    if getattr(loop, 'steps', None) is not None:
+    planned = getattr(loop, 'steps', None) is not None
+    if planned:
         number, size = loop.plan.origin[:2]
         passes = loop.steps.accumulated
     else:
@@ -331,4 +339,4 @@ def batch_of_run(runner: Any) -> dict[str, int] | None:
         size = getattr(loop.dataloader.batch_sampler, 'batch_size', None)
     if size is None:
         return None
-    return dict(number=number, size=size, passes=passes, processes=processes)
+    return dict(number=number, size=size, passes=passes, processes=processes, planned=planned)

@@ -39,6 +39,7 @@ class StoredBatch(NamedTuple):
     size: int
     passes: int
     processes: int
+    planned: bool
 
     @property
     def samples(self) -> int:
@@ -126,7 +127,7 @@ def _continued(cfg: Config, stored: StoredBatch, processes: int) -> MicroBatches
     """The micro-batches of the checkpoint; None if each process takes the batch of its config."""
     size = cfg.train_dataloader.get('batch_size', 1)
     passes = cfg.optim_wrapper.get('accumulative_counts', 1)
-    is_changed = processes == stored.processes == stored.number  # on purpose
+    is_changed = processes == stored.processes and not stored.planned  # on purpose
     if is_changed or (passes == stored.passes and processes * size == stored.number * stored.size):
         return None
     if passes != stored.passes:

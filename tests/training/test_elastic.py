@@ -134,4 +134,4 @@ def test_batches_by_aspect_ratio_and_dropout(tmp_path):
     runs.assert_continued('one', 'two', 2)
     flags = ('--resume', tmp_path / 'two' / 'iter_2.pth', '--cfg-options', *options)
     runs.train('four', 4, *flags, code=2)
-    assert "batch_sampler.type='mmdet.AspectRatioBatchSampler' chooses the sam" in runs.printed
+    assert "batch_sampler.type='AspectRatioBatchSampler' chooses the samples" in runs.printed
