@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from ..checks.batch_norm import norms_of_one_value
 from ..config_parts import set_custom_hook, type_name
 from ..costs.counts import Kept
 from ..distributed.launchers import world_size
@@ -104,15 +105,21 @@ class AutoBatchHook(Hook):
     def before_train(self, runner: Any) -> None:
         loop, processes = runner.train_loop, get_world_size()
         share = loop.plan.samples // processes
+        runner.model.train()
+        least = 2 if any(norms_of_one_value(runner.model)) else 1
+        sizes = [size for size in divisors(share) if size >= least]
+        if not sizes:
+            return  # CheckBatchNormHook says why
         with untouched(runner.model, runner.optim_wrapper.optimizer):
             batch = LargestBatch(loop.dataloader, self.size)
             trial = Trial(runner, self.limit, batch)
-            found = largest(divisors(share), trial.fits)
+            found = largest(sizes, trial.fits)
         if not found:
             raise ConfigError(
-                f'--auto-batch: a training step with one sample does not fit into {trial.memory}; '
-                'try model.backbone.with_cp=True, smaller images, or configs/_base_/schedules/'
-                'fsdp.py'
+                f'--auto-batch: a training step with {in_words(least)} does not fit into '
+                f'{trial.memory}; '
+                'try model.backbone.with_cp=True, smaller images, or '
+                'configs/_base_/schedules/fsdp.py'
             )
         loop.divide(MicroBatches(loop.plan.samples // found, found))
         self._save(runner, loop.plan)
@@ -129,7 +136,7 @@ class AutoBatchHook(Hook):
     def _report(runner: Any, loop: Any, found: int, trial: Trial) -> str:
         processes, accumulated = get_world_size(), loop.steps.accumulated
         passes = loop.plan.number * accumulated // processes
-        text = f'--auto-batch: {found} samples fit into {trial.memory}'
+        text = f'--auto-batch: {in_words(found)} at a time fit into {trial.memory}'
         text += f', {min(trial.too_many)} do not' if trial.too_many else ''
         text += f' (inputs of {trial.batch.shape}): {described(processes, found, passes)}, '
         text += f'global batch {loop.plan.samples * accumulated}'
@@ -137,6 +144,10 @@ class AutoBatchHook(Hook):
         if norms and passes > 1:
             text += f'. {norms} batch norm layers see one of {passes} accumulated passes at a time'
         return text
+
+
+def in_words(count: int) -> str:
+    return f'{count} sample{"s" * (count != 1)}'
 
 
 def divisors(number: int) -> list[int]:
@@ -275,7 +286,6 @@ class Trial:
         model = self.runner.model
         # A process whose memory is exhausted must not leave others waiting for its gradients.
         is_ddp = isinstance(model, DistributedDataParallel)
-        model.train()
         with model.no_sync() if is_ddp else contextlib.nullcontext():
             wrapper = BackwardOnly(self.runner.optim_wrapper)
             train_step = self.runner.train_loop.steps.train_step

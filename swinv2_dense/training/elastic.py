@@ -109,10 +109,11 @@ def stored_batch(cfg: Config) -> StoredBatch | None:
     if not cfg.get('resume') or not path or '://' in path:
         return None
     meta = read_meta(path)
-    found = (meta.get(META_KEY) or {}).get('batch')
-    if not found:
+    found = (meta.get(META_KEY) or {}).get('batch') or {}
+    numbers = [found.get(key) for key in StoredBatch._fields]
+    if not all(isinstance(number, int) for number in numbers):  # of an earlier version
         return None
-    stored = StoredBatch(**found)
+    stored = StoredBatch(*numbers)
     rest = meta.get('iter', 0) % stored.passes
     if rest and stored.processes != world_size(cfg.get('launcher', 'none')):
         raise ConfigError(
@@ -203,10 +204,12 @@ class MicroBatchReportHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         plan = getattr(runner.train_loop, 'plan', None)
-        for line in self._lines(runner.model, plan) if plan else ():
+        # mmengine replaces SyncBN in a single process.
+        is_joint = 'SyncBN' in map(type_name, _parts(runner.cfg.get('model')))
+        for line in self._lines(runner.model, plan, is_joint) if plan else ():
             runner.logger.warning(line)
 
-    def _lines(self, model: nn.Module, plan: MicroBatches) -> Iterator[str]:
+    def _lines(self, model: nn.Module, plan: MicroBatches, is_joint: bool) -> Iterator[str]:
         processes, (number, size) = get_world_size(), plan.origin[:2]
         if plan.size != size:
             yield (
@@ -216,7 +219,8 @@ class MicroBatchReportHook(Hook):
             )
         norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
         norms = [norm for norm in norms if norm.training]
-        joint = [norm for norm in norms if 'Sync' in type(norm).__name__ and number > 1]
+        is_joint = is_joint and processes == 1
+        joint = [norm for norm in norms if is_joint or 'Sync' in type(norm).__name__]
         if joint and processes * plan.size != number * size:
             yield (
                 f'{len(joint)} SyncBN layers see {processes * plan.size} samples at a time instead '
@@ -238,3 +242,12 @@ class MicroBatchReportHook(Hook):
     def _has_process_mean(self, module: nn.Module) -> bool:
         used = (vars(sys.modules[kind.__module__]) for kind in type(module).__mro__)
         return any(name in names for names in used for name in self.process_means)
+
+
+def _parts(value: Any) -> Iterator[Mapping]:
+    """All dicts in a config."""
+    if isinstance(value, Mapping):
+        yield value
+    inner = value.values() if isinstance(value, Mapping) else value
+    for part in inner if isinstance(value, (Mapping, list, tuple)) else ():
+        yield from _parts(part)

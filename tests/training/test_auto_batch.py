@@ -55,7 +55,7 @@ def small(config, tmp_path_factory) -> tuple[Path, str]:
 def test_the_trials_leave_no_trace(config, small, tmp_path):
     """Each loss has the bits of the training without the option; the saved config repeats it."""
     work, printed = small
-    expected = '2 samples fit into 0.00035 GiB, 4 do not (inputs of 32x32): '
+    expected = '2 samples at a time fit into 0.00035 GiB, 4 do not (inputs of 32x32): '
     assert expected + '1 process x 2 x 4 accumulated, global batch 8' in printed
     saved = Config.fromfile(work / 'config.py')
     assert saved.train_cfg.micro_batches.size == saved.train_dataloader.batch_size == 2
@@ -96,7 +96,7 @@ def test_what_cannot_be_found(config, tmp_path):
     assert 'there is none: give one in GiB, as in --auto-batch 8' in result.stderr
     result = run_here('train', config, '--work-dir', tmp_path, '--auto-batch', 1e-5)
     assert result.returncode == 2
-    assert 'a training step with one sample does not fit into 1e-05 GiB' in result.stderr
+    assert 'a training step with 1 sample does not fit into 1e-05 GiB' in result.stderr
     cfg = Config.fromfile(config)
     cfg.optim_wrapper.accumulative_counts = 3
     with pytest.raises(ConfigError, match='base_batch_size=8, which 1 processes x 3 accumulated'):
