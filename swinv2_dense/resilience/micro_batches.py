@@ -90,12 +90,23 @@ class MicroBatches(NamedTuple):
 
 
 def micro_batches_of(train_cfg: Mapping) -> MicroBatches | None:
-    """The micro-batches that a config sets."""
+    """The micro-batches that a config sets.
+
+    Raises:
+        ConfigError: They are not.
+    """
     given = train_cfg.get(KEY)
     if given is None:
         return None
-    started_as = given.get('started_as')
-    return MicroBatches(**{**given, 'started_as': started_as and tuple(started_as)})
+    numbers = [given.get(key, 1) for key in MicroBatches._fields[:3]]
+    numbers += given.get('started_as') or ()
+    known = {'number', 'size'} <= given.keys() <= {*MicroBatches._fields}
+    if not known or not all(isinstance(n, int) and n > 0 for n in numbers):
+        raise ConfigError(
+            f'train_cfg.{KEY}={dict(given)} must be dict(number=N, size=B): as many micro-batches '
+            'per iteration as the processes that it imitates, and the samples of each'
+        )
+    return MicroBatches(*numbers[:3], tuple(numbers[3:]) or None)
 
 
 def share_micro_batches(runner: Any) -> None:

@@ -46,6 +46,14 @@ class StoredBatch(NamedTuple):
         """Of a step, over all processes."""
         return self.number * self.size * self.passes
 
+    @property
+    def division(self) -> str:
+        """How the processes that wrote the checkpoint divided it, in words."""
+        plan = MicroBatches(self.number, self.size).divided(self.processes, self.passes)
+        if plan is None:
+            return described(self.number, self.size, self.passes)
+        return division(plan, self.processes, self.passes)
+
 
 def keep_global_batch(cfg: Config, process_means: Sequence[str] = ()) -> str | None:
     """Divide the batch of the resumed checkpoint among the processes of this run.
@@ -78,12 +86,19 @@ def keep_global_batch(cfg: Config, process_means: Sequence[str] = ()) -> str | N
     check_divisible(cfg, divided)
     set_micro_batches(cfg, divided)
     set_custom_hook(cfg, dict(type='MicroBatchReportHook', process_means=[*process_means]))
-    own = divided.number * divided.merged // processes
-    now = described(processes, divided.size, own * passes // divided.merged)
-    before = described(*plan.origin[:2], passes)
+    if stored and stored.processes == processes:
+        return None
+    now = division(divided, processes, passes)
+    before = stored.division if stored else described(*plan.origin[:2], passes)
     if now == before:
         return None
     return f'{before} -> {now}: global batch {divided.samples * passes} stays'
+
+
+def division(plan: MicroBatches, processes: int, passes: int) -> str:
+    """How processes divide micro-batches, in words."""
+    own = plan.number * plan.merged // processes
+    return described(processes, plan.size, own * passes // plan.merged)
 
 
 def described(processes: int, size: int, passes: int) -> str:
@@ -154,9 +169,8 @@ def _natively_continued(cfg: Config, stored: StoredBatch | None, processes: int)
     passes = cfg.optim_wrapper.get('accumulative_counts', 1)
     if processes * size * passes != stored.samples:
         return None
-    before = described(stored.number, stored.size, stored.passes)
     now = described(processes, size, passes)
-    return f'{before} -> {now}: global batch {stored.samples} stays' if now != before else None
+    return f'{stored.division} -> {now}: global batch {stored.samples} stays'
 
 
 def check_divisible(cfg: Config, plan: MicroBatches) -> None:

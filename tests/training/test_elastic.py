@@ -87,6 +87,7 @@ def test_1_2_1(tmp_path):
     assert 'Micro-batches have 2 samples instead of 4' in runs.printed
     runs.assert_continued('two', 'one', 2)
     runs.resume('again', 1, 'two', 4)
+    assert '2 processes x 2 -> 1 process x 4: global batch 4 stays' in runs.printed
     runs.assert_continued('again', 'one', 4)
 
 
@@ -101,7 +102,7 @@ def test_2_4_1_and_from_each_to_ddp(tmp_path, fragment):
     runs.assert_continued('four', 'two', 2)
     if fragment == 'ddp':
         runs.resume('one', 1, 'four', 4, '--cfg-options', 'train_dataloader.batch_size=2')
-        assert '2 processes x 2 -> 1 process x 2 x 2 accumulated' in runs.printed
+        assert '4 processes x 1 -> 1 process x 2 x 2 accumulated' in runs.printed
         runs.assert_continued('one', 'two', 4)
     else:
         runs.resume('two_again', 2, 'four', 4, '--cfg-options', 'train_dataloader.batch_size=2')
@@ -239,6 +240,20 @@ def test_what_needs_no_change(tmp_path, monkeypatch):
     assert said == '8 processes x 2 -> 4 processes x 4: global batch 16 stays'
     assert 'micro_batches' not in cfg.train_cfg
     assert keep_global_batch(resumed(tmp_path, dict(number='4'))) is None
+
+
+@pytest.mark.parametrize(
+    'given', [dict(number=8), dict(number=0, size=2), dict(number='8', size=2), dict(num=8, size=2)]
+)
+def test_micro_batches_of_a_config(tmp_path, given):
+    cfg = Config.fromfile(write_config(tmp_path / 'config.py', **IN_EPOCHS))
+    cfg.train_cfg.micro_batches = dict(number=8, size=2)
+    assert keep_global_batch(cfg) == (
+        '8 processes x 2 -> 1 process x 2 x 8 accumulated: global batch 16 stays'
+    )
+    cfg.train_cfg.micro_batches = given
+    with pytest.raises(ConfigError, match=r'train_cfg\.micro_batches=.* must be dict\(number=N'):
+        keep_global_batch(cfg)
 
 
 reduce_mean = torch.mean  # as mmdet's heads import it
