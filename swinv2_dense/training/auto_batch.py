@@ -117,8 +117,7 @@ class AutoBatchHook(Hook):
         if not found:
             raise ConfigError(
                 f'--auto-batch: a training step with {in_words(least)} does not fit into '
-                f'{trial.memory}; '
-                'try model.backbone.with_cp=True, smaller images, or '
+                f'{trial.memory}; try model.backbone.with_cp=True, smaller images, or '
                 'configs/_base_/schedules/fsdp.py'
             )
         loop.divide(MicroBatches(loop.plan.samples // found, found))
@@ -183,16 +182,16 @@ class LargestBatch:
         places = np.linspace(0, len(dataset) - 1, min(DRAWN, len(dataset)))
         samples = [dataset[int(place)] for place in places]
         self.sample = max(samples, key=_objects)
-        sizes = [_spatial(sample) for sample in samples]
+        sizes = [*filter(None, map(_spatial, samples))]
         largest_drawn = [max(sides) for sides in zip(*sizes)]
         self.size = largest_drawn
         # Batches are padded to the largest height and the largest width of their images.
         is_mixed = any(h > w for h, w in sizes) and any(w > h for h, w in sizes)
         if size is not None and is_mixed and not loader.cfg.get('batch_sampler'):
             self.size = [max(size), max(size)]
-        elif size is not None and len(sizes):
+        elif size is not None:
             self.size = [max(pair) for pair in zip(largest_drawn, size)]
-        if sizes and self.size != largest_drawn or len({*map(tuple, sizes)}) > 1:
+        if self.size:
             self.sample = enlarged(self.sample, self.size)
         self.shape = 'x'.join(map(str, self.size)) or 'the drawn samples'
 
@@ -215,14 +214,14 @@ def enlarged(sample: Mapping, size: Sequence[int]) -> dict:
     """A sample whose inputs, and maps of the same size, are padded with zeros to (H, W)."""
     before = sample['inputs'].shape[-2:]
     padding = (0, max(0, size[1] - before[1]), 0, max(0, size[0] - before[0]))
-    about = sample.get('data_samples')
-    if isinstance(about, BaseDataElement):
-        about = about.clone()
+    found = {**sample, 'inputs': F.pad(sample['inputs'], padding)}
+    if isinstance(sample.get('data_samples'), BaseDataElement):
+        about = found['data_samples'] = sample['data_samples'].clone()
         for key, field in about.items():
             if isinstance(field, PixelData) and field.shape == before:
                 padded = {name: F.pad(value, padding) for name, value in field.items()}
                 setattr(about, key, PixelData(**padded))
-    return {**sample, 'inputs': F.pad(sample['inputs'], padding), 'data_samples': about}
+    return found
 
 
 class Trial:
@@ -344,7 +343,10 @@ class LimitedKept(Kept):
     """Counts what is kept for the backward pass, up to a limit in bytes."""
 
     def __init__(self, model: nn.Module, limit: float) -> None:
-        super().__init__(model)
+        super().__init__(nn.Module())
+        # Of sharded parameters, only the shard of this process has a storage.
+        shards = map(local_part, model.parameters())
+        self.known = {shard.untyped_storage().data_ptr() for shard in shards}
         self.limit = limit
 
     def pack(self, t: Tensor) -> Tensor:

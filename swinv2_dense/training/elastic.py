@@ -152,13 +152,6 @@ def _continued(cfg: Config, stored: StoredBatch, processes: int) -> MicroBatches
             f'{stored.passes} on {stored.number} processes: set {stored.passes}; resuming with '
             f'{processes} processes keeps the global batch without it'
         )
-    kind = type_name(cfg.train_cfg)
-    if kind and kind not in (*RESUMABLE, *RESUMABLE.values()):
-        raise ConfigError(
-            f'train_cfg.type={kind!r} trains on what each process loads, so it cannot keep the '
-            f'global batch of {stored.samples} samples on {processes} processes: resume with '
-            f'{stored.number}'
-        )
     return MicroBatches(stored.number, stored.size)
 
 
@@ -179,19 +172,26 @@ def check_divisible(cfg: Config, plan: MicroBatches) -> None:
     Raises:
         ConfigError: It cannot, or the samples would be other ones than at the start.
     """
+    number, size = plan.origin[:2]
+    remedy = f'use {number} process{"es" * (number != 1)} with train_dataloader.batch_size={size}'
+    kind = type_name(cfg.train_cfg)
+    if kind and kind not in (*RESUMABLE, *RESUMABLE.values()):
+        raise ConfigError(
+            f'train_cfg.type={kind!r} does not train in micro-batches: {remedy}, or one of '
+            f'{", ".join(RESUMABLE)}'
+        )
     if (cfg.get('randomness') or {}).get('diff_rank_seed'):
         raise ConfigError(
-            'randomness.diff_rank_seed=True (--diff-rank-seed) gives each process a seed of its '
-            f'own: use {plan.origin.number} processes, as at the start'
+            'randomness.diff_rank_seed=True (--diff-rank-seed) gives each process other samples, '
+            f'which no other process can take over: {remedy}'
         )
     if 'optimizer' not in cfg.optim_wrapper:
         raise ConfigError(
             'optim_wrapper has several optimizers, which the model steps itself, so gradients of '
-            f'micro-batches cannot be accumulated: use {plan.origin.number} processes'
+            f'micro-batches cannot be accumulated: {remedy}'
         )
     if plan.started_as is None:
         return
-    number, size = plan.started_as
     loader = cfg.train_dataloader
     for key, known in (('batch_sampler', PLAIN_BATCHES), ('sampler', DEALING_SAMPLERS)):
         kind = type_name(loader.get(key))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,13 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 
 from swinv2_dense.errors import ConfigError
-from swinv2_dense.training.auto_batch import divisors, enlarged, find_batch, largest
+from swinv2_dense.training.auto_batch import (
+    LargestBatch,
+    divisors,
+    enlarged,
+    find_batch,
+    largest,
+)
 from swinv2_dense.training.untouched import untouched
 
 pytest.importorskip('mmseg')
@@ -133,6 +140,27 @@ def test_the_largest_inputs():
     assert found['data_samples'].gt_sem_seg.data.shape == (1, 5, 6)
     assert found['data_samples'].other == [1]
     assert about.gt_sem_seg.data.shape == (1, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ('drawn', 'size', 'batch_sampler', 'expected'),
+    [
+        ([(5, 8), (6, 7)], None, None, (6, 8)),  # a batch of both is padded to this
+        ([(5, 8), (6, 7)], (9, 10), None, (9, 10)),
+        ([(5, 8), (8, 5)], (6, 9), None, (9, 9)),
+        ([(5, 8), (8, 5)], (6, 9), dict(type='AspectRatioBatchSampler'), (8, 9)),
+    ],
+)
+def test_the_size_that_is_tried(drawn, size, batch_sampler, expected):
+    """Of the samples drawn, of the config, and with portraits and landscapes in a batch."""
+    loader = SimpleNamespace(
+        dataset=[dict(inputs=torch.ones(3, *sides), data_samples=None) for sides in drawn],
+        collate=lambda samples: [sample['inputs'].shape for sample in samples],
+        cfg=dict(batch_sampler=batch_sampler),
+    )
+    assert LargestBatch(loader, size).of(2) == [(3, *expected)] * 2
+    no_images = SimpleNamespace(dataset=[1, 2], collate=list, cfg={})
+    assert LargestBatch(no_images, size).of(2) == [1, 1]
 
 
 @pytest.mark.parametrize('has_state', [False, True])

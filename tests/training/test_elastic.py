@@ -208,14 +208,19 @@ ACCUMULATED = {'optim_wrapper.accumulative_counts': 2}
         (dict(number=3, size=1), ACCUMULATED, 4, r'4 processes cannot share .* 6 samples'),
         (dict(), ACCUMULATED, 3, r'after 1 of 2 accumulated iterations .* resume with 3, or from'),
         (dict(), {}, 4, r'accumulative_counts=1, and the checkpoint .* 2 on 3 processes: set 2'),
-        (dict(), {**ACCUMULATED, 'train_cfg.type': 'MyLoop'}, 4, r"train_cfg\.type='MyLoop' tr"),
+        (dict(), {**ACCUMULATED, 'train_cfg.type': 'MyLoop'}, 4, r"train_cfg\.type='MyLoop' does"),
         (
             dict(),
             {**ACCUMULATED, 'train_dataloader.sampler.type': 'ClassAwareSampler'},
             4,
             r"sampler\.type='ClassAwareSampler' .* batches of 2 cannot be divided into 1: .* 3$",
         ),
-        (dict(), {**ACCUMULATED, 'randomness.diff_rank_seed': True}, 4, r'use 3 processes'),
+        (
+            dict(),
+            {**ACCUMULATED, 'randomness.diff_rank_seed': True},
+            4,
+            r'use 3 processes with train_da',
+        ),
         (dict(number=2, passes=1), {'optim_wrapper': dict(a=dict())}, 4, r'several optimizers'),
     ],
 )
