@@ -34,9 +34,11 @@ from .resilience import (
 )
 from .training import (
     amp,
+    auto_batch,
     backbone_weights,
     checkpoint_classes,
     early_stopping,
+    elastic,
     expected,
     image_check,
     layer_decay,

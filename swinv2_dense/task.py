@@ -36,6 +36,7 @@ class Task:
     check_hooks: tuple[str, ...] = ()  # hooks that check data, see training.added_hooks
     model_hooks: tuple[str, ...] = ()  # hooks that change what models compute
     visualizers: tuple[str, str] | None = None  # the library's default, and its replacement
+    process_means: tuple[str, ...] = ()  # the library's functions that average over processes
     targets_in_training_only = False  # see training.val_loss.ValLossHook
     # Conventions of the library's transforms, to compute the output size of a pipeline:
     resize_keeps_ratio = False  # default of Resize for `keep_ratio`

@@ -81,7 +81,7 @@ PLACES = {
 TAKEN = {
     'param_scheduler': {'convert_to_iter_based', 'epoch_length'},
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer'},
-    'train_cfg': {'by_epoch'},
+    'train_cfg': {'by_epoch', 'micro_batches'},
 }
 # Accepted by mmcv's builders of norms and activations, and by `Runner.register_hook`.
 EXTRA = {None: {'requires_grad', 'inplace'}, registries.HOOKS: {'priority'}}

@@ -37,6 +37,7 @@ class DetectionTask(Task):
 
     name = 'detector'
     samples = 'images'
+    process_means = ('reduce_mean',)  # of mmdet
     targets_in_training_only = True
     check_hooks = ('CheckImagesHook',)
     model_hooks = ('DetectorFp32Hook',)

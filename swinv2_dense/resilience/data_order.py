@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,10 +47,25 @@ def seed_all(*key: int) -> None:
     torch.manual_seed(int(words[2]))
 
 
-class IndexedBatch(list):
-    """Dataset indices of a batch, with its (epoch, number in the epoch) in `place`."""
+class Share(NamedTuple):
+    """Dataset indices of a process in a global batch.
+
+    Attributes:
+        place: Epoch of the batch, and its number in the epoch.
+        rank: Of the process.
+    """
 
     place: tuple[int, int]
+    rank: int
+    indices: list[int]
+
+
+class IndexedBatch(list):
+    """The dataset indices of a batch, and the shares of global batches that they are."""
+
+    def __init__(self, shares: Iterable[Share]) -> None:
+        self.shares = [*shares]
+        super().__init__(itertools.chain.from_iterable(share.indices for share in self.shares))
 
 
 class SeededFetch:
@@ -58,24 +73,34 @@ class SeededFetch:
 
     It is set on the dataset itself: a wrapper would hide the dataset from hooks that change its
     pipeline.
+
+    Args:
+        dataset: The dataset.
+        seed: Of the run.
+        ranks: Number of shares in a global batch, if the loader takes several shares at a time;
+            else a batch is the share of this process.
     """
 
-    def __init__(self, dataset: Any, seed: int) -> None:
+    def __init__(self, dataset: Any, seed: int, ranks: int | None = None) -> None:
         self.dataset = dataset
         self.seed = seed
         # mmengine's samplers assign indices to ranks round-robin. With the slot in the global batch
         # instead of the one on this rank, samples do not depend on the number of ranks.
-        self.rank, self.world_size = get_rank(), get_world_size()
+        self.takes_several = ranks is not None
+        self.ranks = ranks or get_world_size()
 
     def __call__(self, batch: Sequence[int]) -> list:
+        """Samples of a batch, or of each of its shares."""
         if not isinstance(batch, IndexedBatch):  # of another loader of the same dataset
             return [self.dataset[index] for index in batch]
-        samples = []
-        for position, index in enumerate(batch):
-            slot = position * self.world_size + self.rank
-            seed_all(self.seed, SAMPLE, *batch.place, slot)
-            samples.append(self.dataset[index])
-        return samples
+        found = [[*self._samples(share)] for share in batch.shares]
+        return found if self.takes_several else found[0]
+
+    def _samples(self, share: Share) -> Iterator[Any]:
+        for position, index in enumerate(share.indices):
+            slot = position * self.ranks + share.rank
+            seed_all(self.seed, SAMPLE, *share.place, slot)
+            yield self.dataset[index]
 
 
 class IndexedBatchSampler(Sampler):
@@ -95,6 +120,8 @@ class IndexedBatchSampler(Sampler):
         self.epoch = self.num_skipped = 0
         self.recent: dict[int, IndexedBatch] = {}
 
+    ranks: int | None = None  # see SeededFetch
+
     @property
     def sampler(self) -> Any:
         """The sampler of indices, on which mmengine calls `set_epoch`."""
@@ -109,22 +136,35 @@ class IndexedBatchSampler(Sampler):
 
     def __iter__(self) -> Iterator[IndexedBatch]:
         epochs = itertools.count() if self.endless else [self.epoch]
-        batches = itertools.chain.from_iterable(map(self._one_epoch, epochs))
+        batches = self.arranged(itertools.chain.from_iterable(map(self._one_epoch, epochs)))
         self.recent.clear()
         for number, batch in itertools.islice(enumerate(batches), self.num_skipped, None):
             self.recent[number] = batch
             self.recent.pop(number - KEPT, None)
             yield batch
 
-    def _one_epoch(self, epoch: int) -> Iterator[IndexedBatch]:
-        if hasattr(self.sampler, 'set_epoch'):
-            self.sampler.set_epoch(epoch)
-        number = -1
+    def samplers(self) -> list[Any]:
+        """The samplers of indices."""
+        return [self.sampler]
+
+    def batches_of_epoch(self, epoch: int) -> Iterator[IndexedBatch]:
+        """The batches of one epoch for this process."""
+        rank = get_rank()
         for number, indices in enumerate(self.batch_sampler):
-            batch = IndexedBatch(indices)
-            batch.place = (epoch, number)
+            yield IndexedBatch([Share((epoch, number), rank, indices)])
+
+    def arranged(self, batches: Iterator[IndexedBatch]) -> Iterator[IndexedBatch]:
+        """The batches of all epochs in the order in which they are loaded."""
+        return batches
+
+    def _one_epoch(self, epoch: int) -> Iterator[IndexedBatch]:
+        for sampler in self.samplers():
+            if hasattr(sampler, 'set_epoch'):
+                sampler.set_epoch(epoch)
+        batch = None
+        for batch in self.batches_of_epoch(epoch):
             yield batch
-        if number < 0:
+        if batch is None:
             raise ValueError(
                 'train_dataloader yields no batch: its dataset has fewer samples than one batch '
                 'and drop_last=True'
@@ -138,18 +178,20 @@ class ResumableLoader(DataLoader):
     iteration-based loop creates its iterator before it knows the iteration to resume from.
     """
 
-    def __init__(self, loader: DataLoader, endless: bool) -> None:
+    def __init__(
+        self, loader: DataLoader, endless: bool, sampler: IndexedBatchSampler | None = None
+    ) -> None:
         settings = {
             name: getattr(loader, name) for name in LOADER_SETTINGS if hasattr(loader, name)
         }
-        super().__init__(
-            batch_sampler=IndexedBatchSampler(loader.batch_sampler, endless), **settings
-        )
+        sampler = sampler or IndexedBatchSampler(loader.batch_sampler, endless)
+        super().__init__(batch_sampler=sampler, **settings)
 
     def start(self, seed: int, epoch: int, num_skipped: int) -> None:
         """Set where the next pass over the data begins."""
-        self.batch_sampler.epoch, self.batch_sampler.num_skipped = epoch, num_skipped
-        self.dataset.__getitems__ = SeededFetch(self.dataset, seed)
+        sampler = self.batch_sampler
+        sampler.epoch, sampler.num_skipped = epoch, num_skipped
+        self.dataset.__getitems__ = SeededFetch(self.dataset, seed, sampler.ranks)
 
     def __iter__(self) -> Iterator[Any]:
         yield from itertools.repeat(None, self.batch_sampler.num_skipped)

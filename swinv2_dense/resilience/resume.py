@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
@@ -24,6 +24,14 @@ from torch.utils.data import DataLoader
 
 from ..config_parts import type_name
 from .data_order import EPOCH, STEP, VALIDATION, ResumableLoader, seed_all
+from .micro_batches import KEY as MICRO_BATCHES
+from .micro_batches import (
+    MicroBatches,
+    MicroBatchLoader,
+    MicroBatchSteps,
+    check_merged,
+    micro_batches_of,
+)
 from .schedules import fit_run
 
 META_KEY = 'swinv2_dense_progress'  # in `meta` of a checkpoint
@@ -43,9 +51,54 @@ def make_resumable(cfg: Config) -> None:
         train_cfg.type = RESUMABLE[name]
 
 
+class InMicroBatches:
+    """What both loops share: iterations of micro-batches, if the config sets them.
+
+    Attributes:
+        plan: The micro-batches; None if each process has one, that of its loader.
+        steps: Trains on them.
+    """
+
+    plan: MicroBatches | None = None
+    steps: MicroBatchSteps | None = None
+    epoch_length: int | None = None
+
+    def _load(self, dataloader: Any, given: dict | None, endless: bool, runner: Any) -> Any:
+        self.plan = micro_batches_of({MICRO_BATCHES: given})
+        if self.plan is None:
+            return _loader(runner, dataloader, endless)
+        return MicroBatchLoader(runner, dataloader, self.plan, endless)
+
+    def divide(self, plan: MicroBatches) -> None:
+        """Train on other micro-batches, before the first iteration."""
+        self.plan = plan
+        self.dataloader.divide(plan)
+        self.steps.count(plan, self.iter, self.max_iters)
+
+    def run(self) -> Any:
+        if self.plan is None:
+            return super().run()
+        check_merged(self)
+        model, wrapper = self.runner.model, self.runner.optim_wrapper
+        self.steps = MicroBatchSteps(self.runner, wrapper._accumulative_counts)
+        self.steps.count(self.plan, self.iter, self.max_iters)
+        # On the instance: mmengine's loops call it, whatever class wraps the model.
+        model.train_step = self.steps
+        try:
+            return super().run()
+        finally:
+            model.train_step = self.steps.train_step
+
+
 @LOOPS.register_module()
-class ResumableEpochLoop(EpochBasedTrainLoop):
+class ResumableEpochLoop(InMicroBatches, EpochBasedTrainLoop):
     """EpochBasedTrainLoop that can start in the middle of an epoch.
+
+    Args:
+        runner: The runner.
+        dataloader: A loader or its config.
+        micro_batches: See `micro_batches.MicroBatches`.
+        kwargs: Further arguments of `EpochBasedTrainLoop`.
 
     Attributes:
         position: Number of iterations done in the current epoch.
@@ -53,8 +106,12 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 
     position = 0
 
-    def __init__(self, runner: Any, dataloader: Any, **kwargs: Any) -> None:
-        super().__init__(runner, _loader(runner, dataloader, endless=False), **kwargs)
+    def __init__(
+        self, runner: Any, dataloader: Any, micro_batches: dict | None = None, **kwargs: Any
+    ) -> None:
+        loader = self._load(dataloader, micro_batches, False, runner)
+        super().__init__(runner, loader, **kwargs)
+        self.epoch_length = len(loader)
         fit_run(self)
 
     def run_epoch(self) -> None:
@@ -69,11 +126,17 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 
 
 @LOOPS.register_module()
-class ResumableIterLoop(IterBasedTrainLoop):
-    """IterBasedTrainLoop that loads no data for the iterations that it skips."""
+class ResumableIterLoop(InMicroBatches, IterBasedTrainLoop):
+    """IterBasedTrainLoop that loads no data for the iterations that it skips.
 
-    def __init__(self, runner: Any, dataloader: Any, **kwargs: Any) -> None:
-        super().__init__(runner, _loader(runner, dataloader, endless=True), **kwargs)
+    Takes the arguments of `ResumableEpochLoop` and `IterBasedTrainLoop`.
+    """
+
+    def __init__(
+        self, runner: Any, dataloader: Any, micro_batches: dict | None = None, **kwargs: Any
+    ) -> None:
+        loader = self._load(dataloader, micro_batches, True, runner)
+        super().__init__(runner, loader, **kwargs)
         self.dataloader_iterator = SkippableIterator(self.dataloader)
         self.fast_forward_on_resume = False  # of onedl-mmengine; it would lose the data order
         fit_run(self)
@@ -151,6 +214,7 @@ class ResumeHook(Hook):
             epoch_length=len(loop.dataloader),
             validated=self.validating,
             sampler_seed=getattr(sampler_of(loop.dataloader), 'seed', None),
+            batch=batch_of_run(runner),
         )
         if 'optimizer' in checkpoint and is_accumulating(runner):
             checkpoint[GRADIENTS_KEY] = self._gradients(runner)
@@ -164,7 +228,8 @@ class ResumeHook(Hook):
         loop, progress = runner.train_loop, self.progress
         # Without a seed in the config, mmengine's samplers draw a new one in each run.
         if progress.get('sampler_seed') is not None:
-            sampler_of(loop.dataloader).seed = progress['sampler_seed']
+            for sampler in samplers_of(loop.dataloader):
+                sampler.seed = progress['sampler_seed']
         if progress.get('position'):
             self._go_to(runner, progress)
         if not is_model_wrapper(runner.model):
@@ -239,10 +304,39 @@ def _validation_is_due(runner: Any) -> bool:
 
 def is_accumulating(runner: Any) -> bool:
     """Whether the last iteration only accumulated gradients for a later optimizer step."""
-    wrapper = runner.optim_wrapper
+    wrapper, steps = runner.optim_wrapper, getattr(runner.train_loop, 'steps', None)
+    if steps is not None and steps.idle:
+        return True
     return isinstance(wrapper, OptimWrapper) and not wrapper.should_update()
 
 
 def sampler_of(loader: Any) -> Any:
     """A loader's sampler of indices, inside its batch sampler or not."""
     return getattr(loader.batch_sampler, 'sampler', loader.sampler)
+
+
+def samplers_of(loader: Any) -> list[Any]:
+    """A loader's samplers of indices; several if it loads several micro-batches at a time."""
+    samplers = getattr(loader.batch_sampler, 'samplers', None)
+    return samplers() if samplers else [sampler_of(loader)]
+
+
+def batch_of_run(runner: Any) -> dict[str, Any] | None:
+    """How a step of the optimizer is divided, for checkpoints; None if unknown.
+
+    Returns:
+        `number` and `size` of the micro-batches per iteration with which the training started,
+        `passes`, the iterations per step, `processes`, how many there are now, and `planned`,
+        whether the config has micro-batches.
+    """
+    loop, wrapper, processes = runner.train_loop, runner.optim_wrapper, get_world_size()
+    planned = getattr(loop, 'steps', None) is not None
+    if planned:
+        number, size = loop.plan.origin[:2]
+        passes = loop.steps.accumulated
+    else:
+        number, passes = processes, getattr(wrapper, '_accumulative_counts', 1)
+        size = getattr(loop.dataloader.batch_sampler, 'batch_size', None)
+    if size is None:
+        return None
+    return dict(number=number, size=size, passes=passes, processes=processes, planned=planned)

@@ -122,6 +122,8 @@ def differences(stored: Mapping, cfg: Mapping, takes_new: bool) -> Iterator[str]
         dict(flattened({key: part.get(key) for key in COMPARED})) for part in (stored, _plain(cfg))
     )
     for key in sorted(old.keys() | new.keys()):
+        if key.startswith('train_cfg.micro_batches'):  # follow from the number of processes
+            continue
         if key.rpartition('.')[2] in IGNORED or old.get(key) == new.get(key):
             continue
         loaded = key.startswith(LOADED) and not takes_new

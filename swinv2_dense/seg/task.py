@@ -32,6 +32,7 @@ class SegmentationTask(Task):
 
     name = 'segmentor'
     samples = 'images'
+    process_means = ('reduce_mean',)  # of mmdet
     targets_in_training_only = True
     check_hooks = ('CheckImagesHook', 'CheckLabelMapsHook')
     visualizers = ('SegLocalVisualizer', 'LegendSegVisualizer')

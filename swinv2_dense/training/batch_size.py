@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 from ..distributed.launchers import world_size
 from ..errors import ConfigError
+from ..resilience.micro_batches import micro_batches_of
 
 
 class StepBatch(NamedTuple):
@@ -39,11 +40,12 @@ def batch_of(cfg: Config) -> StepBatch:
     Raises:
         ConfigError: See `world_size`.
     """
-    return StepBatch(
-        world_size(cfg.get('launcher', 'none')),
-        cfg.train_dataloader.get('batch_size', 1),
-        cfg.optim_wrapper.get('accumulative_counts', 1),
-    )
+    processes = world_size(cfg.get('launcher', 'none'))
+    passes = cfg.optim_wrapper.get('accumulative_counts', 1)
+    plan = micro_batches_of(cfg.get('train_cfg') or {})
+    if plan is None:
+        return StepBatch(processes, cfg.train_dataloader.get('batch_size', 1), passes)
+    return StepBatch(processes, plan.size, plan.number * passes // processes)
 
 
 def scale_learning_rate(cfg: Config, scale: bool) -> str | None:

@@ -41,7 +41,7 @@ FROZEN = {
     'report': '--cfg-options --max-pixels --out CONFIG PREDICTIONS',
     'test': f'{RUN} --dump --interval --out --overlap --report --show --show-dir '
     '--skip-unreadable --slice --tta --wait-time CHECKPOINT',
-    'train': f'{RUN} --auto-scale-lr --deterministic --diff-rank-seed --early-stop '
+    'train': f'{RUN} --auto-batch --auto-scale-lr --deterministic --diff-rank-seed --early-stop '
     '--fit-schedule --keep --log-to --no-validate --resume --save-best --seed --val-loss',
 }
 

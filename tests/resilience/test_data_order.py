@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from swinv2_dense.quickstart.shapes import ShapesSpec, write_dataset
 from swinv2_dense.resilience import data_order
-from swinv2_dense.resilience.data_order import IndexedBatch, ResumableLoader, SeededFetch
+from swinv2_dense.resilience.data_order import IndexedBatch, ResumableLoader, SeededFetch, Share
 
 pytest.importorskip('mmdet')
 
@@ -156,10 +156,8 @@ class Drawing(Dataset):
 
 def test_a_global_batch_is_the_same_on_one_rank_and_on_two(monkeypatch):
     def samples(rank: int, world_size: int, indices: list[int]) -> list:
-        monkeypatch.setattr(data_order, 'get_rank', lambda: rank)
         monkeypatch.setattr(data_order, 'get_world_size', lambda: world_size)
-        batch = IndexedBatch(indices)
-        batch.place = (0, 5)
+        batch = IndexedBatch([Share((0, 5), rank, indices)])
         return SeededFetch(Drawing(), seed=3)(batch)
 
     alone = samples(0, 1, [10, 11, 12, 13])

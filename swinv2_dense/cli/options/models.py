@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import math
 from pathlib import Path
 
 from ...choices import LOG_BACKENDS
@@ -14,6 +15,7 @@ from .shared import (
     add_max_pixels,
     add_slices,
     command_parser,
+    gib,
     positive,
 )
 
@@ -38,6 +40,15 @@ def train_parser() -> argparse.ArgumentParser:
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate to the actual batch size',
+    )
+    parser.add_argument(
+        '--auto-batch',
+        nargs='?',
+        const=math.inf,
+        type=gib,
+        metavar='GIB',
+        help='find the largest batch that fits into the memory of the GPU, or into GIB per process,'
+        ' and accumulate gradients so that the batch per step stays that of the config',
     )
     parser.add_argument(
         '--keep',
