@@ -1,4 +1,4 @@
-"""Test a detector, segmentor or video recognizer: python tools/test.py CONFIG CKPT [--help]."""
+"""Test a model of any task: python tools/test.py CONFIG CKPT [--help]."""
 
 import sys
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""Train a detector, segmentor or video recognizer: python tools/train.py CONFIG [--help]."""
+"""Train a model of any task: python tools/train.py CONFIG [--help]."""
 
 import sys
 from importlib.util import find_spec
