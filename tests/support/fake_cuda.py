@@ -1,0 +1,265 @@
+"""Models on CUDA without a GPU: every operator's rules of devices and shapes, and no numbers.
+
+`FakeTensorMode` makes tensors that say they are on CUDA, on any build of torch. The C++ engine of
+autograd needs more of a device than its name (guards, streams), so only Python sees CUDA here; to
+C++ the tensors are on the meta device. Autocast looks at C++'s device: `autocast` casts in Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses import FakeTensor, FakeTensorMode
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+CUDA = torch.device('cuda', 0)
+aten = torch.ops.aten
+# Operators that return numbers or shapes to the host, which waits until the device knows them.
+WAITS = {
+    aten._local_scalar_dense,  # item, tolist, bool, float, int
+    aten.equal,
+    aten.is_nonzero,
+    aten.nonzero,  # also of where(condition)
+    aten.masked_select,
+    aten.unique_consecutive,
+    aten.unique_dim,
+    aten._unique2,
+    aten.bincount,
+    aten.repeat_interleave,
+}
+COPIES = {aten._to_copy, aten.copy_, aten.copy}
+INDEXING = {aten.index, aten.index_put, aten.index_put_, aten._unsafe_index}
+# Functions that autocast runs in its dtype or in fp32 on CUDA, of those that the models call: see
+# "CUDA Op-Specific Behavior" in the documentation of torch.amp.
+LOW = {F.linear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose2d, F.scaled_dot_product_attention,
+       torch.addmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm, Tensor.bmm,
+       Tensor.matmul, Tensor.mm, Tensor.__matmul__}  # fmt: skip
+FP32 = {F.binary_cross_entropy_with_logits, F.cross_entropy, F.group_norm, F.l1_loss,
+        F.layer_norm, F.log_softmax, F.mse_loss, F.nll_loss, F.smooth_l1_loss, F.softmax,
+        torch.exp, torch.log, torch.norm, torch.prod, torch.softmax, torch.sum, Tensor.cumsum,
+        Tensor.exp, Tensor.log, Tensor.norm, Tensor.pow, Tensor.prod, Tensor.softmax,
+        Tensor.sum}  # fmt: skip
+
+
+class Offense(NamedTuple):
+    """An operator that waits for the device, or that meets two devices."""
+
+    reason: str
+    op: str
+    line: str  # of the code that called it
+
+
+class Mask(NamedTuple):
+    """An additive mask as scaled_dot_product_attention got it."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int  # of its first element in its storage, in elements
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, mask: Tensor) -> Mask:
+        return cls(tuple(mask.shape), mask.stride(), mask.storage_offset(), mask.dtype)
+
+
+class Attention(NamedTuple):
+    """A call of scaled_dot_product_attention."""
+
+    q: Mask
+    k: Mask
+    v: Mask
+    mask: Mask | None
+    kernels: frozenset[str]  # that were enabled
+
+
+class DeviceRecorder(TorchDispatchMode):
+    """Records operators that wait for the device or meet two devices.
+
+    Attributes:
+        offenses: What was found.
+        calls: Calls of scaled_dot_product_attention, by `fake_cuda`.
+        num_ops: Operators seen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offenses: list[Offense] = []
+        self.calls: list[Attention] = []
+        self.num_ops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if kwargs.get('device') is not None and torch.device(kwargs['device']).type == 'meta':
+            kwargs['device'] = CUDA  # C++ passed the device of one of its tensors
+        self.num_ops += 1
+        reason = _offense(func, args, kwargs)
+        if reason:
+            self.offenses.append(Offense(reason, str(func), _caller()))
+        return func(*args, **kwargs)
+
+
+class _Functions(TorchFunctionMode):
+    """What C++ decides by the device: kernels of attention, and dtypes of autocast."""
+
+    def __init__(self, calls: list[Attention]) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if torch.is_autocast_enabled('cuda'):
+            dtype = _autocast_dtype(func)
+            if dtype is not None:
+                args, kwargs = _cast((args, kwargs), dtype)
+        if func is F.scaled_dot_product_attention and args[0].is_cuda:
+            return self._attend(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, scale: Any = None
+    ) -> Tensor:
+        """The operator that the memory-efficient kernel implements, with its layout of the output.
+
+        Unlike PyTorch, it does not copy masks that break the kernel's rules.
+        """
+        inputs = (q, k, v, attn_mask)
+        self.calls.append(
+            Attention(*(None if x is None else Mask.of(x) for x in inputs), enabled_kernels())
+        )
+        if attn_mask is not None:
+            attn_mask = attn_mask.expand(*q.shape[:-1], k.shape[-2])
+        needs_grad = torch.is_grad_enabled() and any(
+            x is not None and x.requires_grad for x in inputs
+        )
+        return aten._scaled_dot_product_efficient_attention(
+            q, k, v, attn_mask, needs_grad, scale=scale
+        )[0]
+
+
+def enabled_kernels() -> frozenset[str]:
+    """Names of the kernels that scaled_dot_product_attention may choose on CUDA."""
+    cuda = torch.backends.cuda
+    enabled = {
+        'flash': cuda.flash_sdp_enabled(),
+        'efficient': cuda.mem_efficient_sdp_enabled(),
+        'math': cuda.math_sdp_enabled(),
+        'cudnn': cuda.cudnn_sdp_enabled(),
+    }
+    return frozenset(name for name, value in enabled.items() if value)
+
+
+@contextlib.contextmanager
+def fake_tensors() -> Iterator[None]:
+    """Context in which all tensors are fake, and may be made on CUDA and differentiated."""
+    fakes = FakeTensorMode(allow_non_fake_inputs=True)
+    make_subclass, new = Tensor._make_subclass, FakeTensor.__new__
+
+    def for_cpp(cls: type, data: Tensor, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+        if cls is FakeTensor:
+            kwargs['dispatch_device'] = False  # C++ sees the device of `data`, which is meta
+        return make_subclass(cls, data, requires_grad, **kwargs)
+
+    def on_cuda(cls: type, mode: Any, elem: Tensor, device: Any, *args: Any, **kwargs: Any) -> Any:
+        if torch.device(device).type == 'meta':  # made in C++ like a tensor on CUDA
+            device = CUDA
+        return new(cls, mode, elem, device, *args, **kwargs)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(Tensor, '_make_subclass', staticmethod(for_cpp)))
+        stack.enter_context(mock.patch.object(FakeTensor, '__new__', on_cuda))
+        for kind in ('cpu', 'cuda', 'meta'):
+            answer = property(lambda x, kind=kind: x.device.type == kind)
+            stack.enter_context(mock.patch.object(FakeTensor, f'is_{kind}', answer))
+        with fakes:
+            yield
+
+
+@contextlib.contextmanager
+def fake_cuda() -> Iterator[DeviceRecorder]:
+    """`fake_tensors`, with what watches their operators."""
+    recorder = DeviceRecorder()
+    with fake_tensors(), recorder, _Functions(recorder.calls):
+        yield recorder
+
+
+@contextlib.contextmanager
+def autocast(dtype: torch.dtype | None) -> Iterator[None]:
+    """torch.autocast('cuda', dtype), which is refused without a GPU; None leaves it off."""
+    before = torch.is_autocast_enabled('cuda'), torch.get_autocast_dtype('cuda')
+    torch.set_autocast_enabled('cuda', dtype is not None)
+    torch.set_autocast_dtype('cuda', dtype or before[1])
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled('cuda', before[0])
+        torch.set_autocast_dtype('cuda', before[1])
+        torch.clear_autocast_cache()
+
+
+def to_fake_cuda(model: nn.Module) -> nn.Module:
+    """Replace parameters and buffers, in a `fake_cuda`. Other tensors stay: see what they do."""
+    for module in model.modules():
+        for name, param in module._parameters.items():
+            if param is not None:
+                fake = torch.empty_like(param, device=CUDA)
+                module._parameters[name] = nn.Parameter(fake, param.requires_grad)
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = torch.empty_like(buffer, device=CUDA)
+    return model
+
+
+def _offense(func: Any, args: Any, kwargs: Any) -> str:
+    """Why an operator must not run on CUDA; '' if it may."""
+    packet = func.overloadpacket
+    tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+    devices = {x.device.type for x in tensors}
+    if packet in COPIES:
+        target = kwargs.get('device') or (args[0].device if packet is not aten._to_copy else None)
+        devices |= {torch.device(target).type} if target is not None else set()
+        return 'copies between host and device' if len(devices) > 1 else ''
+    if 'cuda' not in devices:
+        return ''
+    if packet in WAITS:
+        return 'waits for the device'
+    if packet in INDEXING and any(
+        x.dtype in (torch.bool, torch.uint8) for x in tree_leaves(args[1]) if x is not None
+    ):
+        return 'waits for the device'
+    if any(x.device.type != 'cuda' and x.dim() for x in tensors):  # numbers are arguments
+        return 'meets two devices'
+    return ''
+
+
+def _autocast_dtype(func: Any) -> torch.dtype | None:
+    if func in LOW:
+        return torch.get_autocast_dtype('cuda')
+    return torch.float32 if func in FP32 else None
+
+
+def _cast(values: Any, dtype: torch.dtype) -> Any:
+    """Floating-point tensors in another dtype."""
+
+    def cast(x: Any) -> Any:
+        return x.to(dtype) if isinstance(x, Tensor) and x.is_cuda and x.is_floating_point() else x
+
+    return tree_map(cast, values)
+
+
+def _caller() -> str:
+    """File and line of the innermost frame outside of torch and of this file."""
+    for frame in reversed(traceback.extract_stack()):
+        path = Path(frame.filename)
+        if 'torch' not in path.parts and path != Path(__file__):
+            return f'{path.name}:{frame.lineno}'
+    return ''
