@@ -17,6 +17,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -48,7 +49,8 @@ FP32 = {F.binary_cross_entropy_with_logits, F.cross_entropy, F.group_norm, F.l1_
         F.layer_norm, F.log_softmax, F.mse_loss, F.nll_loss, F.smooth_l1_loss, F.softmax,
         torch.exp, torch.log, torch.norm, torch.prod, torch.softmax, torch.sum, Tensor.cumsum,
         Tensor.exp, Tensor.log, Tensor.norm, Tensor.pow, Tensor.prod, Tensor.softmax,
-        Tensor.sum}  # fmt: skip
+        Tensor.sum, F.multi_head_attention_forward}  # fmt: skip
+ATTENTION = {F.scaled_dot_product_attention, F.multi_head_attention_forward}
 
 
 class Offense(NamedTuple):
@@ -59,8 +61,8 @@ class Offense(NamedTuple):
     line: str  # of the code that called it
 
 
-class Mask(NamedTuple):
-    """An additive mask as scaled_dot_product_attention got it."""
+class Layout(NamedTuple):
+    """A tensor as scaled_dot_product_attention got it."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -68,33 +70,39 @@ class Mask(NamedTuple):
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, mask: Tensor) -> Mask:
-        return cls(tuple(mask.shape), mask.stride(), mask.storage_offset(), mask.dtype)
+    def of(cls, x: Tensor) -> Layout:
+        return cls(tuple(x.shape), x.stride(), x.storage_offset(), x.dtype)
 
 
 class Attention(NamedTuple):
     """A call of scaled_dot_product_attention."""
 
-    q: Mask
-    k: Mask
-    v: Mask
-    mask: Mask | None
-    kernels: frozenset[str]  # that were enabled
+    q: Layout
+    k: Layout
+    v: Layout
+    mask: Layout | None
 
 
 class DeviceRecorder(TorchDispatchMode):
     """Records operators that wait for the device or meet two devices.
 
+    Args:
+        made_up: Where the host asks for numbers, go on with True, 1.0, 1000, all elements or
+            zeros; an error otherwise.
+
     Attributes:
         offenses: What was found.
         calls: Calls of scaled_dot_product_attention, by `fake_cuda`.
+        kernels: Those that attention might choose, by `fake_cuda`.
         num_ops: Operators seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, made_up: bool = False) -> None:
         super().__init__()
+        self.made_up = made_up
         self.offenses: list[Offense] = []
         self.calls: list[Attention] = []
+        self.kernels: set[str] = set()
         self.num_ops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -105,15 +113,17 @@ class DeviceRecorder(TorchDispatchMode):
         reason = _offense(func, args, kwargs)
         if reason:
             self.offenses.append(Offense(reason, str(func), _caller()))
+            if self.made_up:
+                return _made_up(func, args, kwargs)
         return func(*args, **kwargs)
 
 
 class _Functions(TorchFunctionMode):
     """What C++ decides by the device: kernels of attention, and dtypes of autocast."""
 
-    def __init__(self, calls: list[Attention]) -> None:
+    def __init__(self, recorder: DeviceRecorder) -> None:
         super().__init__()
-        self.calls = calls
+        self.recorder = recorder
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -121,8 +131,13 @@ class _Functions(TorchFunctionMode):
             dtype = _autocast_dtype(func)
             if dtype is not None:
                 args, kwargs = _cast((args, kwargs), dtype)
+        if func in ATTENTION and args[0].is_cuda:
+            self.recorder.kernels |= enabled_kernels()
         if func is F.scaled_dot_product_attention and args[0].is_cuda:
             return self._attend(*args, **kwargs)
+        if func in (Tensor.numpy, Tensor.__array__) and self.recorder.made_up:
+            with unset_fake_temporarily():
+                return torch.zeros(args[0].shape, dtype=args[0].dtype).numpy()
         return func(*args, **kwargs)
 
     def _attend(
@@ -133,8 +148,8 @@ class _Functions(TorchFunctionMode):
         Unlike PyTorch, it does not copy masks that break the kernel's rules.
         """
         inputs = (q, k, v, attn_mask)
-        self.calls.append(
-            Attention(*(None if x is None else Mask.of(x) for x in inputs), enabled_kernels())
+        self.recorder.calls.append(
+            Attention(*(None if x is None else Layout.of(x) for x in inputs))
         )
         if attn_mask is not None:
             attn_mask = attn_mask.expand(*q.shape[:-1], k.shape[-2])
@@ -146,7 +161,7 @@ class _Functions(TorchFunctionMode):
         )[0]
 
 
-def enabled_kernels() -> frozenset[str]:
+def enabled_kernels() -> set[str]:
     """Names of the kernels that scaled_dot_product_attention may choose on CUDA."""
     cuda = torch.backends.cuda
     enabled = {
@@ -155,7 +170,7 @@ def enabled_kernels() -> frozenset[str]:
         'math': cuda.math_sdp_enabled(),
         'cudnn': cuda.cudnn_sdp_enabled(),
     }
-    return frozenset(name for name, value in enabled.items() if value)
+    return {name for name, value in enabled.items() if value}
 
 
 @contextlib.contextmanager
@@ -185,10 +200,10 @@ def fake_tensors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def fake_cuda() -> Iterator[DeviceRecorder]:
-    """`fake_tensors`, with what watches their operators."""
-    recorder = DeviceRecorder()
-    with fake_tensors(), recorder, _Functions(recorder.calls):
+def fake_cuda(made_up: bool = False) -> Iterator[DeviceRecorder]:
+    """`fake_tensors`, with what watches their operators: see `DeviceRecorder`."""
+    recorder = DeviceRecorder(made_up)
+    with fake_tensors(), recorder, _Functions(recorder):
         yield recorder
 
 
@@ -241,6 +256,38 @@ def _offense(func: Any, args: Any, kwargs: Any) -> str:
     return ''
 
 
+def _made_up(func: Any, args: Any, kwargs: Any) -> Any:
+    """A result where there are no numbers to compute one."""
+    packet, x = func.overloadpacket, args[0]
+    if packet is aten._local_scalar_dense:
+        return _one(x.dtype)
+    if packet in (aten.equal, aten.is_nonzero):
+        return True
+    if packet is aten._unique2:
+        counts = (x.new_empty(x.numel() if inverse else 1, dtype=torch.int64) for inverse in (1, 0))
+        return x.flatten()[:1], *counts
+    if packet is aten.nonzero:
+        return torch.empty(x.numel(), x.dim(), dtype=torch.int64, device=x.device)
+    if packet in INDEXING:
+        indices = [part for index in args[1] for part in _whole(index)]
+        return func(x, indices, *args[2:], **kwargs)
+    return func(*args, **kwargs)
+
+
+def _one(dtype: torch.dtype) -> bool | int | float:
+    if dtype == torch.bool:
+        return True
+    return 1.0 if dtype.is_floating_point else 1000
+
+
+def _whole(index: Tensor | None) -> list[Tensor | None]:
+    """Positions of all elements of a mask, of which the selected ones are not known."""
+    if index is None or index.dtype not in (torch.bool, torch.uint8):
+        return [index]
+    place = torch.empty(index.numel(), dtype=torch.int64, device=index.device)
+    return [place] * index.dim()
+
+
 def _autocast_dtype(func: Any) -> torch.dtype | None:
     if func in LOW:
         return torch.get_autocast_dtype('cuda')
@@ -263,3 +310,20 @@ def _caller() -> str:
         if 'torch' not in path.parts and path != Path(__file__):
             return f'{path.name}:{frame.lineno}'
     return ''
+
+
+def fake_mmcv_ops(monkeypatch: Any) -> None:
+    """Compiled operators of mmcv that compute shapes alone; they fill what they are given."""
+    from mmcv import _ext
+
+    def attend(value: Tensor, *args: Tensor, im2col_step: int) -> Tensor:
+        return value.new_empty(len(value), args[2].shape[1], value.shape[2] * value.shape[3])
+
+    def keep(boxes: Tensor, scores: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return torch.empty(len(scores), dtype=torch.int64, device=scores.device)
+
+    for name in ('roi_align_forward', 'roi_align_backward', 'ms_deform_attn_backward'):
+        monkeypatch.setattr(_ext, name, lambda *args, **kwargs: None)
+    monkeypatch.setattr(_ext, 'ms_deform_attn_forward', attend)
+    for name in ('nms', 'softnms'):
+        monkeypatch.setattr(_ext, name, keep)
