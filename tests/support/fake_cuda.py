@@ -8,7 +8,8 @@ C++ the tensors are on the meta device. Autocast looks at C++'s device: `autocas
 from __future__ import annotations
 
 import contextlib
-import traceback
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +59,8 @@ class Offense(NamedTuple):
 
     reason: str
     op: str
-    line: str  # of the code that called it
+    file: str  # that called it
+    line: int
 
 
 class Layout(NamedTuple):
@@ -94,7 +96,7 @@ class DeviceRecorder(TorchDispatchMode):
         offenses: What was found.
         calls: Calls of scaled_dot_product_attention, by `fake_cuda`.
         kernels: Those that attention might choose, by `fake_cuda`.
-        num_ops: Operators seen.
+        ops: How often each operator ran.
     """
 
     def __init__(self, made_up: bool = False) -> None:
@@ -103,16 +105,16 @@ class DeviceRecorder(TorchDispatchMode):
         self.offenses: list[Offense] = []
         self.calls: list[Attention] = []
         self.kernels: set[str] = set()
-        self.num_ops = 0
+        self.ops: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if kwargs.get('device') is not None and torch.device(kwargs['device']).type == 'meta':
             kwargs['device'] = CUDA  # C++ passed the device of one of its tensors
-        self.num_ops += 1
+        self.ops[str(func)] += 1
         reason = _offense(func, args, kwargs)
         if reason:
-            self.offenses.append(Offense(reason, str(func), _caller()))
+            self.offenses.append(Offense(reason, str(func), *_caller()))
             if self.made_up:
                 return _made_up(func, args, kwargs)
         return func(*args, **kwargs)
@@ -195,6 +197,10 @@ def fake_tensors() -> Iterator[None]:
         for kind in ('cpu', 'cuda', 'meta'):
             answer = property(lambda x, kind=kind: x.device.type == kind)
             stack.enter_context(mock.patch.object(FakeTensor, f'is_{kind}', answer))
+        # Without a GPU, torch.autocast switches itself off.
+        common, no = torch.cuda.amp.common, mock.Mock(return_value=False)
+        stack.enter_context(mock.patch.object(common, 'amp_definitely_not_available', no))
+        stack.enter_context(mock.patch.object(torch.cuda, 'is_bf16_supported', lambda: True))
         with fakes:
             yield
 
@@ -207,18 +213,9 @@ def fake_cuda(made_up: bool = False) -> Iterator[DeviceRecorder]:
         yield recorder
 
 
-@contextlib.contextmanager
-def autocast(dtype: torch.dtype | None) -> Iterator[None]:
-    """torch.autocast('cuda', dtype), which is refused without a GPU; None leaves it off."""
-    before = torch.is_autocast_enabled('cuda'), torch.get_autocast_dtype('cuda')
-    torch.set_autocast_enabled('cuda', dtype is not None)
-    torch.set_autocast_dtype('cuda', dtype or before[1])
-    try:
-        yield
-    finally:
-        torch.set_autocast_enabled('cuda', before[0])
-        torch.set_autocast_dtype('cuda', before[1])
-        torch.clear_autocast_cache()
+def autocast(dtype: torch.dtype | None) -> torch.autocast:
+    """Autocast on CUDA, off for None."""
+    return torch.autocast('cuda', dtype, enabled=dtype is not None)
 
 
 def to_fake_cuda(model: nn.Module) -> nn.Module:
@@ -303,13 +300,14 @@ def _cast(values: Any, dtype: torch.dtype) -> Any:
     return tree_map(cast, values)
 
 
-def _caller() -> str:
+def _caller() -> tuple[str, int]:
     """File and line of the innermost frame outside of torch and of this file."""
-    for frame in reversed(traceback.extract_stack()):
-        path = Path(frame.filename)
-        if 'torch' not in path.parts and path != Path(__file__):
-            return f'{path.name}:{frame.lineno}'
-    return ''
+    frame = sys._getframe()
+    while frame.f_back and (
+        'torch' in Path(frame.f_code.co_filename).parts or frame.f_code.co_filename == __file__
+    ):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def fake_mmcv_ops(monkeypatch: Any) -> None:
