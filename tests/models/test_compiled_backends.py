@@ -29,13 +29,8 @@ def compile_backbone(*arguments: str) -> dict:
     return json.loads(child.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(
-    'backend',
-    [
-        pytest.param('triton', marks=needs_triton),
-        pytest.param('tiled', marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', [pytest.param('triton', marks=needs_triton), 'tiled'])
 def test_attention_is_one_operator_and_sizes_compile_once(backend):
     """One graph per size of the image, without breaks: a size that returns is not compiled again.
 

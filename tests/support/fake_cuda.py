@@ -209,7 +209,18 @@ def fake_tensors() -> Iterator[None]:
 def fake_cuda(made_up: bool = False) -> Iterator[DeviceRecorder]:
     """`fake_tensors`, with what watches their operators: see `DeviceRecorder`."""
     recorder = DeviceRecorder(made_up)
-    with fake_tensors(), recorder, _Functions(recorder):
+    functions, run_backward = _Functions(recorder), torch.autograd._engine_run_backward
+
+    def recompute(*args: Any, **kwargs: Any) -> Any:
+        with functions:  # which PyTorch leaves while it handles `backward`, itself a function
+            return run_backward(*args, **kwargs)
+
+    with (
+        fake_tensors(),
+        recorder,
+        functions,
+        mock.patch.object(torch.autograd, '_engine_run_backward', recompute),
+    ):
         yield recorder
 
 
