@@ -8,7 +8,8 @@ from mmcv.cnn.bricks import DropPath
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from ..models.fused_attention import fused_attention
 
 
 @MODELS.register_module()
@@ -67,4 +68,4 @@ class GlobalAttention(BaseModule):
     def _attend(self, x: Tensor) -> Tensor:
         """(B, N, C) -> the same: multi-head self-attention of all N positions."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.proj(fused_attention(q, k, v).transpose(1, 2).flatten(2))

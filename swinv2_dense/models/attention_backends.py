@@ -15,10 +15,10 @@ import warnings
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .bias_tiles import bias_lines, bias_tiles, gather_bias, unfold_bias, whole_bias
+from .fused_attention import HEAD_ALIGNMENT, fused_attention
 from .tile_sizes import FORWARD_TILE, tile_numel
 from .tracing import is_exporting
 
@@ -68,10 +68,10 @@ def sdpa_lines(
     `whole` is their `whole_bias`, if there is one.
     """
     if whole is not None:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=whole[None], scale=1.0)
+        return fused_attention(q, k, v, attn_mask=whole[None], scale=1.0)
     rows = tile_numel(FORWARD_TILE, q) // (q.shape[1] * q.shape[2])
     outs = [
-        F.scaled_dot_product_attention(q[:, :, queries], k, v, attn_mask=bias[None], scale=1.0)
+        fused_attention(q[:, :, queries], k, v, attn_mask=bias[None], scale=1.0)
         for queries, bias in bias_tiles(lines, window_size, rows)
     ]
     return outs[0] if len(outs) == 1 else torch.cat(outs, dim=2)
@@ -96,7 +96,7 @@ TRITON_HEADS = (16, 32, 64)  # channels per head that the kernels of triton_kern
 
 
 def check_backend(backend: str, head_dims: int) -> None:
-    """Raise where a backend cannot serve a model, before it is built.
+    """Raise where a backend cannot serve a model, before it is built; warn where it is slow.
 
     Args:
         backend: One of `choices.ATTENTION_BACKENDS`.
@@ -106,6 +106,14 @@ def check_backend(backend: str, head_dims: int) -> None:
         ValueError: 'triton' with another number of channels per head.
         ImportError: 'triton' without the package.
     """
+    runs_sdpa = backend == 'sdpa' or backend != 'plain' and torch.cuda.is_available()
+    if runs_sdpa and head_dims % HEAD_ALIGNMENT:
+        warnings.warn(
+            f"attention_backend={backend!r} with {head_dims} channels per head: PyTorch's fused "
+            'kernels on CUDA take multiples of 8 in half precision, and others write N x N logits; '
+            'change num_heads or embed_dims',
+            stacklevel=2,
+        )
     if backend != 'triton':
         return
     if head_dims not in TRITON_HEADS:

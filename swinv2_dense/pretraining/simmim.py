@@ -202,17 +202,17 @@ def local_statistics(images: Tensor, window: int = NORM_WINDOW) -> tuple[Tensor,
             values = F.avg_pool2d(values, axis, 1, padding, count_include_pad=False)
         return values
 
-    sides = (_window_sizes(side, window).to(flat) for side in images.shape[-2:])
-    count = torch.outer(*sides)
+    sides = (_window_sizes(side, window, flat.device) for side in images.shape[-2:])
+    count = torch.outer(*sides).to(flat)
     average = mean(flat)
     variance = (mean(flat**2) - average**2) * (count / (count - 1))
     deviation = (variance.clamp(min=0.0) + EPS) ** 0.5
     return average.reshape(images.shape), deviation.reshape(images.shape)
 
 
-def _window_sizes(side: int, window: int) -> Tensor:
+def _window_sizes(side: int, window: int, device: torch.device) -> Tensor:
     """(side,): how many pixels of an axis lie in the window around each."""
-    place, half = torch.arange(side), window // 2
+    place, half = torch.arange(side, device=device), window // 2
     return (place + half).clamp(max=side - 1) - (place - half).clamp(min=0) + 1
 
 

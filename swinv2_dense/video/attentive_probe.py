@@ -10,6 +10,8 @@ from mmaction.registry import MODELS
 from mmengine.model import trunc_normal_init
 from torch import Tensor, nn
 
+from ..models.fused_attention import choose_kernel
+
 
 @MODELS.register_module()
 class AttentiveProbeHead(BaseHead):
@@ -59,7 +61,8 @@ class AttentiveProbeHead(BaseHead):
         """A map (B, C, T, H, W) -> scores (B, N)."""
         tokens = self.norm1(x.flatten(2).transpose(1, 2))
         query = self.query.repeat(len(x), 1, 1)
-        found, _ = self.attention(query, tokens, tokens, need_weights=False)
+        with choose_kernel(tokens):
+            found, _ = self.attention(query, tokens, tokens, need_weights=False)
         query = query + found
         query = query + self.mlp(self.norm2(query))
         return self.fc_cls(query[:, 0])

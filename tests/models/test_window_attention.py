@@ -13,7 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from window_cases import CASES, build, randomized
 
 from swinv2_dense.models.attention_backends import attention
-from swinv2_dense.models.bias_tiles import gather_bias, unfold_bias
+from swinv2_dense.models.bias_tiles import (
+    bias_lines,
+    gather_bias,
+    unfold_bias,
+    unfold_lines,
+    whole_bias,
+)
 from swinv2_dense.models.position_bias import LogCPB, log_coords
 from swinv2_dense.models.precision import safe_normalize
 from swinv2_dense.models.window_attention import WindowAttention
@@ -117,10 +123,14 @@ def test_empty_batch():
 
 
 @pytest.mark.parametrize('window', [(5,), (5, 3), (2, 1, 3)])
-def test_the_bias_of_exported_graphs_is_the_same(window):
+def test_the_bias_of_exported_graphs_and_on_gpus_is_the_same(window):
     """From a table of a larger window."""
     table = torch.randn(3, *(2 * size + 1 for size in window))
-    assert torch.equal(unfold_bias(table, window), gather_bias(table, window))
+    expected = gather_bias(table, window)
+    assert torch.equal(unfold_bias(table, window), expected)
+    lines = bias_lines(table, window)
+    assert torch.equal(unfold_lines(lines, window), expected)
+    assert torch.equal(whole_bias(lines, window), expected)
 
 
 def test_gather_bias_reads_the_offset_of_each_pair():

@@ -27,7 +27,7 @@ directory lists all of them.
 
 
 def train_parser() -> argparse.ArgumentParser:
-    parser = command_parser(f'Train a model of any task: detection, segmentation, video, images, pre-training.\n\n{HOOKS}')
+    parser = command_parser(f'Train a model of any task.\n\n{HOOKS}')
     _add_run_options(parser)
     parser.add_argument(
         '--resume',
@@ -97,7 +97,7 @@ def train_parser() -> argparse.ArgumentParser:
 
 
 def test_parser() -> argparse.ArgumentParser:
-    parser = command_parser(f'Evaluate a model of any task: detection, segmentation, video, images.\n\n{HOOKS}')
+    parser = command_parser(f'Evaluate a model of any task.\n\n{HOOKS}')
     _add_run_options(parser)
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
     parser.add_argument(

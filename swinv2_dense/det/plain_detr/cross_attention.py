@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...models.fused_attention import fused_attention
 from ...models.precision import at_least_fp32, without_autocast
 
 
@@ -40,9 +40,7 @@ class GlobalCrossAttention(nn.Module):
             self._heads(layer(x)) for layer, x in ((self.q, query), (self.k, key), (self.v, value))
         )
         with without_autocast(q):
-            mixed = F.scaled_dot_product_attention(
-                *map(at_least_fp32, (q, k, v)), attn_mask=at_least_fp32(bias)
-            )
+            mixed = fused_attention(*map(at_least_fp32, (q, k, v)), attn_mask=at_least_fp32(bias))
         return self.proj(mixed.to(v.dtype).transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor) -> Tensor:

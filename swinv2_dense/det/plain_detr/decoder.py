@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ...models.fused_attention import choose_kernel
 from ...models.precision import at_least_fp32, without_autocast
 from .box_rpb import BoxRPB
 from .cross_attention import GlobalCrossAttention
@@ -66,7 +67,9 @@ class PlainDETRDecoderLayer(nn.Module):
         """
         x = self.norm1(query)
         q = x + query_pos
-        query = query + self.self_attn(q, q, x, attn_mask=self_attn_mask, need_weights=False)[0]
+        with choose_kernel(q):
+            mixed = self.self_attn(q, q, x, attn_mask=self_attn_mask, need_weights=False)[0]
+        query = query + mixed
         x = self.norm2(query) + query_pos
         bias = torch.zeros_like(padding, dtype=boxes.dtype).masked_fill(padding, float('-inf'))
         bias = bias.flatten(1)[:, None, None]
