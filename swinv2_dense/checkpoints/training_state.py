@@ -22,8 +22,11 @@ from mmengine.logging import HistoryBuffer
 LOCK = threading.Lock()  # torch has one list of allowed globals per process
 
 
-def load_weights_and_training_state(file: BinaryIO, map_location: Any = None) -> Any:
+def load_weights_and_training_state(file: BinaryIO | str, map_location: Any = None) -> Any:
     """Load what `torch.save` wrote, if it is weights and a training state.
+
+    Args:
+        file: An open file, or the path of one that is mapped into memory instead of read.
 
     Raises:
         pickle.UnpicklingError: It holds anything else, which is not executed.
@@ -34,7 +37,9 @@ def load_weights_and_training_state(file: BinaryIO, map_location: Any = None) ->
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(_allowed_globals())
         try:
-            read = torch.load(file, map_location=map_location, weights_only=True)
+            is_mapped = isinstance(file, str)
+            location = 'cpu' if is_mapped else map_location
+            read = torch.load(file, map_location=location, weights_only=True, mmap=is_mapped)
         finally:
             torch.serialization.clear_safe_globals()
             torch.serialization.add_safe_globals(before)
