@@ -18,12 +18,13 @@ from urllib.parse import unquote, urlparse
 
 import torch
 from mmengine import fileio
+from mmengine.runner import CheckpointLoader
 
 from ..atomic_files import replacing
 from ..checks.result_cache import file_digest
 from ..errors import CheckpointError, CheckpointNotFoundError
 from .download_lock import download_once
-from .reading import HUB_FILES, read_checkpoint, read_checkpoint_file
+from .reading import HUB_FILES, Share, read_checkpoint, read_checkpoint_file
 
 HF = 'hf://'
 TIMEOUT = 60.0  # seconds without data after which a download fails
@@ -81,6 +82,13 @@ def load_from_http(
     """mmengine's loader of URLs."""
     path = fetch(filename, Path(model_dir) if model_dir else None, progress).path
     return read_checkpoint_file(path, map_location)
+
+
+def map_checkpoint(source: str, share: Share) -> Any:
+    """`read_checkpoint_file` of a path, URL or `hf://`, mapped into memory where possible."""
+    if '://' in source and not source.startswith((HF, 'http://', 'https://')):
+        return CheckpointLoader.load_checkpoint(source, map_location='cpu')
+    return read_checkpoint_file(fetch(source).path, 'cpu', mapped=True, share=share)
 
 
 def load_from_backend(filename: str, map_location: Any = None) -> Any:

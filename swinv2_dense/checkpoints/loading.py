@@ -109,7 +109,7 @@ def read_weights(source: str, prefix: str | None = None) -> tuple[Weights, Local
     """
     file = local_file(source)
     if _is_fetched(source):
-        checkpoint = read_checkpoint_file(file.path, map_location='cpu')
+        checkpoint = read_checkpoint_file(file.path, map_location='cpu', mapped=True)
     else:
         checkpoint = CheckpointLoader.load_checkpoint(source, map_location='cpu')
     return convert(checkpoint, source, prefix), file

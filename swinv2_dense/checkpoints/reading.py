@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 
@@ -26,8 +26,25 @@ HEADER = 'swinv2_dense'  # safetensors header entry with everything that is not 
 HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # as transformers and timm name them
 
 
-def read_checkpoint_file(path: str | os.PathLike, map_location: Any = None) -> Any:
+class Share(NamedTuple):
+    """The part of a file that one of several processes verifies: every `of`-th checksum."""
+
+    number: int
+    of: int
+
+
+ALL = Share(0, 1)
+
+
+def read_checkpoint_file(
+    path: str | os.PathLike, map_location: Any = None, mapped: bool = False, share: Share = ALL
+) -> Any:
     """Read a checkpoint: a file, a folder of `save_pretrained`, or one of sharded training.
+
+    Args:
+        mapped: Map files into memory: values are on the CPU, and only read from disk when they are
+            used. The file must not change until then. Files in torch's old format are read.
+        share: Checksums that are verified.
 
     Returns:
         What `torch.save` was given. For safetensors: the tensors by name, or, if this package
@@ -41,9 +58,9 @@ def read_checkpoint_file(path: str | os.PathLike, map_location: Any = None) -> A
     path = Path(path).expanduser()
     try:
         if path.is_dir():
-            return _read_folder(path, map_location)
+            return _read_folder(path, map_location, mapped, share)
         with path.open('rb') as file:
-            return read_checkpoint(file, str(path), map_location)
+            return read_checkpoint(file, str(path), map_location, mapped, share)
     except FileNotFoundError as error:
         if isinstance(error, CheckpointError):
             raise
@@ -54,7 +71,13 @@ def read_checkpoint_file(path: str | os.PathLike, map_location: Any = None) -> A
         ) from error
 
 
-def read_checkpoint(file: BinaryIO, name: str, map_location: Any = None) -> Any:
+def read_checkpoint(
+    file: BinaryIO,
+    name: str,
+    map_location: Any = None,
+    mapped: bool = False,
+    share: Share = ALL,
+) -> Any:
     """Read an open file as `read_checkpoint_file` does; `name` is for messages."""
     head = file.read(64)
     file.seek(0)
@@ -63,9 +86,10 @@ def read_checkpoint(file: BinaryIO, name: str, map_location: Any = None) -> Any:
         return _read_safetensors(file, name, map_location)
     is_zip = head.startswith(b'PK')
     if is_zip:
-        _check_zip(file, name)
+        _check_zip(file, name, share)
     try:
-        return load_weights_and_training_state(file, map_location)
+        source = file.name if is_zip and mapped else file
+        return load_weights_and_training_state(source, map_location)
     except UnpicklingError as error:
         # torch adds advice to load unsafely; the error that it wraps names the culprit.
         cause = str(error.__context__ or error).partition('. Please use')[0]
@@ -96,11 +120,11 @@ def _refuse_other_files(head: bytes, name: str) -> None:
         )
 
 
-def _check_zip(file: BinaryIO, name: str) -> None:
+def _check_zip(file: BinaryIO, name: str, share: Share) -> None:
     """Refuse TorchScript, and verify checksums, which torch does not: it reads wrong weights."""
     try:
         with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
+            damaged = _first_damaged(archive, share)
             is_program = any(entry.endswith('/constants.pkl') for entry in archive.namelist())
     except Exception as error:  # a damaged header can raise almost anything
         raise _damaged(name, error) from error
@@ -112,6 +136,19 @@ def _check_zip(file: BinaryIO, name: str) -> None:
             'what torch.jit.load returns'
         )
     file.seek(0)
+
+
+def _first_damaged(archive: zipfile.ZipFile, share: Share) -> str | None:
+    """The first entry of a share whose checksum is wrong; `testzip` of `zipfile` reads all."""
+    by_size = sorted(archive.infolist(), key=lambda entry: entry.file_size)  # for equal shares
+    for entry in by_size[share.number :: share.of]:
+        try:
+            with archive.open(entry) as file:
+                while file.read(2**20):
+                    pass
+        except zipfile.BadZipFile:
+            return entry.filename
+    return None
 
 
 def _are_pickles(file: BinaryIO) -> bool:
@@ -164,13 +201,13 @@ def _read_safetensors(file: BinaryIO, name: str, map_location: Any) -> Any:
     return dict(state_dict=state, meta=ours['meta'])
 
 
-def _read_folder(folder: Path, map_location: Any) -> Any:
+def _read_folder(folder: Path, map_location: Any, mapped: bool, share: Share) -> Any:
     """Join the files of a folder, written by sharded training or by `save_pretrained`."""
     if (folder / FILE.format(0)).is_file():
-        return _read_shards(folder, map_location)
+        return _read_shards(folder, map_location, mapped, share)
     for name in HUB_FILES:
         if (folder / name).is_file():
-            return read_checkpoint_file(folder / name, map_location)
+            return read_checkpoint_file(folder / name, map_location, mapped, share)
         index = folder / f'{name}.index.json'
         if index.is_file():
             try:
@@ -179,20 +216,23 @@ def _read_folder(folder: Path, map_location: Any) -> Any:
                 raise _damaged(str(index), error) from error
             state: dict[str, Any] = OrderedDict()
             for part in parts:
-                state.update(read_checkpoint_file(folder / Path(part).name, map_location))
+                state.update(
+                    read_checkpoint_file(folder / Path(part).name, map_location, mapped, share)
+                )
             return state
     raise CheckpointNotFoundError(
         f'checkpoint {folder} is a folder without {" or ".join(HUB_FILES)}; give the file in it'
     )
 
 
-def _read_shards(folder: Path, map_location: Any) -> dict[str, Any]:
+def _read_shards(folder: Path, map_location: Any, mapped: bool, share: Share) -> dict[str, Any]:
     count = len(list(folder.glob(FILE.format('*'))))
     parts = [
-        read_checkpoint_file(folder / FILE.format(rank), map_location) for rank in range(count)
+        read_checkpoint_file(folder / FILE.format(rank), map_location, mapped, share)
+        for rank in range(count)
     ]
     try:
-        return join_shards(parts)
+        return join_shards(parts, when_used=mapped)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f'checkpoint {folder} cannot be joined: {error}') from error
 

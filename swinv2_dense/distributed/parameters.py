@@ -9,7 +9,6 @@ import torch
 from mmengine.dist import broadcast, broadcast_object_list, is_main_process
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
-from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..checkpoints.formats import WRAPPERS
 from ..shared_errors import shared_errors
@@ -17,6 +16,18 @@ from ..shared_errors import shared_errors
 
 def init_weights_on_rank0(model: nn.Module) -> nn.Module:
     """Initialize a model on rank 0, the only one that reads a checkpoint, and broadcast it.
+
+    Raises:
+        Exception: The error of rank 0, on all ranks.
+    """
+    init_on_rank0_only(model)
+    for value in model.state_dict().values():
+        broadcast(value)
+    return model
+
+
+def init_on_rank0_only(model: nn.Module) -> None:
+    """Initialize a model on rank 0; the others get only the pretrained windows of its backbones.
 
     Raises:
         Exception: The error of rank 0, on all ranks.
@@ -29,9 +40,6 @@ def init_weights_on_rank0(model: nn.Module) -> nn.Module:
     broadcast_object_list(windows)  # a checkpoint sets them, too
     for backbone, sizes in zip(backbones, windows):
         backbone.set_pretrained_window_sizes(sizes, 'process 0')
-    for value in model.state_dict().values():
-        broadcast(value)
-    return model
 
 
 def unwrapped_name(name: str) -> str:
@@ -40,17 +48,9 @@ def unwrapped_name(name: str) -> str:
 
 
 def unsharded_shapes(model: nn.Module) -> dict[str, torch.Size]:
-    """Shape of every parameter before sharding, by unwrapped name.
-
-    FSDP leaves each rank a flat, possibly empty shard of a parameter. All ranks must call this
-    together, with the outermost wrapper: the first unit that gathers becomes FSDP's root.
-    """
-    shapes = {param: param.shape for param in model.parameters()}
-    for unit in FullyShardedDataParallel.fsdp_modules(model):  # outer units first
-        with FullyShardedDataParallel.summon_full_params(unit, recurse=False, writeback=False):
-            shapes.update((param, param.shape) for param in unit.parameters())
+    """Shape of every parameter, whole if it is sharded (a DTensor), by unwrapped name."""
     named = model.named_parameters(remove_duplicate=False)
-    return {unwrapped_name(name): shapes[param] for name, param in named}
+    return {unwrapped_name(name): param.shape for name, param in named}
 
 
 def unwrapped_model(model: Any) -> Any:

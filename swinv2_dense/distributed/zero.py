@@ -9,15 +9,16 @@ from mmengine._strategy import DDPStrategy
 from mmengine.config import ConfigDict
 from mmengine.optim import BaseOptimWrapper
 from mmengine.registry import STRATEGIES
-from torch import nn
+from torch import Tensor, nn
 
 from ..config_parts import type_name
 from ..errors import ConfigError
+from .mapped_checkpoints import MappedCheckpoints
 from .parameters import init_weights_on_rank0
 
 
 @STRATEGIES.register_module()
-class ZeroStrategy(DDPStrategy):
+class ZeroStrategy(MappedCheckpoints, DDPStrategy):
     """DDP with the config's optimizer inside torch's `ZeroRedundancyOptimizer`.
 
     Each rank keeps the moments of some parameters, updates these parameters and broadcasts them.
@@ -36,14 +37,14 @@ class ZeroStrategy(DDPStrategy):
     ) -> BaseOptimWrapper:
         return super().build_optim_wrapper(with_zero(optim_wrapper), model)
 
-    def resume(self, filename: str, **settings: Any) -> dict:
-        # mmengine loads to the device by default: each GPU would hold the full optimizer state.
-        return super().resume(filename, **{**settings, 'map_location': 'cpu'})
-
     def load_optim_state_dict(self, state_dict: dict) -> None:
         super().load_optim_state_dict(state_dict)
-        # torch leaves a second, unused copy of this rank's state here.
-        self.optim_wrapper.optimizer.state.clear()
+        optimizer = self.optim_wrapper.optimizer
+        optimizer.state.clear()  # torch leaves a second, unused copy of this rank's state here
+        for state in optimizer.optim.state.values():
+            for key, value in state.items():
+                if isinstance(value, Tensor) and value.device.type == 'cpu':
+                    state[key] = value.clone()  # not that of the file
 
     def save_checkpoint(
         self, filename: str, *, save_optimizer: bool = True, **settings: Any

@@ -20,6 +20,8 @@ import os
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +53,28 @@ class AtomicFileBackend(LocalBackend):
         """
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with full_disk_explained(path, len(obj)):
             write_bytes(path, obj)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            free = shutil.disk_usage(path.parent).free
-            raise CheckpointError(
-                f'{path} cannot be written: {error.strerror}; it takes {len(obj) / 2**20:.1f} MiB '
-                f'and {free / 2**20:.1f} MiB are free. Files written before are intact. Free some '
-                'space and continue with --resume; --keep N limits the number of checkpoints.'
-            ) from error
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         self.put(obj.encode(encoding), filepath)
+
+
+@contextmanager
+def full_disk_explained(path: Path, size: int | None = None) -> Iterator[None]:
+    """Raise a CheckpointError if the disk is full when `path`, of `size` bytes, is written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        free = shutil.disk_usage(path.parent).free
+        needed = f'it takes {size / 2**20:.1f} MiB and ' if size is not None else ''
+        raise CheckpointError(
+            f'{path} cannot be written: {error.strerror}; {needed}{free / 2**20:.1f} MiB are free. '
+            'Files written before are intact. Free some space and continue with --resume; --keep N '
+            'limits the number of checkpoints.'
+        ) from error
 
 
 class DeferredRemoval:

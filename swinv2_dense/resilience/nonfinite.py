@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from torch import Tensor
 
+from ..checkpoints.sharded_tensors import own_part
 from ..shared_errors import shared_errors
 from .resume import is_accumulating
 
@@ -155,7 +156,8 @@ class NonFiniteHook(Hook):
 
 
 def not_finite(tensors: list[Tensor]) -> bool:
-    """Whether any tensor has a value that is inf or NaN."""
+    """Whether any tensor, or this process's rows of it, has a value that is inf or NaN."""
+    tensors = [t for t in map(own_part, tensors) if t.numel()]
     if not tensors:
         return False
     largest = torch.stack([torch.linalg.vector_norm(t, float('inf')).float() for t in tensors])

@@ -20,8 +20,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 
+from ..checkpoints.sharded_tensors import placed_like
 from ..config_parts import type_name
 from .data_order import EPOCH, STEP, VALIDATION, ResumableLoader, seed_all
 from .micro_batches import KEY as MICRO_BATCHES
@@ -235,7 +237,7 @@ class ResumeHook(Hook):
         if not is_model_wrapper(runner.model):
             parameters = dict(runner.model.named_parameters())
             for name, gradient in self.gradients.items():
-                parameters[name].grad = gradient.to(parameters[name])
+                parameters[name].grad = placed_like(gradient, parameters[name])
         self.gradients = {}
 
     @staticmethod
@@ -257,7 +259,9 @@ class ResumeHook(Hook):
     def _gradients(runner: Any) -> dict[str, Any]:
         if not is_model_wrapper(runner.model):
             named = runner.model.named_parameters()
-            return {name: p.grad.cpu() for name, p in named if p.grad is not None}
+            gradients = {name: p.grad for name, p in named if p.grad is not None}
+            # Sharded ones are gathered one by one when they are written.
+            return {n: g if isinstance(g, DTensor) else g.cpu() for n, g in gradients.items()}
         runner.logger.warning(
             'This checkpoint is written while gradients accumulate, and lacks those of the other '
             'processes: a resumed run loses them. Save at multiples of '

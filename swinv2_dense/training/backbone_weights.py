@@ -66,7 +66,8 @@ class BackboneWeightsHook(Hook):
                         f'model.{name} were trained with (copying a state dict entry by entry '
                         f'drops them); set model.{name}.pretrained_window_sizes'
                     )
-                # FSDP adds its prefixes to the parameters, but not to the metadata.
+                # torch.compile and activation checkpointing add their prefixes to the parameters,
+                # but not to the metadata.
                 metadata[wrapped_name] = metadata.get(name, {})
         state._metadata = metadata
         checkpoint['state_dict'] = state

@@ -9,8 +9,9 @@ from typing import Any
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
-from ..distributed.parameters import unsharded_shapes, unwrapped_name
+from ..distributed.parameters import unwrapped_name
 from ..errors import ConfigError
 from ..models import SwinBackbone
 
@@ -35,8 +36,9 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
     torch.compile, activation checkpointing) make no difference.
 
     Raises:
-        ValueError: `paramwise_cfg` has other keys, or FSDP has flattened parameters into one.
-        ConfigError: Neither the config nor the optimizer class has a learning rate to multiply.
+        ValueError: `paramwise_cfg` has other keys.
+        ConfigError: Neither the config nor the optimizer class has a learning rate to multiply, or
+            the model is wrapped in FSDP1, which flattens parameters.
     """
 
     PARAMWISE = dict(backbone_lr_mult=1.0, layer_decay=1.0, no_decay=())
@@ -53,7 +55,12 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         self._lr = self._given_or_default_lr()
-        self._shapes = unsharded_shapes(model)  # add_params gets the module inside of a wrapper
+        if any(isinstance(module, FullyShardedDataParallel) for module in model.modules()):
+            raise ConfigError(
+                'the model is wrapped in FullyShardedDataParallel, which hides the shapes of '
+                "parameters from weight decay; use strategy.type='ShardedStrategy' "
+                '(configs/_base_/schedules/fsdp.py)'
+            )
         return super().__call__(model)
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:
@@ -62,16 +69,10 @@ class SwinV2OptimWrapperConstructor(DefaultOptimWrapperConstructor):
         scales = self._lr_scales(module)
         kept = (*NO_DECAY, *self.paramwise_cfg['no_decay'])
         for name, param in module.named_parameters():
-            if name.endswith('_flat_param'):
-                raise ValueError(
-                    f'{name} combines parameters that differ in learning rate and decay; set '
-                    'strategy.model_wrapper.use_orig_params=True'
-                )
             if not param.requires_grad:
                 continue
             scale = scales.get(param, 1.0)
-            is_matrix = len(self._shapes[unwrapped_name(name)]) > 1
-            decays = is_matrix and not any(key in name for key in kept)
+            decays = param.dim() > 1 and not any(key in name for key in kept)
             if (scale, decays) not in groups:
                 group = dict(params=[])
                 if self._lr is not None:

@@ -12,7 +12,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp import FSDPModule
 
 from ..config_parts import leaf_datasets
 from ..resilience.schedules import ENDLESS
@@ -117,11 +117,11 @@ def _model(runner: Any) -> str:
     total = sum(p.numel() for p in parameters)
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     text = type(model).__name__
+    if isinstance(model, FSDPModule):
+        text = text.removeprefix('FSDP')
     if backbone is not None:
         text += f' with {type(backbone).__name__}'
     text += f', {total / 1e6:.2f} M parameters'
-    if isinstance(runner.model, FullyShardedDataParallel):
-        text += " (this process's shard)"
     if trained != total:
         text += f', {trained / 1e6:.2f} M of them trained'
     if isinstance(runner.model, BaseTTAModel):

@@ -62,7 +62,7 @@ def test_plain_detr_trains_as_one_process_with_both_images(tree, tmp_path):
         assert (first['loss'] - second['loss']).abs().min() > 1e-2  # each has its own image
         kinds += {r['kind'] for r in records(tmp_path, name)}
         assert_moved_alike(tmp_path, alone, name)
-    assert kinds == ['DeviceAgnosticDDP', 'MMFullyShardedDataParallel']
+    assert kinds == ['DeviceAgnosticDDP', 'FSDPPlainDETR']
 
 
 @pytest.mark.slow

@@ -78,10 +78,10 @@ def test_trainings_of_an_earlier_version_are_resumed(trained, name):
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_models_are_wrapped_as_the_fragment_says(trained, task):
-    kinds = dict(fsdp='MMFullyShardedDataParallel', zero1='DeviceAgnosticDDP')
-    for fragment, kind in kinds.items():
-        assert {r['kind'] for r in records(trained, f'{task}_{fragment}')} == {kind}
+def test_models_are_sharded_or_wrapped_as_the_fragment_says(trained, task):
+    assert {r['kind'] for r in records(trained, f'{task}_zero1')} == {'DeviceAgnosticDDP'}
+    (kind,) = {r['kind'] for r in records(trained, f'{task}_fsdp')}
+    assert kind.startswith('FSDP')  # the class that torch derives from that of the model
 
 
 @pytest.mark.parametrize('name', TESTED)

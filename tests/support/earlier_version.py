@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config
 
 from swinv2_dense.checkpoints.reading import read_checkpoint_file
+from swinv2_dense.config_parts import type_name
 
 ADDED_HOOKS = (  # to every training; det, seg and video each had one more
     *('CheckFilesHook', 'CheckLabelMapsHook', 'BackboneWeightsHook', 'LoadReportHook'),
@@ -25,6 +26,9 @@ RENAMED = {
     'DeviceAgnosticDDP': 'AnyDeviceDistributedDataParallel',
     'PendingValidationHook': 'MissedValidationHook',
 }
+FSDP_WRAPPER = dict(
+    type='MMFullyShardedDataParallel', use_orig_params=True, auto_wrap_policy='swin_block_policy'
+)
 PARTS = {'state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'message_hub', 'shards'}
 META = {'epoch', 'iter', 'cfg', 'seed', 'experiment_name', 'time', 'dataset_meta'}
 VERSION = {'mmengine_version', 'mmengine'}  # of Runner and of FlexibleRunner
@@ -56,6 +60,8 @@ def earlier_config(cfg: Config) -> str:
     known = [*ADDED_HOOKS, *(set(own) - {*ADDED_HOOKS, *cfg.pop('added_hooks')})]
     cfg.custom_hooks = [hook for hook, kind in zip(cfg.custom_hooks, own) if kind in known]
     cfg.load_from, cfg.resume = None, False
+    if type_name(cfg.get('strategy')) == 'ShardedStrategy':
+        cfg.strategy.model_wrapper = FSDP_WRAPPER
     text = cfg.pretty_text
     for current, earlier in RENAMED.items():
         text = text.replace(f"'{current}'", f"'{earlier}'")

@@ -6,33 +6,36 @@ the numbers held; checkpoints.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
+import resource
 import sys
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from allocated_memory import allocated, return_freed_memory, watched
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS, MODELS, RUNNERS
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import Dataset
 
 from swinv2_dense import SwinTransformerV2, config_path
-from swinv2_dense.benchmark.worker import Memory
+from swinv2_dense.checkpoints.sharded_tensors import own_part
 from swinv2_dense.distributed.fsdp import ShardedStrategy
 from swinv2_dense.distributed.parameters import unwrapped_name
 from swinv2_dense.distributed.zero import ZeroStrategy
+from swinv2_dense.errors import CheckpointError
 
 WORLD_SIZE = 2
 STEPS = 2
-MMAP_THRESHOLD = -3  # a constant of glibc
 ARCH = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2))
 LARGE = dict(embed_dims=192, depths=(2, 8), num_heads=(6, 12))  # 15 M parameters
 OPTIM_WRAPPER = dict(
@@ -151,7 +154,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     """The optimizer moments of this process."""
     states = getattr(optimizer, 'optim', optimizer).state.values()
     assert not hasattr(optimizer, 'optim') or not optimizer.state  # no second copy
-    return [value for state in states for value in state.values() if value.dim()]
+    return [own_part(value) for state in states for value in state.values() if value.dim()]
 
 
 def held(tensors: Iterable[Tensor]) -> int:
@@ -174,7 +177,8 @@ def train(cfg: Config, folder: Path, name: str) -> None:
     written = dict(
         losses=losses,
         groups=groups,
-        parameters=held(runner.model.parameters()),
+        parameters=held(map(own_part, runner.model.parameters())),
+        units=[n for n, m in runner.model.named_modules() if isinstance(m, FSDPModule)],
         moments=sum(value.numel() for value in optimizer_state(optimizer)),
     )
     (folder / f'{name}_{dist.get_rank()}.json').write_text(json.dumps(written))
@@ -190,11 +194,29 @@ def train_all(folder: Path, kind: str) -> None:
     file = 'initial.pth' if dist.get_rank() == 0 else 'not_there.pth'
     init = dict(type='Classifier', num_classes=3, pretrained=str(folder / file))
     runs[f'{kind}_init'] = dict(model=init)
+    if kind == 'fsdp':
+        hooks = [dict(type=hook) for hook in (*HOOKS_OF_ALL, 'ResumeHook')]
+        runs['fsdp_halfway'] = (
+            start
+            | parts
+            | dict(
+                train_cfg=dict(type='ResumableIterLoop', max_iters=STEPS),
+                custom_hooks=hooks,
+                default_hooks=dict(
+                    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1)
+                ),
+            )
+        )
     for name, changes in runs.items():
         train(config(folder, name, STEPS, **changes), folder, name)
     for name in [name for name in (kind, 'fsdp_local') if name in runs]:
         last = dict(load_from=None, resume=str(folder / name / f'iter_{STEPS}.pth'))
         train(config(folder, name, 2 * STEPS, **runs[name] | last), folder, f'{name}_resumed')
+    if kind == 'fsdp':
+        last = dict(load_from=None, resume=str(folder / 'fsdp_halfway' / 'iter_1.pth'))
+        last |= dict(work_dir=str(folder / 'fsdp_halfway_resumed'))
+        changes = runs['fsdp_halfway'] | last
+        train(config(folder, 'fsdp_halfway', STEPS, **changes), folder, 'fsdp_halfway_resumed')
 
 
 def share(folder: Path, **changes) -> int:
@@ -215,12 +237,45 @@ def peak(folder: Path) -> float:
         torch.save(dict(state_dict=MODELS.build(model).state_dict()), file)
     dist.barrier()
     gc.collect()
-    fragment = Config.fromfile(config_path('_base_/schedules/fsdp.py')).strategy
-    wrapper = fragment.model_wrapper
-    strategy = ShardedStrategy(work_dir=str(folder / 'peak'), model_wrapper=wrapper)
-    memory = Memory('cpu')
-    strategy.prepare(dict(model, pretrained=str(file)))
-    return memory.peak() * 2**20 / file.stat().st_size
+    strategy = ShardedStrategy(work_dir=str(folder / 'peak'))
+    base, found = allocated(), {}
+    with watched(found, 'prepare'):
+        strategy.prepare(dict(model, pretrained=str(file)))
+    return (found['prepare']['peak'] - base) / file.stat().st_size
+
+
+def failures(folder: Path) -> dict[str, str]:
+    """Errors of this process where another one fails."""
+    strategy = ShardedStrategy(work_dir=str(folder / 'failures'))
+    strategy.prepare(dict(type='Classifier', num_classes=3))
+    file = folder / 'failures' / 'whole.pth'
+    strategy.save_checkpoint(str(file))
+    before, found = file.read_bytes(), {}
+    if dist.get_rank() == 0:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        strategy.save_checkpoint(str(file))
+    except CheckpointError as error:
+        found['save'] = str(error)
+    if dist.get_rank() == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_bytes() == before
+    assert list(file.parent.glob('.*')) == []
+    for rank in range(WORLD_SIZE):  # each verifies a half of the entries
+        damaged = folder / f'damaged_{rank}.pth'
+        if dist.get_rank() == 0:
+            with zipfile.ZipFile(file) as archive:
+                entries = sorted(archive.infolist(), key=lambda entry: entry.file_size)
+            own = [entry for entry in entries[rank::WORLD_SIZE] if '/data/' in entry.filename]
+            start = own[-1].header_offset + 200
+            damaged.write_bytes(before[:start] + b'?' + before[start + 1 :])
+        dist.barrier()
+        try:
+            strategy.load_checkpoint(str(damaged))
+        except CheckpointError as error:
+            found[f'load_{rank}'] = str(error)
+    return found
 
 
 def main(rank: int, folder: Path, kind: str) -> None:
@@ -229,10 +284,9 @@ def main(rank: int, folder: Path, kind: str) -> None:
     dist.init_process_group('gloo', init_method=store, rank=rank, world_size=WORLD_SIZE)
     os.environ['LOCAL_RANK'] = str(rank)
     torch.set_num_threads(1)
-    # Freed memory returns to the system, so that peaks can be measured.
-    ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 65536)
+    return_freed_memory()
     if kind == 'fsdp':
-        sizes = dict(peak=peak(folder))
+        sizes = dict(peak=peak(folder), failures=failures(folder))
     else:
         alone = dict(constructor='DefaultOptimWrapperConstructor', paramwise_cfg=None)
         sizes = dict(groups=share(folder), one_group=share(folder, **alone))

@@ -18,8 +18,9 @@ import torch.distributed as dist
 from mmengine._strategy import DDPStrategy
 from mmengine.config import Config
 from sharded_training import Classifier  # noqa: F401  registers it
+from torch.distributed.fsdp import FSDPModule
 
-from swinv2_dense import config_path
+from swinv2_dense.checkpoints.sharded_tensors import own_part
 from swinv2_dense.checks.files import check_files
 from swinv2_dense.distributed.fsdp import ShardedStrategy
 from swinv2_dense.distributed.zero import ZeroStrategy
@@ -34,16 +35,16 @@ CASES = ('there', 'there', 'missing', 'cut', 'wrong-00000000')  # cold, warm, an
 def strategy(kind: str, folder: Path):
     work = dict(work_dir=str(folder / 'work'))
     if kind == 'fsdp':
-        fragment = Config.fromfile(config_path('_base_/schedules/fsdp.py')).strategy
-        return ShardedStrategy(model_wrapper=fragment.model_wrapper, **work)
+        return ShardedStrategy(**work)
     wrapper = dict(type='DeviceAgnosticDDP', broadcast_buffers=False)
     return dict(ddp=DDPStrategy, zero1=ZeroStrategy)[kind](model_wrapper=wrapper, **work)
 
 
 def weight(model: torch.nn.Module) -> float:
     """The sum of all parameters, which FSDP may have sharded."""
-    total = sum(param.detach().double().sum() for param in model.parameters())
-    if any('FullyShardedDataParallel' in type(m).__name__ for m in model.modules()):
+    parts = [own_part(param.detach()) for param in model.parameters()]
+    total = sum(part.double().sum() for part in parts)
+    if isinstance(model, FSDPModule):
         dist.all_reduce(total)
     return round(float(total), 3)
 
