@@ -72,4 +72,4 @@ def _restore(state: dict, before: Mapping) -> None:
 def local_part(value: Tensor) -> Tensor:
     """The part of a tensor that this process holds."""
     value = value.detach()
-    return value.tolocal_part() if hasattr(value, 'to_local') else value
+    return value.to_local() if hasattr(value, 'to_local') else value
