@@ -137,8 +137,7 @@ def _forward(p: Problem, tile: Tiles, tokens: int, inside: int, whole: int) -> W
     return Work(
         programs=rows * tile.warps,
         steps=rows * columns * tile.warps,
-        l2=vector * (2 * inside + 2 * rows * tokens)
-        + FLOAT * (rows + inside),
+        l2=vector * (2 * inside + 2 * rows * tokens) + FLOAT * (rows + inside),
         flops=rows * columns * 4 * pairs * p.head_dims,  # q k^T, P v
         exponentials=rows * columns * (pairs + tile.queries),
         gathers=rows * columns * pairs,
@@ -152,8 +151,7 @@ def _query(p: Problem, tile: Tiles, tokens: int, inside: int, whole: int) -> Wor
     return Work(
         programs=rows * tile.warps,
         steps=rows * columns * tile.warps,
-        l2=vector * (4 * inside + 2 * rows * tokens)
-        + FLOAT * (2 * rows + 2 * inside),
+        l2=vector * (4 * inside + 2 * rows * tokens) + FLOAT * (2 * rows + 2 * inside),
         flops=rows * columns * 6 * pairs * p.head_dims,  # q k^T, dO v^T, dL k
         exponentials=rows * columns * pairs,
         gathers=rows * columns * pairs,
@@ -181,8 +179,7 @@ def _table(p: Problem, tile: Tiles, tokens: int, inside: int, whole: int) -> Wor
     vector, pairs = p.head_dims * p.num_bytes, tile.queries * tile.keys
     return Work(
         steps=rows * columns * tile.warps,
-        l2=vector * (2 * columns * inside + 2 * rows * tokens)
-        + FLOAT * 2 * columns * inside,
+        l2=vector * (2 * columns * inside + 2 * rows * tokens) + FLOAT * 2 * columns * inside,
         flops=rows * columns * 4 * pairs * p.head_dims,  # q k^T, dO v^T
         exponentials=rows * columns * pairs,
     )
@@ -214,8 +211,8 @@ L2_BYTES = 5120  # per clock of the whole GPU
 # Instructions of a warp in the loop and outside of it, by compute capability; bf16, 32 channels per
 # head, compiled by Triton 3.9.0. See tests/models/test_triton_compiled.py.
 INSTRUCTIONS = {
-    80: dict(forward=(740, 922), query=(860, 1507), key=(785, 1214), table=(567, 678)),
-    90: dict(forward=(716, 980), query=(836, 1544), key=(791, 1048), table=(552, 711)),
+    80: dict(forward=(371, 830), query=(349, 1025), key=(495, 1194), table=(708, 876)),
+    90: dict(forward=(363, 888), query=(347, 1051), key=(479, 1261), table=(700, 907)),
 }
 
 

@@ -23,7 +23,6 @@ from .triton_kernels import forward_kernel, key_kernel, query_kernel, table_kern
 from .triton_tiles import PROGRAMS, TILES, Tiles
 from .windows import axis_layouts
 
-
 PRODUCTS = {
     torch.bfloat16: tl.bfloat16,
     torch.float16: tl.float16,
@@ -54,8 +53,8 @@ class Geometry(NamedTuple):
             count *= math.ceil((size + lead[-1]) / window[-1])
         if math.prod(window) * math.prod(window[-2:]) >= 2**31:
             raise ValueError(
-                f"attention_backend='triton' does not take windows as large as {tuple(window)}; use "
-                "'tiled'"
+                f"attention_backend='triton' does not take windows as large as {tuple(window)}; "
+                "use 'tiled'"
             )
         missing = 3 - len(sizes)
         one, zero = (1,) * missing, (0,) * missing

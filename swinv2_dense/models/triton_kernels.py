@@ -297,15 +297,15 @@ def table_kernel(
         q = _unit(_read(qkv_part + head * HEAD, row, inside, stride, HEAD), COSINE, EPS)[0]
         q = (q * factor).to(dtype)
         k = _project(qkv_part, pad, k_part, key, key_inside, exists, stride, HEAD)
-        v = _project(qkv_part, pad, v_part, key, key_inside, exists, stride, HEAD)
         k = _unit(k, COSINE, EPS)[0].to(dtype)
-        out_grad = _read(grad_part + head * HEAD, row, inside, num_heads * HEAD, HEAD)
         place = (origin + row) * num_heads + head
         shift = tl.load(lse + place, mask=inside, other=float('inf'))
         d = tl.load(delta + place, mask=inside, other=0.0)
         logits = _dot(q, tl.trans(k), PRODUCT, PRECISION) + bias
         logits = tl.where(exists[None, :], logits, float('-inf'))
         probs = tl.exp2(logits - shift[:, None])
+        v = _project(qkv_part, pad, v_part, key, key_inside, exists, stride, HEAD)
+        out_grad = _read(grad_part + head * HEAD, row, inside, num_heads * HEAD, HEAD)
         probs_grad = _dot(out_grad, tl.trans(v), PRODUCT, PRECISION)
         total += probs * (probs_grad - d[:, None])
     tl.atomic_add(table_grad + offsets, total * LN2, mask=found)

@@ -30,6 +30,6 @@ _HALF = dict(
 TILES = {
     torch.bfloat16: _HALF,
     torch.float16: _HALF,
-    torch.float32: dict(dict.fromkeys(_HALF, Tiles(32, 16, 4)), table=Tiles(16, 32, 4)),
+    torch.float32: dict(dict.fromkeys(_HALF, Tiles(32, 16, 4)), table=Tiles(32, 16, 4)),
 }
 PROGRAMS = 2048  # of `table_kernel`: enough to fill a GPU, and few additions to the same entry

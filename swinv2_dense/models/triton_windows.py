@@ -84,7 +84,8 @@ def within(n, size, cut, part):
     """Whether tokens n of a window belong to its part of this size, after `cut` tokens."""
     line, plane = _lines(n, size)
     d, h, w = plane - cut[0], line - plane * size[1] - cut[1], n - line * size[2] - cut[2]
-    return (d >= 0) & (h >= 0) & (w >= 0) & (d < part[0]) & (h < part[1]) & (w < part[2])
+    # Six comparisons by one: the sign of any. Masks of each cost registers.
+    return (d | h | w | (part[0] - 1 - d) | (part[1] - 1 - h) | (part[2] - 1 - w)) >= 0
 
 
 @triton.jit
