@@ -30,6 +30,11 @@ _HALF = dict(
 TILES = {
     torch.bfloat16: _HALF,
     torch.float16: _HALF,
-    torch.float32: dict(dict.fromkeys(_HALF, Tiles(32, 16, 4)), table=Tiles(32, 16, 4)),
+    torch.float32: dict(
+        forward=Tiles(32, 16, 4),
+        query=Tiles(32, 16, 8),
+        key=Tiles(16, 32, 4),
+        table=Tiles(32, 16, 4),
+    ),
 }
 PROGRAMS = 2048  # of `table_kernel`: enough to fill a GPU, and few additions to the same entry
