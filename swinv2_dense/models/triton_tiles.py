@@ -34,7 +34,7 @@ TILES = {
         forward=Tiles(32, 16, 4),
         query=Tiles(32, 16, 8),
         key=Tiles(16, 32, 4),
-        table=Tiles(32, 16, 4),
+        table=Tiles(16, 32, 8),
     ),
 }
 PROGRAMS = 2048  # of `table_kernel`: enough to fill a GPU, and few additions to the same entry
