@@ -118,7 +118,9 @@ def test_windows_beyond_the_arithmetic_are_refused(interpreter):
 
     Geometry.of((215, 215), (300, 300), False)
     Geometry.of((16, 56, 56), (16, 56, 56), False)
-    with pytest.raises(ValueError, match=r"'triton' does not take windows as large as \(216, 216\); use"):
+    with pytest.raises(
+        ValueError, match=r"'triton' does not take windows as large as \(216, 216\); use"
+    ):
         Geometry.of((216, 216), (300, 300), False)
 
 
