@@ -14,18 +14,11 @@ from typing import NamedTuple
 
 import torch
 
+from ..models.triton_tiles import PROGRAMS, TILES, Tiles
 from ..models.windows import axis_layouts
 
 KERNELS = ('forward', 'query', 'key', 'table')
 FLOAT = 4  # bytes of lse, delta, scale and table
-
-
-class Tile(NamedTuple):
-    """Queries and keys of a tile, and warps of a program."""
-
-    queries: int
-    keys: int
-    warps: int
 
 
 class Problem(NamedTuple):
@@ -84,14 +77,13 @@ def windows(problem: Problem) -> Counter[tuple[int, int]]:
     return total
 
 
-def count(kernel: str, problem: Problem, tile: Tile, programs: int = 2048) -> Work:
+def count(kernel: str, problem: Problem, tile: Tiles) -> Work:
     """Work of a kernel.
 
     Args:
         kernel: One of `KERNELS`.
         problem: The map and its windows.
         tile: The tile sizes of the kernel.
-        programs: `PROGRAMS` of triton_attention.py.
     """
     whole = math.prod(min(s, w) for s, w in zip(problem.sizes, problem.window))
     per_window = {'forward': _forward, 'query': _query, 'key': _key, 'table': _table}[kernel]
@@ -104,17 +96,18 @@ def count(kernel: str, problem: Problem, tile: Tile, programs: int = 2048) -> Wo
     if kernel == 'table':
         pairs = math.ceil(whole / tile.queries) * math.ceil(whole / tile.keys)
         total = problem.batch * num_windows
-        each = math.ceil(total / max(1, programs // (pairs * problem.heads)))
+        each = math.ceil(total / max(1, PROGRAMS // (pairs * problem.heads)))
         chunks = math.ceil(total / each) * problem.heads
         work.gathers += chunks * pairs * tile.queries * tile.keys
         work.atomics += chunks * whole**2
         work.programs += chunks * pairs * tile.warps
         work.l2 += chunks * pairs * FLOAT  # the scale
-    work.hbm = _hbm(kernel, problem, problem.batch * tiles)
+    padded = any(tokens > inside for tokens, inside in windows(problem))
+    work.hbm = _hbm(kernel, problem, problem.batch * tiles, padded)
     return work
 
 
-def _hbm(kernel: str, problem: Problem, tiles: int) -> int:
+def _hbm(kernel: str, problem: Problem, tiles: int, padded: bool) -> int:
     """Bytes that are read or written at least once."""
     channels = problem.heads * problem.head_dims * problem.num_bytes
     tokens = problem.batch * math.prod(problem.sizes)
@@ -130,50 +123,49 @@ def _hbm(kernel: str, problem: Problem, tiles: int) -> int:
     }[kernel]
     parts = tiles * number if kernel == 'query' else 0  # of the gradient of the scale
     written = table if kernel == 'table' else 0
-    return tokens * per_token + 3 * channels + number + table + written + parts
+    pad = 2 * channels if padded else 0  # k and v of padded tokens
+    return tokens * per_token + pad + number + table + written + parts
 
 
 # Work of one window and head. `tokens` are all of a window, `inside` those in the map.
 
 
-def _forward(p: Problem, tile: Tile, tokens: int, inside: int, whole: int) -> Work:
+def _forward(p: Problem, tile: Tiles, tokens: int, inside: int, whole: int) -> Work:
     """q and the output once; k and v for each tile of queries."""
     rows, columns = math.ceil(inside / tile.queries), math.ceil(tokens / tile.keys)
     vector, pairs = p.head_dims * p.num_bytes, tile.queries * tile.keys
     return Work(
         programs=rows * tile.warps,
         steps=rows * columns * tile.warps,
-        l2=vector * (2 * inside + 2 * rows * inside + rows * (1 + 2 * columns))
-        + FLOAT * (rows + inside),
+        l2=vector * (2 * inside + 2 * rows * tokens) + FLOAT * (rows + inside),
         flops=rows * columns * 4 * pairs * p.head_dims,  # q k^T, P v
         exponentials=rows * columns * (pairs + tile.queries),
         gathers=rows * columns * pairs,
     )
 
 
-def _query(p: Problem, tile: Tile, tokens: int, inside: int, whole: int) -> Work:
+def _query(p: Problem, tile: Tiles, tokens: int, inside: int, whole: int) -> Work:
     """q, the output, its gradient and dq once; k and v for each tile of queries."""
     rows, columns = math.ceil(inside / tile.queries), math.ceil(tokens / tile.keys)
     vector, pairs = p.head_dims * p.num_bytes, tile.queries * tile.keys
     return Work(
         programs=rows * tile.warps,
         steps=rows * columns * tile.warps,
-        l2=vector * (4 * inside + 2 * rows * inside + rows * (1 + 2 * columns))
-        + FLOAT * (2 * rows + 2 * inside),
+        l2=vector * (4 * inside + 2 * rows * tokens) + FLOAT * (2 * rows + 2 * inside),
         flops=rows * columns * 6 * pairs * p.head_dims,  # q k^T, dO v^T, dL k
         exponentials=rows * columns * pairs,
         gathers=rows * columns * pairs,
     )
 
 
-def _key(p: Problem, tile: Tile, tokens: int, inside: int, whole: int) -> Work:
+def _key(p: Problem, tile: Tiles, tokens: int, inside: int, whole: int) -> Work:
     """k, v, dk and dv once; q, the gradient and two numbers for each tile of keys."""
     rows, columns = math.ceil(inside / tile.queries), math.ceil(tokens / tile.keys)
     vector, pairs = p.head_dims * p.num_bytes, tile.queries * tile.keys
     return Work(
         programs=columns * tile.warps,
         steps=rows * columns * tile.warps,
-        l2=vector * (4 * inside + 2 * columns * inside + columns * (2 + rows))
+        l2=vector * (2 * inside + 2 * tokens + 2 * columns * inside)
         + FLOAT * (columns + 2 * columns * inside),
         flops=rows * columns * 8 * pairs * p.head_dims,  # q k^T, P^T dO, v dO^T, dL^T q
         exponentials=rows * columns * pairs,
@@ -181,14 +173,13 @@ def _key(p: Problem, tile: Tile, tokens: int, inside: int, whole: int) -> Work:
     )
 
 
-def _table(p: Problem, tile: Tile, tokens: int, inside: int, whole: int) -> Work:
+def _table(p: Problem, tile: Tiles, tokens: int, inside: int, whole: int) -> Work:
     """q, k, v and the gradient for each tile; cut windows take the tiles of whole ones."""
     rows, columns = math.ceil(whole / tile.queries), math.ceil(whole / tile.keys)
     vector, pairs = p.head_dims * p.num_bytes, tile.queries * tile.keys
     return Work(
         steps=rows * columns * tile.warps,
-        l2=vector * (2 * columns * inside + 2 * rows * inside + 3 * rows * columns)
-        + FLOAT * 2 * columns * inside,
+        l2=vector * (2 * columns * inside + 2 * rows * tokens) + FLOAT * 2 * columns * inside,
         flops=rows * columns * 4 * pairs * p.head_dims,  # q k^T, dO v^T
         exponentials=rows * columns * pairs,
     )
@@ -220,8 +211,8 @@ L2_BYTES = 5120  # per clock of the whole GPU
 # Instructions of a warp in the loop and outside of it, by compute capability; bf16, 32 channels per
 # head, compiled by Triton 3.9.0. See tests/models/test_triton_compiled.py.
 INSTRUCTIONS = {
-    80: dict(forward=(740, 922), query=(860, 1507), key=(785, 1214), table=(567, 678)),
-    90: dict(forward=(716, 980), query=(836, 1544), key=(791, 1048), table=(552, 711)),
+    80: dict(forward=(371, 830), query=(349, 1025), key=(495, 1194), table=(708, 876)),
+    90: dict(forward=(363, 888), query=(347, 1051), key=(479, 1261), table=(700, 907)),
 }
 
 
@@ -250,8 +241,9 @@ def page_problem(window: int) -> Problem:
     return Problem(8, (256, 256), (window, window), True, 3)
 
 
-def page_work(tiles: dict[str, Tile]) -> dict[tuple[str, int], Work]:
+def page_work() -> dict[tuple[str, int], Work]:
     """Work by kernel and window."""
+    tiles = TILES[torch.bfloat16]
     return {
         (kernel, window): count(kernel, page_problem(window), tiles[kernel])
         for kernel in KERNELS
@@ -259,14 +251,14 @@ def page_work(tiles: dict[str, Tile]) -> dict[tuple[str, int], Work]:
     }
 
 
-def counts_table(tiles: dict[str, Tile]) -> str:
+def counts_table() -> str:
     """Markdown: the work of each kernel and window."""
     lines = [
         '| kernel | window | HBM, MB | L2, MB | GFLOP | exponentials, 10^9 | gathers, 10^9 '
         '| atomics, 10^6 |',
         '|---|---|---|---|---|---|---|---|',
     ]
-    for (kernel, window), work in page_work(tiles).items():
+    for (kernel, window), work in page_work().items():
         cells = [
             f'{work.hbm / 1e6:.0f}',
             f'{work.l2 / 1e6:.0f}',
@@ -279,10 +271,10 @@ def counts_table(tiles: dict[str, Tile]) -> str:
     return '\n'.join(lines)
 
 
-def times_table(gpu: Gpu, tiles: dict[str, Tile]) -> str:
+def times_table(gpu: Gpu) -> str:
     """Markdown: milliseconds of each resource, and which of the first five takes longest."""
     lines = []
-    for (kernel, window), work in page_work(tiles).items():
+    for (kernel, window), work in page_work().items():
         times = seconds(kernel, work, gpu)
         if not lines:
             lines = [f'| kernel | window | {" | ".join(times)} | roofline |', '|---' * 9 + '|']
@@ -295,12 +287,9 @@ def times_table(gpu: Gpu, tiles: dict[str, Tile]) -> str:
 
 def main() -> None:
     """Print the tables of the page."""
-    from ..models.triton_attention import TILES  # an optional package
-
-    tiles = {kernel: Tile(*tile) for kernel, tile in TILES[torch.bfloat16].items()}
-    print(counts_table(tiles))
+    print(counts_table())
     for gpu in GPUS:
-        print(f'\n{gpu.name}\n\n{times_table(gpu, tiles)}')
+        print(f'\n{gpu.name}\n\n{times_table(gpu)}')
 
 
 if __name__ == '__main__':

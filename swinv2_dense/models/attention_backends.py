@@ -21,6 +21,7 @@ from .bias_tiles import bias_lines, bias_tiles, gather_bias, unfold_bias, whole_
 from .fused_attention import HEAD_ALIGNMENT, fused_attention
 from .tile_sizes import FORWARD_TILE, tile_numel
 from .tracing import is_exporting
+from .triton_tiles import TRITON_HEADS
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
@@ -90,9 +91,6 @@ def as_attn_mask(lines: Tensor, like: Tensor) -> Tensor:
 
 
 BACKENDS = {'plain': plain, 'sdpa': sdpa}
-
-
-TRITON_HEADS = (16, 32, 64)  # channels per head that the kernels of triton_kernels.py support
 
 
 def check_backend(backend: str, head_dims: int) -> None:

@@ -20,36 +20,15 @@ from triton import language as tl
 from .attention_backends import interpreted
 from .bias_tiles import crop_table
 from .triton_kernels import forward_kernel, key_kernel, query_kernel, table_kernel
+from .triton_tiles import PROGRAMS, TILES, Tiles
 from .windows import axis_layouts
 
-
-class Tiles(NamedTuple):
-    """Queries and keys of a tile, and warps of a program."""
-
-    queries: int
-    keys: int
-    warps: int
-
-
-# Tiles that compile without spills to local memory for sm_80, sm_90 and sm_100: see
-# tests/models/test_triton_compiled.py.
-_HALF = dict(
-    forward=Tiles(64, 32, 4),
-    query=Tiles(64, 64, 8),
-    key=Tiles(32, 64, 8),
-    table=Tiles(32, 64, 8),
-)
-TILES = {
-    torch.bfloat16: _HALF,
-    torch.float16: _HALF,
-    torch.float32: dict(dict.fromkeys(_HALF, Tiles(32, 16, 4)), table=Tiles(16, 32, 4)),
-}
 PRODUCTS = {
     torch.bfloat16: tl.bfloat16,
     torch.float16: tl.float16,
     torch.float32: tl.float32,
 }
-PROGRAMS = 2048  # of `table_kernel`: enough to fill a GPU, and few additions to the same entry
+LOG2E = 1 / math.log(2)
 
 
 class Geometry(NamedTuple):
@@ -62,12 +41,21 @@ class Geometry(NamedTuple):
 
     @classmethod
     def of(cls, sizes: Sequence[int], window_size: Sequence[int], shifted: bool) -> Geometry:
-        """The windows of `axis_layouts`, without those that lie in the padding alone."""
+        """The windows of `axis_layouts`, without those that lie in the padding alone.
+
+        Raises:
+            ValueError: Windows too large for the arithmetic of triton_windows.py.
+        """
         window, lead, count = [], [], 1
         for size, layout in zip(sizes, axis_layouts(sizes, window_size, shifted)):
             window.append(max(run.window for run in layout.runs))
             lead.append(window[-1] - layout.runs[0].window)
             count *= math.ceil((size + lead[-1]) / window[-1])
+        if math.prod(window) * math.prod(window[-2:]) >= 2**31:
+            raise ValueError(
+                f"attention_backend='triton' does not take windows as large as {tuple(window)}; "
+                "use 'tiled'"
+            )
         missing = 3 - len(sizes)
         one, zero = (1,) * missing, (0,) * missing
         return cls((*one, *sizes), (*one, *window), (*zero, *lead), count)
@@ -105,8 +93,8 @@ def triton_attention(
         Map (B, S..., C) in the dtype of `qkv`.
     """
     window = [min(size, window) for size, window in zip(qkv.shape[1:-1], window_size)]
-    entries = crop_table(table, window).flatten(1).flip(1)
-    args = qkv.contiguous(), pad.contiguous(), scale.flatten(), entries.contiguous()
+    entries = crop_table(table, window).flatten(1).flip(1) * LOG2E
+    args = qkv.contiguous(), pad.contiguous(), scale.flatten() * LOG2E, entries.contiguous()
     return _attention(*args, list(window_size), shifted, similarity, eps)[0]
 
 
@@ -121,7 +109,10 @@ def _attention(
     similarity: str,
     eps: float,
 ) -> tuple[Tensor, Tensor]:
-    """The mixed map (B, S..., C), and the log-sum-exp (B, S..., nH) of the logits, in base 2."""
+    """The mixed map (B, S..., C), and the log-sum-exp (B, S..., nH) of the logits.
+
+    `scale` and `entries` are those of logits in base 2.
+    """
     geometry, heads = Geometry.of(qkv.shape[1:-1], window_size, shifted), len(scale)
     out = qkv.new_empty(*qkv.shape[:-1], qkv.shape[-1] // 3)
     lse = scale.new_empty(*qkv.shape[:-1], heads)

@@ -1,25 +1,15 @@
 """Triton kernels of window attention, for projected maps (B, D, H, W, 3C); images have D = 1.
 
 A row of the map holds q, k and v of all heads of a token. Nothing is partitioned, shifted, masked
-or copied: each program computes which rows its window consists of, see windows.py.
-
-    One axis of 9 tokens, window 4, padded to 12, shifted by 2. Window i begins at i * 4 - lead,
-    lead = 2, and is cut where the padded axis begins and ends. A window without tokens of the map
-    (the two last of the padding) is left out.
-
-        token      0  1  2  3  4  5  6  7  8  .  .  .
-        window     0  0  1  1  1  1  2  2  2  2
+or copied: each program computes which rows its window consists of, see triton_windows.py.
 
 Queries are tokens of the map, keys those of the padded map: q, k and v of a padded token are
-`pad`, the bias of the projection. All logits are in base 2, so that `exp2` is their exponential.
+`pad`, the bias of the projection. Scale and table are those of logits in base 2, so that `exp2` is
+their exponential. What must not count has a logit of -inf or a log-sum-exp of inf.
 
-The position bias belongs to offsets. A table of td x th x tw of them is numbered row by row. With
-tokens numbered likewise, p = (d * th + h) * tw + w, the offset of two tokens is found by the
-difference of their numbers. Tables are flipped, so that it is p(key) - p(query), and a run of keys
-reads a run of entries.
-
-Sizes and windows are run-time values that are never specialized: multi-scale training compiles
-each kernel once.
+The inner loops are limited by the number of instructions (docs/gpu_rooflines.md). What depends on
+the row of a tile alone is computed outside of them, in the loop there are a few operations per key
+and a handful per pair.
 """
 
 from __future__ import annotations
@@ -27,88 +17,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-LOG2E = tl.constexpr(1.4426950408889634)
-# fmt: off
-GEOMETRY = [
-    'D', 'H', 'W', 'window_d', 'window_h', 'window_w', 'lead_d', 'lead_h', 'lead_w', 'num_heads',
-]
-# fmt: on
+from .triton_windows import GEOMETRY, center, locate, renumber, table_shape, within
 
-
-@triton.jit
-def _axis(index, size, window, lead):
-    """First token of a window, and how many tokens of the padded axis it has."""
-    first = index * window - lead
-    start = tl.maximum(first, 0)
-    return start, tl.minimum(first + window, tl.cdiv(size, window) * window) - start
-
-
-@triton.jit
-def _place(index, shape, window, lead):
-    """Sample of a window, given its number in the batch, and its number along each axis."""
-    count_d = tl.cdiv(shape[0] + lead[0], window[0])
-    count_h = tl.cdiv(shape[1] + lead[1], window[1])
-    count_w = tl.cdiv(shape[2] + lead[2], window[2])
-    return (
-        index // (count_d * count_h * count_w),
-        index // (count_h * count_w) % count_d,
-        index // count_w % count_h,
-        index % count_w,
-    )
-
-
-@triton.jit
-def _window(index, shape, window, lead):
-    """Sample, first token, size in the padded map, and size in the map of a window."""
-    b, i, j, k = _place(index, shape, window, lead)
-    d, size_d = _axis(i, shape[0], window[0], lead[0])
-    h, size_h = _axis(j, shape[1], window[1], lead[1])
-    w, size_w = _axis(k, shape[2], window[2], lead[2])
-    real_d = tl.minimum(size_d, shape[0] - d)
-    real_h = tl.minimum(size_h, shape[1] - h)
-    real_w = tl.minimum(size_w, shape[2] - w)
-    return b, (d, h, w), (size_d, size_h, size_w), (real_d, real_h, real_w)
-
-
-@triton.jit
-def _split(n, size):
-    """Coordinates of tokens n in a window of this size.
-
-    Integer division is some twenty instructions, this is two. It is exact up to four million: the
-    distance to the next integer is at least 0.5 / divisor, the error n / divisor / 2^23.
-    """
-    x = n.to(tl.float32) + 0.5
-    line = (x * (1.0 / size[2])).to(tl.int32)
-    d = (x * (1.0 / (size[1] * size[2]))).to(tl.int32)
-    return d, line - d * size[1], n - line * size[2]
-
-
-@triton.jit
-def _tokens(n, start, size, shape, window):
-    """Tokens n of a window: their rows, whether they lie in the map, and in the padded map."""
-    d, h, w = _split(n, size)
-    d, h, w = d + start[0], h + start[1], w + start[2]
-    row = (d * shape[1] + h) * shape[2] + w
-    exists = (n < size[0] * size[1] * size[2]) & (d >= 0) & (h >= 0) & (w >= 0)
-    inside = exists & (d < shape[0]) & (h < shape[1]) & (w < shape[2])
-    exists &= d < tl.cdiv(shape[0], window[0]) * window[0]
-    exists &= h < tl.cdiv(shape[1], window[1]) * window[1]
-    exists &= w < tl.cdiv(shape[2], window[2]) * window[2]
-    return row, inside, exists
-
-
-@triton.jit
-def _position(n, size, window):
-    """Numbers of tokens n in a map as wide as the table."""
-    d, h, w = _split(n, size)
-    return (d * (2 * window[1] - 1) + h) * (2 * window[2] - 1) + w
-
-
-@triton.jit
-def _center(window):
-    """The entry of offset 0; a table has twice as many entries, and one."""
-    last = (window[0] - 1) * (2 * window[1] - 1) + window[1] - 1
-    return last * (2 * window[2] - 1) + window[2] - 1
+LN2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
@@ -125,11 +36,11 @@ def _store(base, x, row, inside, stride, HEAD: tl.constexpr):
 
 
 @triton.jit
-def _project(qkv, pad, part, row, inside, stride, HEAD: tl.constexpr):
-    """q, k or v of a head, that of padded tokens included, in fp32."""
-    x = _read(qkv + part, row, inside, stride, HEAD).to(tl.float32)
-    padded = tl.load(pad + part + tl.arange(0, HEAD)).to(tl.float32)
-    return tl.where(inside[:, None], x, padded[None, :])
+def _project(qkv, pad, part, row, inside, exists, stride, HEAD: tl.constexpr):
+    """k or v of a head, (rows, HEAD), that of padded tokens included; zero of no token."""
+    column = part + tl.arange(0, HEAD)[None, :]
+    place = tl.where(inside[:, None], qkv + row[:, None] * stride + column, pad + column)
+    return tl.load(place, mask=exists[:, None], other=0.0)
 
 
 @triton.jit
@@ -140,26 +51,29 @@ def _dot(a, b, PRODUCT: tl.constexpr, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def _norm(x, COSINE: tl.constexpr, EPS: tl.constexpr):
-    """What rows are divided by: see `safe_norm` of precision.py; 1 for dot products."""
-    norm = tl.full([x.shape[0]], 1.0, tl.float32)
+def _unit(x, COSINE: tl.constexpr, EPS: tl.constexpr):
+    """Normalized rows, in fp32, and what they were multiplied by: see `safe_norm` of precision.py;
+    1 for dot products."""
+    x = x.to(tl.float32)
+    inverse = tl.full([x.shape[0]], 1.0, tl.float32)
     if COSINE:
         norm = tl.sqrt(tl.sum(x * x, 1))
         if EPS > 0:
             norm += EPS
         else:
             norm = tl.where(norm > 1e-12, norm, 1.0)
-    return norm[:, None]
+        inverse = 1.0 / norm
+    return x * inverse[:, None], inverse[:, None]
 
 
 @triton.jit
-def _through_norm(grad, y, norm, COSINE: tl.constexpr, EPS: tl.constexpr):
-    """Gradient of x from that of y = x / norm: see `to_inputs` of similarity.py."""
+def _through_norm(grad, y, inverse, COSINE: tl.constexpr, EPS: tl.constexpr):
+    """Gradient of x from that of y = x * inverse: see `to_inputs` of similarity.py."""
     if COSINE:
         along = tl.sum(grad * y, 1)[:, None]
         if EPS > 0:
-            along *= norm / tl.maximum(norm - EPS, 1e-12)
-        grad = (grad - y * along) / norm
+            along /= tl.maximum(1.0 - EPS * inverse, 1e-7)
+        grad = (grad - y * along) * inverse
     return grad
 
 
@@ -179,31 +93,33 @@ def forward_kernel(
     shape, window, lead = (D, H, W), (window_d, window_h, window_w), (lead_d, lead_h, lead_w)
     tiles = tl.cdiv(window_d * window_h * window_w, TILE_Q)
     tile, head, stride = tl.program_id(0) % tiles, tl.program_id(1), 3 * num_heads * HEAD
-    b, start, size, real = _window(tl.program_id(0) // tiles, shape, window, lead)
-    sample = b.to(tl.int64) * D * H * W
-    qkv += sample * stride
-    out += sample * (num_heads * HEAD)
-    lse += sample * num_heads
-    if tile * TILE_Q < real[0] * real[1] * real[2]:
+    origin, _, size, real = locate(tl.program_id(0) // tiles, shape, window, lead)
+    num_queries, num_keys = real[0] * real[1] * real[2], size[0] * size[1] * size[2]
+    qkv += origin * stride
+    out += origin * (num_heads * HEAD)
+    lse += origin * num_heads
+    k_part, v_part = (num_heads + head) * HEAD, (2 * num_heads + head) * HEAD
+    if tile * TILE_Q < num_queries:
         n = tile * TILE_Q + tl.arange(0, TILE_Q)
-        row, inside, _ = _tokens(n, start, real, shape, window)
-        q = _project(qkv, pad, head * HEAD, row, inside, stride, HEAD)
-        q = (q / _norm(q, COSINE, EPS) * tl.load(scale + head)).to(dtype)
-        table += head * (2 * _center(window) + 1) + _center(window)
-        at_q = _position(n, real, window)[:, None]
+        inside, row = n < num_queries, renumber(n, real, shape)
+        q = _unit(_read(qkv + head * HEAD, row, inside, stride, HEAD), COSINE, EPS)[0]
+        q = (q * tl.load(scale + head)).to(dtype)
+        wide = table_shape(window)
+        at_q = tl.where(inside, renumber(n, real, wide), 0)
+        table_q = table + (head * (2 * center(window) + 1) + center(window)) - at_q[:, None]
         top = tl.full([TILE_Q], float('-inf'), tl.float32)
         total = tl.zeros([TILE_Q], tl.float32)
         mixed = tl.zeros([TILE_Q, HEAD], tl.float32)
-        for first in range(0, size[0] * size[1] * size[2], TILE_K):
+        for first in range(0, num_keys, TILE_K):
             m = first + tl.arange(0, TILE_K)
-            key, key_inside, exists = _tokens(m, start, size, shape, window)
-            k = _project(qkv, pad, (num_heads + head) * HEAD, key, key_inside, stride, HEAD)
-            v = _project(qkv, pad, (2 * num_heads + head) * HEAD, key, key_inside, stride, HEAD)
-            k, v = (k / _norm(k, COSINE, EPS)).to(dtype), v.to(dtype)
-            pairs = inside[:, None] & exists[None, :]
-            bias = tl.load(table + _position(m, size, window)[None, :] - at_q, mask=pairs, other=0)
-            logits = LOG2E * (_dot(q, tl.trans(k), PRODUCT, PRECISION) + bias)
-            logits = tl.where(exists[None, :], logits, float('-inf'))
+            exists, key_inside = m < num_keys, within(m, size, (0, 0, 0), real)
+            key = renumber(m, size, shape)
+            k = _project(qkv, pad, k_part, key, key_inside, exists, stride, HEAD)
+            v = _project(qkv, pad, v_part, key, key_inside, exists, stride, HEAD)
+            k = _unit(k, COSINE, EPS)[0].to(dtype)
+            at_k = renumber(m, size, wide)[None, :]
+            bias = tl.load(table_q + at_k, mask=exists[None, :], other=float('-inf'))
+            logits = _dot(q, tl.trans(k), PRODUCT, PRECISION) + bias
             higher = tl.maximum(top, tl.max(logits, 1))
             probs = tl.exp2(logits - higher[:, None])
             shrink = tl.exp2(top - higher)
@@ -216,9 +132,10 @@ def forward_kernel(
 
 
 # Gradients, for one window and head. q' = q / |q| and k' = k / |k| (q and k for dot products), and
-# d of each query is the product of its output and the gradient of that:
+# d of each query is the product of its output and the gradient of that. s, B and the logits L are
+# in base 2; the factor ln 2 of dL is left to the last step of each kernel:
 #
-#   P = exp(s q' k'^T + B - lse)    dv = P^T dO       dL = P * (dO v^T - d)
+#   P = exp2(s q' k'^T + B - lse)   dv = P^T dO       dL = ln 2 P * (dO v^T - d)
 #   ds = sum(q' * dL k')            dq' = s dL k'     dk' = dL^T (s q')        dB = sum of dL
 #
 # `query_kernel` sums over keys, `key_kernel` over queries, `table_kernel` over windows. Each
@@ -237,44 +154,47 @@ def query_kernel(
     shape, window, lead = (D, H, W), (window_d, window_h, window_w), (lead_d, lead_h, lead_w)
     tiles = tl.cdiv(window_d * window_h * window_w, TILE_Q)
     tile, head, stride = tl.program_id(0) % tiles, tl.program_id(1), 3 * num_heads * HEAD
-    b, start, size, real = _window(tl.program_id(0) // tiles, shape, window, lead)
-    sample = b.to(tl.int64) * D * H * W
-    qkv += sample * stride
-    out += sample * (num_heads * HEAD)
-    lse += sample * num_heads
-    grad += sample * (num_heads * HEAD)
-    delta += sample * num_heads
-    qkv_grad += sample * stride
-    if tile * TILE_Q < real[0] * real[1] * real[2]:
+    origin, _, size, real = locate(tl.program_id(0) // tiles, shape, window, lead)
+    num_queries, num_keys = real[0] * real[1] * real[2], size[0] * size[1] * size[2]
+    qkv += origin * stride
+    out += origin * (num_heads * HEAD)
+    lse += origin * num_heads
+    grad += origin * (num_heads * HEAD)
+    delta += origin * num_heads
+    qkv_grad += origin * stride
+    k_part, v_part = (num_heads + head) * HEAD, (2 * num_heads + head) * HEAD
+    if tile * TILE_Q < num_queries:
         n = tile * TILE_Q + tl.arange(0, TILE_Q)
-        row, inside, _ = _tokens(n, start, real, shape, window)
-        q = _project(qkv, pad, head * HEAD, row, inside, stride, HEAD)
-        norm, factor = _norm(q, COSINE, EPS), tl.load(scale + head)
-        q = q / norm
+        inside, row = n < num_queries, renumber(n, real, shape)
+        q = _read(qkv + head * HEAD, row, inside, stride, HEAD)
+        (q, inverse), factor = _unit(q, COSINE, EPS), tl.load(scale + head)
         scaled = (q * factor).to(dtype)
         out_grad = _read(grad + head * HEAD, row, inside, num_heads * HEAD, HEAD)
         mixed = _read(out + head * HEAD, row, inside, num_heads * HEAD, HEAD)
         d = tl.sum(out_grad.to(tl.float32) * mixed.to(tl.float32), 1)
         tl.store(delta + row * num_heads + head, d, mask=inside)
-        shift = tl.load(lse + row * num_heads + head, mask=inside, other=0.0)
-        table += head * (2 * _center(window) + 1) + _center(window)
-        at_q = _position(n, real, window)[:, None]
+        shift = tl.load(lse + row * num_heads + head, mask=inside, other=float('inf'))
+        wide = table_shape(window)
+        at_q = tl.where(inside, renumber(n, real, wide), 0)
+        table_q = table + (head * (2 * center(window) + 1) + center(window)) - at_q[:, None]
         q_grad = tl.zeros([TILE_Q, HEAD], tl.float32)
-        for first in range(0, size[0] * size[1] * size[2], TILE_K):
+        for first in range(0, num_keys, TILE_K):
             m = first + tl.arange(0, TILE_K)
-            key, key_inside, exists = _tokens(m, start, size, shape, window)
-            k = _project(qkv, pad, (num_heads + head) * HEAD, key, key_inside, stride, HEAD)
-            v = _project(qkv, pad, (2 * num_heads + head) * HEAD, key, key_inside, stride, HEAD)
-            k, v = (k / _norm(k, COSINE, EPS)).to(dtype), v.to(dtype)
-            pairs = inside[:, None] & exists[None, :]
-            bias = tl.load(table + _position(m, size, window)[None, :] - at_q, mask=pairs, other=0)
-            logits = LOG2E * (_dot(scaled, tl.trans(k), PRODUCT, PRECISION) + bias)
-            probs = tl.where(pairs, tl.exp2(logits - shift[:, None]), 0.0)
+            exists, key_inside = m < num_keys, within(m, size, (0, 0, 0), real)
+            key = renumber(m, size, shape)
+            k = _project(qkv, pad, k_part, key, key_inside, exists, stride, HEAD)
+            v = _project(qkv, pad, v_part, key, key_inside, exists, stride, HEAD)
+            k = _unit(k, COSINE, EPS)[0].to(dtype)
+            at_k = renumber(m, size, wide)[None, :]
+            bias = tl.load(table_q + at_k, mask=exists[None, :], other=float('-inf'))
+            logits = _dot(scaled, tl.trans(k), PRODUCT, PRECISION) + bias
+            probs = tl.exp2(logits - shift[:, None])
             probs_grad = _dot(out_grad, tl.trans(v), PRODUCT, PRECISION)
             logits_grad = (probs * (probs_grad - d[:, None])).to(dtype)
             q_grad += _dot(logits_grad, k, PRODUCT, PRECISION)
+        q_grad *= LN2
         part = tl.sum(tl.sum(q_grad * q, 1), 0)
-        q_grad = _through_norm(q_grad * factor, q, norm, COSINE, EPS)
+        q_grad = _through_norm(q_grad * factor, q, inverse, COSINE, EPS)
         _store(qkv_grad + head * HEAD, q_grad, row, inside, stride, HEAD)
         tl.store(scale_grad + tl.program_id(0) * num_heads + head, part)
 
@@ -291,43 +211,44 @@ def key_kernel(
     shape, window, lead = (D, H, W), (window_d, window_h, window_w), (lead_d, lead_h, lead_w)
     tiles = tl.cdiv(window_d * window_h * window_w, TILE_K)
     tile, head, stride = tl.program_id(0) % tiles, tl.program_id(1), 3 * num_heads * HEAD
-    b, start, size, real = _window(tl.program_id(0) // tiles, shape, window, lead)
-    sample = b.to(tl.int64) * D * H * W
-    qkv += sample * stride
-    lse += sample * num_heads
-    grad += sample * (num_heads * HEAD)
-    delta += sample * num_heads
-    qkv_grad += sample * stride
-    if tile * TILE_K < size[0] * size[1] * size[2]:
+    origin, _, size, real = locate(tl.program_id(0) // tiles, shape, window, lead)
+    num_queries, num_keys = real[0] * real[1] * real[2], size[0] * size[1] * size[2]
+    qkv += origin * stride
+    lse += origin * num_heads
+    grad += origin * (num_heads * HEAD)
+    delta += origin * num_heads
+    qkv_grad += origin * stride
+    k_part, v_part = (num_heads + head) * HEAD, (2 * num_heads + head) * HEAD
+    if tile * TILE_K < num_keys:
         m = tile * TILE_K + tl.arange(0, TILE_K)
-        key, key_inside, exists = _tokens(m, start, size, shape, window)
-        k_part, v_part = (num_heads + head) * HEAD, (2 * num_heads + head) * HEAD
-        k = _project(qkv, pad, k_part, key, key_inside, stride, HEAD)
-        v = _project(qkv, pad, v_part, key, key_inside, stride, HEAD).to(dtype)
-        norm, factor = _norm(k, COSINE, EPS), tl.load(scale + head)
-        k = k / norm
+        exists, key_inside = m < num_keys, within(m, size, (0, 0, 0), real)
+        key = renumber(m, size, shape)
+        k = _project(qkv, pad, k_part, key, key_inside, exists, stride, HEAD)
+        v = _project(qkv, pad, v_part, key, key_inside, exists, stride, HEAD)
+        (k, inverse), factor = _unit(k, COSINE, EPS), tl.load(scale + head)
         low = k.to(dtype)
-        table += head * (2 * _center(window) + 1) + _center(window)
-        at_k = _position(m, size, window)[:, None]
+        wide = table_shape(window)
+        at_k = tl.where(exists, renumber(m, size, wide), 0)
+        table_k = table + (head * (2 * center(window) + 1) + center(window)) + at_k[:, None]
         k_grad = tl.zeros([TILE_K, HEAD], tl.float32)
         v_grad = tl.zeros([TILE_K, HEAD], tl.float32)
-        for first in range(0, real[0] * real[1] * real[2], TILE_Q):
+        for first in range(0, num_queries, TILE_Q):
             n = first + tl.arange(0, TILE_Q)
-            row, inside, _ = _tokens(n, start, real, shape, window)
-            q = _project(qkv, pad, head * HEAD, row, inside, stride, HEAD)
-            q = (q / _norm(q, COSINE, EPS) * factor).to(dtype)
+            inside, row = n < num_queries, renumber(n, real, shape)
+            q = _unit(_read(qkv + head * HEAD, row, inside, stride, HEAD), COSINE, EPS)[0]
+            q = (q * factor).to(dtype)
             out_grad = _read(grad + head * HEAD, row, inside, num_heads * HEAD, HEAD)
-            shift = tl.load(lse + row * num_heads + head, mask=inside, other=0.0)
+            shift = tl.load(lse + row * num_heads + head, mask=inside, other=float('inf'))
             d = tl.load(delta + row * num_heads + head, mask=inside, other=0.0)
-            pairs = exists[:, None] & inside[None, :]
-            bias = tl.load(table + at_k - _position(n, real, window)[None, :], mask=pairs, other=0)
-            logits = LOG2E * (_dot(low, tl.trans(q), PRODUCT, PRECISION) + bias)
-            probs = tl.where(pairs, tl.exp2(logits - shift[None, :]), 0.0)
+            at_q = tl.where(inside, renumber(n, real, wide), 0)[None, :]
+            bias = tl.load(table_k - at_q, mask=exists[:, None], other=float('-inf'))
+            logits = _dot(low, tl.trans(q), PRODUCT, PRECISION) + bias
+            probs = tl.exp2(logits - shift[None, :])
             v_grad += _dot(probs.to(dtype), out_grad, PRODUCT, PRECISION)
             probs_grad = _dot(v, tl.trans(out_grad), PRODUCT, PRECISION)
             logits_grad = (probs * (probs_grad - d[None, :])).to(dtype)
             k_grad += _dot(logits_grad, q, PRODUCT, PRECISION)
-        k_grad = _through_norm(k_grad, k, norm, COSINE, EPS)
+        k_grad = _through_norm(k_grad * LN2, k, inverse, COSINE, EPS)
         _store(qkv_grad + k_part, k_grad, key, key_inside, stride, HEAD)
         _store(qkv_grad + v_part, v_grad, key, key_inside, stride, HEAD)
         padded = exists & (key_inside == 0)
@@ -352,41 +273,39 @@ def table_kernel(
     """
     dtype = qkv.dtype.element_ty
     shape, window, lead = (D, H, W), (window_d, window_h, window_w), (lead_d, lead_h, lead_w)
-    tiles = tl.cdiv(window_d * window_h * window_w, TILE_K)
+    tokens = window_d * window_h * window_w
+    tiles = tl.cdiv(tokens, TILE_K)
     head, stride = tl.program_id(2), 3 * num_heads * HEAD
+    k_part, v_part = (num_heads + head) * HEAD, (2 * num_heads + head) * HEAD
     n = tl.program_id(0) // tiles * TILE_Q + tl.arange(0, TILE_Q)
     m = tl.program_id(0) % tiles * TILE_K + tl.arange(0, TILE_K)
+    row, key = renumber(n, window, shape), renumber(m, window, shape)
     factor = tl.load(scale + head)
-    offsets = _position(m, window, window)[None, :] - _position(n, window, window)[:, None]
-    offsets += head * (2 * _center(window) + 1) + _center(window)
-    tokens = window_d * window_h * window_w
+    wide = table_shape(window)
+    offsets = renumber(m, window, wide)[None, :] - renumber(n, window, wide)[:, None]
+    offsets += head * (2 * center(window) + 1) + center(window)
     found = (n < tokens)[:, None] & (m < tokens)[None, :]
     bias = tl.load(table + offsets, mask=found, other=0.0)
     total = tl.zeros([TILE_Q, TILE_K], tl.float32)
-    first = tl.program_id(1) * windows_each
-    for index in range(first, tl.minimum(first + windows_each, num_windows)):
-        b, i, j, k = _place(index, shape, window, lead)
-        sample = b.to(tl.int64) * D * H * W
-        start = (i * window_d - lead_d, j * window_h - lead_h, k * window_w - lead_w)
-        row, inside, _ = _tokens(n, start, window, shape, window)
-        key, key_inside, exists = _tokens(m, start, window, shape, window)
-        q = _project(qkv + sample * stride, pad, head * HEAD, row, inside, stride, HEAD)
-        q = (q / _norm(q, COSINE, EPS) * factor).to(dtype)
-        k = _project(
-            qkv + sample * stride, pad, (num_heads + head) * HEAD, key, key_inside, stride, HEAD
-        )
-        v = _project(
-            qkv + sample * stride, pad, (2 * num_heads + head) * HEAD, key, key_inside, stride, HEAD
-        )
-        k, v = (k / _norm(k, COSINE, EPS)).to(dtype), v.to(dtype)
-        out_grad = _read(
-            grad + sample * (num_heads * HEAD) + head * HEAD, row, inside, num_heads * HEAD, HEAD
-        )
-        shift = tl.load(lse + (sample + row) * num_heads + head, mask=inside, other=0.0)
-        d = tl.load(delta + (sample + row) * num_heads + head, mask=inside, other=0.0)
-        logits = LOG2E * (_dot(q, tl.trans(k), PRODUCT, PRECISION) + bias)
-        pairs = inside[:, None] & exists[None, :]
-        probs = tl.where(pairs, tl.exp2(logits - shift[:, None]), 0.0)
+    begin = tl.program_id(1) * windows_each
+    for index in range(begin, tl.minimum(begin + windows_each, num_windows)):
+        origin, cut, size, real = locate(index, shape, window, lead)
+        origin -= (cut[0] * H + cut[1]) * W + cut[2]
+        inside, key_inside = within(n, window, cut, real), within(m, window, cut, real)
+        exists = within(m, window, cut, size)
+        qkv_part, grad_part = qkv + origin * stride, grad + origin * (num_heads * HEAD)
+        q = _unit(_read(qkv_part + head * HEAD, row, inside, stride, HEAD), COSINE, EPS)[0]
+        q = (q * factor).to(dtype)
+        k = _project(qkv_part, pad, k_part, key, key_inside, exists, stride, HEAD)
+        k = _unit(k, COSINE, EPS)[0].to(dtype)
+        place = (origin + row) * num_heads + head
+        shift = tl.load(lse + place, mask=inside, other=float('inf'))
+        d = tl.load(delta + place, mask=inside, other=0.0)
+        logits = _dot(q, tl.trans(k), PRODUCT, PRECISION) + bias
+        logits = tl.where(exists[None, :], logits, float('-inf'))
+        probs = tl.exp2(logits - shift[:, None])
+        v = _project(qkv_part, pad, v_part, key, key_inside, exists, stride, HEAD)
+        out_grad = _read(grad_part + head * HEAD, row, inside, num_heads * HEAD, HEAD)
         probs_grad = _dot(out_grad, tl.trans(v), PRODUCT, PRECISION)
         total += probs * (probs_grad - d[:, None])
-    tl.atomic_add(table_grad + offsets, total, mask=found)
+    tl.atomic_add(table_grad + offsets, total * LN2, mask=found)

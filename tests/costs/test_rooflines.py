@@ -16,21 +16,16 @@ from swinv2_dense.costs.rooflines import (
     INSTRUCTIONS,
     KERNELS,
     Problem,
-    Tile,
     count,
     counts_table,
     seconds,
     times_table,
     windows,
 )
+from swinv2_dense.models.triton_tiles import TILES, Tiles
 
 PAGE = ROOT / 'docs/gpu_rooflines.md'
 NO_TRITON = 'triton is not installed: pip install swinv2_dense[triton]'
-
-
-def tiles() -> dict[str, Tile]:
-    module = pytest.importorskip('swinv2_dense.models.triton_attention', reason=NO_TRITON)
-    return {kernel: Tile(*tile) for kernel, tile in module.TILES[torch.bfloat16].items()}
 
 
 def test_windows_by_hand():
@@ -44,21 +39,21 @@ def test_windows_by_hand():
 def test_forward_by_hand():
     """Two windows of 64 tokens, a head of 32 channels in bf16; a tile of all queries, two of keys.
 
-    Per window: q, k and v are read and the output is written, 4 x 64 x 64 bytes, 64 of fp32, a
-    padded token five times, and a scale.
+    Per window: q, k and v are read and the output is written, 4 x 64 x 64 bytes, 64 of fp32, and a
+    scale.
     """
-    work = count('forward', Problem(1, (8, 16), (8, 8), False, 1), Tile(64, 32, 4))
+    work = count('forward', Problem(1, (8, 16), (8, 8), False, 1), Tiles(64, 32, 4))
     assert work.flops == 2 * 2 * (2 * 64 * 64 * 32)
     assert work.exponentials == 2 * (64 * 64 + 2 * 64)
     assert work.gathers == 2 * 64 * 64
-    assert work.l2 == 2 * (4 * 64 * 64 + 64 * 4 + 5 * 64 + 4)
-    assert work.hbm == 128 * (4 * 64 + 4) + 3 * 64 + 4 + 15 * 15 * 4
+    assert work.l2 == 2 * (4 * 64 * 64 + 64 * 4 + 4)
+    assert work.hbm == 128 * (4 * 64 + 4) + 4 + 15 * 15 * 4
     assert (work.programs, work.steps) == (2 * 4, 2 * 2 * 4)
 
 
 def test_table_by_hand():
     """Windows of 3136 tokens: 98 x 49 tiles per head, more than programs, so one sum of all."""
-    work = count('table', Problem(8, (256, 256), (56, 56), True, 3), Tile(32, 64, 8))
+    work = count('table', Problem(8, (256, 256), (56, 56), True, 3), Tiles(32, 64, 8))
     assert work.atomics == 3 * 3136**2
     assert work.gathers == 3 * 98 * 32 * 49 * 64
     assert work.flops == 3 * 8 * 6**2 * 98 * 49 * (4 * 32 * 64 * 32)
@@ -66,7 +61,7 @@ def test_table_by_hand():
 
 def test_seconds_by_hand():
     """A100: 312 TFLOP/s, 2.039 TB/s, 16 exponentials per clock of 108 multiprocessors."""
-    work = count('forward', Problem(1, (8, 16), (8, 8), False, 1), Tile(64, 32, 4))
+    work = count('forward', Problem(1, (8, 16), (8, 8), False, 1), Tiles(64, 32, 4))
     found = seconds('forward', work, GPUS[0])
     assert found['HBM'] == pytest.approx(work.hbm / 2.039e12)
     assert found['tensor cores'] == pytest.approx(2**20 / 312e12)
@@ -102,7 +97,7 @@ def test_counts_equal_those_of_the_interpreter(sizes, window, dtype, batch, head
     problem = Problem(batch, sizes, window, True, heads, dims)
     padded = any(tokens > inside for tokens, inside in windows(problem))
     for kernel, found in zip(KERNELS, launches, strict=True):
-        work = count(kernel, problem, Tile(*module.TILES[dtype][kernel]), module.PROGRAMS)
+        work = count(kernel, problem, TILES[dtype][kernel])
         assert found.flops == work.flops, kernel
         assert found.exponentials == work.exponentials, kernel
         assert found.gathers == work.gathers, kernel
@@ -134,6 +129,6 @@ def test_instructions_are_those_of_the_compiled_kernels(gpu):
 def test_the_page_shows_these_counts():
     """`python -m swinv2_dense.costs.rooflines` prints the tables."""
     text = PAGE.read_text()
-    assert counts_table(tiles()) in text
+    assert counts_table() in text
     for gpu in GPUS:
-        assert times_table(gpu, tiles()) in text
+        assert times_table(gpu) in text

@@ -112,6 +112,18 @@ def test_frozen_bias_and_sequential(interpreter):
         assert_close(a, b, atol=1e-6, rtol=1e-6)
 
 
+def test_windows_beyond_the_arithmetic_are_refused(interpreter):
+    """n * (h w) of a window stays below 2^31: 215 is the largest square."""
+    from swinv2_dense.models.triton_attention import Geometry
+
+    Geometry.of((215, 215), (300, 300), False)
+    Geometry.of((16, 56, 56), (16, 56, 56), False)
+    with pytest.raises(
+        ValueError, match=r"'triton' does not take windows as large as \(216, 216\); use"
+    ):
+        Geometry.of((216, 216), (300, 300), False)
+
+
 def test_no_second_derivative(interpreter):
     module = module_of((2, 2), shifted=False)
     module.backend = 'triton'

