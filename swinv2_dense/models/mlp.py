@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .precision import add_product, linear, matmul, matmul_dtype, without_autocast
+from .precision import add_product, linear, matmul_dtype, without_autocast
+from .scratch import Scratch
 from .tile_sizes import HIDDEN, tile_numel
 from .tracing import is_compiling
 
@@ -83,15 +84,18 @@ class GeluMlp(torch.autograd.Function):
         bias1_grad, bias2_grad = (
             torch.zeros_like(w[:, 0], dtype=exact) for w in (weight1, weight2)
         )
+        scratch = Scratch(x)
         with without_autocast(x):
             for rows in _chunks(x, len(weight1)):
                 first, chunk, inner = rows.start == 0, grad[rows], hidden[rows]
+                wide = [scratch.view(i, inner.shape) for i in range(2)]
                 if weight2_grad is not None:
-                    add_product(weight2_grad, chunk.t(), F.gelu(inner), first)
-                inner_grad = torch.ops.aten.gelu_backward(matmul(chunk, weight2), inner)
+                    add_product(weight2_grad, chunk.t(), _gelu(inner, wide[0]), first)
+                add_product(wide[0], chunk, weight2, first=True)
+                inner_grad = torch.ops.aten.gelu_backward(wide[0], inner, grad_input=wide[1])
                 if weight1_grad is not None:
                     add_product(weight1_grad, inner_grad.t(), x[rows], first)
-                x_grad[rows] = matmul(inner_grad, weight1)
+                add_product(x_grad[rows], inner_grad, weight1, first=True)
                 bias1_grad += inner_grad.sum(0, dtype=exact)
                 bias2_grad += chunk.sum(0, dtype=exact)
         totals = weight1_grad, bias1_grad, weight2_grad, bias2_grad
@@ -119,12 +123,19 @@ def gelu_mlp(
     hidden: Tensor | None = None,
 ) -> Tensor:
     """(T, C) -> (T, C); the inputs of the GELU are written to `hidden` (T, 4C) if it is given."""
-    out = torch.empty_like(x)
+    out, scratch = torch.empty_like(x), Scratch(x)
     with without_autocast(x):
         for rows in _chunks(x, len(weight1)):
-            inner = linear(x[rows], weight1, bias1, None if hidden is None else hidden[rows])
-            linear(F.gelu(inner), weight2, bias2, out[rows])
+            shape = len(x[rows]), len(weight1)
+            inner = scratch.view(0, shape) if hidden is None else hidden[rows]
+            linear(x[rows], weight1, bias1, inner)
+            linear(_gelu(inner, scratch.view(1, shape)), weight2, bias2, out[rows])
     return out
+
+
+def _gelu(x: Tensor, out: Tensor) -> Tensor:
+    """`F.gelu`, written to `out`."""
+    return torch.ops.aten.gelu(x, out=out)
 
 
 def _chunks(x: Tensor, hidden_dims: int) -> Iterator[slice]:

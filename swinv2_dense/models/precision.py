@@ -76,9 +76,9 @@ def add_product(total: Tensor, a: Tensor, b: Tensor, first: bool = False) -> Non
 
     The `first` product of a sum is written to `total`, whatever that holds.
     """
-    keep = 0.0 if first else 1.0
+    a, b, keep = _for_product(a), _for_product(b), 0.0 if first else 1.0
     if total.dtype != a.dtype:
-        product = matmul(a, b)
+        product = a @ b
         total.copy_(product) if first else total.add_(product)
     elif a.dim() == 2:
         total.addmm_(a, b, beta=keep)

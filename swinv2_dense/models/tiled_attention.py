@@ -16,6 +16,7 @@ from torch import Tensor
 from .attention_backends import as_attn_mask, sdpa_lines
 from .bias_tiles import BiasTiles, bias_lines, whole_bias
 from .precision import add_product, linear, matmul, without_autocast
+from .scratch import Scratch
 from .similarity import SIMILARITIES, DotProduct
 from .tile_sizes import BACKWARD_TILE, GROUP, tile_numel
 from .windows import Group, axis_layouts, crop_map, groups, pad_map
@@ -140,7 +141,7 @@ def tiled_backward(
     x_grad, weight_grad = torch.empty_like(x), torch.empty_like(weight, dtype=scale.dtype)
     bias_grad = torch.zeros_like(bias, dtype=scale.dtype)
     scale_grad, table_grad = torch.zeros_like(scale), torch.zeros_like(table)
-    start = 0
+    start, scratch = 0, Scratch(scale)
     with without_autocast(x):
         for window, lines, groups_of_window in plan:
             tiles = BiasTiles(lines.to(table.dtype), window, tile_numel(BACKWARD_TILE, x))
@@ -150,8 +151,9 @@ def tiled_backward(
                 stop = start + len(rows)
                 qkv = kept[start:stop] if len(kept) else linear(rows, weight, bias)
                 qkv = qkv.unflatten(0, tokens.shape[:2])
-                qkv_grad = _group_backward(group.read(grad), qkv, scale, tiles, kind, scale_grad)
-                qkv_grad = qkv_grad.flatten(0, 1)
+                qkv_grad = _group_backward(
+                    group.read(grad), qkv, scale, tiles, scratch, kind, scale_grad
+                ).flatten(0, 1)
                 group.write(matmul(qkv_grad, weight).view(tokens.shape), x_grad)
                 add_product(weight_grad, qkv_grad.t(), rows, first=start == 0)
                 bias_grad += qkv_grad.sum(0, dtype=scale.dtype)
@@ -186,6 +188,7 @@ def _group_backward(
     qkv: Tensor,
     scale: Tensor,
     tiles: BiasTiles,
+    scratch: Scratch,
     kind: DotProduct,
     scale_grad: Tensor,
 ) -> Tensor:
@@ -213,12 +216,16 @@ def _group_backward(
             keys = slice(start, start + step), heads
             queries = *keys, rows
             part_q = _part(exact_q, queries)
-            logits = bias.repeat(len(part_q) // len(bias), 1, 1)
-            probs = logits.baddbmm_(part_q, _part(exact_k, keys).mT).softmax(-1)
+            shape = len(part_q), *bias.shape[1:]
+            logits, probs, logits_grad = (scratch.view(i, shape) for i in range(3))
+            logits.unflatten(0, (-1, len(bias))).copy_(bias)
+            logits.baddbmm_(part_q, _part(exact_k, keys).mT)
+            torch.softmax(logits, -1, out=probs)
             out_grad = _part(grad, queries)
             add_product(_part(v_grad, keys), probs.to(dtype).mT, out_grad, first)
-            probs_grad = matmul(out_grad, _part(v, keys).mT).to(exact)
-            logits_grad = torch._softmax_backward_data(probs_grad, probs, -1, exact)
+            probs_grad = logits  # they are not needed any more
+            add_product(probs_grad, out_grad, _part(v, keys).mT, first=True)
+            torch._softmax_backward_data(probs_grad, probs, -1, exact, grad_input=logits_grad)
             by_window = logits_grad.unflatten(0, (-1, len(bias)))
             bias_grad += by_window.sum(0) if len(by_window) > 1 else by_window[0]
             logits_grad = logits_grad.to(dtype)

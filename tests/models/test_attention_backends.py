@@ -240,13 +240,15 @@ def test_softmax_of_half_precision_is_fp32(dtype, rounded):
 
 @pytest.mark.parametrize('backend', ['tiled', 'plain'])
 def test_bf16_gradients_are_close_to_fp32(backend):
+    """To 5 %; the gradient of the scale, a sum of terms of both signs, to 20 %."""
     module = larger((8, 8), shifted=True)
     x = torch.randn(1, 20, 28, 32)
     exact = attend(module, x, backend)
     with torch.autocast('cpu', torch.bfloat16):
         low = attend(module, x, backend)
     for name, a, b in zip(['out', 'x', *dict(module.named_parameters())], low, exact):
-        assert (a - b).norm() < 0.05 * b.norm(), name
+        bound = 0.2 if name == 'logit_scale' else 0.05
+        assert (a - b).norm() < bound * b.norm(), name
 
 
 def test_hidden_layer_of_the_bias_is_not_kept():
