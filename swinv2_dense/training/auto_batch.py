@@ -54,13 +54,16 @@ def find_batch(cfg: Config, limit: float, size: Sequence[int] | None) -> None:
         size: (H, W) of the largest inputs; None if the config does not say.
 
     Raises:
-        ConfigError: There is no limit, or the batch cannot be divided.
+        ConfigError: There is no limit, the config cannot train, or the batch cannot be divided.
     """
     if limit == math.inf and not torch.cuda.is_available():
         raise ConfigError(
             '--auto-batch looks for the memory limit of a GPU, and there is none: give one in GiB, '
             'as in --auto-batch 8'
         )
+    for key in ('train_cfg', 'train_dataloader', 'optim_wrapper'):
+        if not cfg.get(key):
+            raise ConfigError(f'--auto-batch needs {key}, and the config has none')
     processes = world_size(cfg.get('launcher', 'none'))
     passes = cfg.optim_wrapper.get('accumulative_counts', 1)
     before, base = micro_batches_of(cfg.train_cfg), None

@@ -71,8 +71,9 @@ def keep_global_batch(cfg: Config, process_means: Sequence[str] = ()) -> str | N
     """
     processes = world_size(cfg.get('launcher', 'none'))
     stored = stored_batch(cfg)
-    plan = _continued(cfg, stored, processes) if stored else micro_batches_of(cfg.train_cfg)
-    cfg.train_cfg.pop(KEY, None)
+    train_cfg = cfg.get('train_cfg') or {}  # that it is missing is reported later
+    plan = _continued(cfg, stored, processes) if stored else micro_batches_of(train_cfg)
+    train_cfg.pop(KEY, None)
     if plan is None:
         return _natively_continued(cfg, stored, processes)
     passes = cfg.optim_wrapper.get('accumulative_counts', 1)

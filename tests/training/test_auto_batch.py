@@ -114,6 +114,9 @@ def test_what_cannot_be_found(config, tmp_path):
     cfg.optim_wrapper.accumulative_counts = 3
     with pytest.raises(ConfigError, match='base_batch_size=8, which 1 processes x 3 accumulated'):
         find_batch(cfg, 1.0, None)
+    cfg.train_dataloader = None
+    with pytest.raises(ConfigError, match='--auto-batch needs train_dataloader, and the config'):
+        find_batch(cfg, 1.0, None)
 
 
 class Tried:
