@@ -67,7 +67,7 @@ def scale_learning_rate(cfg: Config, scale: bool) -> str | None:
     """
     stated = cfg.get('auto_scale_lr') or {}
     base, scale = stated.get('base_batch_size'), scale or stated.get('enable', False)
-    optimizer = cfg.get('optim_wrapper', {}).get('optimizer') or {}
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
     rate = optimizer.get('lr')
     if scale and base is None:
         raise ConfigError(
