@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 
 import oracle
 import pytest
@@ -138,7 +139,8 @@ def test_nothing_as_large_as_the_logits_of_a_window_exists(sequential):
             module(x).sum().backward()
         largest[window] = mode.num_bytes // 4
     assert largest[64] < 64**4 / 8
-    assert max(largest[window] for window in (8, 16, 32)) <= tile_sizes.WHOLE_BIAS['cpu']
+    assert max(largest[8], largest[16]) <= tile_sizes.BACKWARD_TILE['cpu']
+    assert largest[32] == 2 * 32**4 <= tile_sizes.WHOLE_BIAS['cpu']  # the bias of both heads
 
 
 def test_what_is_kept_hardly_grows_with_the_window():
@@ -240,15 +242,18 @@ def test_softmax_of_half_precision_is_fp32(dtype, rounded):
 
 @pytest.mark.parametrize('backend', ['tiled', 'plain'])
 def test_bf16_gradients_are_close_to_fp32(backend):
-    """To 5 %; the gradient of the scale, a sum of terms of both signs, to 20 %."""
+    """To 5 %, median of nine inputs: terms of the gradient of the scale may cancel in one."""
     module = larger((8, 8), shifted=True)
-    x = torch.randn(1, 20, 28, 32)
-    exact = attend(module, x, backend)
-    with torch.autocast('cpu', torch.bfloat16):
-        low = attend(module, x, backend)
-    for name, a, b in zip(['out', 'x', *dict(module.named_parameters())], low, exact):
-        bound = 0.2 if name == 'logit_scale' else 0.05
-        assert (a - b).norm() < bound * b.norm(), name
+    errors = []
+    for _ in range(9):
+        x = torch.randn(1, 20, 28, 32)
+        exact = attend(module, x, backend)
+        with torch.autocast('cpu', torch.bfloat16):
+            low = attend(module, x, backend)
+        errors.append([float((a - b).norm() / b.norm()) for a, b in zip(low, exact)])
+    names = ['out', 'x', *dict(module.named_parameters())]
+    medians = {name: statistics.median(found) for name, found in zip(names, zip(*errors))}
+    assert max(medians.values()) < 0.05, medians
 
 
 def test_hidden_layer_of_the_bias_is_not_kept():

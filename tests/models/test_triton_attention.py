@@ -30,6 +30,9 @@ SLOW = {
     'one token per window': ((3, 4), (1, 1)),
     'video of several tiles': ((5, 9, 10), (4, 5, 6)),
 }
+# Rounding in the log-sum-exp, of which the gradient of the scale is a sum as well, makes errors of
+# 7e-5 where its terms cancel; see assert_as_exact_as_plain.
+BOUNDS = dict(scale=1e-4, floor=1e-6)
 CASES = [
     *(pytest.param(*case, id=name) for name, case in QUICK.items()),
     *(pytest.param(*case, id=name, marks=pytest.mark.slow) for name, case in SLOW.items()),
@@ -80,7 +83,7 @@ def test_equals_tiled(sizes, window, shifted, interpreter):
     """Several heads and samples."""
     module = module_of(window, shifted)
     x = torch.randn(2, *sizes, 32)
-    assert_equal_in_fp32(module, attend(module, x, 'triton'), attend(module, x, 'tiled'))
+    assert_equal_in_fp32(module, attend(module, x, 'triton'), attend(module, x, 'tiled'), **BOUNDS)
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
