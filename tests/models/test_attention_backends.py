@@ -240,6 +240,30 @@ def test_softmax_of_half_precision_is_fp32(dtype, rounded):
     assert error(logits.to(dtype).double()) > rounded
 
 
+@pytest.mark.parametrize('whole', [0, 1 << 22], ids=['lines', 'heads'])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_memory_that_is_used_again_is_written_first(dtype, whole, monkeypatch):
+    """Deterministic algorithms fill new memory with NaN; sums must not start from it."""
+    monkeypatch.setitem(tile_sizes.WHOLE_BIAS, 'cpu', whole)
+    monkeypatch.setitem(tile_sizes.BACKWARD_TILE, 'cpu', 16)
+    model = tiny(window_size=4)
+    image = torch.randn(1, 3, 60, 72)
+
+    def gradients() -> list[torch.Tensor]:
+        with torch.autocast('cpu', torch.bfloat16, enabled=dtype == torch.bfloat16):
+            maps = model(image)
+        return torch.autograd.grad(sum(m.float().sum() for m in maps), [*model.parameters()])
+
+    expected = gradients()
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = gradients()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize('backend', ['tiled', 'plain'])
 def test_bf16_gradients_are_close_to_fp32(backend):
     """To 5 %, median of nine inputs: terms of the gradient of the scale may cancel in one."""
